@@ -1,0 +1,231 @@
+"""Everything that a user may set, read from one TOML file; the defaults run the demo on one machine."""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields, is_dataclass, replace
+from datetime import date
+from pathlib import Path
+from typing import Any, get_type_hints
+
+FILE_VARIABLE = "WHENCE_SETTINGS"
+HOME_VARIABLE = "WHENCE_HOME"
+
+
+class SettingsError(ValueError):
+    """A setting that cannot be, named with its place in the file."""
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where events come from."""
+
+    kind: str = "world"
+    """world, talkingdata, criteo or mapping."""
+    path: str = ""
+    """File, folder, s3:// address or SQLAlchemy URL."""
+    mapping: str = ""
+    """The mapping file, for kind = mapping."""
+    shift_days: int = 0
+    """Days added to every time of the source; the public logs are years old."""
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """Something that goes wrong in the world from a day on."""
+
+    name: str
+    """signal_loss, tracker_outage, mix_shift, bot_flood or unit_change."""
+    first: date
+
+
+@dataclass(frozen=True)
+class World:
+    """The simulator's size and seed."""
+
+    seed: int = 7
+    people: int = 3000
+    first_day: date = date(2026, 5, 1)
+    days: int = 14
+    workers: int = 1
+    scenarios: tuple[Scenario, ...] = ()
+
+
+@dataclass(frozen=True)
+class Tables:
+    """Where the Delta tables lie: a folder or an s3:// address."""
+
+    uri: str = ""
+    options: Mapping[str, str] = field(default_factory=dict)
+    """Passed to the object store: AWS_ENDPOINT_URL and the like."""
+    memory_limit: str = "2GB"
+
+
+@dataclass(frozen=True)
+class Features:
+    """The feature store."""
+
+    online: str = "sqlite"
+    """sqlite or redis."""
+    redis: str = "localhost:6379"
+    max_age_hours: float = 48.0
+    """An online value older than this counts as missing."""
+
+
+@dataclass(frozen=True)
+class Identity:
+    """When a ranked match is taken."""
+
+    cut: float = 0.7
+    """The least calibrated probability of a match that is linked."""
+    max_candidates: int = 20
+    max_identifiers: int = 50
+    """A person with more identifiers is a hub, and is not linked further."""
+
+
+@dataclass(frozen=True)
+class Attribution:
+    """Look-back windows."""
+
+    click_days: float = 7.0
+    view_days: float = 1.0
+    half_life_days: float = 2.0
+    """For time_decay."""
+
+
+@dataclass(frozen=True)
+class Training:
+    """What a model is trained on."""
+
+    window_days: int = 14
+    holdout_persons: float = 0.5
+    """The share of people kept out of the fit: half of them calibrate, half test."""
+    holdout_time: float = 0.2
+    """The last share of the time that is tested on."""
+    seed: int = 7
+    threads: int = 2
+    max_rows: int = 200_000
+    """Rows beyond this are sampled, by person."""
+    conversion_days: float = 3.0
+    """The window in which a touch may bring a conversion; labels ripen in it."""
+
+
+@dataclass(frozen=True)
+class Ports:
+    """Where the local platform listens, on the loopback address alone."""
+
+    airflow: int = 8080
+    mlflow: int = 5000
+    evidently: int = 8001
+    serving: int = 8100
+
+
+@dataclass(frozen=True)
+class Settings:
+    """All settings; `home` is the only folder that is written to."""
+
+    home: Path
+    source: Source = Source()
+    world: World = World()
+    tables: Tables = Tables()
+    features: Features = Features()
+    identity: Identity = Identity()
+    attribution: Attribution = Attribution()
+    training: Training = Training()
+    ports: Ports = Ports()
+    journal: str = ""
+    """SQLAlchemy URL of the promotion journal; a file under home by default."""
+    ingest_cron: str = ""
+    """When events are fetched by themselves, as `0 3 * * *`; empty means on request."""
+
+    @property
+    def tables_uri(self) -> str:
+        """Where the Delta tables lie."""
+        return self.tables.uri or str(self.home / "tables")
+
+    @property
+    def journal_url(self) -> str:
+        """Where promotions are written."""
+        return self.journal or f"sqlite:///{self.home / 'journal.db'}"
+
+    @property
+    def bundles(self) -> Path:
+        """Folder of bundles, each named by its digest."""
+        return self.home / "bundles"
+
+    @property
+    def candidates(self) -> Path:
+        """Folder of what training left for the gate."""
+        return self.home / "candidates"
+
+    @property
+    def world_events(self) -> Path:
+        """Folder of the simulator's output."""
+        return self.home / "world"
+
+    @property
+    def evidently_workspace(self) -> Path:
+        """Folder of Evidently's projects."""
+        return self.home / "evidently"
+
+    @property
+    def decision_log(self) -> Path:
+        """Folder where the scoring service writes its decisions."""
+        return self.home / "decision_log"
+
+    @property
+    def mlflow_url(self) -> str:
+        """The MLflow server."""
+        return os.environ.get("MLFLOW_TRACKING_URI") or f"http://127.0.0.1:{self.ports.mlflow}"
+
+
+def load(path: Path | None = None) -> Settings:
+    """Settings from a TOML file: the one given, $WHENCE_SETTINGS, ./whence.toml, or the defaults.
+
+    `home` is relative to the file; $WHENCE_HOME overrides it. Raises SettingsError for a key that
+    does not exist and for a value of the wrong type.
+    """
+    chosen = path or (Path(named) if (named := os.environ.get(FILE_VARIABLE)) else Path("whence.toml"))
+    if not chosen.exists():
+        if path or os.environ.get(FILE_VARIABLE):
+            raise SettingsError(f"There is no settings file {chosen}. Copy infra/whence.toml there, or unset {FILE_VARIABLE}.")
+        given: dict[str, Any] = {}
+    else:
+        try:
+            given = tomllib.loads(chosen.read_text())
+        except tomllib.TOMLDecodeError as wrong:
+            raise SettingsError(f"{chosen} is no TOML: {wrong}") from None
+    home = Path(os.environ.get(HOME_VARIABLE) or given.pop("home", ".whence"))
+    given.pop("home", None)
+    settings = _fill(Settings, {**given, "home": (chosen.parent / home).resolve()}, str(chosen))
+    assert isinstance(settings, Settings)
+    return settings
+
+
+def _fill(kind: type, given: Mapping[str, Any], where: str) -> Any:
+    hints = get_type_hints(kind)
+    known = {f.name for f in fields(kind)}
+    if unknown := sorted(set(given) - known):
+        raise SettingsError(f"{where}: there is no setting '{unknown[0]}'. Known here: {', '.join(sorted(known))}.")
+    return kind(**{name: _value(hints[name], value, f"{where}: {name}") for name, value in given.items()})
+
+
+def _value(hint: Any, value: Any, where: str) -> Any:
+    if is_dataclass(hint):
+        return _fill(hint, value, where)  # type: ignore[arg-type]
+    if hint == tuple[Scenario, ...]:
+        return tuple(_fill(Scenario, each, where) for each in value)
+    if hint is Path:
+        return Path(value)
+    if hint is float and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    if isinstance(hint, type) and type(value) is not hint:
+        raise SettingsError(f"{where} must be {hint.__name__}, and is {value!r} ({type(value).__name__}).")
+    return value
+
+
+def with_world(settings: Settings, **changes: Any) -> Settings:
+    """The same settings with another world."""
+    return replace(settings, world=replace(settings.world, **changes))

@@ -1,0 +1,259 @@
+"""Every table by name: its schema, its key, and what a row of it means. All are partitioned by `day`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import pyarrow as pa
+
+from whence.contracts.events import CONVERSIONS, INSTANT, SIGHTINGS, TOUCHES, column
+
+DAY = column(
+    "day", pa.string(), "The UTC day that the row belongs to: of seen_at for events, of the run for the rest.", required=True
+)
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table's name, its columns (with `day`), its key, and one sentence on its rows."""
+
+    name: str
+    schema: pa.Schema
+    key: tuple[str, ...]
+    doc: str
+
+
+def _table(name: str, fields: list[pa.Field] | pa.Schema, key: tuple[str, ...], doc: str) -> Table:
+    return Table(name, pa.schema([DAY, *fields], metadata={"doc": doc}), key, doc)
+
+
+def _as_of(*fields: pa.Field) -> list[pa.Field]:
+    return [column("seen_at", INSTANT, "When the row could first be known: the end of its day.", required=True), *fields]
+
+
+def _text(name: str, doc: str, *, required: bool = False) -> pa.Field:
+    return column(name, pa.string(), doc, required=required)
+
+
+def _count(name: str, doc: str) -> pa.Field:
+    return column(name, pa.int64(), doc)
+
+
+def _number(name: str, doc: str) -> pa.Field:
+    return column(name, pa.float64(), doc)
+
+
+def _instant(name: str, doc: str) -> pa.Field:
+    return column(name, INSTANT, doc)
+
+
+FEATURES = {
+    "identifier_features": _table(
+        "identifier_features",
+        _as_of(
+            _text("identifier", "kind:value, as cookie_id:c81…", required=True),
+            _text("person_id", "Who it belongs to, as known then."),
+            _number("person_probability", "How sure that is, 0 to 1."),
+            _count("events_1d", "Events that carried it on the day."),
+            _count("events_7d", "Events that carried it in seven days."),
+            _count("networks_7d", "Distinct ip_keys it came from in seven days."),
+            _instant("last_seen_at", "When it was last seen."),
+        ),
+        ("day", "identifier"),
+        "An identifier's recent life, at the end of a day.",
+    ),
+    "network_features": _table(
+        "network_features",
+        _as_of(
+            _text("ip_key", "The network.", required=True),
+            _count("events_1d", "Events from it on the day."),
+            _count("events_7d", "Events from it in seven days."),
+            _count("identifiers_7d", "Distinct identifiers on it in seven days."),
+            _count("persons_7d", "Distinct persons on it in seven days."),
+            _text("people", "Up to 20 persons seen on it in 14 days, most events first: a JSON list of person ids."),
+            _instant("last_seen_at", "When it was last seen."),
+        ),
+        ("day", "ip_key"),
+        "A network's recent life: the fewer people on it, the more it says about who.",
+    ),
+    "campaign_features": _table(
+        "campaign_features",
+        _as_of(
+            _text("campaign_id", "The campaign.", required=True),
+            _count("views_7d", "Views in seven days."),
+            _count("clicks_7d", "Clicks in seven days."),
+            _count("conversions_7d", "Conversions in seven days whose click_id is one of its clicks."),
+            _number("click_rate_7d", "Clicks per view or click, shrunk to the mean of all campaigns."),
+            _number("conversion_rate_7d", "Conversions per click, shrunk to the mean of all campaigns."),
+            _number("price_mean_micros_7d", "Mean price paid in millionths."),
+        ),
+        ("day", "campaign_id"),
+        "How a campaign has done lately, as known then.",
+    ),
+    "person_features": _table(
+        "person_features",
+        _as_of(
+            _text("person_id", "The person.", required=True),
+            _count("identifiers", "Identifiers that belong to the person."),
+            _count("logins_7d", "Log-ins in seven days."),
+            _count("touches_7d", "Touches in seven days, ghosts left out."),
+            _count("clicks_7d", "Clicks in seven days."),
+            _count("conversions_14d", "Conversions in 14 days, refunds left out."),
+            _text("user_agents", "Up to five user agents in 14 days, most events first: a JSON list."),
+            _text("locale", "The most frequent locale in 14 days."),
+            _text("country", "The most frequent country in 14 days."),
+            _number("mean_hour", "Circular mean of the hour of day, 0 to 24, over 14 days."),
+            _text(
+                "recent_touches",
+                "Up to 50 latest touches in 14 days, newest first: a JSON list of objects with touch_id, happened_at (ISO), kind, campaign_id, channel, ip_key, cookie_id, device_id.",
+            ),
+            _instant("last_seen_at", "When the person was last seen."),
+        ),
+        ("day", "person_id"),
+        "What a person did lately, as known then.",
+    ),
+    "pair_features": _table(
+        "pair_features",
+        _as_of(
+            _text("ip_key", "The network.", required=True),
+            _text("person_id", "The person.", required=True),
+            _count("days_together_14d", "Days in 14 on which the person was seen on the network."),
+            _count("events_together_14d", "Events in 14 days by the person from the network."),
+            _number("share_of_person_14d", "Of the person's events in 14 days, the share from this network."),
+            _instant("last_together_at", "When the person was last seen there."),
+        ),
+        ("day", "ip_key", "person_id"),
+        "A person on a network: how often, how lately.",
+    ),
+}
+
+TABLES: dict[str, Table] = {
+    "touches": _table("touches", TOUCHES, ("event_id",), "Ads seen, clicked, or held out."),
+    "conversions": _table("conversions", CONVERSIONS, ("event_id",), "What people did that is worth money."),
+    "sightings": _table("sightings", SIGHTINGS, ("event_id",), "Identifiers seen together."),
+    "quarantine": _table(
+        "quarantine",
+        [
+            _text("table", "The table that it was meant for.", required=True),
+            _text("source", "The file or table that it came from.", required=True),
+            column("row", pa.int64(), "The row there, counted from 1 without the header.", required=True),
+            _text("event_id", "Its event id, when it has one."),
+            _text("field", "The field that broke the contract.", required=True),
+            _text("reason", "What was expected, what came, what to do.", required=True),
+        ],
+        ("day", "table", "source", "row"),
+        "Rows that broke the contract, with the reason.",
+    ),
+    "ingest_counts": _table(
+        "ingest_counts",
+        [
+            _text("table", "The table.", required=True),
+            _text("source", "Where the rows came from.", required=True),
+            _count("read", "Rows that came; accepted + duplicates + quarantined."),
+            _count("accepted", "Rows written."),
+            _count("duplicates", "Rows whose event id was there already."),
+            _count("quarantined", "Rows that broke the contract."),
+        ],
+        ("day", "table", "source"),
+        "What became of every row of a day.",
+    ),
+    "truth_signals": _table(
+        "truth_signals",
+        [
+            _text("event_id", "The event.", required=True),
+            _text("true_person", "Who it really was.", required=True),
+            column("is_bot", pa.bool_(), "True for simulated bot traffic."),
+        ],
+        ("event_id",),
+        "The world's answer to who; used to judge, never to train or serve.",
+    ),
+    "truth_conversions": _table(
+        "truth_conversions",
+        [
+            _text("conversion_id", "The conversion.", required=True),
+            _text("true_person", "Who it really was.", required=True),
+            _text("caused_by", "The touch_id that caused it; null when it would have come without ads."),
+        ],
+        ("conversion_id",),
+        "The world's answer to whence; used to judge, never to train or serve.",
+    ),
+    "persons": _table(
+        "persons",
+        _as_of(
+            _text("identifier", "kind:value, as email_hash:9f2…", required=True),
+            _text("person_id", "The person that it belongs to from this day on.", required=True),
+            _number("probability", "How sure that is: 1 for an exact link."),
+            _text("method", "exact or ranked.", required=True),
+            _text("bundle", "The model bundle that ranked it; null for exact links."),
+        ),
+        ("day", "identifier"),
+        "New or changed answers to whose an identifier is; the latest row with day ≤ D is the answer as of D.",
+    ),
+    "credits": _table(
+        "credits",
+        [
+            _text("conversion_id", "The conversion.", required=True),
+            _text("algorithm", "last_touch, first_touch, linear, position, time_decay or ranker.", required=True),
+            _text("touch_id", "The touch credited; the empty text for the share that no ad earned.", required=True),
+            _text("campaign_id", "Its campaign; the empty text for no ad.", required=True),
+            _text("channel", "Its channel; the empty text for no ad.", required=True),
+            _text("person_id", "Who converted, as known then."),
+            _number("share", "The share of the conversion, 0 to 1."),
+            column(
+                "credit_micros",
+                pa.int64(),
+                "The credit in millionths of the currency; sums to the conversion's value exactly.",
+                required=True,
+            ),
+            _text("currency", "ISO 4217 code.", required=True),
+            _text("bundle", "The model bundle, for ranker; null for rules."),
+        ],
+        ("day", "conversion_id", "algorithm", "touch_id"),
+        "Which touch earned which part of a conversion seen on the day.",
+    ),
+    "decisions": _table(
+        "decisions",
+        [
+            _text("decision_id", "The id of one scored row.", required=True),
+            column("made_at", INSTANT, "When it was decided; the event's seen_at for batch.", required=True),
+            _text("route", "batch or online.", required=True),
+            _text("model", "The model's name.", required=True),
+            _text("bundle", "The bundle that scored it.", required=True),
+            _text("subject", "The event or conversion decided about.", required=True),
+            _text("option", "The candidate person or touch."),
+            _text("features", "The model's inputs by name: a JSON object, null where missing.", required=True),
+            _number("score", "The raw score."),
+            _number("probability", "The calibrated probability."),
+            column("chosen", pa.bool_(), "True when the decision took this option."),
+        ],
+        ("day", "decision_id"),
+        "Everything that a model decided, with what it saw.",
+    ),
+    "checks": _table(
+        "checks",
+        [
+            _text("model", "The model, or the table that was looked at.", required=True),
+            _text("metric", "What was measured.", required=True),
+            _text("segment", "On which part: a column, a channel, all.", required=True),
+            _number("value", "The value."),
+            _number("low", "Lower end of its 95 % interval."),
+            _number("high", "Upper end of its 95 % interval."),
+            _count("n", "Rows behind it."),
+        ],
+        ("day", "model", "metric", "segment"),
+        "Every measure that monitoring took, a row each.",
+    ),
+    "findings": _table(
+        "findings",
+        [
+            _text("model", "The model or table that it is about.", required=True),
+            _text("level", "calm, warn or retrain.", required=True),
+            _text("metric", "The measure that decided.", required=True),
+            _text("segment", "On which part.", required=True),
+            _text("reason", "In words: what was expected, what came, what to do.", required=True),
+        ],
+        ("day", "model", "metric", "segment"),
+        "What a person should know about the day; a calm day has a calm row for each model.",
+    ),
+    **FEATURES,
+}

@@ -1,0 +1,75 @@
+"""Days, windows of days, and instants that are never vague."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+
+
+class NaiveTimeError(ValueError):
+    """A time came without a zone, so nobody can say when it was."""
+
+
+def utc(moment: datetime) -> datetime:
+    """The same instant in UTC; a naive time is refused.
+
+    >>> utc(datetime.fromisoformat("2026-05-01T02:00:00+02:00")).isoformat()
+    '2026-05-01T00:00:00+00:00'
+    """
+    if moment.tzinfo is None:
+        raise NaiveTimeError(f"{moment.isoformat()} has no time zone. Add one, as in {moment.isoformat()}Z.")
+    return moment.astimezone(UTC)
+
+
+@dataclass(frozen=True)
+class Window:
+    """Whole UTC days, first and last both included; what one run of a step covers.
+
+    >>> Window.parse("2026-05-01..2026-05-03").days
+    ('2026-05-01', '2026-05-02', '2026-05-03')
+    >>> str(Window.parse("2026-05-02"))
+    '2026-05-02'
+    """
+
+    first: date
+    last: date
+
+    def __post_init__(self) -> None:
+        if self.last < self.first:
+            raise ValueError(f"The window {self.first}..{self.last} ends before it starts. Swap its two days.")
+
+    @classmethod
+    def parse(cls, key: str) -> Window:
+        """Read `2026-05-01` or `2026-05-01..2026-05-10`, the keys that runs and partitions carry."""
+        first, _, last = key.strip().partition("..")
+        try:
+            return cls(date.fromisoformat(first), date.fromisoformat(last or first))
+        except ValueError as wrong:
+            raise ValueError(f"'{key}' is no window of days ({wrong}). Write 2026-05-01 or 2026-05-01..2026-05-10.") from None
+
+    @property
+    def days(self) -> tuple[str, ...]:
+        """Every day of the window as ISO text, in order."""
+        return tuple(day.isoformat() for day in self)
+
+    @property
+    def start(self) -> datetime:
+        """The first instant inside."""
+        return datetime.combine(self.first, datetime.min.time(), UTC)
+
+    @property
+    def end(self) -> datetime:
+        """The first instant after: when everything of the window can be known."""
+        return datetime.combine(self.last + timedelta(days=1), datetime.min.time(), UTC)
+
+    def back(self, days: int) -> Window:
+        """The window of `days` days that ends where this one ends."""
+        return Window(self.last - timedelta(days=days - 1), self.last)
+
+    def __iter__(self) -> Iterator[date]:
+        for offset in range((self.last - self.first).days + 1):
+            yield self.first + timedelta(days=offset)
+
+    def __str__(self) -> str:
+        return self.first.isoformat() if self.first == self.last else f"{self.first}..{self.last}"

@@ -1,0 +1,181 @@
+"""The one door to the Delta tables: whole days are replaced, and a day that would not change is left alone."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pyarrow as pa
+
+from whence.contracts.tables import TABLES
+from whence.contracts.times import Window
+
+if TYPE_CHECKING:
+    import duckdb
+    from deltalake import DeltaTable
+
+    from whence.contracts.settings import Settings
+
+ATTEMPTS = 12
+
+
+class LakeError(RuntimeError):
+    """A table cannot be read or written; the message says what to do."""
+
+
+@dataclass(frozen=True)
+class Lake:
+    """Delta tables below one address, read a few days at a time.
+
+    `uri` is a folder or an s3:// address; `options` go to the object store as they are.
+    """
+
+    uri: str
+    options: Mapping[str, str] = field(default_factory=dict)
+    memory_limit: str = "2GB"
+
+    @classmethod
+    def of(cls, settings: Settings) -> Lake:
+        """The lake that the settings name."""
+        return cls(settings.tables_uri, settings.tables.options, settings.tables.memory_limit)
+
+    def replace(self, name: str, rows: pa.Table, window: Window) -> bool:
+        """Make `rows` the table's whole content for the window's days; say whether anything changed.
+
+        Rows are cast to the table's schema and sorted by its key, so that the same rows give the
+        same files. A writer that meets another on the same days tries again; one of them wins whole.
+        Raises LakeError for a row outside the window, a missing column, or a key that is there twice.
+        """
+        wanted = self._conform(name, rows, window)
+        for attempt in range(ATTEMPTS):
+            if self.read(name, window).equals(wanted):
+                return False
+            try:
+                self._commit(name, wanted, window)
+                return True
+            except Exception as clash:
+                if not _is_conflict(clash) or attempt == ATTEMPTS - 1:
+                    raise
+                time.sleep(0.05 * 2 ** min(attempt, 6))
+        raise AssertionError("unreachable")
+
+    def read(self, name: str, window: Window | None = None, columns: list[str] | None = None) -> pa.Table:
+        """The rows of the window's days (all days without one), sorted by the table's key."""
+        table = TABLES[name]
+        with self.connect(window, name) as con:
+            chosen = ", ".join(f'"{c}"' for c in columns or table.schema.names)
+            order = ", ".join(f'"{c}"' for c in table.key if c in (columns or table.schema.names)) or "1"
+            rows = con.sql(f'SELECT {chosen} FROM "{name}" ORDER BY {order}').to_arrow_table()
+        return rows.cast(pa.schema([table.schema.field(c) for c in rows.column_names]))
+
+    def connect(self, window: Window | None = None, *names: str) -> duckdb.DuckDBPyConnection:
+        """An in-memory DuckDB in UTC with a view for each named table (all by default), cut to the window.
+
+        Close it, or use it in a `with`.
+        """
+        import duckdb
+
+        con = duckdb.connect(config={"memory_limit": self.memory_limit})
+        con.execute("SET TimeZone = 'UTC'")
+        for name in names or tuple(TABLES):
+            empty = TABLES[name].schema.empty_table()
+            if files := self.files(name, window):
+                con.execute(_view(name, files))
+            elif held := self._remote(name, window):
+                con.register(name, held)
+            else:
+                con.register(name, empty)
+        return con
+
+    def files(self, name: str, window: Window | None = None) -> list[str]:
+        """The table's data files for the window's days; empty when it is not on this machine."""
+        table = self._open(name)
+        if table is None or self._is_remote:
+            return []
+        parts = [("day", "in", list(window.days))] if window else None
+        return sorted(table.file_uris(partition_filters=parts))
+
+    def days(self, name: str) -> tuple[str, ...]:
+        """The days that the table has rows for, in order."""
+        table = self._open(name)
+        if table is None:
+            return ()
+        return tuple(sorted({part["day"] for part in table.partitions()}))
+
+    def version(self, name: str) -> int:
+        """The table's version, which a training run pins; -1 when there is no table yet."""
+        table = self._open(name)
+        return -1 if table is None else table.version()
+
+    @property
+    def _is_remote(self) -> bool:
+        return "://" in self.uri and not self.uri.startswith("file://")
+
+    def _address(self, name: str) -> str:
+        return f"{self.uri.rstrip('/')}/{name}"
+
+    def _open(self, name: str) -> DeltaTable | None:
+        from deltalake import DeltaTable
+
+        options = dict(self.options)
+        if not DeltaTable.is_deltatable(self._address(name), storage_options=options):
+            return None
+        return DeltaTable(self._address(name), storage_options=options)
+
+    def _remote(self, name: str, window: Window | None) -> pa.Table | None:
+        table = self._open(name)
+        if table is None:
+            return None
+        parts = [("day", "in", list(window.days))] if window else None
+        return table.to_pyarrow_table(partitions=parts)
+
+    def _conform(self, name: str, rows: pa.Table, window: Window) -> pa.Table:
+        table = TABLES[name]
+        if missing := [c for c in table.schema.names if c not in rows.column_names]:
+            raise LakeError(f"Rows for {name} have no column {missing[0]}. Its columns are {', '.join(table.schema.names)}.")
+        wanted = rows.select(table.schema.names).cast(table.schema).combine_chunks()
+        strays = sorted(set(wanted["day"].unique().to_pylist()) - set(window.days))
+        if strays:
+            raise LakeError(f"Rows for {name} are of {strays[0]}, outside the window {window}. Write each day in its own window.")
+        keys = wanted.select(list(table.key))
+        if wanted.num_rows and keys.group_by(list(table.key)).aggregate([]).num_rows != wanted.num_rows:
+            raise LakeError(f"Rows for {name} repeat a key ({', '.join(table.key)}). Remove the duplicates first.")
+        return wanted.sort_by([(key, "ascending") for key in table.key])
+
+    def _commit(self, name: str, rows: pa.Table, window: Window) -> None:
+        from deltalake import write_deltalake
+
+        if not self._is_remote:
+            Path(self.uri).mkdir(parents=True, exist_ok=True)
+        days = ", ".join(f"'{day}'" for day in window.days)
+        table = self._open(name)
+        if table is None and not rows.num_rows:
+            return
+        write_deltalake(
+            self._address(name) if table is None else table,
+            rows,
+            mode="error" if table is None else "overwrite",
+            partition_by=["day"] if table is None else None,
+            predicate=None if table is None else f"day in ({days})",
+            storage_options=dict(self.options) if table is None else None,
+        )
+
+
+def _view(name: str, files: list[str]) -> str:
+    paths = ", ".join("'" + path.replace("'", "''") + "'" for path in files)
+    columns = ", ".join(f'"{column}"' for column in TABLES[name].schema.names)
+    source = f"read_parquet([{paths}], hive_partitioning = true, hive_types = {{'day': VARCHAR}}, union_by_name = true)"
+    return f'CREATE VIEW "{name}" AS SELECT {columns} FROM {source}'
+
+
+def _is_conflict(error: Exception) -> bool:
+    from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundError
+
+    words = str(error).lower()
+    return isinstance(error, CommitFailedError | TableNotFoundError) or (
+        isinstance(error, DeltaError)
+        and ("conflict" in words or "already exists" in words or "concurrent" in words or "version" in words)
+    )
