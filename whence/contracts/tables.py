@@ -105,7 +105,7 @@ FEATURES = {
             _number("mean_hour", "Circular mean of the hour of day, 0 to 24, over 14 days."),
             _text(
                 "recent_touches",
-                "Up to 50 latest touches in 14 days, newest first: a JSON list of objects with touch_id, happened_at (ISO), kind, "
+                "Up to 50 latest touches in 14 days, newest first: a JSON list of objects: touch_id, happened_at (ISO), kind, "
                 "campaign_id, channel, ip_key, cookie_id, device_id.",
             ),
             _instant("last_seen_at", "When the person was last seen."),
