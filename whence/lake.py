@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from whence.contracts.tables import TABLES
 from whence.contracts.times import Window
@@ -42,19 +43,21 @@ class Lake:
         """The lake that the settings name."""
         return cls(settings.tables_uri, settings.tables.options, settings.tables.memory_limit)
 
-    def replace(self, name: str, rows: pa.Table, window: Window) -> bool:
+    def replace(self, name: str, rows: pa.Table, window: Window, part: Mapping[str, str] | None = None) -> bool:
         """Make `rows` the table's whole content for the window's days; say whether anything changed.
 
-        Rows are cast to the table's schema and sorted by its key, so that the same rows give the
+        With a `part`, as {"route": "online"}, only the days' rows with these values are replaced: several
+        steps then own their rows of one table, and a rerun of one loses nothing of another. Rows are cast to the table's schema and sorted by its key, so that the same rows give the
         same files. A writer that meets another on the same days tries again; one of them wins whole.
         Raises LakeError for a row outside the window, a missing column, or a key that is there twice.
         """
-        wanted = self._conform(name, rows, window)
+        part = part or {}
+        wanted = self._conform(name, rows, window, part)
         for attempt in range(ATTEMPTS):
-            if self.read(name, window).equals(wanted):
+            if _only(self.read(name, window), part).equals(wanted):
                 return False
             try:
-                self._commit(name, wanted, window)
+                self._commit(name, wanted, window, part)
                 return True
             except Exception as clash:
                 if not _is_conflict(clash) or attempt == ATTEMPTS - 1:
@@ -132,7 +135,7 @@ class Lake:
         parts = [("day", "in", list(window.days))] if window else None
         return table.to_pyarrow_table(partitions=parts)
 
-    def _conform(self, name: str, rows: pa.Table, window: Window) -> pa.Table:
+    def _conform(self, name: str, rows: pa.Table, window: Window, part: Mapping[str, str]) -> pa.Table:
         table = TABLES[name]
         if missing := [c for c in table.schema.names if c not in rows.column_names]:
             raise LakeError(f"Rows for {name} have no column {missing[0]}. Its columns are {', '.join(table.schema.names)}.")
@@ -140,17 +143,20 @@ class Lake:
         strays = sorted(set(wanted["day"].unique().to_pylist()) - set(window.days))
         if strays:
             raise LakeError(f"Rows for {name} are of {strays[0]}, outside the window {window}. Write each day in its own window.")
+        if _only(wanted, part).num_rows != wanted.num_rows:
+            raise LakeError(f"Rows for {name} reach outside their part {dict(part)}. Write each part by itself.")
         keys = wanted.select(list(table.key))
         if wanted.num_rows and keys.group_by(list(table.key)).aggregate([]).num_rows != wanted.num_rows:
             raise LakeError(f"Rows for {name} repeat a key ({', '.join(table.key)}). Remove the duplicates first.")
         return wanted.sort_by([(key, "ascending") for key in table.key])
 
-    def _commit(self, name: str, rows: pa.Table, window: Window) -> None:
+    def _commit(self, name: str, rows: pa.Table, window: Window, part: Mapping[str, str]) -> None:
         from deltalake import write_deltalake
 
         if not self._is_remote:
             Path(self.uri).mkdir(parents=True, exist_ok=True)
         days = ", ".join(f"'{day}'" for day in window.days)
+        mine = "".join(f" AND {column} = '{value}'" for column, value in sorted(part.items()))
         table = self._open(name)
         if table is None and not rows.num_rows:
             return
@@ -159,9 +165,15 @@ class Lake:
             rows,
             mode="error" if table is None else "overwrite",
             partition_by=["day"] if table is None else None,
-            predicate=None if table is None else f"day in ({days})",
+            predicate=None if table is None else f"day in ({days}){mine}",
             storage_options=dict(self.options) if table is None else None,
         )
+
+
+def _only(rows: pa.Table, part: Mapping[str, str]) -> pa.Table:
+    for column, value in part.items():
+        rows = rows.filter(pc.equal(rows[column], value))
+    return rows.combine_chunks()
 
 
 def _view(name: str, files: list[str]) -> str:
