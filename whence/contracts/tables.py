@@ -190,6 +190,15 @@ TABLES: dict[str, Table] = {
         ("day", "identifier"),
         "New or changed answers to whose an identifier is; the latest row with day ≤ D is the answer as of D.",
     ),
+    "exact_persons": _table(
+        "exact_persons",
+        _as_of(
+            _text("identifier", "kind:value, as email_hash:9f2…", required=True),
+            _text("person_id", "The person that exact links alone give it to.", required=True),
+        ),
+        ("day", "identifier"),
+        "The exact answer beneath a ranked one in `persons`, so that a later log-in can take the ranked one back.",
+    ),
     "credits": _table(
         "credits",
         [
