@@ -1,0 +1,500 @@
+"""A model as a folder that cannot change: named by its SHA-256, signed, and proven in a child process before it is used.
+
+    <digest>/model.txt         LightGBM's text
+             calibrator.json   raw score → probability
+             schema.json       the inputs in order, and each category's known values
+             golden.json       made-up rows with the scores that they must get
+             manifest.json     digest and size of each file, versions, what it was trained on
+             manifest.sig      HMAC-SHA-256 of the digest, with this installation's key
+
+The digest is the SHA-256 of manifest.json. LightGBM's text has no checksum: one changed character scores wrong in silence
+or kills the process. So a reader checks digests, then the signature, then lets a child process score the golden rows, and
+only then reads the model itself.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import hmac
+import json
+import math
+import os
+import secrets
+import shutil
+import subprocess
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn
+
+import numpy as np
+import numpy.typing as npt
+
+from whence.contracts.models import FeatureSchema
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from whence.calibration import Calibrator
+    from whence.trees import Trees
+
+FILES = ("model.txt", "calibrator.json", "schema.json", "golden.json")
+MANIFEST, SIGNATURE, KEY = "manifest.json", "manifest.sig", "bundle.key"
+FORMAT = 1
+MAX_BYTES = 256 * 2**20
+MAX_MANIFEST_BYTES = 2**20
+CHECK_SECONDS = 60
+CHECK_MEMORY = 4 * 2**30
+UNSEEN = -1.0
+HUGE = 1e300
+Numbers = npt.NDArray[np.float64]
+
+
+class BundleError(RuntimeError):
+    """A bundle cannot be written, or must not be used."""
+
+
+class BundleMissing(BundleError):
+    """There is no such bundle here."""
+
+
+class BundleBroken(BundleError):
+    """Its files are not the files that its digest names."""
+
+
+class BundleUnsigned(BundleError):
+    """It was not written by this installation."""
+
+
+class BundleWrong(BundleError):
+    """It does not score its golden rows as it did when it was written."""
+
+
+class InputError(ValueError):
+    """Rows do not fit the model's inputs; the message names the column."""
+
+
+@dataclass(frozen=True)
+class Scorer:
+    """A checked model, ready to score; immutable, and safe to share between threads."""
+
+    model: str
+    digest: str
+    schema: FeatureSchema
+    about: Mapping[str, Any]
+    _trees: Trees
+    _calibrator: Calibrator
+
+    def score(self, frame: pd.DataFrame | Mapping[str, Any]) -> tuple[Numbers, Numbers]:
+        """(raw scores, calibrated probabilities), one a row.
+
+        `frame` is a data frame or a mapping from column name to values, with at least the schema's columns in any order.
+        Raises InputError for a missing column or a value of the wrong kind.
+        """
+        raw = self._trees.raw(encode(frame, self.schema))
+        return raw, np.asarray(self._calibrator.apply(raw), dtype=np.float64)
+
+
+def encode(frame: pd.DataFrame | Mapping[str, Any], schema: FeatureSchema) -> Numbers:
+    """The rows × features matrix that the model takes; training and scoring both come through here.
+
+    >>> schema = FeatureSchema(("hour",), {"channel": ("search", "video")})
+    >>> encode({"channel": ["video", "radio", None], "hour": [3, None, 5]}, schema).tolist()
+    [[3.0, 1.0], [nan, -1.0], [5.0, nan]]
+    """
+    if missing := [name for name in schema.names if name not in frame]:
+        raise InputError(f"The rows have no column {missing[0]}. The model takes {', '.join(schema.names)}.")
+    columns = [_number_column(name, frame[name]) for name in schema.numbers]
+    columns += [_category_column(name, frame[name], known) for name, known in schema.categories.items()]
+    if lengths := {len(column) for column in columns} - {len(columns[0])}:
+        raise InputError(f"Columns have different lengths: {len(columns[0])} and {lengths.pop()}.")
+    return np.column_stack(columns)
+
+
+def _number_column(name: str, values: Any) -> Numbers:
+    kept = np.asarray(values)
+    if kept.ndim != 1:
+        raise InputError(f"Column {name} is there {kept.shape[-1]} times. Keep one.")
+    if kept.dtype.kind in "fiub":
+        return kept.astype(np.float64)
+    return np.array([_number(name, value) for value in kept.tolist()], dtype=np.float64)
+
+
+def _number(name: str, value: object) -> float:
+    if _is_missing(value):
+        return math.nan
+    if isinstance(value, int | float):
+        return float(value)
+    raise InputError(f"Column {name} takes numbers, and {value!r} ({type(value).__name__}) came.")
+
+
+def _category_column(name: str, values: Any, known: tuple[str, ...]) -> Numbers:
+    kept = np.asarray(values, dtype=object)
+    if kept.ndim != 1:
+        raise InputError(f"Column {name} is there {kept.shape[-1]} times. Keep one.")
+    codes = {value: float(place) for place, value in enumerate(known)}
+    return np.array([_code(name, value, codes) for value in kept.tolist()], dtype=np.float64)
+
+
+def _code(name: str, value: object, codes: Mapping[str, float]) -> float:
+    if isinstance(value, str):
+        return codes.get(value, UNSEEN)
+    if _is_missing(value):
+        return math.nan
+    raise InputError(f"Column {name} is a category and takes text, and {value!r} ({type(value).__name__}) came.")
+
+
+def _is_missing(value: object) -> bool:
+    return value is None or (isinstance(value, float) and math.isnan(value)) or type(value).__name__ in ("NAType", "NaTType")
+
+
+def golden_rows(frame: pd.DataFrame, schema: FeatureSchema, rows: int = 256, seed: int = 0) -> pd.DataFrame:
+    """Made-up rows in the ranges of `frame`: every column drawn on its own, so that no row is a person's.
+
+    Numbers lie between the 1st and 99th percentile; a tenth is missing; the first rows hold the extremes: all missing,
+    all zero, all huge, all tiny, and every category unseen.
+    """
+    import pandas as pd
+
+    rng = np.random.default_rng(seed)
+    matrix = encode(frame, schema)
+    made: dict[str, Any] = {}
+    for place, name in enumerate(schema.names):
+        column = matrix[:, place][np.isfinite(matrix[:, place])]
+        if name in schema.categories:
+            made[name] = _golden_categories(schema.categories[name], rows, rng)
+        else:
+            made[name] = _golden_numbers(column, rows, rng)
+    return pd.DataFrame(made)
+
+
+def _golden_numbers(column: Numbers, rows: int, rng: np.random.Generator) -> Numbers:
+    low, high = np.percentile(column, [1, 99]) if len(column) else (0.0, 1.0)
+    values = rng.uniform(low, high, rows)
+    if len(column) and np.all(column == np.round(column)):
+        values = np.round(values)
+    values[rng.random(rows) < 0.1] = math.nan
+    extremes = [math.nan, 0.0, HUGE, -HUGE, float(low)]
+    values[: len(extremes)] = extremes[:rows]
+    return values
+
+
+def _golden_categories(known: tuple[str, ...], rows: int, rng: np.random.Generator) -> list[str | None]:
+    values: list[str | None] = [known[place] for place in rng.integers(0, len(known), rows)] if known else ["(none)"] * rows
+    values = [None if is_missing else value for value, is_missing in zip(values, rng.random(rows) < 0.1, strict=True)]
+    extremes: list[str | None] = [None, "(unseen)", None, "(unseen)", known[0] if known else None]
+    return [*extremes, *values[len(extremes) :]][:rows]
+
+
+def signing_key(root: Path) -> bytes:
+    """This installation's key, `bundle.key` beside the folder of bundles; made at first use, for its owner's eyes only."""
+    path = root.parent / KEY
+    if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        draft = path.with_name(f".{KEY}.{os.getpid()}.{secrets.token_hex(4)}")
+        draft.touch(mode=0o600)
+        draft.write_text(secrets.token_hex(32))
+        try:
+            os.link(draft, path)  # of two first users one makes the key, and both read it
+        except FileExistsError:
+            pass
+        finally:
+            draft.unlink()
+    if path.stat().st_mode & 0o077:
+        raise BundleError(f"Others can read {path}, which signs models. Run chmod 600 on it, or delete it and retrain.")
+    return bytes.fromhex(path.read_text().strip())
+
+
+def write_bundle(
+    root: Path,
+    model: str,
+    booster_text: str,
+    calibrator: Mapping[str, Any],
+    schema: FeatureSchema,
+    golden: pd.DataFrame | Mapping[str, Any],
+    about: Mapping[str, Any],
+    key: bytes | None = None,
+) -> str:
+    """Write a bundle below `root` and return its digest; the same content gives the same digest and is written once.
+
+    `booster_text` is Booster.model_to_string(); `calibrator` is Calibrator.to_json(); `golden` are made-up rows
+    (see golden_rows); `about` says what it was trained on and must not name a time or a machine. Raises BundleError
+    when the model does not take the schema's columns or scores a golden row as no number.
+    """
+    scorer = _assemble(model, "", booster_text, calibrator, schema, about)
+    rows = _plain_columns(golden, schema)
+    raw, probability = scorer.score(rows)
+    _demand_numbers(raw, probability)
+    content = {
+        "model.txt": booster_text.encode(),
+        "calibrator.json": _json(dict(calibrator)),
+        "schema.json": _json(_schema_content(schema)),
+        "golden.json": _json({"columns": rows, "raw": raw.tolist(), "probability": probability.tolist()}),
+    }
+    manifest = _json(
+        {
+            "format": FORMAT,
+            "model": model,
+            "about": dict(about),
+            "files": {name: {"bytes": len(data), "sha256": _sha256(data)} for name, data in content.items()},
+            "versions": {"lightgbm": version("lightgbm"), "numpy": version("numpy")},
+        }
+    )
+    digest = _sha256(manifest)
+    signature = _sign(digest, key if key is not None else signing_key(root))
+    _publish(root, digest, {**content, MANIFEST: manifest, SIGNATURE: signature.encode()})
+    return digest
+
+
+def load_bundle(root: Path, digest: str, key: bytes | None = None) -> Scorer:
+    """The checked scorer of a bundle: digests, signature, golden rows in a child process, golden rows here.
+
+    Raises BundleMissing, BundleBroken, BundleUnsigned or BundleWrong; nothing of the bundle is used before that.
+    """
+    manifest, content, signature = _read(root / _plain(digest), digest)
+    if not hmac.compare_digest(signature, _sign(digest, key if key is not None else signing_key(root))):
+        raise BundleUnsigned(f"Bundle {digest[:12]} is not signed with this installation's key. Train it here, or bring its key.")
+    _check_in_child(root / digest, digest)
+    return _prove(digest, manifest, content)
+
+
+def bundle_files(root: Path, digest: str) -> list[Path]:
+    """A bundle's files on disk, for an archive such as MLflow; raises BundleBroken when they are not what they were."""
+    _read(root / _plain(digest), digest)
+    return [root / digest / name for name in (*FILES, MANIFEST, SIGNATURE)]
+
+
+def bundle_bytes(root: Path, digest: str) -> int:
+    """How much disk a bundle takes, in bytes."""
+    return sum(path.stat().st_size for path in bundle_files(root, digest))
+
+
+def _assemble(
+    model: str, digest: str, text: str, calibrator: Mapping[str, Any], schema: FeatureSchema, about: Mapping[str, Any]
+) -> Scorer:
+    from whence.calibration import Calibrator
+    from whence.trees import Trees
+
+    if len(set(schema.names)) != len(schema.names) or not schema.names:
+        raise BundleError(f"The schema of {model} must name each column once, and names {', '.join(schema.names) or 'none'}.")
+    trees = Trees(text)
+    if trees.names != schema.names:
+        said = f"The model takes {', '.join(trees.names)}, and the schema says {', '.join(schema.names)}."
+        raise BundleError(f"{said} Train it on the schema.")
+    return Scorer(model, digest, schema, dict(about), trees, Calibrator.from_json(dict(calibrator)))
+
+
+def _demand_numbers(raw: Numbers, probability: Numbers) -> None:
+    if not len(raw):
+        raise BundleError("There are no golden rows, so nobody could prove the bundle later. Make some with golden_rows.")
+    if not np.isfinite(raw).all():
+        raise BundleError(f"{int((~np.isfinite(raw)).sum())} of {len(raw)} golden rows score as no number. Retrain the model.")
+    if not ((probability > 0) & (probability < 1)).all():
+        raise BundleError("The calibrator leaves the open interval from 0 to 1 on golden rows. Fit it again.")
+
+
+def _plain_columns(golden: Any, schema: FeatureSchema) -> dict[str, list[Any]]:
+    """The golden rows as JSON can hold them: null for missing, huge numbers for infinite ones."""
+    encode(golden, schema)  # refuses what does not fit, by name
+    columns: dict[str, list[Any]] = {}
+    for name in schema.numbers:
+        values = _number_column(name, golden[name]).clip(-HUGE, HUGE)
+        columns[name] = [None if math.isnan(value) else value for value in values.tolist()]
+    for name in schema.categories:
+        columns[name] = [None if _is_missing(value) else value for value in np.asarray(golden[name], dtype=object).tolist()]
+    return columns
+
+
+def _schema_content(schema: FeatureSchema) -> dict[str, Any]:
+    return {"numbers": list(schema.numbers), "categories": [[name, list(known)] for name, known in schema.categories.items()]}
+
+
+def _publish(root: Path, digest: str, content: Mapping[str, bytes]) -> None:
+    """Whole or not at all: a draft folder is written through to disk, then renamed."""
+    target = root / digest
+    if _holds(target, content):
+        return
+    root.mkdir(parents=True, exist_ok=True)
+    draft, damaged = (root / f".draft-{secrets.token_hex(8)}" for _ in range(2))
+    draft.mkdir()
+    try:
+        for name, data in content.items():
+            _write_through(draft / name, data)
+        if target.exists() and not _holds(target, content):
+            target.rename(damaged)
+        draft.rename(target)
+        _sweep(root, target.stat().st_mtime)
+    except OSError:
+        if not _holds(target, content):  # else another writer of the same content was first
+            raise
+    finally:
+        for left in (draft, damaged):
+            shutil.rmtree(left, ignore_errors=True)
+    _sync_folder(root)
+
+
+def _write_through(path: Path, data: bytes) -> None:
+    with path.open("xb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _holds(folder: Path, content: Mapping[str, bytes]) -> bool:
+    try:
+        return {path.name for path in folder.iterdir()} == set(content) and all(
+            (folder / name).read_bytes() == data for name, data in content.items()
+        )
+    except OSError:
+        return False
+
+
+def _sweep(root: Path, now: float) -> None:
+    """Remove drafts that a dead writer left, an hour before `now` by the disk's own clock."""
+    for draft in root.glob(".draft-*"):
+        with contextlib.suppress(FileNotFoundError):
+            if draft.stat().st_mtime < now - 3600:
+                shutil.rmtree(draft, ignore_errors=True)
+
+
+def _sync_folder(folder: Path) -> None:
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _read(folder: Path, digest: str) -> tuple[dict[str, Any], dict[str, bytes], str]:
+    """The manifest, the files and the signature, with every digest checked; each file is read once."""
+    if not folder.is_dir() or folder.is_symlink():
+        raise BundleMissing(f"There is no bundle {digest} in {folder.parent}. Train it again, or copy its folder there.")
+    raw = _read_file(folder, MANIFEST, MAX_MANIFEST_BYTES)
+    if _sha256(raw) != digest:
+        _broken(digest, f"{MANIFEST} is another one")
+    manifest: dict[str, Any] = json.loads(raw)
+    if manifest.get("format") != FORMAT or set(manifest.get("files", {})) != set(FILES):
+        _broken(digest, f"its format is {manifest.get('format')!r}, and this version reads {FORMAT}")
+    if extra := sorted({path.name for path in folder.iterdir()} - {*FILES, MANIFEST, SIGNATURE}):
+        _broken(digest, f"there is a file {extra[0]} that the manifest does not name")
+    content = {}
+    for name in FILES:
+        promised = manifest["files"][name]
+        content[name] = _read_file(folder, name, min(int(promised["bytes"]), MAX_BYTES))
+        if len(content[name]) != promised["bytes"] or _sha256(content[name]) != promised["sha256"]:
+            _broken(digest, f"{name} was changed")
+    try:
+        signature = _read_file(folder, SIGNATURE, 1024).decode("ascii").strip()
+    except (BundleBroken, UnicodeDecodeError):
+        signature = ""
+    return manifest, content, signature
+
+
+def _read_file(folder: Path, name: str, limit: int) -> bytes:
+    path = folder / name
+    if path.is_symlink() or not path.is_file():
+        _broken(folder.name, f"{name} is missing")
+    if path.stat().st_size > limit:
+        _broken(folder.name, f"{name} is longer than {limit} bytes")
+    return path.read_bytes()
+
+
+def _prove(digest: str, manifest: Mapping[str, Any], content: Mapping[str, bytes]) -> Scorer:
+    """The scorer, once its golden rows score as they did when it was written."""
+    schema = json.loads(content["schema.json"])
+    fields = FeatureSchema(tuple(schema["numbers"]), {name: tuple(known) for name, known in schema["categories"]})
+    golden = json.loads(content["golden.json"])
+    text = content["model.txt"].decode()
+    scorer = _assemble(manifest["model"], digest, text, json.loads(content["calibrator.json"]), fields, manifest["about"])
+    for name, came in zip(("raw", "probability"), scorer.score(golden["columns"]), strict=True):
+        wanted = np.array(golden[name], dtype=np.float64)
+        is_same = np.abs(came - wanted) <= 1e-12 * (1 + np.abs(wanted))
+        if not is_same.all():
+            made, here = manifest["versions"]["lightgbm"], version("lightgbm")
+            raise BundleWrong(
+                f"Bundle {digest[:12]} scores {int((~is_same).sum())} of its {len(wanted)} golden rows otherwise than when "
+                f"it was written ({name}; LightGBM {made} then, {here} now). Retrain with this version."
+            )
+    return scorer
+
+
+def _check_in_child(folder: Path, digest: str) -> None:
+    """Let a process that may die read the model first: a broken text aborts, crashes or hangs, and raises nothing."""
+    command = [sys.executable, "-I", "-m", "whence.bundle", "check", str(folder)]
+    bare = {each: value for each in ("PATH", "LD_LIBRARY_PATH") if (value := os.environ.get(each))}
+    name = f"Bundle {digest[:12]}"
+    try:
+        done = subprocess.run(
+            command,
+            env={**bare, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"},
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            timeout=CHECK_SECONDS,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        raise BundleWrong(
+            f"Bundle {digest[:12]} did not score its golden rows in {CHECK_SECONDS} s. Retrain the model."
+        ) from None
+    if done.returncode < 0:
+        raise BundleWrong(
+            f"Bundle {digest[:12]} killed the process that tried it (signal {-done.returncode}). Retrain the model."
+        )
+    if done.returncode:
+        words = done.stderr.decode(errors="replace").strip().splitlines() or ["no message"]
+        raise BundleWrong(f"{name} failed its check in a child process: {words[-1]}")
+
+
+def _limit_this_process() -> None:
+    import resource
+
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    resource.setrlimit(resource.RLIMIT_CPU, (CHECK_SECONDS, CHECK_SECONDS))
+    resource.setrlimit(resource.RLIMIT_AS, (CHECK_MEMORY, CHECK_MEMORY))
+
+
+def _broken(digest: str, what: str) -> NoReturn:
+    raise BundleBroken(f"Bundle {digest[:12]} is broken: {what}. Delete its folder and train it again, or copy it from MLflow.")
+
+
+def _plain(digest: str) -> str:
+    if len(digest) != 64 or set(digest) - set("0123456789abcdef"):
+        raise BundleMissing(f"{digest!r} is no bundle's digest: 64 hexadecimal digits are expected.")
+    return digest
+
+
+def _sign(digest: str, key: bytes) -> str:
+    return hmac.new(key, digest.encode(), hashlib.sha256).hexdigest()
+
+
+def _sha256(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
+
+
+def _json(content: Mapping[str, Any]) -> bytes:
+    try:
+        return json.dumps(content, sort_keys=True, allow_nan=False, ensure_ascii=False, indent=1).encode()
+    except (TypeError, ValueError) as wrong:
+        raise BundleError(f"A bundle holds plain JSON alone: {wrong}. Give text, finite numbers, lists and dicts.") from None
+
+
+def _main(arguments: list[str]) -> int:
+    if len(arguments) != 2 or arguments[0] != "check":
+        print("usage: python -m whence.bundle check FOLDER", file=sys.stderr)
+        return 2
+    _limit_this_process()
+    folder = Path(arguments[1])
+    try:
+        manifest, content, _ = _read(folder, folder.name)
+        _prove(folder.name, manifest, content)
+    except (BundleError, InputError, RuntimeError, ValueError, KeyError) as wrong:
+        print(str(wrong).replace("\n", " "), file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(_main(sys.argv[1:]))
