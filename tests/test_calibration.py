@@ -1,0 +1,131 @@
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.special import expit
+from sklearn.isotonic import IsotonicRegression
+from sklearn.linear_model import LogisticRegression
+
+from whence.calibration import KINDS, CalibrationError, Calibrator, fit
+
+ANY_SCORE = st.floats(allow_nan=True, allow_infinity=True)
+
+
+def scores_and_labels(n: int = 6000, slope: float = 0.6, offset: float = -1.0) -> tuple[np.ndarray, np.ndarray]:
+    """Raw scores whose true log-odds are slope · raw + offset."""
+    generator = np.random.default_rng(5)
+    raw = generator.normal(0, 2, n)
+    return raw, (generator.random(n) < expit(slope * raw + offset)).astype(float)
+
+
+FITTED = {kind: fit(kind, *scores_and_labels()) for kind in KINDS}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_true_probabilities_are_found_again(kind: str) -> None:
+    raw = np.linspace(-4, 4, 50)
+    assert np.abs(FITTED[kind].apply(raw) - expit(0.6 * raw - 1.0)).mean() < 0.03
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@given(scores=st.lists(ANY_SCORE, min_size=2, max_size=30))
+@settings(max_examples=60, deadline=None)
+def test_any_float_gets_a_probability_and_no_two_scores_turn_round(kind: str, scores: list[float]) -> None:
+    raw = np.array(scores)
+    probability = FITTED[kind].apply(raw)
+    assert ((probability >= 1e-6) & (probability <= 1 - 1e-6)).all()
+    known = np.sort(raw[~np.isnan(raw)])
+    assert (np.diff(FITTED[kind].apply(known)) >= 0).all()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_neighbouring_floats_do_not_turn_round_and_separate_scores_stay_apart(kind: str) -> None:
+    knots = FITTED[kind].knots or (0.0, 1.0)
+    around = np.array([np.nextafter(k, way) for k in knots for way in (-np.inf, k, np.inf)])
+    assert (np.diff(FITTED[kind].apply(np.sort(around))) >= 0).all()
+    assert (np.diff(FITTED[kind].apply(np.linspace(-8, 8, 500))) > 0).all()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_missing_score_gets_the_base_rate(kind: str) -> None:
+    assert FITTED[kind].apply(np.nan) == pytest.approx(scores_and_labels()[1].mean())
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_scores_that_say_the_opposite_are_flattened_and_not_turned(kind: str) -> None:
+    raw, labels = scores_and_labels()
+    flat = fit(kind, -raw, labels)
+    assert (np.diff(flat.apply(np.sort(raw))) >= 0).all()
+    assert np.ptp(flat.apply(raw)) < 0.02
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_json_keeps_every_bit(kind: str) -> None:
+    again = Calibrator.from_json(json.loads(json.dumps(FITTED[kind].to_json())))
+    raw = np.linspace(-20, 20, 1001)
+    assert again == FITTED[kind]
+    assert np.array_equal(again.apply(raw), FITTED[kind].apply(raw))
+
+
+def test_platt_agrees_with_an_unpenalised_logistic_regression() -> None:
+    raw, labels = scores_and_labels()
+    judge = LogisticRegression(C=np.inf, tol=1e-8).fit(raw[:, None], labels)
+    assert FITTED["platt"].apply(raw) == pytest.approx(judge.predict_proba(raw[:, None])[:, 1], abs=2e-3)
+
+
+def test_isotonic_follows_scikit_learn_within_a_bin() -> None:
+    raw, labels = scores_and_labels()
+    judge = IsotonicRegression(out_of_bounds="clip").fit(raw, labels)
+    assert np.abs(FITTED["isotonic"].apply(raw) - judge.predict(raw)).mean() < 0.01
+
+
+def test_a_weight_of_two_is_the_row_twice() -> None:
+    raw, labels = scores_and_labels(400)
+    weights = np.where(labels > 0, 2.0, 1.0)
+    twice = np.repeat(np.arange(400), weights.astype(int))
+    probe = np.linspace(-3, 3, 9)
+    assert fit("platt", raw, labels, weights).apply(probe) == pytest.approx(
+        fit("platt", raw[twice], labels[twice]).apply(probe), abs=1e-5
+    )
+
+
+def test_four_separated_rows_do_not_give_certainty() -> None:
+    assert fit("platt", [-1, -1, 1, 1], [0, 0, 1, 1]).apply(1.0) < 0.9
+
+
+@pytest.mark.parametrize(
+    ("kind", "raw", "labels", "message"),
+    [
+        ("spline", [0.0], [1], "no calibrator 'spline'. Choose one of platt, beta, isotonic"),
+        ("platt", [0.0, 1.0], [1, 1], "needs both classes; 2 positive and 0 negative"),
+        ("platt", [0.0, 1.0], [1], "2 scores, 1 labels"),
+    ],
+)
+def test_what_cannot_be_fitted_is_refused_in_words(kind: str, raw: list[float], labels: list[int], message: str) -> None:
+    with pytest.raises(CalibrationError, match=message):
+        fit(kind, raw, labels)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"parameters": [-1.0, 0.0]},
+        {"parameters": [1.0]},
+        {"kind": "spline"},
+        {"base_rate": "much"},
+        {"parameters": [float("nan"), 0]},
+    ],
+)
+def test_a_spoiled_calibrator_is_not_loaded(change: dict[str, object]) -> None:
+    with pytest.raises(CalibrationError, match="Train the model again"):
+        Calibrator.from_json({**FITTED["platt"].to_json(), **change})
+
+
+def test_a_staircase_that_falls_is_not_loaded() -> None:
+    given = FITTED["isotonic"].to_json()
+    with pytest.raises(CalibrationError, match="turn scores round"):
+        Calibrator.from_json({**given, "levels": given["levels"][::-1]})
