@@ -1,0 +1,45 @@
+"""
+# Ingest events
+
+**Makes** the day's `touches`, `conversions` and `sightings`, the `quarantine` of what broke the contract, and `ingest_counts`.
+
+**Owner** data platform. **Partition key** a day (`2026-05-03`) or a range of days (`2026-05-01..2026-05-10`).
+
+**When it is red** read the task's log: the message names the file, the row or field, and what to do. A file that cannot be read
+stops the run and writes nothing; single bad rows do not, they wait in `quarantine`. Fix the source and clear the run:
+the days are replaced as a whole, so running it again is always safe.
+"""
+
+from datetime import timedelta
+
+from airflow.sdk import DAG, Asset, CronPartitionTimetable, PartitionedAtRuntime, get_current_context, task
+
+from whence.contracts.settings import load
+
+CRON = load().ingest_cron
+
+with DAG(
+    dag_id="ingest_events",
+    schedule=CronPartitionTimetable(CRON, timezone="UTC", run_offset=-1, key_format="%Y-%m-%d") if CRON else PartitionedAtRuntime(),
+    catchup=False,
+    doc_md=__doc__,
+    tags=["whence", "events"],
+    max_active_runs=1,
+    dagrun_timeout=timedelta(hours=2),
+    default_args={
+        "owner": "data-platform",
+        "retries": 3,
+        "retry_delay": timedelta(seconds=5),
+        "retry_exponential_backoff": 2,
+        "execution_timeout": timedelta(hours=1),
+    },
+):
+
+    @task(outlets=[Asset("events", "x-whence://events")])
+    def ingest() -> dict[str, int]:
+        from whence.contracts.times import Window
+        from whence.ingest import ingest
+
+        return ingest(load(), Window.parse(get_current_context()["dag_run"].partition_key)).as_dict()
+
+    ingest()

@@ -1,0 +1,42 @@
+"""
+# Resolve identities
+
+**Makes** the day's `persons`: whose each identifier is, from exact links and from the champion `identity-ranker`;
+and its `decisions`.
+
+**Owner** identity. **Partition key** a day or a range of days; started by the `events` of the same key.
+
+**When it is red** the day before must be resolved and materialised first: run `materialise_features` for it, then clear this run.
+A finished day stays with the champion that it was first resolved with, so a rerun changes nothing.
+"""
+
+from datetime import timedelta
+
+from airflow.sdk import DAG, Asset, PartitionedAssetTimetable, get_current_context, task
+
+with DAG(
+    dag_id="resolve_identities",
+    schedule=PartitionedAssetTimetable(assets=Asset("events", "x-whence://events")),
+    catchup=False,
+    doc_md=__doc__,
+    tags=["whence", "identity"],
+    max_active_runs=1,
+    dagrun_timeout=timedelta(hours=2),
+    default_args={
+        "owner": "identity",
+        "retries": 3,
+        "retry_delay": timedelta(seconds=5),
+        "retry_exponential_backoff": 2,
+        "execution_timeout": timedelta(hours=1),
+    },
+):
+
+    @task(outlets=[Asset("persons", "x-whence://persons")])
+    def resolve() -> dict[str, int]:
+        from serving.batch import resolve_identities
+        from whence.contracts.settings import load
+        from whence.contracts.times import Window
+
+        return resolve_identities(load(), Window.parse(get_current_context()["dag_run"].partition_key)).as_dict()
+
+    resolve()
