@@ -1,0 +1,59 @@
+"""What the tables say as of a day: its events, and whose each identifier is."""
+
+from __future__ import annotations
+
+from datetime import date, timedelta
+from typing import TYPE_CHECKING
+
+from whence.contracts.events import EVENTS, IDENTIFIERS
+from whence.contracts.times import Window
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from whence.lake import Lake
+
+SIGNAL_COLUMNS = ("event_id", "happened_at", "seen_at", *(field.name for field in IDENTIFIERS))
+
+
+def signals(lake: Lake, window: Window) -> pd.DataFrame:
+    """Every event of the window as a signal: its times and identifiers, by (seen_at, event_id)."""
+    columns = ", ".join(SIGNAL_COLUMNS)
+    union = " UNION ALL ".join(f"SELECT '{name}' AS \"table\", {columns} FROM {name}" for name in EVENTS)
+    with lake.connect(window, *EVENTS) as con:
+        return con.sql(f"{union} ORDER BY seen_at, event_id").df()
+
+
+def events(lake: Lake, name: str, window: Window) -> pd.DataFrame:
+    """One event table's rows of the window, by (seen_at, event_id)."""
+    with lake.connect(window, name) as con:
+        return con.sql(f"SELECT * FROM {name} ORDER BY seen_at, event_id").df()
+
+
+def persons(lake: Lake, last: date) -> pd.DataFrame:
+    """The answer for every identifier as of the end of `last`, one row each, by identifier."""
+    return _latest(lake, "persons", "SELECT * FROM persons", last)
+
+
+def exact_persons(lake: Lake, last: date) -> pd.DataFrame:
+    """What exact links alone say as of the end of `last`, also beneath ranked answers: rows as in `persons`."""
+    columns = "day, seen_at, identifier, person_id, 1.0 AS probability, 'exact' AS method, NULL AS bundle"
+    exact = f"SELECT {columns} FROM persons WHERE method = 'exact' UNION ALL SELECT {columns} FROM exact_persons"
+    return _latest(lake, "persons exact_persons", exact, last)
+
+
+def before(day: date) -> date:
+    """The day before."""
+    return day - timedelta(days=1)
+
+
+def _latest(lake: Lake, names: str, query: str, last: date) -> pd.DataFrame:
+    with lake.connect(_until(lake, names.split(), last), *names.split()) as con:
+        newest = "QUALIFY row_number() OVER (PARTITION BY identifier ORDER BY day DESC) = 1"
+        return con.sql(f"SELECT * FROM ({query}) {newest} ORDER BY identifier").df()
+
+
+def _until(lake: Lake, names: list[str], last: date) -> Window:
+    days = [day for name in names for day in lake.days(name)]
+    first = min((date.fromisoformat(day) for day in days), default=last)
+    return Window(min(first, last), last)
