@@ -20,7 +20,9 @@ CRON = load().ingest_cron
 
 with DAG(
     dag_id="ingest_events",
-    schedule=CronPartitionTimetable(CRON, timezone="UTC", run_offset=-1, key_format="%Y-%m-%d") if CRON else PartitionedAtRuntime(),
+    schedule=CronPartitionTimetable(CRON, timezone="UTC", run_offset=-1, key_format="%Y-%m-%d")
+    if CRON
+    else PartitionedAtRuntime(),
     catchup=False,
     doc_md=__doc__,
     tags=["whence", "events"],

@@ -59,7 +59,8 @@ class Airflow:
         """A DAG's runs, newest first."""
         found = self._call("GET", f"/api/v2/dags/{dag}/dagRuns", params={"limit": 100, "order_by": "-run_after"})
         return tuple(
-            Run(dag, each["dag_run_id"], each["partition_key"] or "", each["state"], each["duration"]) for each in found["dag_runs"]
+            Run(dag, each["dag_run_id"], each["partition_key"] or "", each["state"], each["duration"])
+            for each in found["dag_runs"]
         )
 
     def tasks(self, run: Run) -> list[dict[str, Any]]:
@@ -69,7 +70,13 @@ class Airflow:
         return tasks
 
     def wait(
-        self, dag: str, *, run_id: str = "", key: str = "", after: frozenset[str] = frozenset(), seconds: float = 300,
+        self,
+        dag: str,
+        *,
+        run_id: str = "",
+        key: str = "",
+        after: frozenset[str] = frozenset(),
+        seconds: float = 300,
         tick: Callable[[], None] = lambda: None,
     ) -> Run:
         """Wait for the run with this id, or for a run with this partition key that is not among `after`.
@@ -78,14 +85,18 @@ class Airflow:
         """
         deadline = time.monotonic() + seconds
         while True:
-            match = next((r for r in self.runs(dag) if r.run_id == run_id or (not run_id and r.key == key and r.run_id not in after)), None)
+            match = next(
+                (r for r in self.runs(dag) if r.run_id == run_id or (not run_id and r.key == key and r.run_id not in after)), None
+            )
             if match and match.state in ENDED:
                 if match.state == "failed":
                     raise RunFailed(self._why(match))
                 return match
             if time.monotonic() > deadline:
                 state = match.state if match else "not started"
-                raise RunFailed(f"{dag} for {key or run_id} has not ended after {seconds:.0f} s ({state}). {self._why(match) if match else ''}")
+                raise RunFailed(
+                    f"{dag} for {key or run_id} has not ended after {seconds:.0f} s ({state}). {self._why(match) if match else ''}"
+                )
             tick()
             time.sleep(0.4)
 

@@ -168,6 +168,17 @@ def airflow_password(settings: Settings) -> str:
     return _keys(settings)["airflow_password"]
 
 
+def addresses(settings: Settings) -> dict[str, str]:
+    """What to open, with its credentials; all of it listens on this machine alone."""
+    ports = settings.ports
+    return {
+        "Airflow": f"http://{LOOPBACK}:{ports.airflow}  (admin / {airflow_password(settings)})",
+        "MLflow": f"http://{LOOPBACK}:{ports.mlflow}",
+        "Evidently": f"http://{LOOPBACK}:{ports.evidently}",
+        "Scoring": f"http://{LOOPBACK}:{ports.serving}  (bearer token in {settings.home / 'serving_tokens.txt'})",
+    }
+
+
 def _health(program: Program, info: dict[str, Any]) -> Health:
     state = str(info.get("statename", "MISSING"))
     is_well = state == "RUNNING" and (not program.health or _answers(program.health))

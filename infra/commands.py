@@ -1,0 +1,262 @@
+"""The verbs of `whence`: each is one call to a front door, the same that the DAGs and the tests use."""
+
+from __future__ import annotations
+
+import os
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from infra import show
+from whence.cli import spoken
+from whence.contracts.models import MODELS
+from whence.contracts.settings import Settings
+from whence.contracts.times import Window
+
+app = typer.Typer()
+
+Days = Annotated[str, typer.Argument(metavar="DAYS", help="A day, 2026-05-03, or a range, 2026-05-01..2026-05-10.")]
+Model = Annotated[str, typer.Argument(metavar="MODEL", help=f"One of {', '.join(MODELS)}.")]
+Json = Annotated[bool, typer.Option("--json", help="Answer in JSON, for programs.")]
+
+
+def _window(days: str) -> Window:
+    return Window.parse(days)
+
+
+def _model(name: str) -> str:
+    if name not in MODELS:
+        raise ValueError(f"There is no model '{name}'. There are {', '.join(MODELS)}.")
+    return name
+
+
+@app.command()
+def up(context: typer.Context, as_json: Json = False) -> None:
+    """Start the local platform, and wait until every part of it answers."""
+    from infra import platform
+
+    with spoken():
+        found = platform.up(context.obj, lambda words: None if as_json else show.console.print(f"  {words}"))
+        show.rows(found, as_json=as_json, title="The platform is up")
+        if not as_json:
+            _addresses(context.obj)
+
+
+@app.command()
+def down(context: typer.Context) -> None:
+    """Stop the local platform. Nothing that it wrote is removed."""
+    from infra import platform
+
+    with spoken():
+        show.console.print("The platform is down." if platform.down(context.obj) else "The platform was not running.")
+
+
+@app.command()
+def status(context: typer.Context, as_json: Json = False) -> None:
+    """How every part of the platform is."""
+    from infra import platform
+
+    with spoken():
+        found = platform.status(context.obj)
+        show.rows(found, as_json=as_json, empty="The platform is down. `whence up` starts it.")
+        if found and not as_json:
+            _addresses(context.obj)
+        if not found or not all(each.is_well for each in found):
+            raise typer.Exit(1)
+
+
+@app.command()
+def demo(
+    context: typer.Context,
+    source: Annotated[str, typer.Option(help="world, or talkingdata=PATH for a click log.")] = "world",
+    kill: Annotated[bool, typer.Option("--kill", help="Kill a task, the scheduler and the scoring service on the way.")] = False,
+    fresh: Annotated[bool, typer.Option("--fresh/--resume", help="Remove what an earlier demo left, or go on with it.")] = True,
+) -> None:
+    """Run the whole loop on real Airflow, from events to a promoted model and dashboards."""
+    from infra import demo as demonstration
+
+    with spoken():
+        demonstration.run(context.obj, source=source, kill=kill, fresh=fresh)
+
+
+@app.command()
+def simulate(context: typer.Context, as_json: Json = False) -> None:
+    """Make the world with known truth: the events of every simulated day, as files."""
+    from whence.world import simulate as make
+
+    with spoken(), show.progress("Simulating", quiet=as_json) as advance:
+        found = make(context.obj, progress=advance)
+        show.facts(found, as_json=as_json, title="Simulated")
+
+
+@app.command()
+def ingest(
+    context: typer.Context,
+    days: Annotated[str, typer.Argument(metavar="[DAYS]", help="A day, or a range of days, of delivery.")] = "",
+    suggest: Annotated[Path | None, typer.Option(help="Print a first mapping for this file instead.")] = None,
+    out: Annotated[Path | None, typer.Option(help="With --suggest: write the mapping there.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Bring a window of days from the source into the tables; bad rows go to quarantine with a reason."""
+    import whence.ingest
+
+    with spoken():
+        if suggest:
+            print(whence.ingest.suggest(suggest, out))
+            return
+        if not days:
+            raise ValueError("Which days? Write `whence ingest 2026-05-01..2026-05-10`, or `whence ingest --suggest FILE`.")
+        with show.progress("Ingesting", quiet=as_json) as advance:
+            found = whence.ingest.ingest(context.obj, _window(days), progress=advance)
+        show.facts(found.as_dict(), as_json=as_json, title=f"Ingested {days}")
+
+
+@app.command()
+def resolve(context: typer.Context, days: Days, as_json: Json = False) -> None:
+    """Decide whose each identifier of the days is."""
+    from serving.batch import resolve_identities
+
+    with spoken():
+        show.facts(resolve_identities(context.obj, _window(days)).as_dict(), as_json=as_json, title=f"Resolved {days}")
+
+
+@app.command()
+def materialise(context: typer.Context, days: Days, as_json: Json = False) -> None:
+    """Compute the feature tables of the days, and fill the online store."""
+    import features
+
+    with spoken(), show.progress("Materialising", quiet=as_json) as advance:
+        show.facts(
+            features.materialise(context.obj, _window(days), progress=advance).as_dict(),
+            as_json=as_json,
+            title=f"Materialised {days}",
+        )
+
+
+@app.command()
+def train(
+    context: typer.Context,
+    model: Model,
+    as_of: Annotated[str, typer.Argument(metavar="DAY", help="The last day that it may know of.")],
+    drill: Annotated[str, typer.Option(help="shuffled_labels spoils the candidate on purpose.")] = "",
+    as_json: Json = False,
+) -> None:
+    """Train a candidate, and register it in MLflow. Nothing is promoted."""
+    import registry
+    import training
+
+    with spoken():
+        candidate = training.train(context.obj, _model(model), _window(as_of).last, drill=drill)
+        version = registry.register(context.obj, candidate)
+        show.facts({**candidate.as_dict(), "version": version}, as_json=as_json, title="Trained and registered")
+
+
+@app.command()
+def judge(context: typer.Context, as_of: Annotated[str, typer.Argument(metavar="DAY")], as_json: Json = False) -> None:
+    """Judge the candidates of a day, and say why; promotes nothing."""
+    import registry
+
+    with spoken():
+        verdicts = [
+            {
+                "model": each.model,
+                "bundle": each.bundle[:12],
+                "drill": each.drill,
+                "verdict": verdict.decision,
+                "reasons": list(verdict.reasons),
+            }
+            for each in registry.candidates(context.obj, _window(as_of).last)
+            for verdict in [registry.judge(context.obj, each, now=datetime.now(UTC))]
+        ]
+        show.rows(verdicts, as_json=as_json, empty=f"There are no candidates of {as_of}. `whence train MODEL {as_of}` makes one.")
+
+
+@app.command()
+def promote(context: typer.Context, as_of: Annotated[str, typer.Argument(metavar="DAY")], as_json: Json = False) -> None:
+    """Judge the candidates of a day, and make those that pass champion."""
+    import registry
+
+    with spoken():
+        found = registry.judge_and_promote(context.obj, _window(as_of).last, who=_user(), now=datetime.now(UTC))
+        show.facts(found, as_json=as_json, title="Verdicts")
+
+
+@app.command()
+def rollback(
+    context: typer.Context,
+    model: Model,
+    reason: Annotated[str, typer.Option(help="Why; it is written into the journal.")],
+    as_json: Json = False,
+) -> None:
+    """Give the place of champion back to the one before; a row in the journal, nothing is deleted."""
+    import registry
+
+    with spoken():
+        found = registry.rollback(context.obj, _model(model), who=_user(), reason=reason, now=datetime.now(UTC))
+        show.facts(found, as_json=as_json, title="Rolled back")
+
+
+@app.command()
+def attribute(context: typer.Context, days: Days, as_json: Json = False) -> None:
+    """Credit the conversions of the days to the touches that earned them."""
+    from serving.batch import attribute_conversions
+
+    with spoken():
+        show.facts(attribute_conversions(context.obj, _window(days)).as_dict(), as_json=as_json, title=f"Attributed {days}")
+
+
+@app.command()
+def watch(context: typer.Context, days: Days, as_json: Json = False) -> None:
+    """Check the days for drift, lost calibration and bad attribution, and put them on the dashboards."""
+    from monitoring import watch as look
+    from serving.batch import collect_online
+
+    with spoken():
+        collect_online(context.obj, _window(days))
+        found = look(context.obj, _window(days), now=datetime.now(UTC))
+        show.rows(found.findings, as_json=as_json, title=f"Findings of {days}")
+
+
+@app.command()
+def serve(context: typer.Context) -> None:
+    """Run the scoring service here, in the foreground. `whence up` runs it supervised."""
+    with spoken():
+        os.execv(sys.executable, [sys.executable, "-m", "serving"])
+
+
+@app.command()
+def journal(context: typer.Context, model: Annotated[str, typer.Argument(metavar="[MODEL]")] = "", as_json: Json = False) -> None:
+    """List the promotions, and verify that nobody has changed one."""
+    from registry.journal import Journal
+
+    with spoken():
+        book = Journal(context.obj.journal_url)
+        book.verify()
+        show.rows(book.rows(_model(model) if model else None), as_json=as_json, empty="Nothing was promoted yet.")
+
+
+@app.command()
+def doctor(context: typer.Context, as_json: Json = False) -> None:
+    """Look for what commonly goes wrong, and say what to do about it."""
+    from infra.doctor import examine
+
+    with spoken():
+        found = examine(context.obj)
+        show.rows(found, as_json=as_json)
+        if not all(each.is_well for each in found):
+            raise typer.Exit(1)
+
+
+def _addresses(settings: Settings) -> None:
+    from infra import platform
+
+    show.facts(platform.addresses(settings), as_json=False)
+
+
+def _user() -> str:
+    import getpass
+
+    return f"{getpass.getuser()} on the command line"

@@ -1,0 +1,59 @@
+"""The command `whence`: gathers the verbs that the installed rooms offer, and says in one line what went wrong."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.metadata import entry_points
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from whence.contracts.settings import FILE_VARIABLE, load
+
+GROUP = "whence.commands"
+TRACE_VARIABLE = "WHENCE_TRACE"
+
+SettingsFile = Annotated[
+    Path | None, typer.Option("--settings", "-s", metavar="FILE", help="Settings file [default: ./whence.toml, if there is one].")
+]
+
+
+def main() -> None:
+    """Run the command line; a room that is not installed offers nothing, and the rest works."""
+    app = typer.Typer(name="whence", no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
+    app.callback()(_start)
+    for point in sorted(entry_points(group=GROUP), key=lambda each: each.name):
+        try:
+            app.add_typer(point.load())
+        except ModuleNotFoundError as missing:
+            if missing.name != point.module.partition(".")[0]:
+                raise
+            print(f"'{point.module}' is not installed: run `whence` from a clone of the repository.", file=sys.stderr)
+    app()
+
+
+@contextmanager
+def spoken() -> Iterator[None]:
+    """Say what went wrong in one line, and exit with 1; with WHENCE_TRACE=1 the whole trace."""
+    try:
+        yield
+    except (ValueError, RuntimeError, LookupError, OSError) as wrong:
+        if os.environ.get(TRACE_VARIABLE):
+            raise
+        print(f"{type(wrong).__name__}: {wrong}", file=sys.stderr)
+        raise typer.Exit(1) from None
+
+
+def _start(context: typer.Context, settings: SettingsFile = None) -> None:
+    """Who was it, and whence did it come? Identity matching and attribution, kept honest.
+
+    Days are UTC days. All that is written goes below one folder, .whence by default.
+    """
+    if settings:
+        os.environ[FILE_VARIABLE] = str(settings.resolve())
+    with spoken():
+        context.obj = load()
