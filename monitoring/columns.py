@@ -1,0 +1,186 @@
+"""Our own column checks: what Evidently does not see, or dies of. They run first, on every row."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from monitoring import checks
+from monitoring.checks import Check
+from whence.contracts.events import EVENTS, IDENTIFIERS, LINK_KEYS
+from whence.contracts.times import Window
+
+if TYPE_CHECKING:
+    import duckdb
+
+SEGMENT = {"touches": "channel", "conversions": "source", "sightings": "kind"}
+"""The column that a table is cut by, so that a part that fails alone is seen."""
+AMOUNT = {"touches": "price_micros", "conversions": "value_micros"}
+CATEGORIES = {
+    "touches": ("kind", "channel", "campaign_id", "currency", "country", "user_agent"),
+    "conversions": ("kind", "source", "currency", "country", "user_agent"),
+    "sightings": ("kind", "country", "user_agent"),
+}
+NULLABLE = tuple(field.name for field in IDENTIFIERS if field.name != "consent")
+LATE_HOURS = 24
+
+
+def event_checks(con: duckdb.DuckDBPyConnection, table: str, day: str, before: tuple[str, ...]) -> list[Check]:
+    """Measures of one event table on one day; `before` are the days that its values are compared with.
+
+    `con` has a view named as the table. An absent day gives a count of zero and no shares.
+    """
+    totals = _totals(con, table, day)
+    rows = int(totals["rows"])
+    found = [checks.count(table, "rows", "all", rows)]
+    found += _segment_counts(con, table, day, before)
+    if not rows:
+        return found
+    found += [checks.share(table, "null_share", name, totals[f"null_{name}"], rows) for name in NULLABLE]
+    found.append(checks.share(table, "consent_share", "granted", totals["granted"], rows))
+    found.append(checks.mean(table, "identifiers_per_event", "all", totals["keys"], totals["keys_spread"], rows))
+    found.append(checks.share(table, "late_share", f"{LATE_HOURS}h", totals["late"], rows))
+    found.append(checks.plain(table, "hours_since_last", "all", totals["idle_hours"], rows))
+    found += _top_network(con, table, day)
+    found += _unseen(con, table, day, before)
+    found += _amounts(con, table, day) if table in AMOUNT else []
+    return found
+
+
+def ingest_checks(con: duckdb.DuckDBPyConnection, day: str) -> list[Check]:
+    """What ingest did with each table's rows: the share of duplicates, and of rows that broke the contract."""
+    sums = con.execute(
+        'SELECT "table", sum("read"), sum(duplicates), sum(quarantined) FROM ingest_counts WHERE day = ? GROUP BY 1 ORDER BY 1',
+        [day],
+    ).fetchall()
+    return [
+        check
+        for table, read, duplicates, quarantined in sums
+        for check in (
+            checks.share(table, "duplicate_share", "all", int(duplicates), int(read)),
+            checks.share(table, "quarantined_share", "all", int(quarantined), int(read)),
+        )
+    ]
+
+
+def feature_checks(model: str, today: pd.DataFrame, reference: pd.DataFrame) -> list[Check]:
+    """Measures of a model's inputs, a column each: null, zero, infinite, unseen; `reference` may be empty."""
+    names = sorted(set(today.columns) | set(reference.columns))
+    return [check for name in names for check in _feature(model, name, _column(today, name), _column(reference, name))]
+
+
+def _totals(con: duckdb.DuckDBPyConnection, table: str, day: str) -> Mapping[str, Any]:
+    keys = [key for key in (*LINK_KEYS, "click_id") if key in EVENTS[table].names]
+    held = " + ".join(f'("{key}" IS NOT NULL)::INT' for key in keys)
+    nulls = ", ".join(f'count(*) FILTER ("{name}" IS NULL) AS "null_{name}"' for name in NULLABLE)
+    end = Window.parse(day).end.isoformat()
+    return _one(
+        con,
+        f"""
+        SELECT count(*) AS "rows", {nulls},
+               count(*) FILTER (consent = 'granted') AS granted,
+               avg({held}) AS keys, stddev_samp({held}) AS keys_spread,
+               count(*) FILTER (date_diff('minute', happened_at, seen_at) > {LATE_HOURS * 60}) AS late,
+               date_diff('second', max(seen_at), TIMESTAMPTZ '{end}') / 3600 AS idle_hours
+        FROM "{table}" WHERE day = ?
+        """,
+        [day],
+    )
+
+
+def _segment_counts(con: duckdb.DuckDBPyConnection, table: str, day: str, before: tuple[str, ...]) -> list[Check]:
+    column = SEGMENT[table]
+    counted = con.execute(
+        f"""
+        SELECT "{column}", count(*) FILTER (day = ?) FROM "{table}"
+        WHERE day = ? OR day IN (SELECT unnest(?::VARCHAR[])) GROUP BY 1 ORDER BY 1
+        """,
+        [day, day, list(before)],
+    ).fetchall()
+    return [checks.count(table, "rows", f"{column}={name}", int(rows)) for name, rows in counted]
+
+
+def _top_network(con: duckdb.DuckDBPyConnection, table: str, day: str) -> list[Check]:
+    """The share of the rows that the busiest network brings: a flood shows here first."""
+    top = _one(
+        con,
+        f"""
+        SELECT coalesce(max(n), 0) AS top, coalesce(sum(n), 0) AS total
+        FROM (SELECT count(*) AS n FROM "{table}" WHERE day = ? AND ip_key IS NOT NULL GROUP BY ip_key)
+        """,
+        [day],
+    )
+    return [checks.share(table, "top_network_share", "all", int(top["top"]), int(top["total"]))]
+
+
+def _unseen(con: duckdb.DuckDBPyConnection, table: str, day: str, before: tuple[str, ...]) -> list[Check]:
+    """The share of rows whose value no earlier day had; without earlier days there is nothing to say."""
+    if not before:
+        return []
+    found = []
+    for name in CATEGORIES[table]:
+        seen = _one(
+            con,
+            f"""
+            SELECT count(*) AS n, count(*) FILTER (value NOT IN (SELECT "{name}" FROM "{table}"
+                   WHERE day IN (SELECT unnest(?::VARCHAR[])) AND "{name}" IS NOT NULL)) AS unseen
+            FROM (SELECT "{name}" AS value FROM "{table}" WHERE day = ? AND "{name}" IS NOT NULL)
+            """,
+            [list(before), day],
+        )
+        found.append(checks.share(table, "unseen_share", name, int(seen["unseen"]), int(seen["n"])))
+    return found
+
+
+def _amounts(con: duckdb.DuckDBPyConnection, table: str, day: str) -> list[Check]:
+    """Money by segment: how many zeros, and the decimal logarithm of the median, where an error of units stands out."""
+    column, amount = SEGMENT[table], AMOUNT[table]
+    sums = con.execute(
+        f"""
+        SELECT "{column}", count(*), count(*) FILTER ("{amount}" = 0), count(*) FILTER ("{amount}" > 0),
+               avg(log10("{amount}")) FILTER ("{amount}" > 0), stddev_samp(log10("{amount}")) FILTER ("{amount}" > 0)
+        FROM "{table}" WHERE day = ? AND "{amount}" IS NOT NULL GROUP BY 1 ORDER BY 1
+        """,
+        [day],
+    ).fetchall()
+    found = []
+    for name, rows, zeros, positive, level, spread in sums:
+        segment = f"{amount}:{column}={name}"
+        found.append(checks.share(table, "zero_share", segment, int(zeros), int(rows)))
+        found.append(checks.mean(table, "log10_amount", segment, level, spread, int(positive)))
+    return found
+
+
+def _feature(model: str, name: str, values: pd.Series, reference: pd.Series) -> list[Check]:
+    rows, held = len(values), values.dropna()
+    found = [checks.share(model, "null_share", name, rows - len(held), rows)]
+    if is_number(values, reference):
+        numbers = pd.to_numeric(held, errors="coerce").astype("float64")
+        infinite = int(numbers.map(math.isinf).sum())
+        found.append(checks.share(model, "infinite_share", name, infinite, rows))
+        found.append(checks.share(model, "zero_share", name, int((numbers == 0).sum()), rows))
+    elif len(reference):
+        known = set(reference.dropna().astype(str))
+        found.append(checks.share(model, "unseen_share", name, int((~held.astype(str).isin(known)).sum()), len(held)))
+    return found
+
+
+def is_number(*columns: pd.Series) -> bool:
+    """True when every value that is there is a number; a column with nothing in it counts as one."""
+    return all(
+        isinstance(value, int | float) or hasattr(value, "__float__") for column in columns for value in column.dropna().unique()
+    )
+
+
+def _column(frame: pd.DataFrame, name: str) -> pd.Series:
+    return frame[name] if name in frame.columns else pd.Series([None] * len(frame), dtype="object", name=name)
+
+
+def _one(con: duckdb.DuckDBPyConnection, query: str, values: list[Any]) -> dict[str, Any]:
+    cursor = con.execute(query, values)
+    row = cursor.fetchone()
+    assert row is not None
+    return dict(zip([column[0] for column in cursor.description], row, strict=True))

@@ -1,0 +1,281 @@
+"""From measures to words: is the day calm, does it want a look, or do the models want retraining? All on paper."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from statistics import median
+
+import pyarrow as pa
+
+from monitoring.checks import Check
+from whence.contracts.tables import TABLES
+
+CALM, WARN, RETRAIN = "calm", "warn", "retrain"
+LEVELS = (CALM, WARN, RETRAIN)
+
+DAYS = 14
+"""Clean days that an expectation is taken from, the latest ones."""
+FEW = 3
+"""With fewer days than this the day-to-day spread is unknown, and only gross changes are told."""
+LEAST = 2
+"""With fewer days than this nothing is expected yet."""
+SURE = 5.0
+"""How many standard errors a value must be off: some two hundred series are judged every day."""
+LASTING = 3
+"""A lasting change: this many days in a row at `warn` make a `retrain`."""
+
+
+@dataclass(frozen=True)
+class Rule:
+    """When a measure is off, and what to do then.
+
+    `scale` says how far two values are apart: `share` is the difference, `ratio` the factor between
+    them, `level` the difference from `target`, a value that needs no history, `factor` the factor
+    from it. `warn` and `retrain` are distances on that scale; a `retrain` of None is never reached
+    at once, and `lasts` says whether days of `warn` in a row reach it. `harm` is the side that hurts:
+    `up`, `down` or `both`.
+    """
+
+    scale: str
+    harm: str
+    warn: float
+    retrain: float | None
+    advice: str
+    lasts: bool = False
+    target: float = 0.0
+    floor: float = 0.0
+    """The least day-to-day standard deviation that is believed, on the rule's scale."""
+
+
+SOURCE = "Look at the source and its tracker, fix it there, and ingest the day again."
+SIGNALS = "The rankers were fitted on richer signals: retrain on what still comes, and look for a consent or browser change."
+INPUTS = "Find the feature's transform and its events; if the world has changed, retrain."
+
+RULES: Mapping[str, Rule] = {
+    "rows": Rule("ratio", "both", math.log(1.6), None, SOURCE, floor=0.1),
+    "null_share": Rule("share", "up", 0.15, 0.35, SIGNALS, lasts=True, floor=0.01),
+    "consent_share": Rule("share", "down", 0.15, 0.35, SIGNALS, lasts=True, floor=0.01),
+    "identifiers_per_event": Rule("ratio", "down", math.log(1.25), math.log(1.6), SIGNALS, lasts=True, floor=0.03),
+    "duplicate_share": Rule(
+        "share", "up", 0.10, None, "A source delivers twice; duplicates are dropped, but ask it why.", floor=0.01
+    ),
+    "quarantined_share": Rule("share", "up", 0.02, None, "Read the quarantine table's reasons, and fix the source.", floor=0.002),
+    "late_share": Rule("share", "up", 0.15, None, "Deliveries lag; run the day again when they are in.", floor=0.01),
+    "hours_since_last": Rule(
+        "level", "up", 6.0, None, "The source stopped before the day's end; ingest the day again.", floor=0.5
+    ),
+    "top_network_share": Rule("share", "up", 0.05, None, "One network floods: look for bots, and exclude it.", floor=0.005),
+    "unseen_share": Rule(
+        "share", "up", 0.20, None, "New values came: a new campaign or channel is fine, else check the mapping.", floor=0.02
+    ),
+    "zero_share": Rule("share", "up", 0.20, None, SOURCE, floor=0.02),
+    "infinite_share": Rule("level", "up", 0.0005, None, "A transform divides by zero; fix it and materialise again."),
+    "log10_amount": Rule(
+        "share", "both", 0.5, None, "Money jumped by half a power of ten: compare the source's units.", floor=0.05
+    ),
+    "drifted_share": Rule("level", "up", 0.34, 0.67, "The model's inputs have moved: retrain on them.", lasts=True),
+    "drift_failed": Rule("level", "up", 0.5, None, "Evidently could not compare a column; see its null and infinite share."),
+    "observed_over_expected": Rule(
+        "factor",
+        "both",
+        math.log(1.3),
+        math.log(2.0),
+        "Probabilities are off their level: retrain, which calibrates anew.",
+        lasts=True,
+        target=1.0,
+    ),
+    "match_rate": Rule("ratio", "down", math.log(1.25), math.log(1.6), SIGNALS, lasts=True, floor=0.03),
+    "unattributed_share": Rule(
+        "share", "up", 0.15, 0.40, "Credit lost its touches: look at click ids and identity first.", lasts=True, floor=0.02
+    ),
+    "double_counting": Rule(
+        "ratio", "up", math.log(1.2), None, "Channels claim the same orders; report deduplicated credit.", floor=0.03
+    ),
+    "true_precision": Rule(
+        "share",
+        "down",
+        0.15,
+        0.30,
+        "Links are wrong more often than they were: raise identity.cut, and retrain.",
+        lasts=True,
+        floor=0.02,
+    ),
+}
+FEATURE_RULES = {"null_share": INPUTS, "zero_share": INPUTS, "unseen_share": INPUTS, "infinite_share": INPUTS}
+
+
+@dataclass(frozen=True)
+class Finding:
+    """A row of the `findings` table without its day."""
+
+    model: str
+    level: str
+    metric: str
+    segment: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Past:
+    """A day before: its measures and what was found in it."""
+
+    day: str
+    checks: Sequence[Check]
+    findings: Sequence[Finding]
+    bundles: Mapping[str, str]
+    """For each model the bundle that decided most on the day."""
+
+
+def judge(today: Sequence[Check], past: Sequence[Past], bundles: Mapping[str, str]) -> list[Finding]:
+    """Findings of a day, the worst first, with one calm row for each subject that has nothing worse.
+
+    `past` are days before, oldest first; which of them count as clean is `clean_days`' answer.
+    """
+    clean = clean_days(past, bundles)[-DAYS:]
+    series: dict[tuple[str, str, str], list[Check]] = {}
+    for day in clean:
+        for check in day.checks:
+            series.setdefault(check.key, []).append(check)
+    found = [finding for check in today if (finding := _judge(check, series.get(check.key, []), past))]
+    troubled = {finding.model for finding in found}
+    for model in sorted({check.model for check in today} - troubled):
+        measures = sum(check.model == model for check in today)
+        found.append(Finding(model, CALM, "all", "all", f"{measures} measures are as {_days(len(clean))} led us to expect."))
+    return sorted(found, key=lambda f: (-LEVELS.index(f.level), f.model, f.metric, f.segment))
+
+
+def clean_days(past: Sequence[Past], bundles: Mapping[str, str]) -> list[Past]:
+    """The days that tell what is normal.
+
+    A day that asked for retraining is no norm, until a new champion has learned from it: then the
+    norm starts with the first such day, for that is the world the champion knows.
+    """
+    alarms = [day for day in past if any(finding.level == RETRAIN for finding in day.findings)]
+    answered = [day for day in alarms if any(day.bundles.get(model, now) != now for model, now in bundles.items())]
+    if answered:
+        first = min(day.day for day in _run(past, answered[-1].day))
+        return [day for day in past if day.day >= first and (day not in alarms or day in answered)]
+    return [day for day in past if day not in alarms]
+
+
+def to_arrow(day: str, findings: Iterable[Finding]) -> pa.Table:
+    """The findings as rows of the `findings` table."""
+    return pa.Table.from_pylist([{"day": day, **asdict(finding)} for finding in findings], schema=TABLES["findings"].schema)
+
+
+def by_day(rows: pa.Table) -> dict[str, list[Finding]]:
+    """Rows of the `findings` table, as findings under their day."""
+    days: dict[str, list[Finding]] = {}
+    for row in rows.to_pylist():
+        days.setdefault(row.pop("day"), []).append(Finding(**row))
+    return days
+
+
+def _run(past: Sequence[Past], last: str) -> list[Past]:
+    """The unbroken run of alarmed days that ends with `last`."""
+    run: list[Past] = []
+    for day in reversed([day for day in past if day.day <= last]):
+        if not any(finding.level == RETRAIN for finding in day.findings):
+            break
+        run.append(day)
+    return run
+
+
+def _judge(check: Check, before: Sequence[Check], past: Sequence[Past]) -> Finding | None:
+    rule = RULES.get(check.metric)
+    if rule is None or check.value is None or not math.isfinite(check.value):
+        return None
+    gap = _gap(rule, check, before)
+    if gap is None:
+        return None
+    distance, error, expected, days = gap
+    harm = {"up": distance, "down": -distance, "both": abs(distance)}[rule.harm]
+    if harm < max(rule.warn, SURE * error):
+        return None
+    is_gross = rule.retrain is not None and harm >= rule.retrain
+    if not is_gross and 0 < days < FEW:
+        return None
+    is_lasting = rule.lasts and _warned_days(check, past) >= LASTING - 1
+    level = RETRAIN if is_gross or is_lasting else WARN
+    return Finding(
+        check.model, level, check.metric, check.segment, _reason(rule, check, expected, days, is_lasting and not is_gross)
+    )
+
+
+def _gap(rule: Rule, check: Check, before: Sequence[Check]) -> tuple[float, float, float, int] | None:
+    """How far off the value is, with its standard error, the expected value, and the days behind that; None if unknown."""
+    assert check.value is not None
+    if rule.scale == "level":
+        return check.value - rule.target, 0.0, rule.target, 0
+    if rule.scale == "factor":
+        return _factor(rule, check)
+    values = [earlier.value for earlier in before if earlier.value is not None]
+    if len(values) < LEAST:
+        return None
+    expected = median(values)
+    if rule.scale == "ratio":
+        distance = math.log(max(check.value, 0.5 / max(check.n, 1)) / max(expected, 1e-9)) if expected > 0 else math.inf
+        spreads = [math.log(max(value, 1e-9) / max(expected, 1e-9)) for value in values]
+    else:
+        distance, spreads = check.value - expected, [value - expected for value in values]
+    spread = max(1.4826 * median(abs(each) for each in spreads), rule.floor)
+    return distance, math.hypot(spread, _noise(rule, check, expected)), expected, len(values)
+
+
+def _factor(rule: Rule, check: Check) -> tuple[float, float, float, int] | None:
+    """The distance of the interval's nearer end from the target: what is off for sure, however few rows there are."""
+    if check.low is None or check.high is None or not check.low <= check.high:
+        return None
+    nearest = min(max(rule.target, check.low), check.high)
+    return math.log(max(nearest, 1e-3) / rule.target), 0.0, rule.target, 0
+
+
+def _noise(rule: Rule, check: Check, expected: float) -> float:
+    """The standard error that a day of so few rows has by itself."""
+    n = max(check.n, 1)
+    if check.metric == "rows":
+        return 1 / math.sqrt(max(expected, 1.0))
+    if rule.scale == "share" and 0 <= expected <= 1 and 0 <= (check.value or 0) <= 1:
+        p = (expected * n + 1) / (n + 2)  # never 0: one odd row of ten is no 10 % for sure
+        return math.sqrt(p * (1 - p) / n)
+    half = ((check.high or 0.0) - (check.low or 0.0)) / 2 / 1.96
+    return half / max(abs(check.value or 0.0), 1e-9) if rule.scale == "ratio" else half
+
+
+def _warned_days(check: Check, past: Sequence[Past]) -> int:
+    """How many days in a row before today the same measure was off."""
+    run = 0
+    for day in reversed(past):
+        if not any((f.model, f.metric, f.segment) == check.key and f.level != CALM for f in day.findings):
+            break
+        run += 1
+    return run
+
+
+def _reason(rule: Rule, check: Check, expected: float, days: int, lasting: bool) -> str:
+    came = f"{_number(check.value)}{_interval(check)} of {check.n:,} rows"
+    told = f"as on {_days(days)}" if days else "by rule"
+    more = f" It has lasted {LASTING} days." if lasting else ""
+    where = "" if check.segment == "all" else f" of {check.segment}"
+    return f"{check.metric}{where}: expected about {_number(expected)} ({told}), and {came} came.{more} {_advice(rule, check)}"
+
+
+def _advice(rule: Rule, check: Check) -> str:
+    is_table = check.model in TABLES
+    return rule.advice if is_table else FEATURE_RULES.get(check.metric, rule.advice)
+
+
+def _interval(check: Check) -> str:
+    return f" [{_number(check.low)}, {_number(check.high)}]" if check.low is not None and check.high is not None else ""
+
+
+def _number(value: float | None) -> str:
+    if value is None:
+        return "nothing"
+    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
+
+
+def _days(count: int) -> str:
+    return f"{count} clean day" + ("" if count == 1 else "s")
