@@ -1,0 +1,187 @@
+"""Exact links: identifiers seen on one event belong to one person, unless that would merge two accounts or make a hub.
+
+Accounts come first: log-in identifiers that are seen together are one account. What a person holds, a
+cookie or a device, joins the account that it is seen with, and never merges two: a shared tablet is no
+reason to make one person of a household. Order of rows does not matter, and neither do reruns.
+"""
+
+from __future__ import annotations
+
+from hashlib import sha256
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from whence.identity.signals import carried, is_login
+
+ROW = ("identifier", "person_id", "probability", "method", "bundle")
+"""The columns of `persons` that a link fills; the caller adds day and seen_at."""
+
+
+def link(events: pd.DataFrame, persons_before: pd.DataFrame, max_identifiers: int = 50) -> pd.DataFrame:
+    """New or changed rows of `persons` after a day's events.
+
+    `events` are signals (see signals.stack), `persons_before` the latest `persons` row of each identifier
+    before the day. Returns a frame with the columns of ROW, one row an identifier, sorted by it; empty
+    when nothing changed. A person id starts with the day of its first identifier, so that ids sort by age;
+    the oldest id survives a merge. A group of more than `max_identifiers` is left unlinked.
+    """
+    seen = carried(events)
+    if seen.empty:
+        return pd.DataFrame(columns=list(ROW))
+    before = _with_all_columns(persons_before).set_index("identifier", drop=False)
+    seen = _units(seen, events, before)
+    units = _unit_frame(seen, before)
+    units["account"] = _accounts(seen, units, max_identifiers)
+    units["group"] = _groups(seen, units, max_identifiers)
+    answers = _answers(seen, units, before)
+    return _changes(answers, before)
+
+
+def who(events: pd.DataFrame, persons: pd.DataFrame) -> pd.Series:
+    """The person of each event by its strongest known identifier; None when nobody knows. Index as in `events`.
+
+    >>> persons = pd.DataFrame({"identifier": ["email_hash:e", "cookie_id:c"], "person_id": ["p1", "p2"]})
+    >>> who(pd.DataFrame({"email_hash": ["e", None, None], "cookie_id": ["c", "c", "x"]}), persons).tolist()
+    ['p1', 'p2', None]
+    """
+    found = carried(events)
+    found["person_id"] = found["identifier"].map(persons.set_index("identifier")["person_id"])
+    known = found.dropna(subset="person_id").sort_values("strength", kind="stable").drop_duplicates("event")
+    people = known.set_index("event")["person_id"].reindex(range(len(events))).astype(object)
+    return people.where(people.notna(), None).set_axis(events.index)
+
+
+def with_account(persons: pd.DataFrame) -> set[str]:
+    """The person ids that have at least one log-in identifier; the others are known by things they hold alone."""
+    return set(persons.loc[is_login(persons["identifier"]), "person_id"]) if len(persons) else set()
+
+
+def person_id(identifier: str, seen_at: pd.Timestamp) -> str:
+    """The id of a person first met by this identifier at this time.
+
+    >>> person_id("cookie_id:c1", pd.Timestamp("2026-05-01T10:00Z"))
+    'p20260501-dff55f7879f910c9'
+    """
+    return f"p{seen_at:%Y%m%d}-{sha256(identifier.encode()).hexdigest()[:16]}"
+
+
+def _with_all_columns(persons: pd.DataFrame) -> pd.DataFrame:
+    if len(persons) == 0:
+        return pd.DataFrame({name: pd.Series(dtype=object) for name in ROW})
+    return persons if "bundle" in persons else persons.assign(bundle=None)
+
+
+def _units(seen: pd.DataFrame, events: pd.DataFrame, before: pd.DataFrame) -> pd.DataFrame:
+    """Each identifier stands for its person when one is known exactly, else for itself; a ranked link is no fact."""
+    exact = before.loc[before["method"] == "exact", "person_id"]
+    known = seen["identifier"].map(exact)
+    return seen.assign(
+        unit=known.where(known.notna(), seen["identifier"]),
+        is_new=known.isna(),
+        is_login=is_login(seen["identifier"]),
+        seen_at=events["seen_at"].to_numpy()[seen["event"]],
+    )
+
+
+def _unit_frame(seen: pd.DataFrame, before: pd.DataFrame) -> pd.DataFrame:
+    """A row for each unit of the day, by its name: is_new, size in identifiers, whether it has an account."""
+    units = seen.groupby("unit", sort=True).agg(is_new=("is_new", "first"), has_account=("is_login", "any"))
+    sizes = before["person_id"].value_counts()
+    units["size"] = units.index.map(sizes).fillna(1).astype("int64")
+    units["has_account"] |= units.index.isin(list(with_account(before)))
+    return units
+
+
+def _accounts(seen: pd.DataFrame, units: pd.DataFrame, max_identifiers: int) -> pd.Series:
+    """Each unit's account: log-in identifiers on one event are one account. The unit's own name without any."""
+    logins = seen[seen["is_login"]]
+    account = units.index.to_series()
+    if logins.empty:
+        return account
+    together = _components(logins["event"], logins["unit"])
+    is_small = units["size"].reindex(together.index).groupby(together).transform("sum") <= max_identifiers
+    first = together.index.to_series().groupby(together).transform("min")
+    account.update(first[is_small])
+    return account
+
+
+def _groups(seen: pd.DataFrame, units: pd.DataFrame, max_identifiers: int) -> pd.Series:
+    """Each unit's group: loose units join the account that they are seen with, and never bring two accounts together."""
+    nodes = units.groupby("account").agg(size=("size", "sum"), has_account=("has_account", "any"))
+    ties = seen.assign(node=seen["unit"].map(units["account"]))[["event", "node"]].drop_duplicates()
+    group = _components(ties["event"], ties["node"])
+    accounts = nodes["has_account"].reindex(group.index).groupby(group).transform("sum")
+    group = group.where(accounts <= 1, -1).astype(object)
+    named = group.index.to_series().groupby(group).transform("min")
+    named.update(_beside_one_account(ties, nodes, group.index[group == -1]))
+    sizes = nodes["size"].reindex(named.index).groupby(named).transform("sum")
+    named = named.where(sizes <= max_identifiers, named.index.to_series())
+    return units["account"].map(named)
+
+
+def _beside_one_account(ties: pd.DataFrame, nodes: pd.DataFrame, contested: pd.Index) -> pd.Series:
+    """Where several accounts meet, a loose node joins an account only when it is seen with that one alone."""
+    own = pd.Series(contested, index=contested, dtype=object)
+    if own.empty:
+        return own
+    here = ties[ties["node"].isin(contested)]
+    is_account = here["node"].map(nodes["has_account"]).astype(bool)
+    beside = here[~is_account].merge(here[is_account], on="event", suffixes=("", "_account"))
+    met = beside.groupby("node")["node_account"].agg(["nunique", "first"])
+    own.update(met.loc[met["nunique"] == 1, "first"])
+    return own
+
+
+def _components(left: pd.Series, right: pd.Series) -> pd.Series:
+    """Connected components of the two-sided graph: for each distinct value of `right`, its component's number."""
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+
+    events, _ = pd.factorize(left)
+    nodes, names = pd.factorize(right, sort=True)
+    total = len(names) + int(events.max(initial=-1)) + 1
+    edges = coo_array((np.ones(len(nodes), dtype=np.int8), (nodes, events + len(names))), shape=(total, total))
+    return pd.Series(connected_components(edges, directed=False)[1][: len(names)], index=pd.Index(names))
+
+
+def _answers(seen: pd.DataFrame, units: pd.DataFrame, before: pd.DataFrame) -> pd.DataFrame:
+    """Each identifier that was seen, or whose person was absorbed, with its person, probability, method and bundle."""
+    persons = _persons_of_groups(seen, units, before)
+    today = seen.drop_duplicates("identifier").set_index("identifier")["unit"].map(units["group"])
+    answers = persons.loc[today].set_axis(today.index)
+    absorbed = units[~units["is_new"]]["group"].map(persons["person_id"])
+    absorbed = absorbed[absorbed != absorbed.index]
+    unseen = before[before["person_id"].isin(absorbed.index) & ~before.index.isin(answers.index)]
+    moved = unseen.assign(person_id=unseen["person_id"].map(absorbed))[answers.columns]
+    return answers if moved.empty else pd.concat([answers, moved])
+
+
+def _persons_of_groups(seen: pd.DataFrame, units: pd.DataFrame, before: pd.DataFrame) -> pd.DataFrame:
+    """For each group: its oldest exact person; else, without an account, its surest ranked one; else a new one."""
+    group = seen["unit"].map(units["group"])
+    first = seen.assign(group=group).sort_values(["group", "seen_at", "identifier"]).drop_duplicates("group")
+    rows: dict[Any, tuple[str, float, str, str | None]] = {
+        name: (person_id(identifier, seen_at), 1.0, "exact", None)
+        for name, identifier, seen_at in zip(
+            first["group"], first["identifier"], pd.to_datetime(first["seen_at"], utc=True), strict=True
+        )
+    }
+    has_account = units.groupby("group")["has_account"].any()
+    ranked = before[before["method"] != "exact"].reindex(columns=list(ROW))
+    held = seen[["identifier"]].assign(group=group).merge(ranked.reset_index(drop=True), on="identifier")
+    held = held[~held["group"].map(has_account).astype(bool)]
+    held = held.sort_values(["probability", "person_id"], ascending=[True, False])
+    for row in held.itertuples():
+        rows[row.group] = (row.person_id, float(row.probability), row.method, row.bundle)
+    oldest = units[~units["is_new"]].reset_index().groupby("group")["unit"].min()
+    rows |= {name: (person, 1.0, "exact", None) for name, person in oldest.items()}
+    return pd.DataFrame.from_dict(rows, orient="index", columns=["person_id", "probability", "method", "bundle"])
+
+
+def _changes(answers: pd.DataFrame, before: pd.DataFrame) -> pd.DataFrame:
+    old = before.reindex(answers.index)
+    is_changed = (answers["person_id"] != old["person_id"]) | (answers["method"] != old["method"])
+    changed = answers[is_changed].rename_axis("identifier").reset_index()
+    return changed[list(ROW)].sort_values("identifier", ignore_index=True).astype({"probability": "float64"})
