@@ -41,6 +41,8 @@ def spoken() -> Iterator[None]:
     """Say what went wrong in one line, and exit with 1; with WHENCE_TRACE=1 the whole trace."""
     try:
         yield
+    except typer.Exit:
+        raise
     except (ValueError, RuntimeError, LookupError, OSError) as wrong:
         if os.environ.get(TRACE_VARIABLE):
             raise

@@ -1,0 +1,53 @@
+# What one can do here. `make` alone lists it.
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+BIN := .venv/bin
+unexport PYTHONDONTWRITEBYTECODE
+export UV_NO_PROGRESS := 1
+.DEFAULT_GOAL := help
+.PHONY: help install demo up down test unit check bench lock clean
+
+help: ## list the verbs
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+install: .venv/installed ## put everything that is needed into .venv
+
+.venv/installed: requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit("Python 3.11 is needed, and this is %d.%d. Set PYTHON=/path/to/python3.11." % sys.version_info[:2] if sys.version_info[:2] != (3, 11) else 0)'
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	test -x $(BIN)/uv || $(BIN)/python -m pip install -q --disable-pip-version-check uv
+	$(BIN)/uv pip install -q --python $(BIN)/python --require-hashes --compile-bytecode -r requirements.lock
+	$(BIN)/uv pip install -q --python $(BIN)/python --no-deps --no-build-isolation -e .
+	@touch $@
+
+demo: ## run the whole loop on real Airflow, and leave the platform up
+	@started=$$(date +%s); $(MAKE) --no-print-directory install && WHENCE_INSTALL_SECONDS=$$(( $$(date +%s) - started )) $(BIN)/whence demo
+
+up: install ## start the local platform
+	@$(BIN)/whence up
+
+down: ## stop the local platform
+	@test ! -x $(BIN)/whence || $(BIN)/whence down
+
+unit: install ## run the quick tests
+	$(BIN)/python -m pytest -q -n 2 -m "not service"
+
+test: install ## run all tests, those on real services and the whole loop too
+	$(BIN)/python -m pytest -q -n 2 -m "not service"
+	$(BIN)/python -m pytest -q -m service
+
+check: install ## lint, types, import contracts
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-cache
+
+bench: bench-demo ## measure everything, into docs/benchmarks
+
+bench-demo: install ## measure the demo: time and memory by step, and the second start
+	$(BIN)/python -m infra.bench_demo
+
+lock: ## renew requirements.lock from pyproject.toml
+	$(BIN)/uv pip compile -q pyproject.toml --extra dev --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate --upgrade -o requirements.lock
+
+clean: down ## remove what the demo made
+	rm -rf .whence
