@@ -1,0 +1,268 @@
+"""How Feast reaches our tables and our online rows: an offline store over the lake, an online store over the shelf."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
+
+import ibis
+import ibis.expr.operations as ops
+import pandas as pd
+import pyarrow as pa
+from feast.infra.offline_stores.duckdb import DuckDBOfflineStore, DuckDBOfflineStoreConfig
+from feast.infra.offline_stores.ibis import (
+    IbisRetrievalJob,
+    get_historical_features_ibis,
+    pull_all_from_table_or_query_ibis,
+    pull_latest_from_table_or_query_ibis,
+)
+from feast.infra.online_stores.online_store import OnlineStore as FeastOnlineStore
+from feast.protos.feast.types.Value_pb2 import Value
+from feast.repo_config import FeastConfigBaseModel
+
+from features.online import EPOCH, FIELDS, INSTANTS, JOIN_KEYS, Held, Shelf, key_text, micros, open_shelf, pack, unpack
+from features.transforms import named
+from whence.contracts.times import Window
+from whence.lake import Lake
+
+KNOWN_AT = "known_at"
+"""A column that each historical view gets besides its features: the seen_at of the row that was joined."""
+
+
+class LakeOfflineStoreConfig(DuckDBOfflineStoreConfig):
+    """Where the Delta tables lie; see whence.lake.Lake."""
+
+    type: str = "features.plugins.LakeOfflineStore"
+    uri: str
+    options: dict[str, str] = {}
+    memory_limit: str = "2GB"
+
+    @property
+    def lake(self) -> Lake:
+        """The lake."""
+        return Lake(self.uri, self.options, self.memory_limit)
+
+
+class LakeOfflineStore(DuckDBOfflineStore):
+    """Feast's DuckDB store, reading the file list of a Delta version.
+
+    Feast's own Delta reader needs a DuckDB extension that is fetched from the internet. Here a view is an unbound Ibis table
+    with the contract's schema; the job runs the finished SQL in a DuckDB of its own, in UTC, under the lake's memory limit.
+    """
+
+    @staticmethod
+    def get_historical_features(
+        config: Any,
+        feature_views: list[Any],
+        feature_refs: list[str],
+        entity_df: Any,
+        registry: Any,
+        project: str,
+        full_feature_names: bool = False,
+        filter_by_created_timestamp: bool = False,
+    ) -> LakeJob:
+        """As-of rows of the views for each entity row, and `{view}__known_at` besides."""
+        times = pd.to_datetime(entity_df["event_timestamp"], utc=True)
+        longest = max((view.ttl for view in feature_views), default=timedelta(0))
+        job = get_historical_features_ibis(
+            config=config,
+            feature_views=feature_views,
+            feature_refs=[*feature_refs, *(f"{view.projection.name_to_use()}:{KNOWN_AT}" for view in feature_views)],
+            entity_df=entity_df,
+            registry=registry,
+            project=project,
+            full_feature_names=full_feature_names,
+            data_source_reader=_with_known_at,
+            data_source_writer=_no_writer,
+        )
+        return LakeJob(job, config.offline_store.lake, _days_known(times.min() - longest, times.max()))
+
+    @staticmethod
+    def pull_latest_from_table_or_query(
+        config: Any,
+        data_source: Any,
+        join_key_columns: list[str],
+        feature_name_columns: list[str],
+        timestamp_field: str,
+        created_timestamp_column: str | None,
+        start_date: datetime,
+        end_date: datetime,
+    ) -> LakeJob:
+        """The latest row of each key whose seen_at is from start to end, both included."""
+        job = pull_latest_from_table_or_query_ibis(
+            config=config,
+            data_source=data_source,
+            join_key_columns=join_key_columns,
+            feature_name_columns=feature_name_columns,
+            timestamp_field=timestamp_field,
+            created_timestamp_column=created_timestamp_column,
+            start_date=start_date,
+            end_date=end_date,
+            data_source_reader=_read,
+            data_source_writer=_no_writer,
+        )
+        return LakeJob(job, config.offline_store.lake, _days_known(start_date, end_date))
+
+    @staticmethod
+    def pull_all_from_table_or_query(
+        config: Any,
+        data_source: Any,
+        join_key_columns: list[str],
+        feature_name_columns: list[str],
+        timestamp_field: str,
+        created_timestamp_column: str | None = None,
+        start_date: datetime | None = None,
+        end_date: datetime | None = None,
+    ) -> LakeJob:
+        """All rows whose seen_at is from start to end, both included."""
+        job = pull_all_from_table_or_query_ibis(
+            config=config,
+            data_source=data_source,
+            join_key_columns=join_key_columns,
+            feature_name_columns=feature_name_columns,
+            timestamp_field=timestamp_field,
+            data_source_reader=_read,
+            data_source_writer=_no_writer,
+            created_timestamp_column=created_timestamp_column,
+            start_date=start_date,
+            end_date=end_date,
+        )
+        return LakeJob(job, config.offline_store.lake, _days_known(start_date, end_date) if start_date and end_date else None)
+
+
+class LakeJob(IbisRetrievalJob):
+    """A retrieval whose tables are read from the lake when it runs."""
+
+    def __init__(self, job: Any, lake: Lake, window: Window | None) -> None:
+        super().__init__(job.table, job.on_demand_feature_views, job.full_feature_names, job.metadata, _no_writer, None, None, "")
+        self._lake = lake
+        self._window = window
+
+    def _to_arrow_internal(self, timeout: int | None = None) -> pa.Table:
+        node = self.table.op()
+        names = [each.name for each in node.find(ops.UnboundTable)]
+        with self._lake.connect(self._window, *names) as con:
+            for given in node.find(ops.InMemoryTable):
+                con.register(given.name, given.data.to_pyarrow(given.schema))
+            # Through SQL: Ibis' own execution calls what DuckDB 2.0 has deprecated.
+            rows = con.sql(str(ibis.to_sql(self.table, dialect="duckdb"))).to_arrow_table()
+        return rows.combine_chunks()
+
+    def _to_df_internal(self, timeout: int | None = None) -> pd.DataFrame:
+        return self._to_arrow_internal(timeout).to_pandas()
+
+
+class ShelfOnlineStoreConfig(FeastConfigBaseModel):
+    """Which shelf: see features.online.open_shelf."""
+
+    type: str = "features.plugins.ShelfOnlineStore"
+    kind: str = "sqlite"
+    address: str
+
+
+class ShelfOnlineStore(FeastOnlineStore):
+    """Feast's online store as one packed value for each key, which only a newer one replaces."""
+
+    def online_write_batch(
+        self,
+        config: Any,
+        table: Any,
+        data: list[tuple[Any, dict[str, Any], datetime, datetime | None]],
+        progress: Callable[[int], Any] | None,
+    ) -> None:
+        """Keep each row unless a newer one is there."""
+        rows = ((_key(table.name, key), Held(micros(_aware(at)), _pack(table.name, values))) for key, values, at, _ in data)
+        with _shelf(config) as shelf:
+            shelf.put(table.name, rows)
+        if progress:
+            progress(len(data))
+
+    def online_read(
+        self, config: Any, table: Any, entity_keys: list[Any], requested_features: list[str] | None = None
+    ) -> list[tuple[datetime | None, dict[str, Any] | None]]:
+        """Each key's event time and values; (None, None) for one that is not there. Ages are the reader's to judge."""
+        kinds = {field.name: field.dtype for field in table.features}
+        wanted = requested_features or list(kinds)
+        with _shelf(config) as shelf:
+            held = shelf.get(table.name, [_key(table.name, key) for key in entity_keys])
+        return [(None, None) if row is None else _unpack(table.name, row, wanted, kinds) for row in held]
+
+    def update(
+        self,
+        config: Any,
+        tables_to_delete: Sequence[Any],
+        tables_to_keep: Sequence[Any],
+        entities_to_delete: Sequence[Any],
+        entities_to_keep: Sequence[Any],
+        partial: bool,
+    ) -> None:
+        """Forget the rows of views that are no more."""
+        _forget(config, tables_to_delete)
+
+    def teardown(self, config: Any, tables: Sequence[Any], entities: Sequence[Any]) -> None:
+        """Forget the rows of all views."""
+        _forget(config, tables)
+
+
+def _shelf(config: Any) -> closing[Shelf]:
+    return closing(open_shelf(config.online_store.kind, config.online_store.address))
+
+
+def _forget(config: Any, tables: Sequence[Any]) -> None:
+    if tables:
+        with _shelf(config) as shelf:
+            for table in tables:
+                shelf.drop(table.name)
+
+
+def _read(source: Any, _: str) -> Any:
+    return named(source.name)
+
+
+def _with_known_at(source: Any, _: str) -> Any:
+    table = named(source.name)
+    return table.mutate(**{KNOWN_AT: table.seen_at})
+
+
+def _no_writer(*_: Any, **__: Any) -> None:
+    raise NotImplementedError("Feast does not write our tables; features.materialise does.")
+
+
+def _days_known(first: datetime, last: datetime) -> Window:
+    """The days whose rows can have a seen_at in the span: a day's rows are known at the end of the day."""
+    low, high = (max(moment.astimezone(UTC).date(), date(1970, 1, 2)) for moment in (first, last))
+    return Window(low - timedelta(days=1), high)
+
+
+def _key(view: str, key: Any) -> str:
+    given = dict(zip(key.join_keys, (value.string_val for value in key.entity_values), strict=True))
+    return key_text([given[name] for name in JOIN_KEYS[view]])
+
+
+def _pack(view: str, values: Mapping[str, Any]) -> bytes:
+    plain = {
+        name: None if (kind := values[name].WhichOneof("val")) is None else getattr(values[name], kind) for name in FIELDS[view]
+    }
+    times = {name: EPOCH + timedelta(seconds=plain[name]) for name in INSTANTS[view] if plain[name] is not None}
+    return pack({**plain, **times})
+
+
+def _unpack(view: str, held: Held, wanted: list[str], kinds: Mapping[str, Any]) -> tuple[datetime, dict[str, Any]]:
+    values = unpack(view, held.payload)
+    return EPOCH + timedelta(microseconds=held.seen_at), {name: _value(values[name], str(kinds[name])) for name in wanted}
+
+
+def _value(value: Any, kind: str) -> Any:
+    if value is None:
+        return Value()
+    if isinstance(value, datetime):
+        return Value(unix_timestamp_val=micros(value) // 1_000_000)
+    if kind == "Int64":
+        return Value(int64_val=value)
+    return Value(double_val=float(value)) if kind == "Float64" else Value(string_val=value)
+
+
+def _aware(moment: datetime) -> datetime:
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)  # Feast hands over naive times that are UTC
