@@ -1,0 +1,252 @@
+"""From batches to tables: check, set the duplicates and the faulty aside, write whole days, and account for every row."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import timedelta
+from pathlib import Path
+
+import duckdb
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from whence.contracts.events import EVENTS
+from whence.contracts.settings import Settings
+from whence.contracts.tables import TABLES
+from whence.contracts.times import Window
+from whence.ingest.batch import Batch, Fault, Source
+from whence.ingest.check import check
+from whence.lake import Lake
+
+REPEATS_FOR = timedelta(days=30)
+"""How long after its first delivery an event may come again and still be known as a duplicate."""
+ROWS_AT_ONCE = 2_000_000
+TRUTH = ("truth_signals", "truth_conversions")
+PLACE = [pa.field("_source", pa.string()), pa.field("_row", pa.int64())]
+FAULTS = TABLES["quarantine"].schema
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True)
+class Tally:
+    """What became of the rows of one table."""
+
+    read: int = 0
+    accepted: int = 0
+    duplicates: int = 0
+    quarantined: int = 0
+
+
+@dataclass(frozen=True)
+class IngestReport:
+    """What became of every row of a window: read = accepted + duplicates + quarantined, table by table."""
+
+    window: Window
+    tables: dict[str, Tally]
+    changed: tuple[str, ...] = field(default=())
+    """The tables whose content is another than before."""
+
+    @property
+    def total(self) -> Tally:
+        """All tables together."""
+        every = list(self.tables.values())
+        return Tally(
+            *(sum(getattr(tally, name) for tally in every) for name in ("read", "accepted", "duplicates", "quarantined"))
+        )
+
+
+def load(settings: Settings, source: Source, window: Window, progress: Progress | None) -> IngestReport:
+    """Take the window's rows in; the tables' days become exactly what the source gives for them."""
+    lake = Lake.of(settings)
+    settings.home.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix="ingest-", dir=settings.home) as folder, _Staging(Path(folder)) as staging:
+        for batch in source.batches(window):
+            staging.take(batch, window)
+            if progress:
+                progress(staging.rows, 0)
+        staging.close()
+        return _write(lake, staging, window)
+
+
+class _Staging:
+    """Rows on their way, on disk: the window's good rows by table, the faulty ones, and how many came."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.rows = 0
+        self._writers: dict[str, pq.ParquetWriter] = {}
+
+    def __enter__(self) -> _Staging:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def take(self, batch: Batch, window: Window) -> None:
+        """Check a batch and keep what belongs to the window."""
+        if batch.table in TRUTH:
+            self._keep(batch, batch.rows, batch.numbers, window)
+            return
+        if batch.faults or batch.rows.num_rows:
+            checked = check(batch)
+            self._keep(batch, checked.rows, checked.numbers, window)
+            self._refuse(batch, checked.faults, window)
+
+    def files(self, name: str) -> list[str]:
+        """The staged file of a table, if any row came."""
+        return [str(path) for path in [self.folder / f"{name}.parquet"] if path.exists()]
+
+    def close(self) -> None:
+        """Finish the files."""
+        while self._writers:
+            self._writers.popitem()[1].close()
+
+    def _keep(self, batch: Batch, rows: pa.Table, numbers: pa.Array, window: Window) -> None:
+        days = _days(rows, batch.day)
+        rows = rows.add_column(0, "day", days).append_column("_source", pa.array([batch.source] * rows.num_rows, pa.string()))
+        rows = rows.append_column("_row", numbers)
+        self._append(batch.table, rows.filter(pc.is_in(days, pa.array(window.days))))
+
+    def _refuse(self, batch: Batch, faults: tuple[Fault, ...], window: Window) -> None:
+        if not faults:
+            return
+        place = {row: at for at, row in enumerate(batch.numbers.to_pylist())}
+        days = _days(batch.rows, batch.day).to_pylist()
+        events = batch.rows["event_id"].to_pylist()
+        rows = [
+            {
+                "day": days[place[fault.row]] if fault.row in place else batch.day,
+                "table": batch.table,
+                "source": batch.source,
+                "row": fault.row,
+                "event_id": events[place[fault.row]] if fault.row in place else None,
+                "field": fault.field,
+                "reason": fault.reason,
+            }
+            for fault in faults
+        ]
+        self._append("quarantine", pa.Table.from_pylist([row for row in rows if row["day"] in window.days], FAULTS))
+
+    def _append(self, name: str, rows: pa.Table) -> None:
+        if not rows.num_rows:
+            return
+        schema = _shape(name)
+        if name not in self._writers:
+            self._writers[name] = pq.ParquetWriter(self.folder / f"{name}.parquet", schema)
+        self._writers[name].write_table(rows.select(schema.names).cast(schema))
+        self.rows += rows.num_rows
+
+
+def _shape(name: str) -> pa.Schema:
+    return FAULTS if name == "quarantine" else pa.schema([*TABLES[name].schema, *PLACE])
+
+
+def _days(rows: pa.Table, otherwise: str) -> pa.Array:
+    """The UTC day of each row's delivery; the source's own day where that is unknown."""
+    if "seen_at" not in rows.column_names:
+        return pa.array([otherwise] * rows.num_rows, pa.string())
+    days = pc.strftime(rows["seen_at"], format="%Y-%m-%d")
+    return pc.fill_null(days, otherwise).cast(pa.string())
+
+
+def _write(lake: Lake, staging: _Staging, window: Window) -> IngestReport:
+    """Write the events, then the quarantine, and last the counts: who sees counts sees all the rest."""
+    changed: set[str] = set()
+    tallies = [_write_events(lake, staging, name, window, changed) for name in EVENTS]
+    for name in TRUTH:
+        _write_truth(lake, staging, name, window, changed)
+    refused = pq.read_table(staging.files("quarantine")[0]) if staging.files("quarantine") else FAULTS.empty_table()
+    counts = _counts(pa.concat_tables(tallies), refused)
+    for name, rows in (("quarantine", refused), ("ingest_counts", counts)):
+        if lake.replace(name, rows, window):
+            changed.add(name)
+    return IngestReport(window, _tallies(counts), tuple(sorted(changed)))
+
+
+def _write_events(lake: Lake, staging: _Staging, name: str, window: Window, changed: set[str]) -> pa.Table:
+    """Write the table's days without repeats; return how many rows of each day and source were fresh and repeated."""
+    with _open(lake, staging, name, window) as con:
+        con.execute(f"""
+            CREATE TABLE marked AS
+            SELECT *, row_number() OVER (PARTITION BY event_id ORDER BY seen_at, click_id IS NULL, _source, _row) > 1
+                OR event_id IN (SELECT event_id FROM {name}) AS is_repeat
+            FROM staged""")
+        for part in _parts(con, window):
+            rows = con.sql(f"SELECT {_columns(name)} FROM marked WHERE NOT is_repeat AND {_within(part)}").to_arrow_table()
+            if lake.replace(name, rows, part):
+                changed.add(name)
+        return con.sql(f"""
+            SELECT day, '{name}' AS "table", _source AS source,
+                count(*) FILTER (NOT is_repeat) AS accepted, count(*) FILTER (is_repeat) AS duplicates
+            FROM marked GROUP BY day, _source""").to_arrow_table()
+
+
+def _write_truth(lake: Lake, staging: _Staging, name: str, window: Window, changed: set[str]) -> None:
+    if not staging.files(name) and not lake.days(name):
+        return
+    with _open(lake, staging, name, window) as con:
+        for part in _parts(con, window, "staged"):
+            rows = con.sql(f"SELECT {_columns(name)} FROM staged WHERE {_within(part)}").to_arrow_table()
+            if lake.replace(name, rows, part):
+                changed.add(name)
+
+
+@contextmanager
+def _open(lake: Lake, staging: _Staging, name: str, window: Window) -> Iterator[duckdb.DuckDBPyConnection]:
+    """A database with the staged rows as `staged`, and with what earlier days hold under the table's own name."""
+    earlier = Window(window.first - REPEATS_FOR, window.first - timedelta(days=1))
+    with lake.connect(earlier, name) as con:
+        con.execute(f"SET temp_directory = '{staging.folder}'")
+        if files := staging.files(name):
+            con.execute(f"CREATE VIEW staged AS SELECT * FROM read_parquet('{files[0]}')")
+        else:
+            con.register("staged", _shape(name).empty_table())
+        yield con
+
+
+def _parts(con: duckdb.DuckDBPyConnection, window: Window, table: str = "marked") -> Iterator[Window]:
+    """The window in runs of days small enough to be held in memory."""
+    sizes = dict(con.sql(f"SELECT day, count(*) FROM {table} GROUP BY day").fetchall())
+    first, held = window.first, 0
+    for day in window:
+        size = sizes.get(day.isoformat(), 0)
+        if held and held + size > ROWS_AT_ONCE:
+            yield Window(first, day - timedelta(days=1))
+            first, held = day, 0
+        held += size
+    yield Window(first, window.last)
+
+
+def _columns(name: str) -> str:
+    return ", ".join(f'"{column}"' for column in TABLES[name].schema.names)
+
+
+def _within(window: Window) -> str:
+    return f"day BETWEEN '{window.first}' AND '{window.last}'"
+
+
+def _counts(told: pa.Table, refused: pa.Table) -> pa.Table:
+    with duckdb.connect() as con:
+        con.register("told", told)
+        con.register("refused", refused)
+        return con.sql("""
+            WITH every AS (
+                SELECT day, "table", source, accepted, duplicates, 0 AS quarantined FROM told
+                UNION ALL SELECT day, "table", source, 0, 0, 1 FROM refused
+            )
+            SELECT day, "table", source, sum(accepted + duplicates + quarantined)::BIGINT AS read,
+                sum(accepted)::BIGINT AS accepted, sum(duplicates)::BIGINT AS duplicates, sum(quarantined)::BIGINT AS quarantined
+            FROM every GROUP BY ALL""").to_arrow_table()
+
+
+def _tallies(counts: pa.Table) -> dict[str, Tally]:
+    names = ("read", "accepted", "duplicates", "quarantined")
+    summed = counts.group_by("table").aggregate([(name, "sum") for name in names]).to_pylist()
+    return {
+        **dict.fromkeys(EVENTS, Tally()),
+        **{row["table"]: Tally(*(row[f"{name}_sum"] for name in names)) for row in summed},
+    }
