@@ -9,7 +9,9 @@
 with the champion that first credited it: clear the run.
 """
 
+from dataclasses import asdict
 from datetime import timedelta
+from typing import Any
 
 from airflow.sdk import DAG, Asset, PartitionedAssetTimetable, get_current_context, task
 
@@ -31,11 +33,11 @@ with DAG(
 ):
 
     @task(outlets=[Asset("credits", "x-whence://credits")])
-    def attribute() -> dict[str, int]:
+    def attribute() -> dict[str, Any]:
         from serving.batch import attribute_conversions
         from whence.contracts.settings import load
         from whence.contracts.times import Window
 
-        return attribute_conversions(load(), Window.parse(get_current_context()["dag_run"].partition_key)).as_dict()
+        return asdict(attribute_conversions(load(), Window.parse(get_current_context()["dag_run"].partition_key)))
 
     attribute()

@@ -10,7 +10,9 @@ stops the run and writes nothing; single bad rows do not, they wait in `quaranti
 the days are replaced as a whole, so running it again is always safe.
 """
 
+from dataclasses import asdict
 from datetime import timedelta
+from typing import Any
 
 from airflow.sdk import DAG, Asset, CronPartitionTimetable, PartitionedAtRuntime, get_current_context, task
 
@@ -38,10 +40,10 @@ with DAG(
 ):
 
     @task(outlets=[Asset("events", "x-whence://events")])
-    def ingest() -> dict[str, int]:
+    def ingest() -> dict[str, Any]:
         from whence.contracts.times import Window
         from whence.ingest import ingest
 
-        return ingest(load(), Window.parse(get_current_context()["dag_run"].partition_key)).as_dict()
+        return asdict(ingest(load(), Window.parse(get_current_context()["dag_run"].partition_key)))
 
     ingest()

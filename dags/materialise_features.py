@@ -9,7 +9,9 @@
 store takes a value only when it is newer than what it has, so clear the run.
 """
 
+from dataclasses import asdict
 from datetime import timedelta
+from typing import Any
 
 from airflow.sdk import DAG, Asset, PartitionedAssetTimetable, get_current_context, task
 
@@ -31,11 +33,11 @@ with DAG(
 ):
 
     @task(outlets=[Asset("features", "x-whence://features")])
-    def materialise() -> dict[str, int]:
+    def materialise() -> dict[str, Any]:
         from features import materialise
         from whence.contracts.settings import load
         from whence.contracts.times import Window
 
-        return materialise(load(), Window.parse(get_current_context()["dag_run"].partition_key)).as_dict()
+        return asdict(materialise(load(), Window.parse(get_current_context()["dag_run"].partition_key)))
 
     materialise()

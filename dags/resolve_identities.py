@@ -10,7 +10,9 @@ and its `decisions`.
 A finished day stays with the champion that it was first resolved with, so a rerun changes nothing.
 """
 
+from dataclasses import asdict
 from datetime import timedelta
+from typing import Any
 
 from airflow.sdk import DAG, Asset, PartitionedAssetTimetable, get_current_context, task
 
@@ -32,11 +34,11 @@ with DAG(
 ):
 
     @task(outlets=[Asset("persons", "x-whence://persons")])
-    def resolve() -> dict[str, int]:
+    def resolve() -> dict[str, Any]:
         from serving.batch import resolve_identities
         from whence.contracts.settings import load
         from whence.contracts.times import Window
 
-        return resolve_identities(load(), Window.parse(get_current_context()["dag_run"].partition_key)).as_dict()
+        return asdict(resolve_identities(load(), Window.parse(get_current_context()["dag_run"].partition_key)))
 
     resolve()

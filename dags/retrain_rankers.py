@@ -11,6 +11,7 @@ The run's configuration may hold `{"drill": "shuffled_labels"}`: a candidate spo
 bundle, byte for byte, and a candidate is registered once however often this runs.
 """
 
+from dataclasses import asdict
 from datetime import timedelta
 
 from airflow.sdk import DAG, Asset, Param, PartitionedAssetTimetable, get_current_context, task
@@ -43,7 +44,7 @@ with DAG(
 
         context = get_current_context()
         as_of = Window.parse(context["dag_run"].partition_key).last
-        return train(load(), model, as_of, drill=context["params"]["drill"]).as_dict()
+        return asdict(train(load(), model, as_of, drill=context["params"]["drill"]))
 
     @task(outlets=[Asset("candidates", "x-whence://candidates")])
     def register(candidates: list[dict[str, str]]) -> list[dict[str, str]]:

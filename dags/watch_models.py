@@ -10,7 +10,9 @@ When a finding says so, it asks for a retraining: the asset event `retrain-wante
 dashboard point are replaced, never doubled. A day with alarming findings is green here; look at the dashboards.
 """
 
+from dataclasses import asdict
 from datetime import timedelta
+from typing import Any
 
 from airflow.sdk import DAG, Asset, PartitionedAssetTimetable, get_current_context, task
 
@@ -32,12 +34,12 @@ with DAG(
 ):
 
     @task
-    def collect() -> dict[str, int]:
+    def collect() -> dict[str, Any]:
         from serving.batch import collect_online
         from whence.contracts.settings import load
         from whence.contracts.times import Window
 
-        return collect_online(load(), Window.parse(get_current_context()["dag_run"].partition_key)).as_dict()
+        return asdict(collect_online(load(), Window.parse(get_current_context()["dag_run"].partition_key)))
 
     @task
     def watch() -> bool:

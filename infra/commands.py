@@ -111,7 +111,7 @@ def ingest(
             raise ValueError("Which days? Write `whence ingest 2026-05-01..2026-05-10`, or `whence ingest --suggest FILE`.")
         with show.progress("Ingesting", quiet=as_json) as advance:
             found = whence.ingest.ingest(context.obj, _window(days), progress=advance)
-        show.facts(found.as_dict(), as_json=as_json, title=f"Ingested {days}")
+        show.facts(found, as_json=as_json, title=f"Ingested {days}")
 
 
 @app.command()
@@ -120,7 +120,7 @@ def resolve(context: typer.Context, days: Days, as_json: Json = False) -> None:
     from serving.batch import resolve_identities
 
     with spoken():
-        show.facts(resolve_identities(context.obj, _window(days)).as_dict(), as_json=as_json, title=f"Resolved {days}")
+        show.facts(resolve_identities(context.obj, _window(days)), as_json=as_json, title=f"Resolved {days}")
 
 
 @app.command()
@@ -130,7 +130,7 @@ def materialise(context: typer.Context, days: Days, as_json: Json = False) -> No
 
     with spoken(), show.progress("Materialising", quiet=as_json) as advance:
         show.facts(
-            features.materialise(context.obj, _window(days), progress=advance).as_dict(),
+            features.materialise(context.obj, _window(days), progress=advance),
             as_json=as_json,
             title=f"Materialised {days}",
         )
@@ -205,7 +205,7 @@ def attribute(context: typer.Context, days: Days, as_json: Json = False) -> None
     from serving.batch import attribute_conversions
 
     with spoken():
-        show.facts(attribute_conversions(context.obj, _window(days)).as_dict(), as_json=as_json, title=f"Attributed {days}")
+        show.facts(attribute_conversions(context.obj, _window(days)), as_json=as_json, title=f"Attributed {days}")
 
 
 @app.command()
