@@ -35,32 +35,6 @@ CONVERSION_COLUMNS = (
 MAX_TOUCHES = 50
 """The latest touches of a conversion that are kept, as in person_features.recent_touches."""
 
-_PAIRS = """
-with c as (
-    select *, unnest(range(bucket - $reach, bucket + 1)) as meets
-    from (select *, epoch_us(happened_at) // 86400000000 as bucket from conversions)
-), t as (
-    select *, epoch_us(happened_at) // 86400000000 as bucket from touches
-), met as (
-    select c.conversion_id, t.touch_id, 'person' as via from c join t on c.person_id = t.person_id and c.meets = t.bucket
-    union all
-    select c.conversion_id, t.touch_id, 'click_id' as via from c join t on c.click_id = t.click_id and c.meets = t.bucket
-), pairs as (
-    select conversion_id, touch_id, max(via) as via from met group by all
-)
-select
-    p.conversion_id, p.touch_id, p.via, c.person_id, t.campaign_id, t.channel, t.kind as touch_kind,
-    c.kind as conversion_kind, c.happened_at as converted_at, c.seen_at, t.happened_at as touched_at,
-    epoch_us(c.happened_at) - epoch_us(t.happened_at) as gap,
-    t.cookie_id as touch_cookie, c.cookie_id as conversion_cookie, t.device_id as touch_device,
-    c.device_id as conversion_device, t.ip_key, c.ip_key as conversion_ip,
-    t.click_id as touch_click, c.click_id as conversion_click
-from pairs p join conversions c using (conversion_id) join t using (touch_id)
-where t.happened_at < c.happened_at and coalesce(t.seen_at, t.happened_at) < c.known_by
-  and gap <= case when t.kind = 'click' then $click_us else $view_us end
-order by p.conversion_id, t.happened_at, p.touch_id
-"""
-
 
 def candidate_touches(
     conversions: pd.DataFrame,
@@ -84,18 +58,12 @@ def candidate_touches(
     same_device, same_ip (1, 0 or NaN), same_click (1 when the click_id is the same, 0 when the conversion
     carries one and it is not, NaN when it carries none: the label, never an input).
     """
-    import duckdb
-
-    with duckdb.connect(config={"threads": 2}) as con:
-        con.execute("set TimeZone = 'UTC'")
-        con.register("conversions", _known_by(_as_table(conversions, CONVERSION_COLUMNS), conversions))
-        con.register("touches", _as_table(touches, TOUCH_COLUMNS))
-        limits = {
-            "click_us": click_days * 86_400e6,
-            "view_us": view_days * 86_400e6,
-            "reach": int(np.ceil(max(click_days, view_days))),
-        }
-        met = con.sql(_PAIRS, params=limits).df()
+    bought = _as_table(conversions, CONVERSION_COLUMNS).assign(known_by=_known_by(conversions).array)
+    shown = _as_table(touches, TOUCH_COLUMNS).sort_values(["seen_at", "touch_id"]).drop_duplicates("touch_id")
+    met = _beside(bought, shown, _met(bought, shown, max(click_days, view_days)))
+    reach = np.where(met["touch_kind"].isin(CLICKS), click_days * 24, view_days * 24)
+    met = met[(met["hours_before"] <= reach) & (met["touch_seen_at"] < met["known_by"])]
+    met = met.sort_values(["conversion_id", "touched_at", "touch_id"], ignore_index=True)
     return _with_context(met, max_touches)
 
 
@@ -108,47 +76,91 @@ def recent_touches(text: str | None, person_id: str) -> pd.DataFrame:
 
 
 def _as_table(frame: pd.DataFrame, columns: tuple[str, ...]) -> pd.DataFrame:
-    """Exactly these columns, with types that do not depend on what happens to be missing."""
-    table = frame.reindex(columns=list(columns)).copy()
-    for name in columns:
-        is_time = name.endswith("_at")
-        table[name] = (
-            pd.to_datetime(table[name], utc=True).astype("datetime64[us, UTC]") if is_time else table[name].astype("string")
-        )
-    return table
+    """Exactly these columns, times in UTC, on a fresh index; a touch without seen_at is known already."""
+    table = frame.reindex(columns=list(columns)).reset_index(drop=True)
+    for name in ("happened_at", "seen_at"):
+        table[name] = pd.to_datetime(table[name], utc=True).astype("datetime64[us, UTC]")
+    return table.assign(seen_at=table["seen_at"].fillna(table["happened_at"]))
 
 
-def _known_by(table: pd.DataFrame, conversions: pd.DataFrame) -> pd.DataFrame:
+def _known_by(conversions: pd.DataFrame) -> pd.Series:
     if "known_by" in conversions:
-        known_by = pd.to_datetime(conversions["known_by"], utc=True)
-    else:
-        known_by = table["seen_at"].dt.floor("D") + pd.Timedelta(days=1)
-    return table.assign(known_by=known_by.astype("datetime64[us, UTC]"))
+        return pd.to_datetime(conversions["known_by"], utc=True)
+    return pd.to_datetime(conversions["seen_at"], utc=True).dt.floor("D") + pd.Timedelta(days=1)
+
+
+def _met(bought: pd.DataFrame, shown: pd.DataFrame, reach_days: float) -> pd.DataFrame:
+    """Positions of each conversion and the earlier touches within reach: of its person, else with its click_id."""
+    parts = [
+        _within_reach(bought, shown, key, reach_days).assign(via=via) for key, via in (("person_id", "person"), ("click_id",) * 2)
+    ]
+    return pd.concat(parts, ignore_index=True).drop_duplicates(["conversion", "touch"])
+
+
+def _within_reach(bought: pd.DataFrame, shown: pd.DataFrame, key: str, reach_days: float) -> pd.DataFrame:
+    """Pairs that share the key, by binary search in the touches sorted by key and time: no pair too many is ever made."""
+    bought, shown = bought.dropna(subset=key), shown.dropna(subset=key)
+    codes, _ = pd.factorize(pd.concat([bought[key], shown[key]], ignore_index=True))
+    times = np.sort(_micros(shown["happened_at"]))
+    stride = len(times) + 1  # a key's touches lie together, and within it by how many touches are older
+    places = codes[len(bought) :] * stride + np.searchsorted(times, _micros(shown["happened_at"]))
+    order = np.argsort(places, kind="stable")
+    until = _micros(bought["happened_at"])
+    wanted = codes[: len(bought)] * stride
+    first = np.searchsorted(places[order], wanted + np.searchsorted(times, until - int(reach_days * 86_400e6)))
+    found = np.searchsorted(places[order], wanted + np.searchsorted(times, until)) - first
+    conversion = np.repeat(np.arange(len(bought)), found)
+    touch = order[np.repeat(first - np.cumsum(found) + found, found) + np.arange(len(conversion))]
+    return pd.DataFrame({"conversion": bought.index.to_numpy()[conversion], "touch": shown.index.to_numpy()[touch]})
+
+
+def _micros(times: pd.Series) -> np.ndarray:
+    return times.astype("int64").to_numpy()
+
+
+def _beside(bought: pd.DataFrame, shown: pd.DataFrame, met: pd.DataFrame) -> pd.DataFrame:
+    c = bought.loc[met["conversion"]].reset_index(drop=True)
+    t = shown.loc[met["touch"]].reset_index(drop=True)
+    return pd.DataFrame(
+        {
+            "conversion_id": c["conversion_id"],
+            "touch_id": t["touch_id"],
+            "via": met["via"].array,
+            "person_id": c["person_id"],
+            "campaign_id": t["campaign_id"],
+            "channel": t["channel"],
+            "touch_kind": t["kind"],
+            "conversion_kind": c["kind"],
+            "converted_at": c["happened_at"],
+            "seen_at": c["seen_at"],
+            "known_by": c["known_by"],
+            "touched_at": t["happened_at"],
+            "touch_seen_at": t["seen_at"],
+            "hours_before": (c["happened_at"] - t["happened_at"]).dt.total_seconds() / 3600,
+            "ip_key": t["ip_key"],
+            "same_cookie": _same(t["cookie_id"], c["cookie_id"]),
+            "same_device": _same(t["device_id"], c["device_id"]),
+            "same_ip": _same(t["ip_key"], c["ip_key"]),
+            "same_click": _same(t["click_id"].fillna(""), c["click_id"]),
+        }
+    )
 
 
 def _with_context(met: pd.DataFrame, max_touches: int) -> pd.DataFrame:
     is_ghost = met["touch_kind"] == "eligible"
     ghosts = met[is_ghost]
-    pairs = met[~is_ghost]
-    pairs = pairs.groupby("conversion_id", sort=False).tail(max_touches).reset_index(drop=True)
+    pairs = met[~is_ghost].groupby("conversion_id", sort=False).tail(max_touches).reset_index(drop=True)
     path = pairs.groupby("conversion_id", sort=False)
-    place, length = path.cumcount(), path["touch_id"].transform("size")
+    place, length = path.cumcount(), path["touch_id"].transform("size").astype("int64")
     is_click = pairs["touch_kind"].isin(CLICKS).astype("int64")
-    pairs = pairs.assign(
-        hours_before=pairs["gap"] / 3.6e9,
+    return pairs.drop(columns=["known_by", "touch_seen_at"]).assign(
         place=place,
         from_last=length - 1 - place,
         path_length=length,
         clicks_in_path=is_click.groupby(pairs["conversion_id"], sort=False).transform("sum"),
         eligible_campaign=_counts(pairs, ghosts, ["conversion_id", "campaign_id"]),
         eligible_any=_counts(pairs, ghosts, ["conversion_id"]),
-        same_cookie=_same(pairs["touch_cookie"], pairs["conversion_cookie"]),
-        same_device=_same(pairs["touch_device"], pairs["conversion_device"]),
-        same_ip=_same(pairs["ip_key"], pairs["conversion_ip"]),
-        same_click=_same(pairs["touch_click"].fillna(""), pairs["conversion_click"]),
     )
-    spent = ["gap", "touch_cookie", "conversion_cookie", "touch_device", "conversion_device", "conversion_ip", "touch_click"]
-    return pairs.drop(columns=[*spent, "conversion_click"])
 
 
 def _counts(pairs: pd.DataFrame, ghosts: pd.DataFrame, keys: list[str]) -> np.ndarray:

@@ -102,7 +102,7 @@ def _accounts(seen: pd.DataFrame, units: pd.DataFrame, max_identifiers: int) -> 
         return account
     together = _components(logins["event"], logins["unit"])
     is_small = units["size"].reindex(together.index).groupby(together).transform("sum") <= max_identifiers
-    first = together.index.to_series().groupby(together).transform("min")
+    first = together.index.to_series().groupby(together).transform("first")  # the least: the index is sorted
     account.update(first[is_small])
     return account
 
@@ -113,9 +113,8 @@ def _groups(seen: pd.DataFrame, units: pd.DataFrame, max_identifiers: int) -> pd
     ties = seen.assign(node=seen["unit"].map(units["account"]))[["event", "node"]].drop_duplicates()
     group = _components(ties["event"], ties["node"])
     accounts = nodes["has_account"].reindex(group.index).groupby(group).transform("sum")
-    group = group.where(accounts <= 1, -1).astype(object)
-    named = group.index.to_series().groupby(group).transform("min")
-    named.update(_beside_one_account(ties, nodes, group.index[group == -1]))
+    named = group.index.to_series().groupby(group).transform("first")
+    named.update(_beside_one_account(ties, nodes, group.index[accounts > 1]))
     sizes = nodes["size"].reindex(named.index).groupby(named).transform("sum")
     named = named.where(sizes <= max_identifiers, named.index.to_series())
     return units["account"].map(named)
