@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from datetime import UTC, date, datetime
-from typing import TYPE_CHECKING
+from dataclasses import asdict, dataclass
+from datetime import UTC, date, datetime, timedelta
+from typing import TYPE_CHECKING, Any, TypeVar
 
+from whence.contracts.models import ATTRIBUTION_RANKER, CONVERSION_VALUE, IDENTITY_RANKER
 from whence.contracts.times import Window
 from whence.lake import Lake
 
@@ -14,26 +15,77 @@ if TYPE_CHECKING:
     import pandas as pd
     import pyarrow as pa
 
+    from serving.ranking import History
+    from whence.bundle import Scorer
     from whence.contracts.settings import Settings
 
-Progress = Callable[[str], None]
+Progress = Callable[[int, int, str], None]
+"""Called with days done, days in all, and what was done."""
 
 
 @dataclass(frozen=True)
 class ResolveReport:
     """What one run of resolve did, summed over its days."""
 
-    window: str
     signals: int
     """Events that could carry an identifier: touches, conversions, sightings."""
     answers: int
     """Identifiers that are new or whose person changed."""
-    ranked: int
-    """Anonymous persons taken to be a known one because the model said so."""
+    pairs: int
+    """Pairs of an anonymous signal and a known person that the model compared."""
+    linked: int
+    """Anonymous persons newly taken to be a known one because the model said so."""
     persons: int
-    """Persons known at the end of the window."""
-    changed: bool
-    """False when every table was the same already."""
+    """Persons at the end of the window."""
+    changed: int
+    """Tables' days that this run changed; 0 when it ran before."""
+
+    def as_dict(self) -> dict[str, int]:
+        """A plain dict, for JSON and XCom."""
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class AttributeReport:
+    """What one run of attribute did, summed over its days."""
+
+    conversions: int
+    """Conversions credited."""
+    refunds: int
+    """Refunds taken back from where the credit went."""
+    repeats: int
+    """Tellings of an order that had been told before, as by pixel and then by server."""
+    credits: int
+    """Rows of credit, over all algorithms."""
+    pairs: int
+    """Pairs of a conversion and a touch that the ranker scored."""
+    touches: int
+    """Touches that conversion-value scored."""
+    changed: int
+    """Tables' days that this run changed; 0 when it ran before."""
+
+    def as_dict(self) -> dict[str, int]:
+        """A plain dict, for JSON and XCom."""
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class CollectReport:
+    """What came from the service's decision log."""
+
+    decisions: int
+    """Online decisions of the window that the table holds now."""
+    unreadable: int
+    """Lines of the log that are no decision."""
+    changed: int
+    """Tables' days that this run changed; 0 when nothing was new."""
+
+    def as_dict(self) -> dict[str, int]:
+        """A plain dict, for JSON and XCom."""
+        return asdict(self)
+
+
+Report = TypeVar("Report", ResolveReport, AttributeReport, CollectReport)
 
 
 def resolve_identities(
@@ -41,34 +93,71 @@ def resolve_identities(
 ) -> ResolveReport:
     """Find out whose each identifier of the window's days is, and write it to `persons`.
 
-    Exact links come first. Where a signal's identifiers lead to a person without any log-in, the champion
-    of `identity-ranker` compares it with the persons seen on its network; the champion of a day is pinned
-    by the first run, so that a later run gives the same rows; without one the day has exact links alone.
-    `now` is only written beside the pin.
+    Exact links come first. Where a signal's identifiers lead to a person without any log-in, the champion of
+    `identity-ranker` compares it with the known people on its network; every comparison goes to `decisions`. Which
+    champion a day has is pinned by its first run, also when it is none, so that a rerun gives the same rows.
+    Ranking reads the features of the day before; in a window of several days they are made on the way where a
+    day before changed. `now` is only written beside the pin.
     """
     from serving import history
 
+    lake, moment = Lake.of(settings), now or datetime.now(UTC)
+    total = ResolveReport(0, 0, 0, 0, 0, 0)
+    persons_changed = False
+    for done, day in enumerate(window, start=1):
+        scorer = _pinned(settings, "resolve", day, IDENTITY_RANKER, moment)
+        if scorer is not None and day > window.first:
+            _make_features(settings, lake, Window(history.before(day), history.before(day)), persons_changed)
+        report, persons_changed = _resolve_day(settings, lake, day, scorer)
+        total = _sum(total, report)
+        if progress:
+            progress(done, len(window.days), f"persons of {day}")
+    return _sum(total, ResolveReport(0, 0, 0, 0, int(history.persons(lake, window.last)["person_id"].nunique()), 0))
+
+
+def attribute_conversions(
+    settings: Settings, window: Window, progress: Progress | None = None, now: datetime | None = None
+) -> AttributeReport:
+    """Share out each conversion of the window's days among the touches before it, and write it to `credits`.
+
+    Every rule has its rows, and so has the ranker when `attribution-ranker` has a champion; it and
+    `conversion-value`, which scores the day's touches, write to `decisions`. The champions of a day are pinned by
+    its first run, also when there are none. An order told twice counts once; a refund takes its value from where
+    its conversion's credit went. `now` is only written beside the pin.
+    """
+    lake, moment = Lake.of(settings), now or datetime.now(UTC)
+    total = AttributeReport(0, 0, 0, 0, 0, 0, 0)
+    for done, day in enumerate(window, start=1):
+        ranker = _pinned(settings, "attribute", day, ATTRIBUTION_RANKER, moment)
+        valuer = _pinned(settings, "attribute", day, CONVERSION_VALUE, moment)
+        total = _sum(total, _attribute_day(settings, lake, day, ranker, valuer))
+        if progress:
+            progress(done, len(window.days), f"credits of {day}")
+    return total
+
+
+def collect_online(settings: Settings, window: Window, progress: Progress | None = None) -> CollectReport:
+    """Bring what the scoring service decided on the window's days into `decisions`.
+
+    The online rows of a day are those that the table has and those in the log, each once; batch rows belong to
+    resolve and attribute and are not touched. Run it again when more has come in, or when the log is gone.
+    """
+    from serving import decision_log, decisions
+
     lake = Lake.of(settings)
-    reports = [_resolve_day(settings, lake, day, now or datetime.now(UTC), progress or _quiet) for day in window]
-    return ResolveReport(
-        window=str(window),
-        signals=sum(report.signals for report in reports),
-        answers=sum(report.answers for report in reports),
-        ranked=sum(report.ranked for report in reports),
-        persons=int(history.persons(lake, window.last)["person_id"].nunique()),
-        changed=any(report.changed for report in reports),
-    )
+    total = CollectReport(0, 0, 0)
+    for done, day in enumerate(window, start=1):
+        today = Window(day, day)
+        lines = decision_log.read(settings.decision_log, str(today))
+        rows = decisions.online(today, lines.rows, lake.read("decisions", today))
+        changed = lake.replace("decisions", rows, today, {"route": "online"})
+        total = _sum(total, CollectReport(rows.num_rows, lines.unreadable, int(changed)))
+        if progress:
+            progress(done, len(window.days), f"decisions of {day}")
+    return total
 
 
-@dataclass(frozen=True)
-class _Day:
-    signals: int
-    answers: int
-    ranked: int
-    changed: bool
-
-
-def _resolve_day(settings: Settings, lake: Lake, day: date, now: datetime, progress: Progress) -> _Day:
+def _resolve_day(settings: Settings, lake: Lake, day: date, scorer: Scorer | None) -> tuple[ResolveReport, bool]:
     import pandas as pd
 
     from serving import history, resolving
@@ -79,13 +168,123 @@ def _resolve_day(settings: Settings, lake: Lake, day: date, now: datetime, progr
     answers = history.persons(lake, history.before(day))
     beneath = history.exact_persons(lake, history.before(day))
     before = pd.Series(beneath["person_id"].to_numpy(), index=beneath["identifier"].to_numpy(), dtype=object)
-    exact_now = resolving.exact_now(before, exact.link(signals, beneath, settings.identity.max_identifiers))
-    links = resolving.carried(answers, before, exact_now)
-    settled = resolving.settle(answers, before, exact_now, links)
-    changed = lake.replace("exact_persons", _rows("exact_persons", settled.beneath, today), today)
-    changed |= lake.replace("persons", _rows("persons", settled.answers, today), today)
-    progress(f"{day}: {len(signals)} signals, {len(settled.answers)} new answers")
-    return _Day(len(signals), len(settled.answers), 0, changed)
+    now = resolving.exact_now(before, exact.link(signals, beneath, settings.identity.max_identifiers))
+    links = resolving.carried(answers, before, now)
+    found, pairs, decided = _ranked(settings, lake, today, scorer, signals, before, now, frozenset(links))
+    links = resolving.room_for({**found, **links}, now, settings.identity.max_identifiers)
+    settled = resolving.settle(answers, before, now, links)
+    below = lake.replace("exact_persons", _rows("exact_persons", settled.beneath, today), today)
+    above = lake.replace("persons", _rows("persons", settled.answers, today), today)
+    return ResolveReport(len(signals), len(settled.answers), pairs, len(found), 0, below + above + decided), above
+
+
+def _ranked(
+    settings: Settings,
+    lake: Lake,
+    today: Window,
+    scorer: Scorer | None,
+    signals: pd.DataFrame,
+    before: pd.Series,
+    now: pd.Series,
+    linked: frozenset[str],
+) -> tuple[dict[str, Any], int, bool]:
+    """The model's new links, the pairs behind them, and whether the day's decisions changed."""
+    from serving import decisions, ranking, resolving
+
+    part = {"route": "batch", "model": IDENTITY_RANKER}
+    if scorer is None:
+        return {}, 0, lake.replace("decisions", decisions.none_made(), today, part)
+    found = ranking.rank(
+        signals,
+        now,
+        resolving.known(now),
+        resolving.moved(before, now),
+        linked,
+        _history(settings),
+        scorer,
+        settings.identity,
+    )
+    rows = decisions.batch(today, scorer, found.subjects, found.inputs, found.raw, found.probability)
+    return found.links, rows.num_rows, lake.replace("decisions", rows, today, part)
+
+
+def _attribute_day(settings: Settings, lake: Lake, day: date, ranker: Scorer | None, valuer: Scorer | None) -> AttributeReport:
+    import pyarrow as pa
+
+    from serving import attributing, decisions, history, orders
+    from whence.contracts.tables import TABLES
+    from whence.identity.exact import who
+
+    today = Window(day, day)
+    persons = history.persons(lake, day)
+    conversions = history.events(lake, "conversions", today)
+    reach = _reach(settings, conversions, today)
+    touches = history.events(lake, "touches", reach).drop_duplicates("touch_id").reset_index(drop=True)
+    touches, conversions = (frame.assign(person_id=who(frame, persons)) for frame in (touches, conversions))
+    sorted_out = orders.sort_out(conversions, _earlier(lake, today))
+    past = history.credits_of(lake, history.before(day), sorted_out.refunds["original"].dropna().tolist())
+    ask = _history(settings)
+    credited = attributing.attribute(sorted_out, touches, past, ask, ranker, settings.attribution)
+    rows = pa.Table.from_pandas(credited.credits.assign(day=str(today)), schema=TABLES["credits"].schema, preserve_index=False)
+    changed = int(lake.replace("credits", rows, today))
+    decided = {ATTRIBUTION_RANKER: decisions.none_made(), CONVERSION_VALUE: decisions.none_made()}
+    if ranker is not None and credited.scored is not None:
+        one = credited.scored
+        decided[ATTRIBUTION_RANKER] = decisions.batch(today, ranker, one.subjects, one.inputs, one.raw, one.probability)
+    if valuer is not None:
+        one = attributing.score_touches(touches[touches["day"] == str(today)], ask, valuer)
+        decided[CONVERSION_VALUE] = decisions.batch(today, valuer, one.subjects, one.inputs, one.raw, one.probability)
+    for model, made in decided.items():
+        changed += lake.replace("decisions", made, today, {"route": "batch", "model": model})
+    return AttributeReport(
+        conversions=len(sorted_out.counted),
+        refunds=len(sorted_out.refunds),
+        repeats=sorted_out.repeats,
+        credits=rows.num_rows,
+        pairs=decided[ATTRIBUTION_RANKER].num_rows,
+        touches=decided[CONVERSION_VALUE].num_rows,
+        changed=changed,
+    )
+
+
+def _reach(settings: Settings, conversions: pd.DataFrame, today: Window) -> Window:
+    """The days whose touches may have earned one of these conversions, however late it was told."""
+    policy = settings.attribution
+    look_back = timedelta(days=max(policy.click_days, policy.view_days))
+    if conversions.empty:
+        return today
+    first = (conversions["happened_at"].min().to_pydatetime() - look_back).date()
+    return Window(min(first, today.first), today.last)
+
+
+def _earlier(lake: Lake, today: Window) -> pd.DataFrame:
+    """The conversions of the days before, as far back as a refund is followed."""
+    from serving import history, orders
+
+    last = history.before(today.first)
+    return history.events(lake, "conversions", Window(last, last).back(orders.LOOK_BACK_DAYS))
+
+
+def _pinned(settings: Settings, step: str, day: date, model: str, now: datetime) -> Scorer | None:
+    """The champion that the day's first run of the step had, loaded and checked; None when there was none."""
+    from registry.journal import Journal
+    from whence.bundle import load_bundle
+
+    digest = Journal(settings.journal_url).pin(step, day.isoformat(), model, now)
+    return None if digest is None else load_bundle(settings.bundles, digest)
+
+
+def _history(settings: Settings) -> History:
+    from features import historical
+
+    return lambda rows, views: historical(settings, rows, views)
+
+
+def _make_features(settings: Settings, lake: Lake, day: Window, is_stale: bool) -> None:
+    if is_stale or str(day) not in lake.days("network_features"):
+        from features import materialise
+
+        materialise(settings, day)
 
 
 def _rows(name: str, frame: pd.DataFrame, day: Window) -> pa.Table:
@@ -97,5 +296,5 @@ def _rows(name: str, frame: pd.DataFrame, day: Window) -> pa.Table:
     return pa.Table.from_pandas(full, schema=TABLES[name].schema, preserve_index=False)
 
 
-def _quiet(_: str) -> None:
-    """Say nothing."""
+def _sum(one: Report, other: Report) -> Report:
+    return type(one)(**{name: number + other.as_dict()[name] for name, number in one.as_dict().items()})

@@ -42,6 +42,13 @@ def exact_persons(lake: Lake, last: date) -> pd.DataFrame:
     return _latest(lake, "persons exact_persons", exact, last)
 
 
+def credits_of(lake: Lake, last: date, conversions: list[str]) -> pd.DataFrame:
+    """The `credits` rows of these conversions, of the days until `last`."""
+    with lake.connect(_until(lake, ["credits"], last), "credits") as con:
+        query = "SELECT * FROM credits WHERE conversion_id IN (SELECT unnest($1::VARCHAR[])) ORDER BY ALL"
+        return con.sql(query, params=[conversions]).df()
+
+
 def before(day: date) -> date:
     """The day before."""
     return day - timedelta(days=1)

@@ -1,0 +1,105 @@
+"""Anonymous persons compared with the people on their networks, by the champion of identity-ranker."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from serving.resolving import Link
+from whence.bundle import Scorer
+from whence.contracts.settings import Identity
+from whence.identity import evidence, retrieve
+from whence.identity.exact import who
+from whence.identity.signals import strongest
+
+History = Callable[[pd.DataFrame, tuple[str, ...]], pd.DataFrame]
+"""features.historical for these settings: rows and views in, the same rows with feature columns out."""
+
+SIGNALS_PER_PERSON = 3
+MARGIN = 0.2
+"""A link needs the best candidate to be this much more probable than the second: a family's tablet stays nobody's."""
+
+
+@dataclass(frozen=True)
+class Ranked:
+    """What the model said about a day's anonymous signals."""
+
+    links: dict[str, Link]
+    """By anonymous person."""
+    subjects: pd.DataFrame
+    """A row for each pair: subject (event_id), option (person_id), made_at, chosen."""
+    inputs: pd.DataFrame
+    raw: np.ndarray
+    probability: np.ndarray
+
+
+def rank(
+    signals: pd.DataFrame,
+    exact: pd.Series,
+    names: frozenset[str],
+    went: Mapping[str, str],
+    skip: frozenset[str],
+    history: History,
+    scorer: Scorer,
+    policy: Identity,
+) -> Ranked:
+    """Compare the day's anonymous signals with known people on their networks.
+
+    `exact` is the exact person by identifier after today's links, `names` the persons whom a log-in names, `went`
+    today's merges (old person id to new), `skip` the anonymous persons who are linked already. Signals without
+    consent are not compared.
+    """
+    asked = _anonymous(signals, exact, names | skip)
+    people = history(asked, ("network_features",))["network_features__people"] if len(asked) else pd.Series(dtype=object)
+    pairs = retrieve.candidates(asked, people, max_candidates=policy.max_candidates)
+    pairs = pairs.assign(target=[went.get(person, person) for person in pairs["person_id"]])
+    pairs = pairs[pairs["target"].isin(names)].drop(columns="via").merge(asked.drop(columns="row_id"), on="event_id")
+    pairs = pairs.rename_axis("row_id").reset_index()
+    if pairs.empty:
+        return _nobody(scorer)
+    inputs = evidence.pair_frame(pairs, history(pairs, evidence.VIEWS))
+    raw, probability = scorer.score(inputs)
+    links = choose(pairs.assign(probability=probability), policy.cut, scorer.digest)
+    chosen = [owner in links and links[owner].person_id == to for owner, to in zip(pairs["owner"], pairs["target"], strict=True)]
+    subjects = pd.DataFrame(
+        {"subject": pairs["event_id"], "option": pairs["person_id"], "made_at": pairs["seen_at"], "chosen": chosen}
+    )
+    return Ranked(links, subjects, inputs, raw, probability)
+
+
+def choose(pairs: pd.DataFrame, cut: float, bundle: str) -> dict[str, Link]:
+    """The link of each anonymous person, if one candidate reaches the cut and stands clear of the next.
+
+    `pairs` has owner, target and probability; a candidate counts with the best of the owner's signals.
+
+    >>> choose(pd.DataFrame({"owner": ["a"] * 3, "target": ["p", "q", "p"], "probability": [0.9, 0.3, 0.1]}), 0.7, "b")
+    {'a': Link(person_id='p', probability=0.9, bundle='b')}
+    >>> choose(pd.DataFrame({"owner": ["a"] * 2, "target": ["p", "q"], "probability": [0.9, 0.8]}), 0.7, "b")
+    {}
+    """
+    best = pairs.groupby(["owner", "target"], as_index=False)["probability"].max()
+    best = best.sort_values(["owner", "probability", "target"], ascending=[True, False, True])
+    first = best.drop_duplicates("owner")
+    second = best[best.duplicated("owner")].drop_duplicates("owner").set_index("owner")["probability"]
+    clear = first["probability"] - first["owner"].map(second).fillna(0.0) >= MARGIN
+    taken = first[(first["probability"] >= cut) & clear]
+    return {str(row.owner): Link(str(row.target), float(row.probability), bundle) for row in taken.itertuples()}
+
+
+def _anonymous(signals: pd.DataFrame, exact: pd.Series, skip: frozenset[str]) -> pd.DataFrame:
+    """A few signals of each person without a log-in, from different networks, with `owner`, `identifier` and `row_id`."""
+    answers = pd.DataFrame({"identifier": exact.index, "person_id": exact.to_numpy()})
+    owned = signals.assign(owner=who(signals, answers))
+    owned = owned[owned["owner"].notna() & owned["ip_key"].notna() & (owned["consent"] != "denied")]
+    owned = owned[~owned["owner"].isin(skip)].drop_duplicates(["owner", "ip_key"])
+    owned = owned.groupby("owner", sort=False).head(SIGNALS_PER_PERSON).reset_index(drop=True)
+    return owned.assign(identifier=strongest(owned), row_id=range(len(owned)))
+
+
+def _nobody(scorer: Scorer) -> Ranked:
+    none = np.empty(0)
+    subjects = pd.DataFrame(columns=["subject", "option", "made_at", "chosen"])
+    return Ranked({}, subjects, pd.DataFrame(columns=list(scorer.schema.names)), none, none)
