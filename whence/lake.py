@@ -99,7 +99,7 @@ class Lake:
         if table is None or self._is_remote:
             return []
         parts = [("day", "in", list(window.days))] if window else None
-        return sorted(table.file_uris(partition_filters=parts))
+        return sorted(table.file_uris(file_pruning_predicate=parts))
 
     def days(self, name: str) -> tuple[str, ...]:
         """The days that the table has rows for, in order."""
@@ -133,7 +133,7 @@ class Lake:
         if table is None:
             return None
         parts = [("day", "in", list(window.days))] if window else None
-        return table.to_pyarrow_table(partitions=parts)
+        return table.to_pyarrow_table(filters=parts)
 
     def _conform(self, name: str, rows: pa.Table, window: Window, part: Mapping[str, str]) -> pa.Table:
         table = TABLES[name]
