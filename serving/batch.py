@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from whence.bundle import Scorer
     from whence.contracts.settings import Settings
 
-Progress = Callable[[int, int, str], None]
-"""Called with days done, days in all, and what was done."""
+Progress = Callable[[int, int], None]
+"""Called with days done and days in all."""
 
 
 @dataclass(frozen=True)
@@ -111,7 +111,7 @@ def resolve_identities(
         report, persons_changed = _resolve_day(settings, lake, day, scorer)
         total = _sum(total, report)
         if progress:
-            progress(done, len(window.days), f"persons of {day}")
+            progress(done, len(window.days))
     return _sum(total, ResolveReport(0, 0, 0, 0, int(history.persons(lake, window.last)["person_id"].nunique()), 0))
 
 
@@ -132,7 +132,7 @@ def attribute_conversions(
         valuer = _pinned(settings, "attribute", day, CONVERSION_VALUE, moment)
         total = _sum(total, _attribute_day(settings, lake, day, ranker, valuer))
         if progress:
-            progress(done, len(window.days), f"credits of {day}")
+            progress(done, len(window.days))
     return total
 
 
@@ -153,7 +153,7 @@ def collect_online(settings: Settings, window: Window, progress: Progress | None
         changed = lake.replace("decisions", rows, today, {"route": "online"})
         total = _sum(total, CollectReport(rows.num_rows, lines.unreadable, int(changed)))
         if progress:
-            progress(done, len(window.days), f"decisions of {day}")
+            progress(done, len(window.days))
     return total
 
 

@@ -11,7 +11,7 @@ import pandas as pd
 from serving.resolving import Link
 from whence.bundle import Scorer
 from whence.contracts.settings import Identity
-from whence.identity import evidence, retrieve
+from whence.identity import decide, evidence, retrieve
 from whence.identity.exact import who
 from whence.identity.signals import strongest
 
@@ -19,8 +19,6 @@ History = Callable[[pd.DataFrame, tuple[str, ...]], pd.DataFrame]
 """features.historical for these settings: rows and views in, the same rows with feature columns out."""
 
 SIGNALS_PER_PERSON = 3
-MARGIN = 0.2
-"""A link needs the best candidate to be this much more probable than the second: a family's tablet stays nobody's."""
 
 
 @dataclass(frozen=True)
@@ -71,22 +69,19 @@ def rank(
 
 
 def choose(pairs: pd.DataFrame, cut: float, bundle: str) -> dict[str, Link]:
-    """The link of each anonymous person, if one candidate reaches the cut and stands clear of the next.
+    """The link of each anonymous person: its signals' sure and clear answers, where they agree (see identity.decide).
 
-    `pairs` has owner, target and probability; a candidate counts with the best of the owner's signals.
+    `pairs` has event_id, owner, target and probability.
 
-    >>> choose(pd.DataFrame({"owner": ["a"] * 3, "target": ["p", "q", "p"], "probability": [0.9, 0.3, 0.1]}), 0.7, "b")
+    >>> rows = {"event_id": ["e", "e"], "owner": ["a", "a"], "target": ["p", "q"]}
+    >>> choose(pd.DataFrame(rows | {"probability": [0.9, 0.3]}), 0.7, "b")
     {'a': Link(person_id='p', probability=0.9, bundle='b')}
-    >>> choose(pd.DataFrame({"owner": ["a"] * 2, "target": ["p", "q"], "probability": [0.9, 0.8]}), 0.7, "b")
+    >>> choose(pd.DataFrame(rows | {"probability": [0.9, 0.8]}), 0.7, "b")
     {}
     """
-    best = pairs.groupby(["owner", "target"], as_index=False)["probability"].max()
-    best = best.sort_values(["owner", "probability", "target"], ascending=[True, False, True])
-    first = best.drop_duplicates("owner")
-    second = best[best.duplicated("owner")].drop_duplicates("owner").set_index("owner")["probability"]
-    clear = first["probability"] - first["owner"].map(second).fillna(0.0) >= MARGIN
-    taken = first[(first["probability"] >= cut) & clear]
-    return {str(row.owner): Link(str(row.target), float(row.probability), bundle) for row in taken.itertuples()}
+    asked = pairs.groupby(["event_id", "target"], as_index=False)["probability"].max().rename(columns={"target": "person_id"})
+    moves = decide.moves(decide.links(asked, cut), pairs.drop_duplicates("event_id").set_index("event_id")["owner"])
+    return {str(row.from_person): Link(str(row.person_id), float(row.probability), bundle) for row in moves.itertuples()}
 
 
 def _anonymous(signals: pd.DataFrame, exact: pd.Series, skip: frozenset[str]) -> pd.DataFrame:
