@@ -1,1 +1,84 @@
-"""Room."""
+"""Watches each day: is what comes in whole, do the models still see what they learned from, are they right?"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from whence.contracts.times import Window, utc
+
+if TYPE_CHECKING:
+    from monitoring.findings import Finding
+    from monitoring.watching import Watched
+    from whence.contracts.settings import Settings
+
+Progress = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class WatchReport:
+    """What watching found in a window, the worst first within each day."""
+
+    window: str
+    days: tuple[tuple[str, str], ...]
+    """Each day with the level of its worst finding: calm, warn or retrain."""
+    findings: tuple[tuple[str, Finding], ...]
+    """Each finding with its day; the calm ones too."""
+    wants_retrain: bool
+    reasons: tuple[str, ...]
+    """What a person should read: the findings that are not calm, in words."""
+    measures: int
+    changed: bool
+    """False when checks and findings held just that already."""
+    made_at: datetime
+
+    def as_dict(self) -> dict[str, Any]:
+        """A plain dict, for JSON and XCom."""
+        return {
+            "window": self.window,
+            "days": dict(self.days),
+            "wants_retrain": self.wants_retrain,
+            "reasons": list(self.reasons),
+            "measures": self.measures,
+            "changed": self.changed,
+        }
+
+
+def watch(settings: Settings, window: Window, now: datetime, progress: Progress | None = None) -> WatchReport:
+    """Measure each day of the window, judge it against the days before, and put it on the dashboard.
+
+    Writes `checks` and `findings` and the Evidently workspace, a day at a time; a rerun replaces its own
+    and changes nothing. `now` only dates the report: what a day says depends on the tables alone, up
+    to that day.
+    """
+    from monitoring import watching
+
+    days = []
+    for day in window:
+        days.append(watching.watch_day(settings, day))
+        (progress or _quiet)(f"{day}: {_worst(days[-1])}")
+    watching.draw(settings)
+    return _report(window, days, utc(now))
+
+
+def _report(window: Window, days: list[Watched], now: datetime) -> WatchReport:
+    told = tuple((day.day, finding) for day in days for finding in day.findings)
+    return WatchReport(
+        window=str(window),
+        days=tuple((day.day, _worst(day)) for day in days),
+        findings=told,
+        wants_retrain=any(finding.level == "retrain" for _, finding in told),
+        reasons=tuple(f"{day} {f.level}: {f.model}: {f.reason}" for day, f in told if f.level != "calm"),
+        measures=sum(len(day.checks) for day in days),
+        changed=any(day.changed for day in days),
+        made_at=now,
+    )
+
+
+def _worst(day: Watched) -> str:
+    return day.findings[0].level if day.findings else "calm"
+
+
+def _quiet(_: str) -> None: ...

@@ -181,6 +181,5 @@ def _column(frame: pd.DataFrame, name: str) -> pd.Series:
 
 def _one(con: duckdb.DuckDBPyConnection, query: str, values: list[Any]) -> dict[str, Any]:
     cursor = con.execute(query, values)
-    row = cursor.fetchone()
-    assert row is not None
-    return dict(zip([column[0] for column in cursor.description], row, strict=True))
+    names = [column[0] for column in cursor.description]
+    return dict(zip(names, cursor.fetchall()[0], strict=True))  # fetchone would leave the connection busy

@@ -145,17 +145,9 @@ def open_project(root: Path) -> Workspace:
 def draw(root: Path, panels: Sequence[Panel]) -> None:
     """Make the dashboard show these panels, and nothing else; left alone when it already does."""
     workspace = open_project(root)
-    tabs: dict[str, list[Panel]] = {}
-    for panel in panels:
-        if panel.lines:
-            tabs.setdefault(panel.tab, []).append(panel)
-    model = DashboardModel(
-        tabs=[
-            DashboardTabModel(id=_id("tab", tab), title=tab, panels=[_id(tab, p.title) for p in held])
-            for tab, held in tabs.items()
-        ],
-        panels=[_panel(panel) for held in tabs.values() for panel in held],
-    )
+    drawn = [_panel(panel) for panel in panels]
+    tab = DashboardTabModel(id=_id("tab", PROJECT), title=PROJECT, panels=[panel.id for panel in drawn])
+    model = DashboardModel(tabs=[tab], panels=drawn)  # one tab: this version's page shows no others
     if workspace.get_dashboard(PROJECT_ID) != model:
         _replace(root / str(PROJECT_ID) / "dashboard.json", json.dumps(model.dict(), cls=NumpyEncoder))
 
@@ -170,11 +162,14 @@ def _panel(panel: Panel) -> DashboardPanelPlot:
         )
         for line in panel.lines
     ]
-    style = {"plot_type": panel.kind} | ({"is_stacked": True} if panel.kind == "bar" else {})
-    style |= {"aggregation": "last"} if panel.kind == "counter" else {}
-    size = "half" if panel.is_half else "full"
+    style = {"plot_type": panel.kind if values else "text"} | ({"is_stacked": True} if panel.kind == "bar" else {})
     return DashboardPanelPlot(
-        id=_id(panel.tab, panel.title), title=panel.title, subtitle=panel.about, size=size, values=values, plot_params=style
+        id=_id(panel.section, panel.title),
+        title=panel.title,
+        subtitle=panel.about,
+        size="half" if values else "full",
+        values=values,
+        plot_params=style,
     )
 
 

@@ -86,6 +86,9 @@ RULES: Mapping[str, Rule] = {
         lasts=True,
         target=1.0,
     ),
+    "decisions": Rule(
+        "ratio", "down", math.log(3), None, "The model decides less: is the scorer up, and has the step run?", floor=0.15
+    ),
     "match_rate": Rule("ratio", "down", math.log(1.25), math.log(1.6), SIGNALS, lasts=True, floor=0.03),
     "unattributed_share": Rule(
         "share", "up", 0.15, 0.40, "Credit lost its touches: look at click ids and identity first.", lasts=True, floor=0.02
@@ -215,8 +218,10 @@ def _gap(rule: Rule, check: Check, before: Sequence[Check]) -> tuple[float, floa
     if len(values) < LEAST:
         return None
     expected = median(values)
+    if rule.scale == "ratio" and expected <= 0:
+        return None
     if rule.scale == "ratio":
-        distance = math.log(max(check.value, 0.5 / max(check.n, 1)) / max(expected, 1e-9)) if expected > 0 else math.inf
+        distance = math.log(max(check.value, 0.5 / max(check.n, 1)) / max(expected, 1e-9))
         spreads = [math.log(max(value, 1e-9) / max(expected, 1e-9)) for value in values]
     else:
         distance, spreads = check.value - expected, [value - expected for value in values]
@@ -235,7 +240,7 @@ def _factor(rule: Rule, check: Check) -> tuple[float, float, float, int] | None:
 def _noise(rule: Rule, check: Check, expected: float) -> float:
     """The standard error that a day of so few rows has by itself."""
     n = max(check.n, 1)
-    if check.metric == "rows":
+    if check.metric in ("rows", "decisions"):
         return 1 / math.sqrt(max(expected, 1.0))
     if rule.scale == "share" and 0 <= expected <= 1 and 0 <= (check.value or 0) <= 1:
         p = (expected * n + 1) / (n + 2)  # never 0: one odd row of ten is no 10 % for sure

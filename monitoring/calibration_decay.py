@@ -1,0 +1,183 @@
+"""Are the probabilities still right? Decisions whose outcome is known by now, measured with intervals over people."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from monitoring import checks
+from monitoring.checks import Check
+from whence import measures
+from whence.attribution import value
+from whence.contracts.events import LINK_KEYS
+from whence.contracts.models import ATTRIBUTION_RANKER, CONVERSION_VALUE, IDENTITY_RANKER
+from whence.identity import exact
+from whence.measures import Measure
+
+LEAST_ROWS = 30
+"""Fewer labelled decisions than this are not measured."""
+
+
+@dataclass(frozen=True)
+class Ripening:
+    """When a model's decisions are judged: days until labels are ripe, and how many days go together."""
+
+    wait_days: int
+    span_days: int
+
+
+def ripening(model: str, conversion_days: float) -> Ripening:
+    """How a model's labels ripen: a click id tells at once, a log-in when it comes, a conversion after its window.
+
+    >>> ripening("conversion-value", 3.0)
+    Ripening(wait_days=4, span_days=1)
+    """
+    if model == CONVERSION_VALUE:
+        return Ripening(math.ceil(conversion_days) + 1, 1)
+    return Ripening(0, 7 if model == IDENTITY_RANKER else 1)
+
+
+@dataclass(frozen=True)
+class Known:
+    """What is known at the end of the day that judges; frames with the columns of the contracts' tables."""
+
+    touches: pd.DataFrame
+    conversions: pd.DataFrame
+    signals: pd.DataFrame
+    """Events that were decided about, with their identifiers."""
+    persons: pd.DataFrame
+    """For each identifier its latest answer."""
+    exact_before: pd.DataFrame
+    """For each identifier its exact person when the decisions were made."""
+    exact_now: pd.DataFrame
+    """For each identifier its exact person today."""
+
+
+def labelled(model: str, decisions: pd.DataFrame, known: Known, conversion_days: float) -> pd.DataFrame:
+    """Decisions with what came of them: columns probability, label (0 or 1), cluster; those nobody can judge are left out.
+
+    `decisions` has subject, option, probability. The labels are those of training, taken from what
+    is known by now: never from the simulated truth.
+    """
+    if decisions.empty:
+        return pd.DataFrame({"probability": [], "label": [], "cluster": []})
+    return _LABELS[model](decisions.reset_index(drop=True), known, conversion_days)
+
+
+def calibration_checks(model: str, rows: pd.DataFrame) -> list[Check]:
+    """Brier, log-loss, calibration error and observed over expected of labelled decisions, with intervals."""
+    found = [checks.count(model, "labelled", "all", len(rows))]
+    if len(rows) < LEAST_ROWS:
+        return found
+    label, probability, cluster = rows["label"].to_numpy(), rows["probability"].to_numpy(), rows["cluster"].to_numpy()
+    taken = {
+        "brier": measures.brier(label, probability, cluster),
+        "log_loss": measures.log_loss(label, probability, cluster),
+        "calibration_error": measures.calibration_error(label, probability, cluster),
+        "observed_over_expected": _with_chance(measures.observed_over_expected(label, probability, cluster), label, probability),
+        "roc_auc": measures.roc_auc(label, probability, cluster),
+    }
+    return [*found, *(_check(model, name, measure) for name, measure in taken.items())]
+
+
+def _with_chance(measure: Measure, label: np.ndarray, probability: np.ndarray) -> Measure:
+    """The interval of the bootstrap or of Poisson counts, whichever is wider: few positives resample too narrowly."""
+    from scipy.stats import chi2
+
+    seen, told = float(label.sum()), float(probability.sum())
+    if told <= 0:
+        return measure
+    low = float(chi2.ppf(0.025, 2 * seen)) / 2 if seen else 0.0
+    high = float(chi2.ppf(0.975, 2 * (seen + 1))) / 2
+    return Measure(measure.value, min(measure.low, low / told), max(measure.high, high / told), measure.n)
+
+
+def _check(model: str, metric: str, measure: Measure) -> Check:
+    value, low, high = (each if math.isfinite(each) else None for each in (measure.value, measure.low, measure.high))
+    return Check(model, metric, "all", value, low, high, measure.n)
+
+
+def _value_labels(decisions: pd.DataFrame, known: Known, conversion_days: float) -> pd.DataFrame:
+    touches = known.touches.assign(person_id=exact.who(known.touches, known.persons))
+    conversions = known.conversions.assign(person_id=exact.who(known.conversions, known.persons))
+    told = touches.assign(label=value.labels(touches, conversions, conversion_days)["label"])
+    return _joined(decisions, told, ("event_id", "touch_id"))
+
+
+def _ranker_labels(decisions: pd.DataFrame, known: Known, conversion_days: float) -> pd.DataFrame:
+    """1 for the touch whose click id the conversion carries, for conversions that carry one of a candidate."""
+    sides = {}
+    for name, key, frame in (("subject", "conversion_id", known.conversions), ("option", "touch_id", known.touches)):
+        side = frame.drop_duplicates(key)
+        sides[name] = side.assign(person=exact.who(side, known.persons)).set_index(key)[["person", "click_id"]]
+    ids = _event_to_id(decisions["subject"], known.conversions, "conversion_id")
+    conversion, touch = sides["subject"].reindex(ids), sides["option"].reindex(decisions["option"])
+    click = conversion["click_id"].to_numpy(dtype=object)
+    same = pd.Series([c is not None and c == t and c == c for c, t in zip(click, touch["click_id"], strict=True)])
+    by_person = pd.Series(conversion["person"].to_numpy(dtype=object) == touch["person"].to_numpy(dtype=object))
+    told = (same & by_person).groupby(ids.to_numpy()).transform("max") & by_person
+    person = conversion["person"].to_numpy(dtype=object)
+    rows = pd.DataFrame({"probability": decisions["probability"], "label": same.astype("int64"), "cluster": person})
+    return rows[told.to_numpy()].reset_index(drop=True)
+
+
+def _identity_labels(decisions: pd.DataFrame, known: Known, conversion_days: float) -> pd.DataFrame:
+    """Where a later log-in has told whose the signal was: is the candidate that person?"""
+    accounts = exact.with_account(known.exact_now)
+    signals = known.signals.drop_duplicates("event_id")
+    owner = pd.Series(exact.who(signals, known.exact_now).to_numpy(), index=signals["event_id"].to_numpy(), dtype=object)
+    true = decisions["subject"].map(owner)
+    moved = _moved(known)
+    option = decisions["option"].map(lambda person: moved.get(person, person))
+    rows = pd.DataFrame({"probability": decisions["probability"], "label": (true == option).astype("int64"), "cluster": true})
+    return rows[true.isin(accounts).to_numpy()].reset_index(drop=True)
+
+
+def _moved(known: Known) -> dict[str, str]:
+    """Where persons went in merges since the decisions: old person id to today's."""
+    both = known.exact_before[["identifier", "person_id"]].merge(
+        known.exact_now[["identifier", "person_id"]], on="identifier", suffixes=("_then", "_now")
+    )
+    both = both[both["person_id_then"] != both["person_id_now"]]
+    return dict(zip(both["person_id_then"], both["person_id_now"], strict=True))
+
+
+def _joined(decisions: pd.DataFrame, told: pd.DataFrame, keys: tuple[str, ...]) -> pd.DataFrame:
+    """Decisions with the label of their subject, which is an event or the touch's own id."""
+    parts = []
+    for key in keys:
+        known = told.drop_duplicates(key).set_index(key)
+        here = decisions[decisions["subject"].isin(known.index)]
+        found = known.loc[here["subject"]]
+        cluster = found["person_id"].where(found["person_id"].notna(), found["ip_key"]).fillna("nobody")
+        parts.append(
+            pd.DataFrame(
+                {
+                    "probability": here["probability"].to_numpy(),
+                    "label": found["label"].to_numpy(),
+                    "cluster": cluster.astype(str).to_numpy(),
+                },
+                index=here.index,
+            )
+        )
+    rows = pd.concat(parts)
+    return rows[~rows.index.duplicated()].sort_index().reset_index(drop=True)
+
+
+def _event_to_id(subjects: pd.Series, frame: pd.DataFrame, key: str) -> pd.Series:
+    """Subjects as ids, where some are named by their event."""
+    ids = frame.drop_duplicates("event_id").set_index("event_id")[key]
+    return subjects.map(ids).fillna(subjects)
+
+
+_LABELS: dict[str, Callable[[pd.DataFrame, Known, float], pd.DataFrame]] = {
+    CONVERSION_VALUE: _value_labels,
+    ATTRIBUTION_RANKER: _ranker_labels,
+    IDENTITY_RANKER: _identity_labels,
+}
+NEEDED = ("event_id", "happened_at", "seen_at", "click_id", "ip_key", *LINK_KEYS)
+"""Columns that every event frame in `Known` must have."""

@@ -1,0 +1,258 @@
+"""One day watched: fetch its rows, take every measure, judge, write. The rules are in the files beside this one."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, timedelta
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from monitoring import attribution_quality, calibration_decay, checks, columns, drift, findings
+from monitoring.calibration_decay import Known
+from monitoring.checks import Check
+from monitoring.findings import Finding, Past
+from whence.contracts.events import EVENTS
+from whence.contracts.models import ATTRIBUTION_RANKER, MODELS
+from whence.contracts.times import Window
+from whence.identity import exact
+from whence.lake import Lake
+
+if TYPE_CHECKING:
+    import duckdb
+
+    from monitoring.evidently_project import Drift
+    from whence.contracts.settings import Settings
+
+SAMPLE = 5000
+"""Decisions of a model that are looked at in a day; column checks of events look at every row."""
+MEMORY_DAYS = 30
+"""Days of earlier checks that are read."""
+COMPARED_DAYS = 7
+"""Days before that new values and drift are compared with."""
+SEED = 7
+
+
+@dataclass(frozen=True)
+class Watched:
+    """A day's measures and findings; `changed` is False when the tables held just that already."""
+
+    day: str
+    checks: Sequence[Check]
+    findings: Sequence[Finding]
+    changed: bool
+
+
+def watch_day(settings: Settings, day: date) -> Watched:
+    """Take the day's measures, judge them against the days before, and write tables and reports."""
+    lake, window = Lake.of(settings), Window(day, day)
+    past, bundles = _past(lake, day), _bundles(lake, window).get(str(day), {})
+    clean = [each.day for each in findings.clean_days(past, bundles)][-COMPARED_DAYS:]
+    found = [*_events(lake, day), *_persons(lake, window)]
+    drifts: dict[str, Drift] = {}
+    for model in MODELS:
+        taken, drifted = _model(settings, lake, model, window, clean)
+        found += taken
+        drifts |= {model: drifted} if drifted else {}
+    found += _credits(lake, window)
+    told = findings.judge(found, past, bundles)
+    changed = lake.replace("checks", checks.to_arrow(str(day), found), window)
+    changed |= lake.replace("findings", findings.to_arrow(str(day), told), window)
+    _publish(settings, str(day), found, told, drifts)
+    return Watched(str(day), found, told, changed)
+
+
+def _past(lake: Lake, day: date) -> list[Past]:
+    before = Window(day - timedelta(days=MEMORY_DAYS), day - timedelta(days=1))
+    measured, told = checks.by_day(lake.read("checks", before)), findings.by_day(lake.read("findings", before))
+    bundles = _bundles(lake, before)
+    return [Past(each, measured[each], told.get(each, []), bundles.get(each, {})) for each in sorted(measured)]
+
+
+def _bundles(lake: Lake, window: Window) -> dict[str, dict[str, str]]:
+    """For each day and model the bundle that decided most."""
+    query = """
+        SELECT day, model, bundle FROM (SELECT day, model, bundle, count(*) AS n FROM decisions GROUP BY ALL)
+        QUALIFY row_number() OVER (PARTITION BY day, model ORDER BY n DESC, bundle) = 1
+    """
+    days: dict[str, dict[str, str]] = {}
+    with lake.connect(window, "decisions") as con:
+        for day, model, bundle in con.execute(query).fetchall():
+            days.setdefault(day, {})[model] = bundle
+    return days
+
+
+def _events(lake: Lake, day: date) -> list[Check]:
+    around, today = Window(day - timedelta(days=COMPARED_DAYS), day), str(day)
+    with lake.connect(around, *EVENTS, "ingest_counts") as con:
+        found = []
+        for table in EVENTS:
+            before = tuple(each for each in lake.days(table) if str(around.first) <= each < today)
+            found += columns.event_checks(con, table, today, before)
+        return found + columns.ingest_checks(con, today)
+
+
+def _persons(lake: Lake, window: Window) -> list[Check]:
+    """How many of the day's events have a known person, and whether the simulated world agrees."""
+    today = str(window)
+    answers = _answers(lake, window.last)
+    accounts = exact.with_account(answers)
+    people = answers[["identifier", "person_id"]].assign(has_account=answers["person_id"].isin(accounts).to_numpy(dtype=bool))
+    with lake.connect(window, *EVENTS, "persons", "truth_signals") as con:
+        con.register("people", people.astype({"identifier": "string", "person_id": "string"}))
+        found = [check for table in EVENTS for check in attribution_quality.match_checks(con, table, today)]
+        found += attribution_quality.person_checks(con, today)
+        signals, truth = _signals(con, _of_truth), con.sql("SELECT event_id, true_person FROM truth_signals").df()
+    if len(truth):
+        true = truth.drop_duplicates("event_id").set_index("event_id")["true_person"].reindex(signals["event_id"])
+        is_told = true.notna().to_numpy()
+        mine = exact.who(signals, answers)[is_told]
+        found += attribution_quality.pair_checks(mine, pd.Series(true.to_numpy()[is_told], index=mine.index))
+    return found
+
+
+def _model(settings: Settings, lake: Lake, model: str, window: Window, clean: Sequence[str]) -> tuple[list[Check], Drift | None]:
+    """The model's inputs and scores on the day against clean days before, and its ripe labels."""
+    today = _decisions(lake, model, window.days)
+    made = _count(lake, model, window)
+    found = [checks.count(model, "decisions", "all", made)]
+    found += _calibration(settings, lake, model, window)
+    if today.empty:
+        return found, None
+    reference = _decisions(lake, model, clean)
+    inputs, then = _inputs(today), _inputs(reference)
+    features = columns.feature_checks(model, inputs, then)
+    nulls = [check.value for check in features if check.metric == "null_share" and check.value is not None]
+    found += [*features, checks.plain(model, "worst_null_share", "all", max(nulls, default=0.0), len(today))]
+    spread = float(today["probability"].std(ddof=1)) if len(today) > 1 else 0.0
+    found.append(checks.mean(model, "mean_probability", "all", float(today["probability"].mean()), spread, len(today)))
+    if reference.empty:
+        return found, None
+    drifted = _drift(today, inputs, reference, then, window)
+    return found + (drift.drift_checks(model, drifted.comparisons, len(today)) if drifted else []), drifted
+
+
+def _drift(
+    today: pd.DataFrame, inputs: pd.DataFrame, reference: pd.DataFrame, then: pd.DataFrame, window: Window
+) -> Drift | None:
+    """Inputs against those of clean days; the score only against scores of the same bundle."""
+    from monitoring import evidently_project
+
+    bundle = today["bundle"].mode().iloc[0]
+    inputs = inputs.assign(score=today["score"].where(today["bundle"] == bundle))
+    then = then.assign(score=reference["score"].where(reference["bundle"] == bundle))
+    clusters = today["subject"].nunique(), reference["subject"].nunique()
+    compared = drift.comparable(inputs, then, clusters, SEED)
+    return evidently_project.compare(inputs, then, compared, window.start)
+
+
+def _calibration(settings: Settings, lake: Lake, model: str, window: Window) -> list[Check]:
+    days = settings.training.conversion_days
+    ripening = calibration_decay.ripening(model, days)
+    last = window.last - timedelta(days=ripening.wait_days)
+    span = Window(last - timedelta(days=ripening.span_days - 1), last)
+    decisions = _decisions(lake, model, span.days)
+    if decisions.empty:
+        return []
+    rows = calibration_decay.labelled(model, decisions, _known(settings, lake, model, span, window, decisions), days)
+    return calibration_decay.calibration_checks(model, rows)
+
+
+def _known(settings: Settings, lake: Lake, model: str, span: Window, window: Window, decisions: pd.DataFrame) -> Known:
+    """What is known at the end of the window's day about the decisions of the span."""
+    reach = settings.attribution.click_days if model == ATTRIBUTION_RANKER else 1.0
+    wide = Window(span.first - timedelta(days=int(reach) + 1), window.last)
+    with lake.connect(wide, *EVENTS) as con:
+        con.register("asked", decisions[["subject"]].drop_duplicates().astype("string"))
+        touches, conversions = (
+            con.sql(f'SELECT * FROM "{name}" ORDER BY seen_at, event_id').df() for name in ("touches", "conversions")
+        )
+        signals = _signals(con, _of_asked)
+    then, now = _answers(lake, span.first - timedelta(days=1), exactly=True), _answers(lake, window.last, exactly=True)
+    return Known(touches, conversions, signals, _answers(lake, window.last), then, now)
+
+
+def _credits(lake: Lake, window: Window) -> list[Check]:
+    credits = lake.read("credits", window).to_pandas()
+    if credits.empty:
+        return []
+    found = attribution_quality.credit_checks(credits)
+    with lake.connect(window, "truth_conversions") as con:
+        truth = con.sql("SELECT DISTINCT conversion_id, caused_by FROM truth_conversions").df()
+    if truth.empty:
+        return found
+    with lake.connect(Window(window.first - timedelta(days=MEMORY_DAYS), window.last), "touches") as con:
+        con.register("truth", truth.astype("string"))
+        causes = con.sql(
+            """
+            SELECT t.conversion_id, t.caused_by, any_value(touches.channel) AS cause_channel
+            FROM truth AS t LEFT JOIN touches ON touches.touch_id = t.caused_by GROUP BY ALL ORDER BY 1
+            """
+        ).df()
+    return found + attribution_quality.truth_checks(credits, causes)
+
+
+def _publish(settings: Settings, day: str, found: Sequence[Check], told: Sequence[Finding], drifts: dict[str, Drift]) -> None:
+    from monitoring import evidently_project
+
+    evidently_project.publish(settings.evidently_workspace, day, found, told, drifts)
+
+
+def draw(settings: Settings) -> None:
+    """Bring the dashboard's panels up to what the tables know: no panel stands empty."""
+    from monitoring import dashboards, evidently_project
+
+    lake = Lake.of(settings)
+    with lake.connect(None, "checks") as con:
+        keys = con.execute("SELECT DISTINCT model, metric, segment FROM checks WHERE value IS NOT NULL ORDER BY ALL").fetchall()
+    evidently_project.draw(settings.evidently_workspace, dashboards.panels(set(keys)))
+
+
+def _count(lake: Lake, model: str, window: Window) -> int:
+    with lake.connect(window, "decisions") as con:
+        row = con.execute("SELECT count(*) FROM decisions WHERE model = ?", [model]).fetchall()[0]
+    return int(row[0])
+
+
+def _decisions(lake: Lake, model: str, days: Sequence[str]) -> pd.DataFrame:
+    """Up to SAMPLE decisions of the model on these days, the same ones every time; whole subjects, since their rows belong together."""
+    if not days:
+        return pd.DataFrame()
+    query = """
+        SELECT decision_id, subject, option, bundle, features, score, probability FROM decisions
+        WHERE model = ? AND day IN (SELECT unnest(?::VARCHAR[])) ORDER BY md5(subject), decision_id LIMIT ?
+    """
+    around = Window(date.fromisoformat(min(days)), date.fromisoformat(max(days)))
+    with lake.connect(around, "decisions") as con:
+        return con.execute(query, [model, list(days), SAMPLE]).df()
+
+
+def _inputs(decisions: pd.DataFrame) -> pd.DataFrame:
+    """The models' inputs, a column each, as they were when decided."""
+    rows: list[Mapping[str, Any]] = [json.loads(text) for text in decisions["features"]] if len(decisions) else []
+    return pd.DataFrame.from_records(rows, index=decisions.index).astype("object")
+
+
+_of_truth = "event_id IN (SELECT event_id FROM truth_signals)"
+_of_asked = "event_id IN (SELECT subject FROM asked)"
+
+
+def _signals(con: duckdb.DuckDBPyConnection, which: str) -> pd.DataFrame:
+    """Events as signals, whichever table they came from."""
+    chosen = ", ".join(f'"{name}"' for name in calibration_decay.NEEDED)
+    union = " UNION ALL ".join(f'SELECT {chosen} FROM "{name}" WHERE {which}' for name in EVENTS)
+    return con.sql(f"{union} ORDER BY event_id").df()
+
+
+def _answers(lake: Lake, last: date, *, exactly: bool = False) -> pd.DataFrame:
+    """Whose each identifier is as of the end of `last`: identifier and person_id; `exactly` looks beneath ranked answers."""
+    names = ("persons", "exact_persons") if exactly else ("persons",)
+    days = [day for name in names for day in lake.days(name)]
+    first = min(date.fromisoformat(min(days)), last) if days else last
+    exact_rows = "SELECT day, identifier, person_id FROM persons WHERE method = 'exact' UNION ALL SELECT day, identifier, person_id FROM exact_persons"
+    source = exact_rows if exactly else "SELECT day, identifier, person_id FROM persons"
+    newest = "QUALIFY row_number() OVER (PARTITION BY identifier ORDER BY day DESC) = 1"
+    with lake.connect(Window(first, last), *names) as con:
+        return con.sql(f"SELECT identifier, person_id FROM ({source}) {newest} ORDER BY identifier").df()
