@@ -38,7 +38,8 @@ def touch_frame(touches: pd.DataFrame, features: pd.DataFrame | None = None, his
     told = touches.reset_index(drop=True)
     facts = pd.DataFrame(index=told.index) if features is None else features.reset_index(drop=True)
     inputs = {name: _number(facts, source) for name, source in COPIED.items()}
-    inputs |= dict(running_counts(told, told if history is None else history).items())
+    counts = running_counts(told, told if history is None else history)
+    inputs |= {name: counts[name] for name in RUNNING}
     inputs["hour_of_day"] = pd.to_datetime(told["happened_at"], utc=True).dt.hour.astype("float64")
     inputs["is_click"] = (told["kind"] == "click").astype("float64")
     inputs["price_micros"] = _number(told, "price_micros")

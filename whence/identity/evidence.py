@@ -137,7 +137,7 @@ def _hour_gap(happened_at: pd.Series, mean_hour: pd.Series) -> pd.Series:
     """Hours between the signal's hour of day and the person's usual one, round the clock: 0 to 12."""
     at = pd.to_datetime(happened_at, utc=True)
     gap = (at.dt.hour + at.dt.minute / 60 - mean_hour).abs()
-    return np.minimum(gap, 24 - gap)
+    return gap.where(gap <= 12, 24 - gap)
 
 
 def _identifier_agrees(person: pd.Series, facts: pd.DataFrame) -> pd.Series:

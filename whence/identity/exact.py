@@ -8,35 +8,33 @@ reason to make one person of a household. Order of rows does not matter, and nei
 from __future__ import annotations
 
 from hashlib import sha256
-from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from whence.identity.signals import carried, is_login
 
-ROW = ("identifier", "person_id", "probability", "method", "bundle")
-"""The columns of `persons` that a link fills; the caller adds day and seen_at."""
+ROW = ("identifier", "person_id", "probability", "method")
+"""The columns of `persons` that an exact link fills."""
 
 
 def link(events: pd.DataFrame, persons_before: pd.DataFrame, max_identifiers: int = 50) -> pd.DataFrame:
     """New or changed rows of `persons` after a day's events.
 
-    `events` are signals (see signals.stack), `persons_before` the latest `persons` row of each identifier
-    before the day. Returns a frame with the columns of ROW, one row an identifier, sorted by it; empty
-    when nothing changed. A person id starts with the day of its first identifier, so that ids sort by age;
+    `events` are signals (see signals.stack); `persons_before` has identifier and person_id, the exact answer
+    for each identifier as of the day before: a ranked answer is no fact to build on, and stays out. Returns
+    a frame with the columns of ROW, one row an identifier, sorted by it; empty when nothing changed. A person id starts with the day of its first identifier, so that ids sort by age;
     the oldest id survives a merge. A group of more than `max_identifiers` is left unlinked.
     """
     seen = carried(events)
     if seen.empty:
         return pd.DataFrame(columns=list(ROW))
-    before = _with_all_columns(persons_before).set_index("identifier", drop=False)
+    before = _by_identifier(persons_before)
     seen = _units(seen, events, before)
     units = _unit_frame(seen, before)
     units["account"] = _accounts(seen, units, max_identifiers)
     units["group"] = _groups(seen, units, max_identifiers)
-    answers = _answers(seen, units, before)
-    return _changes(answers, before)
+    return _changes(_answers(seen, units, before), before)
 
 
 def who(events: pd.DataFrame, persons: pd.DataFrame) -> pd.Series:
@@ -67,16 +65,15 @@ def person_id(identifier: str, seen_at: pd.Timestamp) -> str:
     return f"p{seen_at:%Y%m%d}-{sha256(identifier.encode()).hexdigest()[:16]}"
 
 
-def _with_all_columns(persons: pd.DataFrame) -> pd.DataFrame:
+def _by_identifier(persons: pd.DataFrame) -> pd.Series:
     if len(persons) == 0:
-        return pd.DataFrame({name: pd.Series(dtype=object) for name in ROW})
-    return persons if "bundle" in persons else persons.assign(bundle=None)
+        return pd.Series(dtype=object, index=pd.Index([], dtype=object))
+    return persons.set_index("identifier")["person_id"]
 
 
-def _units(seen: pd.DataFrame, events: pd.DataFrame, before: pd.DataFrame) -> pd.DataFrame:
-    """Each identifier stands for its person when one is known exactly, else for itself; a ranked link is no fact."""
-    exact = before.loc[before["method"] == "exact", "person_id"]
-    known = seen["identifier"].map(exact)
+def _units(seen: pd.DataFrame, events: pd.DataFrame, before: pd.Series) -> pd.DataFrame:
+    """Each identifier stands for its person when one is known, else for itself."""
+    known = seen["identifier"].map(before)
     return seen.assign(
         unit=known.where(known.notna(), seen["identifier"]),
         is_new=known.isna(),
@@ -85,12 +82,11 @@ def _units(seen: pd.DataFrame, events: pd.DataFrame, before: pd.DataFrame) -> pd
     )
 
 
-def _unit_frame(seen: pd.DataFrame, before: pd.DataFrame) -> pd.DataFrame:
+def _unit_frame(seen: pd.DataFrame, before: pd.Series) -> pd.DataFrame:
     """A row for each unit of the day, by its name: is_new, size in identifiers, whether it has an account."""
     units = seen.groupby("unit", sort=True).agg(is_new=("is_new", "first"), has_account=("is_login", "any"))
-    sizes = before["person_id"].value_counts()
-    units["size"] = units.index.map(sizes).fillna(1).astype("int64")
-    units["has_account"] |= units.index.isin(list(with_account(before)))
+    units["size"] = before.value_counts().reindex(units.index, fill_value=1)
+    units["has_account"] |= units.index.isin(before[is_login(before.index.to_series())].unique())
     return units
 
 
@@ -145,42 +141,28 @@ def _components(left: pd.Series, right: pd.Series) -> pd.Series:
     return pd.Series(connected_components(edges, directed=False)[1][: len(names)], index=pd.Index(names))
 
 
-def _answers(seen: pd.DataFrame, units: pd.DataFrame, before: pd.DataFrame) -> pd.DataFrame:
-    """Each identifier that was seen, or whose person was absorbed, with its person, probability, method and bundle."""
-    persons = _persons_of_groups(seen, units, before)
-    today = seen.drop_duplicates("identifier").set_index("identifier")["unit"].map(units["group"])
-    answers = persons.loc[today].set_axis(today.index)
-    absorbed = units[~units["is_new"]]["group"].map(persons["person_id"])
-    absorbed = absorbed[absorbed != absorbed.index]
-    unseen = before[before["person_id"].isin(absorbed.index) & ~before.index.isin(answers.index)]
-    moved = unseen.assign(person_id=unseen["person_id"].map(absorbed))[answers.columns]
-    return answers if moved.empty else pd.concat([answers, moved])
+def _answers(seen: pd.DataFrame, units: pd.DataFrame, before: pd.Series) -> pd.Series:
+    """The person of each identifier that was seen, or whose person was absorbed by an older one."""
+    persons = _persons_of_groups(seen, units)
+    today = seen.drop_duplicates("identifier").set_index("identifier")["unit"].map(units["group"]).map(persons)
+    now = units.loc[~units["is_new"], "group"].map(persons)
+    moved = before[before.isin(now.index[now != now.index]) & ~before.index.isin(today.index)].map(now)
+    return pd.concat([today, moved]) if len(moved) else today
 
 
-def _persons_of_groups(seen: pd.DataFrame, units: pd.DataFrame, before: pd.DataFrame) -> pd.DataFrame:
-    """For each group: its oldest exact person; else, without an account, its surest ranked one; else a new one."""
-    group = seen["unit"].map(units["group"])
-    first = seen.assign(group=group).sort_values(["group", "seen_at", "identifier"]).drop_duplicates("group")
-    rows: dict[Any, tuple[str, float, str, str | None]] = {
-        name: (person_id(identifier, seen_at), 1.0, "exact", None)
-        for name, identifier, seen_at in zip(
-            first["group"], first["identifier"], pd.to_datetime(first["seen_at"], utc=True), strict=True
-        )
-    }
-    has_account = units.groupby("group")["has_account"].any()
-    ranked = before[before["method"] != "exact"].reindex(columns=list(ROW))
-    held = seen[["identifier"]].assign(group=group).merge(ranked.reset_index(drop=True), on="identifier")
-    held = held[~held["group"].map(has_account).astype(bool)]
-    held = held.sort_values(["probability", "person_id"], ascending=[True, False])
-    for row in held.itertuples():
-        rows[row.group] = (row.person_id, float(row.probability), row.method, row.bundle)
-    oldest = units[~units["is_new"]].reset_index().groupby("group")["unit"].min()
-    rows |= {name: (person, 1.0, "exact", None) for name, person in oldest.items()}
-    return pd.DataFrame.from_dict(rows, orient="index", columns=["person_id", "probability", "method", "bundle"])
+def _persons_of_groups(seen: pd.DataFrame, units: pd.DataFrame) -> pd.Series:
+    """For each group its oldest person; without any, a new one named after the identifier that came first."""
+    first = seen.assign(group=seen["unit"].map(units["group"])).sort_values(["group", "seen_at", "identifier"])
+    first = first.drop_duplicates("group").set_index("group")
+    at = pd.to_datetime(first["seen_at"], utc=True)
+    new = pd.Series([person_id(i, t) for i, t in zip(first["identifier"], at, strict=True)], index=first.index, dtype=object)
+    known = units[~units["is_new"]]
+    oldest = known.index.to_series().groupby(known["group"]).first()  # ids sort by age, and the index is sorted
+    new.update(oldest)
+    return new
 
 
-def _changes(answers: pd.DataFrame, before: pd.DataFrame) -> pd.DataFrame:
-    old = before.reindex(answers.index)
-    is_changed = (answers["person_id"] != old["person_id"]) | (answers["method"] != old["method"])
-    changed = answers[is_changed].rename_axis("identifier").reset_index()
-    return changed[list(ROW)].sort_values("identifier", ignore_index=True).astype({"probability": "float64"})
+def _changes(answers: pd.Series, before: pd.Series) -> pd.DataFrame:
+    changed = answers[answers != before.reindex(answers.index)].sort_index()
+    rows = {"identifier": changed.index.to_numpy(), "person_id": changed.to_numpy(), "probability": 1.0, "method": "exact"}
+    return pd.DataFrame(rows, columns=list(ROW))
