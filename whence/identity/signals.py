@@ -56,4 +56,4 @@ def is_login(identifiers: pd.Series) -> pd.Series:
     >>> is_login(pd.Series(["email_hash:e1", "cookie_id:c1"])).tolist()
     [True, False]
     """
-    return identifiers.str.partition(":")[0].isin(LOGIN_KEYS)
+    return identifiers.str.startswith(tuple(f"{key}:" for key in LOGIN_KEYS)).astype(bool)
