@@ -1,1 +1,214 @@
-"""Room."""
+"""From candidate to champion: register it, judge it, promote it, and go back when it was a mistake.
+
+Each function may run twice: the second time it finds its work done.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import secrets
+from datetime import date, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from whence.contracts.models import Candidate
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from registry.gate import Evaluation, Verdict
+    from registry.journal import Promotion
+    from whence.bundle import Scorer
+    from whence.contracts.settings import Settings
+
+ATTEMPTS = 3
+
+
+class RegistryError(RuntimeError):
+    """A candidate cannot be registered, judged or promoted; the message says why."""
+
+
+def register(settings: Settings, candidate: Candidate) -> str:
+    """Keep a candidate for the gate and put it into MLflow; gives its version, the same for the same candidate."""
+    from registry import store
+
+    _write(Path(candidate.folder) / "candidate.json", candidate.as_dict())
+    return store.log_candidate(settings, candidate)
+
+
+def candidates(settings: Settings, as_of: date) -> list[Candidate]:
+    """The registered candidates of a day, in the order of model and digest."""
+    found = settings.candidates.glob(f"*/{as_of.isoformat()}/*/candidate.json")
+    return sorted((Candidate(**json.loads(path.read_text())) for path in found), key=lambda each: (each.model, each.bundle))
+
+
+def judge(settings: Settings, candidate: Candidate, now: datetime) -> Verdict:
+    """Score candidate and champion on the candidate's held-out rows, judge, and write the verdict into MLflow.
+
+    A bundle that has had its turn as champion keeps the verdict that it had. A drill is never promoted.
+    """
+    from registry import gate, store
+    from registry.journal import Journal
+
+    journal = Journal(settings.journal_url)
+    kept = Path(candidate.folder) / "verdict.json"
+    if journal.was_champion(candidate.model, candidate.bundle) and kept.exists():
+        return gate.Verdict.from_dict(json.loads(kept.read_text()))
+    champion = journal.champion(candidate.model)
+    verdict = _judge(settings, candidate, champion)
+    _write(kept, verdict.as_dict())
+    store.log_verdict(settings, candidate, verdict)
+    return verdict
+
+
+def promote(
+    settings: Settings, candidate: Candidate, verdict: Verdict, who: str, now: datetime, *, again: bool = False
+) -> Promotion | None:
+    """Make the candidate champion when its verdict allows; None when it does not.
+
+    A bundle that is champion gives its row. One that was champion before is left alone, so that a rerun of an old day
+    undoes no rollback, unless `again`. Raises Conflict when the champion changed since the verdict: judge again.
+    """
+    from registry import gate, store
+    from registry.journal import Journal
+
+    if verdict.bundle != candidate.bundle:
+        raise RegistryError(
+            f"The verdict is on {verdict.bundle[:12]}, not on {candidate.bundle[:12]}. Judge the candidate first."
+        )
+    if verdict.decision != gate.PROMOTE or candidate.drill:
+        return None
+    journal = Journal(settings.journal_url)
+    row = journal.champion(candidate.model)
+    if row is None or row.bundle != candidate.bundle:
+        if journal.was_champion(candidate.model, candidate.bundle) and not again:
+            return None
+        expected = row.epoch if again and row else verdict.epoch
+        row = journal.promote(candidate.model, candidate.bundle, verdict.digest, verdict.reasons, who, expected, now)
+    store.reconcile(settings)
+    return row
+
+
+def judge_and_promote(settings: Settings, as_of: date, who: str, now: datetime) -> dict[str, str]:
+    """Judge every candidate of a day and promote those that pass; what came of each, in words."""
+    return {
+        f"{each.model} {each.bundle[:12]}{f' ({each.drill})' if each.drill else ''}": _judge_and_promote(settings, each, who, now)
+        for each in candidates(settings, as_of)
+    }
+
+
+def rollback(settings: Settings, model: str, who: str, reason: str, now: datetime) -> Promotion:
+    """Bring back the champion before this one. The journal's row counts; MLflow's alias follows when MLflow is up."""
+    from registry.journal import Journal
+
+    row = Journal(settings.journal_url).rollback(model, who, reason, now)
+    _reconcile_if_up(settings)
+    return row
+
+
+def champion(settings: Settings, model: str) -> Promotion | None:
+    """The model's champion, None before the first."""
+    from registry.journal import Journal
+
+    return Journal(settings.journal_url).champion(model)
+
+
+def champion_scorer(settings: Settings, model: str) -> Scorer | None:
+    """The champion's checked scorer, None before the first."""
+    from whence.bundle import load_bundle
+
+    row = champion(settings, model)
+    return load_bundle(settings.bundles, row.bundle) if row else None
+
+
+def _judge_and_promote(settings: Settings, candidate: Candidate, who: str, now: datetime) -> str:
+    from registry.journal import Conflict
+
+    for attempt in range(ATTEMPTS):
+        verdict = judge(settings, candidate, now)
+        try:
+            row = promote(settings, candidate, verdict, who, now)
+        except Conflict:
+            if attempt == ATTEMPTS - 1:
+                raise
+            continue
+        if row:
+            return f"champion of epoch {row.epoch}: {' '.join(verdict.reasons)}"
+        return f"{'had its turn' if verdict.decision == 'promote' else verdict.decision}: {' '.join(verdict.reasons)}"
+    raise AssertionError("unreachable")
+
+
+def _judge(settings: Settings, candidate: Candidate, champion: Promotion | None) -> Verdict:
+    from dataclasses import replace
+
+    from registry import gate
+    from whence.bundle import BundleError, InputError
+
+    policy = gate.load_policy(candidate.model)
+    rows = _test_rows(candidate)
+    try:
+        new = _evaluate(settings, candidate.bundle, candidate.as_of, rows)
+    except BundleError as wrong:
+        return gate.Verdict(gate.REFUSE, (str(wrong),), (gate.Check("bundle", gate.FAIL, str(wrong)),), bundle=candidate.bundle)
+    try:
+        old = _evaluate(settings, champion.bundle, "", rows) if champion else None
+        verdict = gate.judge(new, old, policy)
+    except (BundleError, InputError) as wrong:
+        said = f"The champion cannot be scored on the candidate's rows, so nothing compares them: {wrong}"
+        verdict = gate.Verdict(gate.NO_DECISION, (said,), (gate.Check("champion", gate.UNSURE, said),), bundle=candidate.bundle)
+    if candidate.drill and verdict.decision == gate.PROMOTE:
+        said = f"It was spoiled on purpose ({candidate.drill}), and is never promoted, whatever it measures."
+        verdict = replace(
+            verdict, decision=gate.REFUSE, reasons=(said,), checks=(*verdict.checks, gate.Check("drill", gate.FAIL, said))
+        )
+    return replace(verdict, champion=champion.bundle if champion else "", epoch=champion.epoch if champion else 0)
+
+
+def _evaluate(settings: Settings, bundle: str, as_of: str, rows: pd.DataFrame) -> Evaluation:
+    from registry.gate import Evaluation
+    from whence.bundle import bundle_bytes, load_bundle
+
+    scorer = load_bundle(settings.bundles, bundle)
+    _, probability = scorer.score(rows)
+    return Evaluation(
+        bundle=bundle,
+        as_of=as_of or str(scorer.about.get("as_of", "")),
+        labels=rows["label"].to_numpy(dtype=float),
+        probability=probability,
+        baseline=rows["baseline"].to_numpy(dtype=float),
+        persons=rows["person"].astype(str).to_numpy(),
+        segments=rows["segment"].fillna("").astype(str).to_numpy() if "segment" in rows else None,
+        queries=rows["group"].astype(str).to_numpy() if "group" in rows else None,
+        size_bytes=bundle_bytes(settings.bundles, bundle),
+    )
+
+
+def _test_rows(candidate: Candidate) -> pd.DataFrame:
+    import pandas as pd
+
+    path = Path(candidate.folder) / "test.parquet"
+    if not path.exists():
+        raise RegistryError(f"{candidate.model} has no held-out rows at {path}. Train it again.")
+    rows = pd.read_parquet(path)
+    if missing := [name for name in ("label", "baseline", "person") if name not in rows]:
+        raise RegistryError(f"{path} has no column {missing[0]}. Train the candidate again.")
+    return rows
+
+
+def _reconcile_if_up(settings: Settings) -> None:
+    """A rollback must work with MLflow down; whoever reconciles next sets the alias."""
+    from registry import store
+
+    try:
+        store.reconcile(settings)
+    except Exception as down:
+        logging.getLogger(__name__).warning("Rolled back; MLflow's alias is not set yet, the next promotion sets it: %s", down)
+
+
+def _write(path: Path, content: dict[str, Any]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    draft = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+    draft.write_text(json.dumps(content, indent=1, ensure_ascii=False))
+    os.replace(draft, path)

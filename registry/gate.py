@@ -285,7 +285,8 @@ def _beats_champion(candidate: Evaluation, champion: Evaluation, taken: Mapping[
 
 
 def _gains(candidate: Evaluation, champion: Evaluation, taken: Mapping[str, Measure], policy: Policy) -> str:
-    days = (date.fromisoformat(candidate.as_of) - date.fromisoformat(champion.as_of)).days
+    known = candidate.as_of and champion.as_of
+    days = (date.fromisoformat(candidate.as_of) - date.fromisoformat(champion.as_of)).days if known else 0
     if "fresher" in policy.gains and days >= policy.fresher_days:
         return f"fresher by {days} day{'s' if days > 1 else ''} of data"
     old, new = taken["champion_observed_over_expected"], taken["observed_over_expected"]

@@ -1,0 +1,278 @@
+"""The archive for people, in MLflow: every candidate with its report, every verdict in words, and the champion's alias.
+
+Nothing here decides. The alias is set from the journal and set again whenever it differs, because MLflow's alias has no
+compare-and-set, no history and no digest. Every function may run twice, also at the same time, and leaves the same.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from collections.abc import Callable, Iterator, Mapping
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from registry.gate import Verdict
+from registry.journal import Journal, Promotion
+from whence.bundle import bundle_files
+from whence.contracts.models import ATTRIBUTION_RANKER, CONVERSION_VALUE, IDENTITY_RANKER, MODELS, Candidate
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+    from mlflow.entities.model_registry import ModelVersion
+
+    from whence.contracts.settings import Settings
+
+ALIAS = "champion"
+CANDIDATE, BUNDLE, AS_OF, DRILL = "whence.candidate", "bundle_sha256", "as_of", "drill"
+VERDICT, REASONS, EPOCH = "verdict", "reasons", "champion_epoch"
+NOTE = "mlflow.note.content"
+MOST_TEXT = 4900
+"""MLflow refuses longer tags."""
+PRIVATE = ("test.parquet", "candidate.json", "verdict.json")
+"""Held-out rows are about people and stay at home; the rest is written to MLflow in another form."""
+QUESTIONS = {
+    IDENTITY_RANKER: "Is this signal by this person?",
+    ATTRIBUTION_RANKER: "Did this touch earn this conversion?",
+    CONVERSION_VALUE: "Will this touch bring a conversion within its window?",
+}
+LIMITS = {
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",  # the defaults hold a task for many minutes when the server is a black hole
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "3",
+    "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": "1",
+    "MLFLOW_ALLOW_PICKLE_DESERIALIZATION": "false",
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+}
+
+
+class StoreError(RuntimeError):
+    """MLflow did not keep what it was given."""
+
+
+def log_candidate(settings: Settings, candidate: Candidate) -> str:
+    """The number of the candidate's model version; made, with its run, when there is none yet."""
+    client = _client(settings)
+    if found := _versions(client, candidate.model, CANDIDATE, _key(candidate)):
+        return str(found[0].version)
+    run = _run(client, candidate)
+    _log_report(client, run, settings, candidate)
+    _describe_model(client, candidate.model)
+    client.create_model_version(
+        candidate.model,
+        source=f"{client.get_run(run).info.artifact_uri}/bundle",
+        run_id=run,
+        tags={CANDIDATE: _key(candidate), BUNDLE: candidate.bundle, AS_OF: candidate.as_of, DRILL: candidate.drill or "none"},
+        description=_describe(candidate),
+    )
+    return _settle(client, candidate)
+
+
+def log_verdict(settings: Settings, candidate: Candidate, verdict: Verdict) -> None:
+    """Write the verdict beside the candidate: in words on its version, in full on its run."""
+    client = _client(settings)
+    version = _version_of(client, candidate)
+    text = verdict_words(candidate, verdict)
+    client.log_text(version.run_id, text, "verdict.md")
+    client.log_text(version.run_id, json.dumps(verdict.as_dict(), indent=1, ensure_ascii=False), "verdict.json")
+    numbers = {f"gate.{name}": measure.as_dict() for name, measure in verdict.measures.items()}
+    client.log_batch(
+        version.run_id, metrics=list(_metrics(numbers, candidate)), tags=_run_tags({VERDICT: verdict.decision, NOTE: text})
+    )
+    for name, value in (
+        (VERDICT, verdict.decision),
+        (REASONS, "\n".join(verdict.reasons)),
+        ("against", verdict.champion or "none"),
+    ):
+        client.set_model_version_tag(candidate.model, str(version.version), name, value[:MOST_TEXT])
+    client.update_model_version(candidate.model, str(version.version), f"{_describe(candidate)}\n\n{text}"[:MOST_TEXT])
+
+
+def reconcile(settings: Settings) -> list[str]:
+    """Set each model's alias from the journal; say, in words, what had to be changed."""
+    journal, client = Journal(settings.journal_url), _client(settings)
+    said = []
+    for model in MODELS:
+        if champion := journal.champion(model):
+            said += list(_reconcile_model(client, champion))
+    return said
+
+
+def verdict_words(candidate: Candidate, verdict: Verdict) -> str:
+    """The verdict as a page for people, in Markdown."""
+    against = f"the champion `{verdict.champion[:12]}`" if verdict.champion else "no champion"
+    head = f"## {verdict.decision.replace('_', ' ').capitalize()}\n\nCandidate `{candidate.bundle[:12]}` of {candidate.model}"
+    spoiled = f" It was spoiled on purpose: {candidate.drill}." if candidate.drill else ""
+    reasons = "\n".join(f"- {reason}" for reason in verdict.reasons)
+    checks = "\n".join(f"| {check.name} | {check.outcome} | {check.words} |" for check in verdict.checks)
+    numbers = "\n".join(
+        f"| {name} | {m.value:.4f} | {m.low:.4f} | {m.high:.4f} | {m.n} |" for name, m in verdict.measures.items()
+    )
+    parts = [f"{head}, as of {candidate.as_of}, against {against}.{spoiled}", reasons]
+    if checks:
+        parts.append(f"| check | outcome | in words |\n|---|---|---|\n{checks}")
+    if numbers:
+        parts.append(f"| measure | value | low | high | n |\n|---|---|---|---|---|\n{numbers}")
+    return "\n\n".join(parts) + "\n"
+
+
+def _client(settings: Settings) -> MlflowClient:
+    for name, value in LIMITS.items():
+        os.environ.setdefault(name, value)
+    from mlflow import MlflowClient
+
+    return MlflowClient(tracking_uri=settings.mlflow_url, registry_uri=settings.mlflow_url)
+
+
+def _key(candidate: Candidate) -> str:
+    return f"{candidate.bundle}:{candidate.as_of}:{candidate.drill or 'none'}"
+
+
+def _versions(client: MlflowClient, model: str, tag: str, value: str) -> list[ModelVersion]:
+    """Versions with the tag, oldest first."""
+    found = client.search_model_versions(f"name = '{model}' and tags.`{tag}` = '{value}'")
+    return sorted(found, key=lambda each: int(each.version))
+
+
+def _version_of(client: MlflowClient, candidate: Candidate) -> ModelVersion:
+    found = _versions(client, candidate.model, CANDIDATE, _key(candidate))
+    if not found:
+        raise StoreError(f"{candidate.model} {candidate.bundle[:12]} is not registered. Register it before judging it.")
+    return found[0]
+
+
+def _settle(client: MlflowClient, candidate: Candidate) -> str:
+    """Of two registered at once the older version stays."""
+    first, *others = _versions(client, candidate.model, CANDIDATE, _key(candidate))
+    for each in others:
+        delete = partial(client.delete_model_version, candidate.model, str(each.version))
+        _unless_done(delete, "RESOURCE_DOES_NOT_EXIST")
+    return str(first.version)
+
+
+def _run(client: MlflowClient, candidate: Candidate) -> str:
+    """The candidate's run: the one that a killed task left, or a new one."""
+    experiment = _experiment(client, candidate.model)
+    found = client.search_runs([experiment], f"tags.`{CANDIDATE}` = '{_key(candidate)}'", order_by=["attributes.start_time ASC"])
+    if found:
+        return str(found[0].info.run_id)
+    name = f"{candidate.as_of} {candidate.bundle[:8]}{' drill' if candidate.drill else ''}"
+    tags = {CANDIDATE: _key(candidate), BUNDLE: candidate.bundle, AS_OF: candidate.as_of, DRILL: candidate.drill or "none"}
+    run = client.create_run(experiment, tags=tags, run_name=name)
+    return str(run.info.run_id)
+
+
+def _experiment(client: MlflowClient, name: str) -> str:
+    _unless_done(lambda: client.create_experiment(name), "RESOURCE_ALREADY_EXISTS")
+    return str(client.get_experiment_by_name(name).experiment_id)
+
+
+def _log_report(client: MlflowClient, run: str, settings: Settings, candidate: Candidate) -> None:
+    folder = Path(candidate.folder)
+    numbers, params, data = (_read(folder / name) for name in ("metrics.json", "params.json", "data.json"))
+    client.log_batch(run, metrics=list(_metrics(numbers, candidate)), params=_params({**params, "data": data}))
+    for path in sorted(folder.iterdir()):
+        if path.is_file() and path.name not in PRIVATE:
+            client.log_artifact(run, str(path), "report")
+    files = bundle_files(settings.bundles, candidate.bundle)
+    for path in files:
+        client.log_artifact(run, str(path), "bundle")
+    kept = {Path(each.path).name: each.file_size for each in client.list_artifacts(run, "bundle")}
+    if lost := [path.name for path in files if kept.get(path.name) != path.stat().st_size]:
+        raise StoreError(
+            f"MLflow has no whole copy of {lost[0]} of bundle {candidate.bundle[:12]}. Look at its disk, and register again."
+        )
+    client.set_terminated(run)
+
+
+def _metrics(numbers: Mapping[str, Mapping[str, float]], candidate: Candidate) -> Iterator[Any]:
+    """A point a measure and one for each end of its interval, at the time of the data: logging twice changes nothing."""
+    from mlflow.entities import Metric
+
+    when = int(datetime.combine(datetime.fromisoformat(candidate.as_of), datetime.min.time(), UTC).timestamp() * 1000)
+    for name, measure in numbers.items():
+        for part, ending in (("value", ""), ("low", ".low"), ("high", ".high")):
+            value = measure.get(part)
+            if value is not None and math.isfinite(value):
+                yield Metric(f"{name}{ending}", float(value), when, 0)
+
+
+def _params(given: Mapping[str, Any]) -> list[Any]:
+    from mlflow.entities import Param
+
+    return [Param(name[:250], value[:MOST_TEXT]) for name, value in sorted(_flat(given))]
+
+
+def _flat(given: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
+    for name, value in given.items():
+        if isinstance(value, Mapping):
+            yield from _flat(value, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}", value if isinstance(value, str) else json.dumps(value)
+
+
+def _run_tags(given: Mapping[str, str]) -> list[Any]:
+    from mlflow.entities import RunTag
+
+    return [RunTag(name, value[:MOST_TEXT]) for name, value in given.items()]
+
+
+def _read(path: Path) -> dict[str, Any]:
+    if not path.exists():
+        raise StoreError(f"The candidate's report has no {path.name} in {path.parent}. Train it again.")
+    found: dict[str, Any] = json.loads(path.read_text())
+    return found
+
+
+def _describe(candidate: Candidate) -> str:
+    spoiled = f" Spoiled on purpose: {candidate.drill}." if candidate.drill else ""
+    return f"Trained on what was known at the end of {candidate.as_of}. Bundle `{candidate.bundle}`.{spoiled}"
+
+
+def _describe_model(client: MlflowClient, model: str, why: str = "") -> None:
+    text = f"**{QUESTIONS.get(model, model)}**\n\nOwner: ml-platform. Judged by `registry/policy.toml`; the champion follows the journal."
+    _unless_done(lambda: client.create_registered_model(model, description=text), "RESOURCE_ALREADY_EXISTS")
+    if why and client.get_registered_model(model).description != f"{text}\n\n{why}":
+        client.update_registered_model(model, f"{text}\n\n{why}")
+
+
+def _reconcile_model(client: MlflowClient, champion: Promotion) -> Iterator[str]:
+    found = _versions(client, champion.model, BUNDLE, champion.bundle)
+    if not found:
+        yield f"{champion.model}: the champion {champion.bundle[:12]} is not registered in MLflow. Register its candidate again."
+        return
+    wanted, stands = str(found[0].version), _alias(client, champion.model)
+    if stands != wanted:
+        client.set_registered_model_alias(champion.model, ALIAS, wanted)
+        yield f"{champion.model}: alias {ALIAS} set to version {wanted}; it was {stands or 'not set'}."
+    for version in found:
+        if version.tags.get(EPOCH) != str(champion.epoch):
+            client.set_model_version_tag(champion.model, str(version.version), EPOCH, str(champion.epoch))
+    reasons = "\n".join(f"- {reason}" for reason in champion.reasons)
+    head = f"Champion since {champion.at}: version {wanted}, epoch {champion.epoch}, by {champion.kind} of {champion.who}; seal `{champion.seal}`."
+    _describe_model(client, champion.model, f"{head}\n\n{reasons}")
+
+
+def _alias(client: MlflowClient, model: str) -> str:
+    """The version that the alias names; empty when it names none."""
+    from mlflow.exceptions import MlflowException
+
+    try:
+        return str(client.get_model_version_by_alias(model, ALIAS).version)
+    except MlflowException as missing:
+        if missing.error_code in ("INVALID_PARAMETER_VALUE", "RESOURCE_DOES_NOT_EXIST"):
+            return ""
+        raise
+
+
+def _unless_done(call: Callable[[], object], done: str) -> None:
+    """Call, and take MLflow's word that somebody else has done it already."""
+    from mlflow.exceptions import MlflowException
+
+    try:
+        call()
+    except MlflowException as wrong:
+        if wrong.error_code != done:
+            raise
