@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
@@ -23,7 +23,7 @@ ROW = ("decision_id", "made_at", "model", "bundle", "subject", "option", "score"
 
 
 def batch(
-    day: Window, scorer: Scorer, subjects: pd.DataFrame, frame: pd.DataFrame, raw: Sequence[float], probability: Sequence[float]
+    day: Window, scorer: Scorer, subjects: pd.DataFrame, frame: pd.DataFrame, raw: Iterable[float], probability: Iterable[float]
 ) -> pa.Table:
     """The day's batch decisions of one model.
 

@@ -21,13 +21,15 @@ def signals(lake: Lake, window: Window) -> pd.DataFrame:
     columns = ", ".join(SIGNAL_COLUMNS)
     union = " UNION ALL ".join(f"SELECT '{name}' AS \"table\", {columns} FROM {name}" for name in EVENTS)
     with lake.connect(window, *EVENTS) as con:
-        return con.sql(f"{union} ORDER BY seen_at, event_id").df()
+        found: pd.DataFrame = con.sql(f"{union} ORDER BY seen_at, event_id").df()
+    return found
 
 
 def events(lake: Lake, name: str, window: Window) -> pd.DataFrame:
     """One event table's rows of the window, by (seen_at, event_id)."""
     with lake.connect(window, name) as con:
-        return con.sql(f"SELECT * FROM {name} ORDER BY seen_at, event_id").df()
+        found: pd.DataFrame = con.sql(f"SELECT * FROM {name} ORDER BY seen_at, event_id").df()
+    return found
 
 
 def persons(lake: Lake, last: date) -> pd.DataFrame:
@@ -46,7 +48,8 @@ def credits_of(lake: Lake, last: date, conversions: list[str]) -> pd.DataFrame:
     """The `credits` rows of these conversions, of the days until `last`."""
     with lake.connect(_until(lake, ["credits"], last), "credits") as con:
         query = "SELECT * FROM credits WHERE conversion_id IN (SELECT unnest($1::VARCHAR[])) ORDER BY ALL"
-        return con.sql(query, params=[conversions]).df()
+        found: pd.DataFrame = con.sql(query, params=[conversions]).df()
+    return found
 
 
 def before(day: date) -> date:
@@ -57,7 +60,8 @@ def before(day: date) -> date:
 def _latest(lake: Lake, names: str, query: str, last: date) -> pd.DataFrame:
     with lake.connect(_until(lake, names.split(), last), *names.split()) as con:
         newest = "QUALIFY row_number() OVER (PARTITION BY identifier ORDER BY day DESC) = 1"
-        return con.sql(f"SELECT * FROM ({query}) {newest} ORDER BY identifier").df()
+        found: pd.DataFrame = con.sql(f"SELECT * FROM ({query}) {newest} ORDER BY identifier").df()
+    return found
 
 
 def _until(lake: Lake, names: list[str], last: date) -> Window:

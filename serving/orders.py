@@ -46,7 +46,7 @@ def sort_out(today: pd.DataFrame, earlier: pd.DataFrame) -> Orders:
     new = first[is_today[first["place"]].to_numpy()].drop(columns=["order", "place"])
     takes_back = new["refund_of"].notna() | new["kind"].eq("refund")
     counted, refunds = new[~takes_back], new[takes_back]
-    refunds = refunds.assign(original=[original.get(of) for of in refunds["refund_of"]])
+    refunds = refunds.assign(original=refunds["refund_of"].map(original).astype(object))
     return Orders(
         counted.sort_values("conversion_id", ignore_index=True),
         refunds.sort_values("conversion_id", ignore_index=True),

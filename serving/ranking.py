@@ -79,9 +79,10 @@ def choose(pairs: pd.DataFrame, cut: float, bundle: str) -> dict[str, Link]:
     >>> choose(pd.DataFrame(rows | {"probability": [0.9, 0.8]}), 0.7, "b")
     {}
     """
-    asked = pairs.groupby(["event_id", "target"], as_index=False)["probability"].max().rename(columns={"target": "person_id"})
+    best = pairs.groupby(["event_id", "target"])["probability"].max()
+    asked = best.rename_axis(["event_id", "person_id"]).reset_index()
     moves = decide.moves(decide.links(asked, cut), pairs.drop_duplicates("event_id").set_index("event_id")["owner"])
-    return {str(row.from_person): Link(str(row.person_id), float(row.probability), bundle) for row in moves.itertuples()}
+    return {row["from_person"]: Link(row["person_id"], float(row["probability"]), bundle) for row in moves.to_dict("records")}
 
 
 def _anonymous(signals: pd.DataFrame, exact: pd.Series, skip: frozenset[str]) -> pd.DataFrame:

@@ -39,7 +39,8 @@ def exact_now(before: pd.Series, changed: pd.DataFrame) -> pd.Series:
     {'cookie_id:a': 'p1', 'cookie_id:b': 'p1'}
     """
     today = pd.Series(changed["person_id"].to_numpy(), index=changed["identifier"].to_numpy(), dtype=object)
-    return pd.concat([before.drop(before.index.intersection(today.index)), today]).sort_index()
+    both: pd.Series = pd.concat([before.drop(before.index.intersection(today.index)), today]).sort_index()
+    return both
 
 
 def known(exact: pd.Series) -> frozenset[str]:
@@ -69,11 +70,11 @@ def carried(answers: pd.DataFrame, before: pd.Series, now: pd.Series) -> dict[st
     names, went = known(now), moved(before, now)
     links: dict[str, Link] = {}
     refused: set[str] = set()
-    for row in answers[answers["method"] == "ranked"].itertuples():
-        owner, target = now[str(row.identifier)], went.get(str(row.person_id), str(row.person_id))
+    for row in answers[answers["method"] == "ranked"].to_dict("records"):
+        owner, target = now[row["identifier"]], went.get(row["person_id"], row["person_id"])
         if owner in names or target not in names:
             continue
-        if links.setdefault(owner, Link(target, float(row.probability), str(row.bundle))).person_id != target:
+        if links.setdefault(owner, Link(target, float(row["probability"]), row["bundle"])).person_id != target:
             refused.add(owner)
     return {owner: link for owner, link in links.items() if owner not in refused}
 

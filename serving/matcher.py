@@ -1,0 +1,217 @@
+"""One signal and the people it may belong to; one conversion and the touches that may have earned it: scored and decided."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any, Protocol
+
+import pandas as pd
+
+from features.online import FIELDS, OnlineRow
+from whence.attribution import credit, journeys, rules
+from whence.attribution import evidence as journey_evidence
+from whence.bundle import Scorer
+from whence.contracts.events import LINK_KEYS
+from whence.contracts.settings import Attribution, Identity
+from whence.identity import decide, retrieve
+from whence.identity import evidence as identity_evidence
+
+Key = Mapping[str, str | None]
+
+
+class Store(Protocol):
+    """What we ask of the online features: one row for each key, in order, none of them too old."""
+
+    def read(self, view: str, keys: Sequence[Key], now: datetime) -> list[OnlineRow]:
+        """The view's rows as of `now`."""
+
+
+@dataclass(frozen=True)
+class Option:
+    """A candidate that a model scored."""
+
+    option: str
+    """The person or touch."""
+    inputs: Mapping[str, Any]
+    score: float
+    probability: float
+    chosen: bool
+
+
+@dataclass(frozen=True)
+class Answer:
+    """Whose a signal is: a person, or nobody."""
+
+    person_id: str | None
+    probability: float | None
+    method: str
+    """exact, ranked, or none."""
+    options: tuple[Option, ...] = ()
+    degraded: tuple[str, ...] = ()
+    """What was missing or too old, and so did not speak."""
+
+
+@dataclass(frozen=True)
+class Earned:
+    """A touch's part of a conversion; the empty touch is the part that no ad earned."""
+
+    touch_id: str
+    campaign_id: str
+    channel: str
+    share: float
+    credit_micros: int
+
+
+@dataclass(frozen=True)
+class Credit:
+    """Which touches earned a conversion."""
+
+    person_id: str | None
+    algorithm: str
+    """ranker, or last_touch while there is no champion."""
+    earned: tuple[Earned, ...]
+    options: tuple[Option, ...] = ()
+    degraded: tuple[str, ...] = ()
+
+
+@dataclass
+class Known:
+    """Online features as of an instant, and a note of whatever was missing or too old."""
+
+    store: Store
+    now: datetime
+    degraded: list[str] = field(default_factory=list)
+    stale: list[str] = field(default_factory=list)
+    """The view of each value that was too old."""
+
+    def rows(self, view: str, keys: Sequence[Key]) -> list[OnlineRow]:
+        """The view's rows; the first too old and the first missing one of a view are noted."""
+        found = self.store.read(view, keys, self.now)
+        for row in found:
+            if row.is_stale:
+                self.stale.append(view)
+                self._note(f"{view} is stale: {row.age_hours:.0f} h old")
+            elif row.values is None:
+                self._note(f"{view} is unknown")
+        return found
+
+    def columns(self, view: str, keys: Sequence[Key]) -> dict[str, list[Any]]:
+        """The view's features as `features.historical` names them: {view}__{feature} and {view}__age_hours."""
+        rows = self.rows(view, keys)
+        values = {f"{view}__{name}": [(row.values or {}).get(name) for row in rows] for name in FIELDS[view]}
+        return values | {f"{view}__age_hours": [row.age_hours if row.values is not None else None for row in rows]}
+
+    def _note(self, what: str) -> None:
+        view = what.split(" is ")[0]
+        if not any(note.startswith(f"{view} is ") and ("stale" in note or "stale" not in what) for note in self.degraded):
+            self.degraded.append(what)
+
+
+def match(signal: Mapping[str, Any], known: Known, scorer: Scorer | None, policy: Identity) -> Answer:
+    """Whose a signal is: the strongest identifier that names a person, else the surest person of its network.
+
+    Without consent to ad use nobody is searched for by network.
+    """
+    if named := _named(signal, known):
+        person, probability = named
+        return Answer(person, probability, "exact" if probability == 1.0 else "ranked", degraded=tuple(known.degraded))
+    if signal["consent"] == "denied" or signal["ip_key"] is None:
+        return Answer(None, None, "none", degraded=tuple(known.degraded))
+    if scorer is None:
+        return Answer(None, None, "none", degraded=(*known.degraded, "identity-ranker has no champion"))
+    return _ranked(signal, known, scorer, policy)
+
+
+def attribute(
+    conversion: Mapping[str, Any],
+    touches: Sequence[Mapping[str, Any]],
+    person_id: str | None,
+    known: Known,
+    scorer: Scorer | None,
+    policy: Attribution,
+) -> Credit:
+    """Which touches earned a conversion: those of its person that the features know, and those that came with the request."""
+    person = person_id or (_named(conversion, known) or (None, 0.0))[0]
+    asked = pd.DataFrame([{**conversion, "person_id": person, "known_by": known.now + timedelta(microseconds=1)}])
+    pairs = journeys.candidate_touches(asked, _touches(person, touches, known), policy.click_days, policy.view_days)
+    if scorer is None or pairs.empty:
+        missing = () if scorer is not None else ("attribution-ranker has no champion",)
+        algorithm = rules.RANKER if scorer is not None else "last_touch"
+        shares = rules.share(pairs, "last_touch")
+        return Credit(person, algorithm, _earned(asked, pairs, shares, algorithm), (), (*known.degraded, *missing))
+    people = [{"person_id": each} for each in pairs["person_id"]]
+    facts = known.columns("campaign_features", [{"campaign_id": each} for each in pairs["campaign_id"]])
+    facts |= known.columns("network_features", [{"ip_key": each} for each in pairs["ip_key"]])
+    facts |= known.columns("person_features", people)
+    inputs = journey_evidence.pair_frame(pairs, pd.DataFrame(facts, dtype=object))
+    raw, probability = scorer.score(inputs)
+    shares = rules.ranker_share(pairs, probability)
+    best = shares.idxmax() if shares.max() > 1.0 - shares.sum() else None
+    options = _options(scorer, pairs["touch_id"], inputs, raw, probability, [place == best for place in pairs.index])
+    return Credit(person, rules.RANKER, _earned(asked, pairs, shares, rules.RANKER), options, tuple(known.degraded))
+
+
+def _named(signal: Mapping[str, Any], known: Known) -> tuple[str, float] | None:
+    """The person that the signal's strongest known identifier names, and how sure that is."""
+    keys = [{"identifier": f"{key}:{signal[key]}"} for key in LINK_KEYS if signal[key] is not None]
+    for row in known.rows("identifier_features", keys):
+        if row.values is not None and row.values["person_id"] is not None:
+            sure = row.values["person_probability"]
+            return row.values["person_id"], 1.0 if sure is None else float(sure)
+    return None
+
+
+def _ranked(signal: Mapping[str, Any], known: Known, scorer: Scorer, policy: Identity) -> Answer:
+    network = known.rows("network_features", [{"ip_key": signal["ip_key"]}])[0]
+    people = (network.values or {}).get("people")
+    found = retrieve.candidates(pd.DataFrame([signal]), pd.Series([people], dtype=object), max_candidates=policy.max_candidates)
+    if found.empty:
+        return Answer(None, None, "none", degraded=tuple(known.degraded))
+    pairs = pd.DataFrame([{**signal, "person_id": person} for person in found["person_id"]])
+    identifier = _strongest(signal)
+    facts = known.columns("identifier_features", [{"identifier": identifier}] * len(pairs))
+    facts |= known.columns("network_features", [{"ip_key": signal["ip_key"]}] * len(pairs))
+    facts |= known.columns("person_features", [{"person_id": person} for person in pairs["person_id"]])
+    together = [{"ip_key": signal["ip_key"], "person_id": person} for person in pairs["person_id"]]
+    facts |= known.columns("pair_features", together)
+    inputs = identity_evidence.pair_frame(pairs, pd.DataFrame(facts, dtype=object))
+    raw, probability = scorer.score(inputs)
+    links = decide.links(pairs.assign(event_id="this", probability=probability), policy.cut)
+    person, sure = (str(links["person_id"].iloc[0]), float(links["probability"].iloc[0])) if len(links) else (None, None)
+    options = _options(scorer, pairs["person_id"], inputs, raw, probability, [each == person for each in pairs["person_id"]])
+    return Answer(person, sure, "ranked" if person else "none", options, tuple(known.degraded))
+
+
+def _strongest(signal: Mapping[str, Any]) -> str | None:
+    return next((f"{key}:{signal[key]}" for key in LINK_KEYS if signal[key] is not None), None)
+
+
+def _touches(person: str | None, given: Sequence[Mapping[str, Any]], known: Known) -> pd.DataFrame:
+    """The person's touches: as the features know them, and those of the request, each id once."""
+    facts = known.rows("person_features", [{"person_id": person}])[0].values if person else None
+    stored = journeys.recent_touches((facts or {}).get("recent_touches"), person or "")
+    sent = pd.DataFrame([{**touch, "person_id": person} for touch in given]).reindex(columns=list(journeys.TOUCH_COLUMNS))
+    parts = [frame.astype(object) for frame in (sent, stored) if len(frame)]
+    return pd.concat(parts, ignore_index=True).drop_duplicates("touch_id") if parts else stored
+
+
+def _earned(conversion: pd.DataFrame, pairs: pd.DataFrame, shares: pd.Series, algorithm: str) -> tuple[Earned, ...]:
+    rows = credit.credit_rows(conversion, pairs, shares, algorithm).sort_values("share", ascending=False, kind="stable")
+    columns = ["touch_id", "campaign_id", "channel", "share", "credit_micros"]
+    return tuple(Earned(*row) for row in rows[columns].itertuples(index=False, name=None))
+
+
+def _options(
+    scorer: Scorer,
+    names: Iterable[Any],
+    inputs: pd.DataFrame,
+    raw: Iterable[float],
+    probability: Iterable[float],
+    chosen: Iterable[bool],
+) -> tuple[Option, ...]:
+    from serving.decisions import inputs as told
+
+    rows = zip(names, told(scorer.schema.names, inputs), raw, probability, chosen, strict=True)
+    return tuple(Option(str(name), row, float(score), float(sure), bool(taken)) for name, row, score, sure, taken in rows)
