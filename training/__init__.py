@@ -1,1 +1,27 @@
-"""Room."""
+"""The training room's front door: a candidate of one model, made from what was known at the end of a day."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import date
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from whence.contracts.models import Candidate
+    from whence.contracts.settings import Settings
+
+
+def train(
+    settings: Settings, model: str, as_of: date, drill: str = "", progress: Callable[[str], None] | None = None
+) -> Candidate:
+    """Train, calibrate and measure one model on the days up to `as_of`, and leave a candidate for the gate.
+
+    `model` is one of contracts.models.MODELS. `drill` is "" in earnest, or "shuffled_labels" to make a candidate
+    that must be refused. The bundle goes to settings.bundles, its report (test.parquet, metrics.json, params.json,
+    data.json, plots) to the candidate's folder. The same tables and settings give the same bundle, and a rerun
+    changes nothing. `progress` is told each step. Raises TrainingError with what is missing when there is too
+    little to learn from.
+    """
+    from training.run import run
+
+    return run(settings, model, as_of, drill, progress)

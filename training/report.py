@@ -1,0 +1,126 @@
+"""What a candidate leaves for the gate and for people: test rows, measures with intervals, plots."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from training.examples import Examples
+from training.split import TEST, Split
+from whence import measures
+from whence.measures import Measure
+
+Floats = npt.NDArray[np.float64]
+PLOTS = ("calibration.png", "scores.png", "gains.png")
+TOP_GAINS = 20
+NDCG_PLACES = 5
+
+
+def test_rows(examples: Examples, split: Split, baseline: Floats, raw: Floats, probability: Floats) -> pd.DataFrame:
+    """The held-out rows as the gate reads them: the inputs, then label, person, group, segment, baseline, raw, probability."""
+    chosen = examples.keep(split.rows(TEST))
+    facts = chosen.facts[["label", "person", "group", "segment"]].astype({"label": "int64"})
+    scored = {"baseline": baseline[split.rows(TEST)], "raw": raw, "probability": probability}
+    return pd.concat([chosen.inputs, facts], axis=1).assign(**scored)
+
+
+def measure(rows: pd.DataFrame) -> dict[str, Measure]:
+    """Every measure of the test rows, by name; intervals are over persons."""
+    y, p, who = rows["label"], rows["probability"], rows["person"].to_numpy()
+    loss, other = measures.log_losses(y, p), measures.log_losses(y, rows["baseline"])
+    taken = {
+        "log_loss": measures.log_loss(y, p, who),
+        "baseline_log_loss": measures.log_loss(y, rows["baseline"], who),
+        "saved_over_baseline": measures.paired_difference(other, loss, who),
+        "brier": measures.brier(y, p, who),
+        "observed_over_expected": measures.observed_over_expected(y, p, who),
+        "calibration_error": measures.calibration_error(y, p, who),
+        "roc_auc": measures.roc_auc(y, rows["raw"], who),
+        "average_precision": measures.average_precision(y, rows["raw"], who),
+        "positive_share": measures.mean(y, who),
+    }
+    if (rows["group"] != "").any():
+        taken[f"ndcg_at_{NDCG_PLACES}"] = measures.ndcg_at(NDCG_PLACES, y, rows["raw"], rows["group"], who)
+        taken["top1"] = measures.top1(y, rows["raw"], rows["group"], who)
+    return taken
+
+
+def measure_strangers(rows: pd.DataFrame, met: set[str]) -> dict[str, Measure]:
+    """The main measures on the test rows of persons that the model never met, when it was not kept from the others."""
+    strangers = rows[~rows["person"].isin(met)]
+    taken = measure(strangers) if len(strangers) else {}
+    return {f"{name}_of_strangers": taken[name] for name in ("log_loss", "roc_auc", "observed_over_expected") if name in taken}
+
+
+def write(
+    folder: Path,
+    rows: pd.DataFrame,
+    taken: Mapping[str, Measure],
+    parameters: Mapping[str, Any],
+    data: Mapping[str, Any],
+    gains: Mapping[str, float],
+) -> None:
+    """Write the report into an empty folder: test.parquet, metrics.json, params.json, data.json and the plots."""
+    rows.to_parquet(folder / "test.parquet", index=False)
+    for name, content in (
+        ("metrics.json", {name: measure.as_dict() for name, measure in taken.items()}),
+        ("params.json", dict(parameters)),
+        ("data.json", dict(data)),
+    ):
+        (folder / name).write_text(json.dumps(_plain(content), indent=1, sort_keys=True))
+    _plot(folder, rows, gains)
+
+
+def _plain(content: Any) -> Any:
+    """JSON has no NaN: null stands for a measure that cannot be taken."""
+    if isinstance(content, dict):
+        return {name: _plain(value) for name, value in content.items()}
+    return None if isinstance(content, float) and not np.isfinite(content) else content
+
+
+def _plot(folder: Path, rows: pd.DataFrame, gains: Mapping[str, float]) -> None:
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    for name, draw in zip(PLOTS, (_draw_calibration, _draw_scores, _draw_gains), strict=True):
+        figure = Figure(figsize=(6, 4.5), dpi=100, layout="constrained")
+        FigureCanvasAgg(figure)
+        draw(figure.add_subplot(), rows, gains)
+        figure.savefig(folder / name)
+
+
+def _draw_calibration(axes: Any, rows: pd.DataFrame, _: Mapping[str, float]) -> None:
+    p, y = rows["probability"].to_numpy(), rows["label"].to_numpy(dtype=np.float64)
+    bins = pd.qcut(p, 10, labels=False, duplicates="drop")
+    cells = (
+        pd.DataFrame({"bin": np.nan_to_num(bins), "p": p, "y": y})
+        .groupby("bin")
+        .agg(p=("p", "mean"), y=("y", "mean"), n=("y", "size"))
+    )
+    doubt = 1.96 * np.sqrt(np.maximum(cells["y"] * (1 - cells["y"]), 1e-9) / cells["n"])
+    top = max(float(cells["p"].max()), float(cells["y"].max())) * 1.1 or 1.0
+    axes.plot([0, top], [0, top], color="0.6", linewidth=1, label="said = seen")
+    axes.errorbar(cells["p"], cells["y"], yerr=doubt, fmt="o", color="tab:blue", label="tenths of the test rows, 95 %")
+    axes.set(xlabel="probability said", ylabel="share seen", title="Calibration on held-out people and days")
+    axes.legend(frameon=False)
+
+
+def _draw_scores(axes: Any, rows: pd.DataFrame, _: Mapping[str, float]) -> None:
+    edges = np.histogram_bin_edges(rows["raw"], bins=40)
+    for label, colour, words in ((0, "tab:gray", "negatives"), (1, "tab:orange", "positives")):
+        axes.hist(rows.loc[rows["label"] == label, "raw"], bins=edges, density=True, alpha=0.6, color=colour, label=words)
+    axes.set(xlabel="raw score (log-odds)", ylabel="density", title="Scores of the test rows")
+    axes.legend(frameon=False)
+
+
+def _draw_gains(axes: Any, _: pd.DataFrame, gains: Mapping[str, float]) -> None:
+    ordered = sorted(gains.items(), key=lambda pair: (-pair[1], pair[0]))[:TOP_GAINS][::-1]
+    axes.barh([name for name, _ in ordered], [gain for _, gain in ordered], color="tab:blue")
+    axes.tick_params(axis="y", labelsize=7)
+    axes.set(xlabel="gain in training", title="What the model looks at")

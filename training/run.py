@@ -1,0 +1,135 @@
+"""One training from tables to a candidate: examples, split, fit, bundle, report."""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import shutil
+from collections.abc import Callable, Mapping
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+from training import datasets, known, report
+from training.errors import TrainingError
+from training.examples import Examples
+from training.fit import BASELINE_PRIOR, DRILLS, PARAMETERS, ROUNDS, Fitted, baseline, fit
+from training.split import CALIBRATE, FIT, TEST, Split, split
+from whence.bundle import encode, golden_rows, write_bundle
+from whence.contracts.models import MODELS, Candidate
+from whence.contracts.settings import Settings
+from whence.lake import Lake
+from whence.trees import Trees
+
+Progress = Callable[[str], None]
+
+
+def run(settings: Settings, model: str, as_of: date, drill: str = "", progress: Progress | None = None) -> Candidate:
+    """See training.train."""
+    say = progress or _quiet
+    _check(model, drill)
+    say(f"{model}: reading what was known at the end of {as_of}")
+    examples = datasets.build(settings, model, as_of)
+    if not len(examples.facts):
+        raise TrainingError(f"There is not one example for {model} up to {as_of}. {_MISSING[model]}")
+    chosen = settings.training
+    cut = split(
+        examples.seen_at, examples.facts["person"], examples.ripe(), chosen.holdout_time, chosen.holdout_persons, chosen.seed
+    )
+    say(f"{model}: fitting on {int(cut.rows(FIT).sum())} of {len(examples.facts)} examples")
+    fitted = fit(examples, cut, chosen.seed, chosen.threads, drill)
+    about = _about(settings, examples, cut, as_of, drill)
+    golden = golden_rows(examples.inputs[cut.rows(FIT)], fitted.schema)
+    digest = write_bundle(settings.bundles, model, fitted.text, fitted.calibrator.to_json(), fitted.schema, golden, about)
+    say(f"{model}: measuring bundle {digest[:12]}")
+    folder = settings.candidates / model / str(as_of) / digest
+    data = _data(Lake.of(settings), model, about)
+    _publish(folder, lambda draft: _report(draft, examples, cut, fitted, about, data))
+    return Candidate(model, digest, str(as_of), str(folder), drill)
+
+
+_MISSING = {
+    "identity-ranker": "It learns from signals with a log-in (sightings, conversions) on networks that feature tables know: "
+    "ingest more days, resolve identities and materialise features first.",
+    "attribution-ranker": "It learns from conversions that carry the click_id of an earlier click of the same person: "
+    "ingest more days and resolve identities first.",
+    "conversion-value": "It learns from touches: ingest events first.",
+}
+
+
+def _check(model: str, drill: str) -> None:
+    if model not in MODELS:
+        raise TrainingError(f"There is no model '{model}'. There are {', '.join(MODELS)}.")
+    if drill not in DRILLS:
+        raise TrainingError(f"There is no drill '{drill}'. There is {', '.join(each for each in DRILLS if each)}.")
+
+
+def _about(settings: Settings, examples: Examples, cut: Split, as_of: date, drill: str) -> dict[str, Any]:
+    """What the bundle says of its making; nothing of when or where, so that the same inputs give the same digest."""
+    parts = {part: examples.labels[cut.rows(part)] for part in (FIT, CALIBRATE, TEST)}
+    return {
+        "as_of": str(as_of),
+        "drill": drill,
+        "examples": examples.digest(),
+        "seed": settings.training.seed,
+        "split": "time and persons" if cut.is_by_person else "time alone: most persons are seen on one day",
+        "calibrate_from": cut.calibrate_from.isoformat(),
+        "test_from": cut.test_from.isoformat(),
+        "label_window_days": examples.window_days,
+        "ripens_after_days": round(examples.ripens_after(), 4),
+        "rows": {part: len(labels) for part, labels in parts.items()},
+        "positives": {part: int(labels.sum()) for part, labels in parts.items()},
+    }
+
+
+def _data(lake: Lake, model: str, about: Mapping[str, Any]) -> dict[str, Any]:
+    names = datasets.READS[model]
+    return {"tables": known.versions(lake, names), **{name: about[name] for name in ("examples", "rows", "positives", "as_of")}}
+
+
+def _parameters(fitted: Fitted, about: Mapping[str, Any]) -> dict[str, Any]:
+    learner = {f"lightgbm.{name}": value for name, value in PARAMETERS.items()}
+    made = {
+        "rounds": fitted.rounds,
+        "most_rounds": ROUNDS,
+        "calibrator": fitted.calibrator.kind,
+        "unripe_rows_weighed": fitted.weighted,
+        "baseline_prior_rows": BASELINE_PRIOR,
+    }
+    flat = {name: json.dumps(value, sort_keys=True) if isinstance(value, dict) else value for name, value in about.items()}
+    return {**learner, **made, **flat}
+
+
+def _report(
+    folder: Path, examples: Examples, cut: Split, fitted: Fitted, about: Mapping[str, Any], data: Mapping[str, Any]
+) -> None:
+    matrix = encode(examples.inputs[cut.rows(TEST)], fitted.schema)
+    raw = Trees(fitted.text).raw(matrix)
+    rows = report.test_rows(examples, cut, baseline(examples, cut), raw, fitted.calibrator.apply(raw))
+    taken = report.measure(rows)
+    if not cut.is_by_person:
+        met = set(examples.facts.loc[cut.rows(FIT) | cut.rows(CALIBRATE), "person"])
+        taken |= report.measure_strangers(rows, met)
+    report.write(folder, rows, taken, _parameters(fitted, about), data, fitted.gains)
+
+
+def _publish(folder: Path, write: Callable[[Path], None]) -> None:
+    """Write a folder whole or not at all; one that is there already holds the same and is left alone."""
+    if folder.exists():
+        return
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    draft = folder.with_name(f".{folder.name}.{os.getpid()}.{secrets.token_hex(4)}")
+    draft.mkdir()
+    try:
+        write(draft)
+        draft.rename(folder)
+    except OSError:
+        if not folder.exists():  # else another run of the same training was first
+            raise
+    finally:
+        shutil.rmtree(draft, ignore_errors=True)
+
+
+def _quiet(_: str) -> None:
+    """Say nothing."""

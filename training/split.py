@@ -1,0 +1,72 @@
+"""Who is learned from, who calibrates and who judges: parts that share neither time nor people."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+FIT, CALIBRATE, TEST, UNUSED = "fit", "calibrate", "test", ""
+MOST = 0.5
+"""Persons are kept apart when at least this share of the rows is of persons seen on more than one day."""
+
+
+@dataclass(frozen=True)
+class Split:
+    """The part of each row, and how it was cut."""
+
+    part: npt.NDArray[np.object_]
+    """fit, calibrate, test, or empty for a row of nobody's part."""
+    is_by_person: bool
+    """False where rows are mostly of people seen on one day: then keeping them apart would throw rows away for nothing."""
+    calibrate_from: pd.Timestamp
+    test_from: pd.Timestamp
+
+    def rows(self, part: str) -> npt.NDArray[np.bool_]:
+        """Which rows are of the part."""
+        return np.asarray(self.part == part)
+
+
+def split(
+    seen_at: pd.Series, persons: pd.Series, ripe: npt.NDArray[np.bool_], holdout_time: float, holdout_persons: float, seed: int
+) -> Split:
+    """Cut rows in time and in people: fit < calibrate < test in time, and nobody in two parts.
+
+    The last `holdout_time` of the ripe rows is tested on, and the same share before it calibrates; only ripe rows
+    do either. `holdout_persons` of the people, chosen by a hash that is the same in every training of this seed, are
+    never fitted on: half of them calibrate, half test. So a champion has never learned from a later candidate's judges.
+    """
+    cuts = seen_at[ripe].sort_values(ignore_index=True) if ripe.any() else seen_at.sort_values(ignore_index=True)
+    test_from = cuts.iloc[int(len(cuts) * (1 - holdout_time))]
+    calibrate_from = cuts.iloc[int(len(cuts) * (1 - 2 * holdout_time))]
+    is_by_person = seen_again(seen_at, persons) >= MOST
+    place = buckets(persons, seed) if is_by_person else None
+    late, latest = (seen_at >= calibrate_from).to_numpy(), (seen_at >= test_from).to_numpy()
+    fits, calibrates, tests = ~late, late & ~latest & ripe, latest & ripe
+    if place is not None:
+        fits &= place >= holdout_persons
+        calibrates &= place < holdout_persons / 2
+        tests &= (place >= holdout_persons / 2) & (place < holdout_persons)
+    part = np.select([fits, calibrates, tests], [FIT, CALIBRATE, TEST], UNUSED).astype(object)
+    return Split(part, is_by_person, calibrate_from, test_from)
+
+
+def seen_again(seen_at: pd.Series, persons: pd.Series) -> float:
+    """The share of rows that are of persons seen on more than one day.
+
+    >>> days = pd.Series(pd.to_datetime(["2026-05-01", "2026-05-02", "2026-05-02", "2026-05-02"], utc=True))
+    >>> seen_again(days, pd.Series(["ann", "ann", "bob", "bob"]))
+    0.5
+    """
+    days = pd.DataFrame({"person": persons.to_numpy(), "day": seen_at.dt.floor("D").to_numpy()})
+    return float((days.groupby("person")["day"].transform("nunique") > 1).mean())
+
+
+def buckets(persons: pd.Series, seed: int) -> npt.NDArray[np.float64]:
+    """A place in [0, 1) for each row, the same for all rows of a person, by SHA-256 of the seed and the person."""
+    named = persons.unique()
+    places = {name: int.from_bytes(hashlib.sha256(f"{seed}:{name}".encode()).digest()[:8], "big") / 2**64 for name in named}
+    return persons.map(places).to_numpy(dtype=np.float64)
