@@ -30,7 +30,7 @@ with DAG(
         "retry_exponential_backoff": 2,
         "execution_timeout": timedelta(hours=1),
     },
-):
+) as dag:
 
     @task(outlets=[Asset("credits", "x-whence://credits")])
     def attribute() -> dict[str, Any]:

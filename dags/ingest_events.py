@@ -37,7 +37,7 @@ with DAG(
         "retry_exponential_backoff": 2,
         "execution_timeout": timedelta(hours=1),
     },
-):
+) as dag:
 
     @task(outlets=[Asset("events", "x-whence://events")])
     def ingest() -> dict[str, Any]:

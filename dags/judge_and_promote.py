@@ -29,7 +29,7 @@ with DAG(
         "retry_exponential_backoff": 2,
         "execution_timeout": timedelta(minutes=30),
     },
-):
+) as dag:
 
     @task(outlets=[Asset("champions", "x-whence://champions")])
     def judge_and_promote() -> dict[str, str]:

@@ -31,7 +31,7 @@ with DAG(
         "retry_exponential_backoff": 2,
         "execution_timeout": timedelta(hours=1),
     },
-):
+) as dag:
 
     @task(outlets=[Asset("persons", "x-whence://persons")])
     def resolve() -> dict[str, Any]:

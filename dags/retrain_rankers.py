@@ -34,7 +34,7 @@ with DAG(
         "retry_exponential_backoff": 2,
         "execution_timeout": timedelta(hours=2),
     },
-):
+) as dag:
 
     @task(map_index_template="{{ task.op_kwargs['model'] }}")
     def train(model: str) -> dict[str, str]:

@@ -212,7 +212,10 @@ def _summary(story: Story, began: float) -> dict[str, Any]:
     show.rows(found, as_json=False, title="How good it is")
     show.console.print()
     show.facts(platform.addresses(settings), as_json=False, title="Open")
-    show.console.print(f"\n{story.steps[-1]['seconds']:.0f} s in all. `make down` stops it. The steps are in {settings.home / 'demo.json'}.", highlight=False)
+    show.console.print(
+        f"\n{story.steps[-1]['seconds']:.0f} s in all. `make down` stops it. The steps are in {settings.home / 'demo.json'}.",
+        highlight=False,
+    )
     return {"steps": story.steps, "quality": [show.plain(each) for each in found]}
 
 
@@ -239,5 +242,3 @@ class _Aside:
         if self._error:
             raise self._error
         return self._result
-
-

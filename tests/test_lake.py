@@ -1,0 +1,105 @@
+"""Tables are replaced by whole days, left alone when nothing changes, and never half-written or doubled by two writers."""
+
+from __future__ import annotations
+
+import multiprocessing
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+
+from whence.contracts.tables import TABLES
+from whence.contracts.times import Window
+from whence.lake import Lake, LakeError
+
+FIRST, SECOND = Window.parse("2026-05-01"), Window.parse("2026-05-02")
+BOTH = Window.parse("2026-05-01..2026-05-02")
+
+
+def counts(day: str, *sources: str, read: int = 1) -> pa.Table:
+    rows = [
+        {"day": day, "table": "touches", "source": s, "read": read, "accepted": read, "duplicates": 0, "quarantined": 0}
+        for s in sources
+    ]
+    return pa.Table.from_pylist(rows, schema=TABLES["ingest_counts"].schema)
+
+
+@pytest.fixture
+def lake(tmp_path: Path) -> Lake:
+    return Lake(str(tmp_path / "tables"))
+
+
+def test_a_table_that_nobody_wrote_is_empty(lake: Lake):
+    assert lake.read("touches").num_rows == 0
+    assert lake.days("touches") == ()
+    assert lake.version("touches") == -1
+
+
+def test_rows_come_back_in_the_order_of_their_key_whatever_order_they_were_written_in(lake: Lake):
+    lake.replace("ingest_counts", counts("2026-05-01", "c", "a", "b"), FIRST)
+    assert lake.read("ingest_counts")["source"].to_pylist() == ["a", "b", "c"]
+
+
+def test_writing_a_day_again_replaces_that_day_alone(lake: Lake):
+    lake.replace("ingest_counts", counts("2026-05-01", "a"), FIRST)
+    lake.replace("ingest_counts", counts("2026-05-02", "a", "b"), SECOND)
+    lake.replace("ingest_counts", counts("2026-05-02", "z"), SECOND)
+    assert lake.read("ingest_counts").select(["day", "source"]).to_pylist() == [
+        {"day": "2026-05-01", "source": "a"},
+        {"day": "2026-05-02", "source": "z"},
+    ]
+
+
+def test_the_same_rows_again_make_no_new_version(lake: Lake):
+    assert lake.replace("ingest_counts", counts("2026-05-01", "a", "b"), FIRST)
+    version = lake.version("ingest_counts")
+    assert not lake.replace("ingest_counts", counts("2026-05-01", "b", "a"), FIRST)
+    assert lake.version("ingest_counts") == version
+
+
+def test_a_window_without_rows_clears_its_days(lake: Lake):
+    lake.replace("ingest_counts", pa.concat_tables([counts("2026-05-01", "a"), counts("2026-05-02", "a")]), BOTH)
+    lake.replace("ingest_counts", counts("2026-05-02"), SECOND)
+    assert lake.days("ingest_counts") == ("2026-05-01",)
+
+
+@pytest.mark.parametrize(
+    ("rows", "says"),
+    [
+        (counts("2026-05-02", "a"), "are of 2026-05-02, outside the window 2026-05-01"),
+        (counts("2026-05-01", "a", "a"), "repeat a key"),
+        (counts("2026-05-01", "a").drop_columns(["read"]), "have no column read"),
+    ],
+)
+def test_rows_that_do_not_belong_are_refused_and_nothing_is_written(lake: Lake, rows: pa.Table, says: str):
+    with pytest.raises(LakeError, match=says):
+        lake.replace("ingest_counts", rows, FIRST)
+    assert lake.version("ingest_counts") == -1
+
+
+def test_a_view_shows_the_days_of_the_window_only(lake: Lake):
+    lake.replace("ingest_counts", pa.concat_tables([counts("2026-05-01", "a"), counts("2026-05-02", "a", "b")]), BOTH)
+    with lake.connect(SECOND, "ingest_counts") as con:
+        assert con.sql("SELECT count(*) FROM ingest_counts").fetchall() == [(2,)]
+
+
+def _write_day(uri: str, day: int) -> bool:
+    window = Window.parse(f"2026-05-{day:02d}")
+    return Lake(uri).replace("ingest_counts", counts(str(window), "a", "b"), window)
+
+
+def _write_contested(uri: str, writer: int) -> bool:
+    names = ("a", "b", "c", "d")[: writer % 4 + 1]
+    return Lake(uri).replace("ingest_counts", counts("2026-05-01", *names, read=writer), FIRST)
+
+
+def test_writers_at_once_lose_no_day_and_mix_no_rows(lake: Lake):
+    with ProcessPoolExecutor(4, mp_context=multiprocessing.get_context("spawn")) as pool:
+        assert all(pool.map(_write_day, [lake.uri] * 8, range(1, 9)))
+        list(pool.map(_write_contested, [lake.uri] * 8, range(8)))
+    assert len(lake.days("ingest_counts")) == 8
+    contested = lake.read("ingest_counts", FIRST)
+    winner = contested["read"].unique().to_pylist()
+    assert len(winner) == 1, "rows of two writers are mixed"
+    assert contested.num_rows == winner[0] % 4 + 1
