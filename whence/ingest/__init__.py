@@ -53,15 +53,15 @@ def _source(settings: Settings) -> Source:
 
         return WorldFiles(settings)
     if kind == "talkingdata":
-        from whence.ingest.talkingdata import TalkingData
+        from whence.ingest.talkingdata import talkingdata
 
-        return TalkingData(settings)
+        return talkingdata(settings)
     if kind == "criteo":
-        from whence.ingest.criteo import Criteo
+        from whence.ingest.criteo import criteo
 
-        return Criteo(settings)
+        return criteo(settings)
     if kind == "mapping":
-        from whence.ingest.mapping import Mapped
+        from whence.ingest.mapping import mapped
 
-        return Mapped.of(settings)
+        return mapped(settings)
     raise IngestError(f"source.kind is '{kind}'. Expected world, talkingdata, criteo or mapping.")

@@ -1,0 +1,285 @@
+"""Reads CSV, Parquet and SQL a bounded number of rows at a time, wherever they lie, and says clearly when it cannot."""
+
+from __future__ import annotations
+
+import csv
+import io
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.csv as pacsv
+import pyarrow.parquet as pq
+
+from whence.ingest.batch import Fault
+from whence.ingest.errors import IngestError
+
+ROWS = 50_000
+BLOCK = 4 << 20
+SUFFIXES = (".csv", ".tsv", ".csv.gz", ".tsv.gz", ".parquet")
+
+
+@dataclass(frozen=True)
+class Chunk:
+    """Some rows of a source as it holds them: text for CSV, the column's own type otherwise.
+
+    `numbers` count from 1 without the header; `faults` are lines that have too many or too few cells.
+    """
+
+    source: str
+    rows: pa.Table
+    numbers: pa.Array
+    faults: tuple[Fault, ...] = ()
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a source lies and how to read it: a file, a folder of files, an s3:// address or a SQLAlchemy URL."""
+
+    path: str
+    options: Mapping[str, str]
+    """For S3: AWS_ENDPOINT_URL, AWS_REGION and the like."""
+    delimiter: str = ""
+    """Of a CSV file; by default a tab for .tsv and a comma otherwise."""
+    query: str = ""
+    """For SQL: what to select."""
+
+    @property
+    def name(self) -> str:
+        """What to call it, without a password."""
+        if not self.is_sql:
+            return self.path
+        import sqlalchemy as sa
+
+        return sa.make_url(self.path).set(query={}).render_as_string(hide_password=True)
+
+    @property
+    def is_sql(self) -> bool:
+        """Whether the path is a database's address."""
+        return "://" in self.path and not self.path.startswith("s3://")
+
+
+def chunks(place: Place, needed: tuple[str, ...]) -> Iterator[Chunk]:
+    """The rows of the source, file by file; only the needed columns of a file are read.
+
+    Raises IngestError for a source that is not there, is empty or broken, or lacks a needed column.
+    """
+    if place.is_sql:
+        yield from _sql_chunks(place, needed)
+        return
+    with _files(place) as files:
+        for name, path in files:
+            read = _parquet_chunks if path.name.endswith(".parquet") else _csv_chunks
+            yield from read(name, path, needed, place.delimiter)
+
+
+def columns(place: Place) -> tuple[str, ...]:
+    """The names of the source's columns."""
+    if place.is_sql:
+        for chunk in _sql_chunks(place, ()):
+            return tuple(chunk.rows.column_names)
+        return ()
+    with _files(place) as files:
+        name, path = files[0]
+        if path.name.endswith(".parquet"):
+            return tuple(_parquet(name, path).schema_arrow.names)
+        return _header(name, path, place.delimiter)
+
+
+@contextmanager
+def _files(place: Place) -> Iterator[list[tuple[str, Path]]]:
+    """The source's files with the names to call them by; what lies on S3 is fetched to a folder that goes away again."""
+    if not place.path:
+        raise IngestError("source.path is empty. Name a file, a folder, an s3:// address or a SQLAlchemy URL.")
+    if place.path.startswith("s3://"):
+        with tempfile.TemporaryDirectory(prefix="whence-s3-") as folder:
+            yield _fetch(place, Path(folder))
+        return
+    path = Path(place.path)
+    if not path.exists():
+        raise IngestError(f"There is nothing at {place.path}. Check source.path; it is relative to the folder you started in.")
+    if path.is_file():
+        yield [(path.name, path)]
+        return
+    found = sorted(each for each in path.rglob("*") if each.name.endswith(SUFFIXES))
+    if not found:
+        raise IngestError(f"The folder {place.path} holds no file that ends with {', '.join(SUFFIXES)}.")
+    yield [(str(each.relative_to(path)), each) for each in found]
+
+
+def _fetch(place: Place, folder: Path) -> list[tuple[str, Path]]:
+    import boto3
+    from botocore.exceptions import BotoCoreError, ClientError
+
+    bucket, _, key = place.path.removeprefix("s3://").partition("/")
+    fetched = []
+    try:
+        s3 = boto3.client(
+            "s3",
+            endpoint_url=place.options.get("AWS_ENDPOINT_URL"),
+            region_name=place.options.get("AWS_REGION"),
+            aws_access_key_id=place.options.get("AWS_ACCESS_KEY_ID"),
+            aws_secret_access_key=place.options.get("AWS_SECRET_ACCESS_KEY"),
+        )
+        for at, name in enumerate(_keys(s3, bucket, key)):
+            path = folder / f"{at:06d}-{Path(name).name}"
+            s3.download_file(bucket, name, str(path))
+            fetched.append((f"s3://{bucket}/{name}", path))
+    except (BotoCoreError, ClientError) as wrong:
+        raise IngestError(
+            f"{place.path} could not be fetched: {wrong}. Check the address, the region and the credentials."
+        ) from None
+    if not fetched:
+        raise IngestError(f"There is no file below {place.path} that ends with {', '.join(SUFFIXES)}.")
+    return fetched
+
+
+def _keys(s3: object, bucket: str, key: str) -> list[str]:
+    if key and not key.endswith("/"):
+        return [key]
+    pages = s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=key)  # type: ignore[attr-defined]
+    found = [str(each["Key"]) for page in pages for each in page.get("Contents", ())]
+    return sorted(each for each in found if each.endswith(SUFFIXES))
+
+
+def _csv_chunks(name: str, path: Path, needed: tuple[str, ...], delimiter: str) -> Iterator[Chunk]:
+    _require(name, _header(name, path, delimiter), needed)
+    ragged: dict[int, Fault] = {}
+
+    def note(line: pacsv.InvalidRow) -> str:
+        reason = (
+            f"The line has {line.actual_columns} cells and the header {line.expected_columns}. Fix or quote it in the source."
+        )
+        ragged[line.number - 1] = Fault(line.number - 1, "(line)", reason)
+        return "skip"
+
+    try:
+        with _open(path) as raw:
+            reader = pacsv.open_csv(
+                raw,
+                read_options=pacsv.ReadOptions(use_threads=False, block_size=BLOCK),
+                parse_options=pacsv.ParseOptions(delimiter=delimiter or _delimiter(path), invalid_row_handler=note),
+                convert_options=pacsv.ConvertOptions(
+                    include_columns=list(needed),
+                    column_types=dict.fromkeys(needed, pa.string()),
+                    strings_can_be_null=True,
+                    null_values=[""],
+                ),
+            )
+            done = 0
+            for part in reader:
+                faults, ragged_here = _until(ragged, done, part.num_rows)
+                numbers = np.setdiff1d(np.arange(done + 1, done + part.num_rows + len(ragged_here) + 1), ragged_here)
+                done += part.num_rows + len(ragged_here)
+                yield Chunk(name, pa.Table.from_batches([part]), pa.array(numbers, pa.int64()), faults)
+            if ragged:
+                yield Chunk(name, _nothing(needed), pa.array([], pa.int64()), tuple(ragged[row] for row in sorted(ragged)))
+    except (pa.ArrowInvalid, OSError, EOFError) as wrong:
+        raise IngestError(f"{name} is no readable CSV: {wrong}. Send it again whole, in UTF-8.") from None
+
+
+def _until(ragged: dict[int, Fault], done: int, rows: int) -> tuple[tuple[Fault, ...], list[int]]:
+    """The ragged lines between the good rows of this part; they leave `ragged`."""
+    here: list[int] = []
+    for row in sorted(ragged):
+        if row > done + rows + len(here):
+            break
+        here.append(row)
+    return tuple(ragged.pop(row) for row in here), here
+
+
+def _nothing(needed: tuple[str, ...]) -> pa.Table:
+    return pa.table({name: pa.array([], pa.string()) for name in needed})
+
+
+def _header(name: str, path: Path, delimiter: str) -> tuple[str, ...]:
+    try:
+        with _open(path) as raw:
+            first = io.TextIOWrapper(raw, "utf-8-sig").readline()
+    except (OSError, EOFError, UnicodeDecodeError) as wrong:
+        raise IngestError(f"{name} is no readable CSV: {wrong}. Send it again whole, in UTF-8.") from None
+    if not first.strip():
+        raise IngestError(f"{name} is empty: not even a header. Send it again, or leave it out.")
+    return tuple(next(csv.reader([first], delimiter=delimiter or _delimiter(path))))
+
+
+def _open(path: Path) -> pa.NativeFile:
+    return pa.input_stream(str(path), compression="gzip" if path.name.endswith(".gz") else None)
+
+
+def _delimiter(path: Path) -> str:
+    return "\t" if ".tsv" in path.name else ","
+
+
+def _parquet_chunks(name: str, path: Path, needed: tuple[str, ...], _: str) -> Iterator[Chunk]:
+    file = _parquet(name, path)
+    _require(name, tuple(file.schema_arrow.names), needed)
+    first = 1
+    try:
+        for part in file.iter_batches(ROWS, columns=list(needed)):
+            rows = pa.Table.from_batches([part])
+            yield Chunk(name, rows, pa.array(np.arange(first, first + rows.num_rows)))
+            first += rows.num_rows
+    except (pa.ArrowInvalid, OSError) as wrong:
+        raise IngestError(f"{name} is broken after row {first - 1}: {wrong}. Send it again whole.") from None
+
+
+def _parquet(name: str, path: Path) -> pq.ParquetFile:
+    if path.stat().st_size == 0:
+        raise IngestError(f"{name} is empty: no bytes at all. Send it again, or leave it out.")
+    try:
+        return pq.ParquetFile(path)
+    except (pa.ArrowInvalid, OSError) as wrong:
+        raise IngestError(f"{name} is no whole Parquet file, it may be cut off: {wrong}. Send it again whole.") from None
+
+
+def _sql_chunks(place: Place, needed: tuple[str, ...]) -> Iterator[Chunk]:
+    import sqlalchemy as sa
+    from sqlalchemy.exc import ArgumentError, SQLAlchemyError
+
+    try:
+        name, engine = place.name, sa.create_engine(place.path)
+    except (ArgumentError, SQLAlchemyError, ImportError) as wrong:
+        raise IngestError(f"source.path is no database address that SQLAlchemy can open: {wrong}.") from None
+    first = 1
+    try:
+        with engine.connect().execution_options(stream_results=True) as link:
+            result = link.execute(sa.text(place.query))
+            names = tuple(result.keys())
+            _require(name, names, needed)
+            for part in result.partitions(ROWS):
+                rows = pa.table({each: _column(list(cells)) for each, cells in zip(names, zip(*part, strict=True), strict=True)})
+                yield Chunk(name, rows, pa.array(np.arange(first, first + rows.num_rows)))
+                first += rows.num_rows
+            if first == 1:
+                yield Chunk(name, _nothing(names), pa.array([], pa.int64()))
+    except SQLAlchemyError as wrong:
+        raise IngestError(
+            f'{name} could not be read with "{place.query}": {wrong.__class__.__name__}: {_short(wrong)}.'
+        ) from None
+    finally:
+        engine.dispose()
+
+
+def _short(wrong: Exception) -> str:
+    return str(getattr(wrong, "orig", None) or wrong).splitlines()[0][:200]
+
+
+def _column(cells: list[object]) -> pa.Array:
+    try:
+        return pa.array(cells)
+    except (pa.ArrowInvalid, pa.ArrowTypeError):
+        return pa.array([None if cell is None else str(cell) for cell in cells], pa.string())
+
+
+def _require(name: str, there: tuple[str, ...], needed: tuple[str, ...]) -> None:
+    if missing := [each for each in needed if each not in there]:
+        raise IngestError(
+            f"{name} has no column '{missing[0]}'. Its columns are {', '.join(there)}. Add the column, or change the mapping."
+        )
+    if doubled := sorted({each for each in needed if there.count(each) > 1}):
+        raise IngestError(f"{name} has the column '{doubled[0]}' more than once. Rename one of them.")
