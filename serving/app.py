@@ -165,8 +165,8 @@ class Service:
     async def ready(self, _: Request) -> Response:
         """GET /readyz: it has looked at the journal; and what serves. A model without a champion degrades, it does not stop us."""
         lineup = self.follower.lineup
-        models = {model: lineup[model].scorer.digest if model in lineup else None for model in MODELS}
-        degraded = [f"{model} has no champion" for model, digest in models.items() if digest is None]
+        models = {model: _standing(lineup.get(model)) for model in MODELS}
+        degraded = [f"{model} has no champion" for model in MODELS if model not in lineup]
         status = "ready" if self.follower.has_polled else "starting"
         content = {"status": status, "models": models, "degraded": degraded}
         return JSONResponse(content, status_code=200 if self.follower.has_polled else 503)
@@ -284,6 +284,10 @@ def _scorer(champion: Champion | None) -> Scorer | None:
 
 def _provenance(champion: Champion | None, degraded: tuple[str, ...]) -> dict[str, Any]:
     return {"bundle": champion.scorer.digest if champion else None, "degraded": list(degraded)}
+
+
+def _standing(champion: Champion | None) -> dict[str, Any]:
+    return {"bundle": champion.scorer.digest if champion else None, "epoch": champion.epoch if champion else None}
 
 
 def _best(options: tuple[matcher.Option, ...]) -> list[matcher.Option]:

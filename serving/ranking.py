@@ -54,7 +54,8 @@ def rank(
     people = history(asked, ("network_features",))["network_features__people"] if len(asked) else pd.Series(dtype=object)
     pairs = retrieve.candidates(asked, people, max_candidates=policy.max_candidates)
     pairs = pairs.assign(target=[went.get(person, person) for person in pairs["person_id"]])
-    pairs = pairs[pairs["target"].isin(names)].drop(columns="via").merge(asked.drop(columns="row_id"), on="event_id")
+    pairs = pairs[pairs["target"].isin(names)].drop_duplicates(["event_id", "target"]).drop(columns="via")
+    pairs = pairs.merge(asked.drop(columns="row_id"), on="event_id")
     pairs = pairs.rename_axis("row_id").reset_index()
     if pairs.empty:
         return _nobody(scorer)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pyarrow as pa
@@ -15,6 +15,9 @@ from whence.contracts.times import NaiveTimeError, utc
 
 MAX_TOUCHES = 200
 MAX_TEXT = 256
+MAX_SKEW = timedelta(minutes=5)
+"""A source's clock may be this much ahead, as at ingest."""
+
 IDENTIFIER_NAMES = tuple(field.name for field in IDENTIFIERS)
 HASHES = ("email_hash", "phone_hash")
 
@@ -50,7 +53,7 @@ class AttributeRequest:
 def match_request(body: bytes, now: datetime) -> MatchRequest:
     """Read the body of POST /v1/match: {"signal": {…}}, with `seen_at` = now unless it says otherwise.
 
-    >>> from datetime import UTC, datetime
+    >>> from datetime import UTC, datetime, timedelta
     >>> match_request(b'{"signal": {"cookie_id": 5}}', datetime(2026, 5, 1, tzinfo=UTC))
     Traceback (most recent call last):
     serving.requests.RequestError: signal.cookie_id: must be text, and is 5.
@@ -97,7 +100,7 @@ def _event(row: Mapping[str, Any], where: str, now: datetime) -> dict[str, Any]:
     """Times and identifiers; `happened_at` and `seen_at` are now unless they are given, consent is unknown."""
     seen_at = _moment(row.get("seen_at"), f"{where}.seen_at") or now
     happened_at = _moment(row.get("happened_at"), f"{where}.happened_at") or seen_at
-    if happened_at > seen_at:
+    if happened_at > seen_at + MAX_SKEW:
         raise RequestError(
             f"{where}.happened_at", f"is {happened_at.isoformat()}, after it was seen ({seen_at.isoformat()}). Fix the clock."
         )
