@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from monitoring.watching import Watched
     from whence.contracts.settings import Settings
 
-Progress = Callable[[str], None]
+Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)
@@ -51,14 +51,15 @@ def watch(settings: Settings, window: Window, now: datetime, progress: Progress 
 
     Writes `checks` and `findings` and the Evidently workspace, a day at a time; a rerun replaces its own
     and changes nothing. `now` only dates the report: what a day says depends on the tables alone, up
-    to that day.
+    to that day. `progress` is told the days done and all.
     """
     from monitoring import watching
 
-    days = []
+    days: list[Watched] = []
     for day in window:
         days.append(watching.watch_day(settings, day))
-        (progress or _quiet)(f"{day}: {_worst(days[-1])}")
+        if progress:
+            progress(len(days), len(window.days))
     watching.draw(settings)
     return _report(window, days, utc(now))
 
@@ -79,6 +80,3 @@ def _report(window: Window, days: list[Watched], now: datetime) -> WatchReport:
 
 def _worst(day: Watched) -> str:
     return day.findings[0].level if day.findings else "calm"
-
-
-def _quiet(_: str) -> None: ...

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
-import numpy as np
 import pandas as pd
 
 from monitoring import checks
 from monitoring.checks import Check
 from whence import measures
+from whence.attribution import quality as attribution
 from whence.contracts.events import LINK_KEYS
+from whence.identity import quality as identity
 
 if TYPE_CHECKING:
     import duckdb
@@ -70,47 +72,32 @@ def credit_checks(credits: pd.DataFrame) -> list[Check]:
     return [*found, *_claims(kept)]
 
 
-def truth_checks(credits: pd.DataFrame, truth: pd.DataFrame) -> list[Check]:
-    """By algorithm, against what the simulated world knows: credit on the true cause, and each channel's error.
+def truth_checks(credits: pd.DataFrame, truth: pd.DataFrame, touches: pd.DataFrame) -> list[Check]:
+    """By algorithm, against what the simulated world knows: credit on the true cause, and the channels' error.
 
-    `truth` has conversion_id, caused_by (touch_id, or null for no ad) and cause_channel.
+    `truth` are rows of truth_conversions, `touches` touch_id and channel of every touch that may be a cause.
     """
-    known = credits[credits["credit_micros"] >= 0].merge(truth, on="conversion_id")
-    found: list[Check] = []
-    for algorithm, rows in known.groupby("algorithm", sort=True):
-        cause = rows["caused_by"].where(rows["caused_by"].notna(), "")
-        right = rows["share"].where(rows["touch_id"] == cause, 0.0).groupby(rows["conversion_id"]).sum()
-        measure = measures.mean(right.to_numpy())
-        found.append(Check("credits", "true_credit", str(algorithm), measure.value, measure.low, measure.high, measure.n))
-        found.append(checks.plain("credits", "channel_error", str(algorithm), _channel_error(rows), measure.n))
-    return found
+    return [
+        checks.plain("credits", metric, each.algorithm, _known(value), each.conversions)
+        for each in attribution.quality(credits, truth, touches)
+        for metric, value in (("true_credit", each.credit_to_cause), ("channel_error", each.channel_error))
+    ]
 
 
 def pair_checks(assigned: pd.Series, truth: pd.Series) -> list[Check]:
-    """Precision, recall and F1 over pairs of events put together, by counting cells, not pairs.
+    """Precision, recall and F1 over pairs of events put together; both name a person by event_id.
 
-    `assigned` and `truth` name each event's person; an event without a person stands alone.
-
-    >>> [round(c.value, 3) for c in pair_checks(pd.Series(["a", "a", "b"]), pd.Series(["x", "x", "x"]))]
+    >>> assigned, truth = pd.Series({"e1": "a", "e2": "a", "e3": "b"}), pd.Series({"e1": "x", "e2": "x", "e3": "x"})
+    >>> [round(check.value, 3) for check in pair_checks(assigned, truth)]
     [1.0, 0.333, 0.5]
     """
-    alone = pd.Series([f"alone {i}" for i in range(len(assigned))], index=assigned.index)
-    mine, true = assigned.where(assigned.notna(), alone), truth
-    cells, ours, theirs = (_pairs(counts) for counts in _sizes(mine, true))
-    precision, recall = cells / ours if ours else None, cells / theirs if theirs else None
-    f1 = 2 * cells / (ours + theirs) if ours + theirs else None
-    named = {"true_precision": precision, "true_recall": recall, "true_f1": f1}
-    return [checks.plain("persons", metric, "all", value, len(assigned)) for metric, value in named.items()]
+    found = identity.quality(assigned, truth)
+    named = {"true_precision": found.precision, "true_recall": found.recall, "true_f1": found.f1}
+    return [checks.plain("persons", metric, "all", _known(value), found.signals) for metric, value in named.items()]
 
 
-def _sizes(mine: pd.Series, true: pd.Series) -> tuple[pd.Series, pd.Series, pd.Series]:
-    frame = pd.DataFrame({"mine": mine.to_numpy(), "true": true.to_numpy()})
-    return frame.groupby(["mine", "true"]).size(), frame.groupby("mine").size(), frame.groupby("true").size()
-
-
-def _pairs(sizes: pd.Series) -> float:
-    n = sizes.to_numpy(dtype="float64")
-    return float((n * (n - 1) / 2).sum())
+def _known(value: float) -> float | None:
+    return value if math.isfinite(value) else None
 
 
 def _claims(credits: pd.DataFrame) -> list[Check]:
@@ -120,12 +107,3 @@ def _claims(credits: pd.DataFrame) -> list[Check]:
     channels = claimed.groupby("conversion_id")["channel"].nunique().to_numpy()
     measure = measures.mean(channels)
     return [Check("credits", "double_counting", "all", measure.value, measure.low, measure.high, measure.n)]
-
-
-def _channel_error(rows: pd.DataFrame) -> float:
-    """Half the sum of gaps between each channel's credited and true share of the conversions, no ad among them."""
-    conversions = rows["conversion_id"].nunique()
-    credited = rows.groupby("channel")["share"].sum() / conversions
-    causes = rows.drop_duplicates("conversion_id")["cause_channel"].fillna("")
-    true = causes.value_counts() / conversions
-    return float(np.abs(credited.sub(true, fill_value=0.0)).sum() / 2)

@@ -105,4 +105,5 @@ def _bins(now: pd.Series, then: pd.Series, number: bool) -> npt.NDArray[np.float
     if number and then.nunique() > MOST_VALUES:
         together = np.concatenate([now.to_numpy("float64"), then.to_numpy("float64")])
         return np.histogram(together, np.histogram_bin_edges(together, bins="sturges"))[0].astype("float64")
-    return pd.concat([now, then]).astype(str).value_counts().to_numpy("float64")
+    counts = pd.concat([now, then]).astype(str).value_counts()
+    return np.asarray(counts, dtype="float64")

@@ -41,7 +41,7 @@ NAMES = uuid.uuid5(uuid.NAMESPACE_URL, "https://whence.example/evidently")
 PROJECT_ID = uuid.uuid5(NAMES, PROJECT)
 
 
-class Measured(SingleValueMetric):
+class Measured(SingleValueMetric):  # type: ignore[misc]  # Evidently has no types
     """One of our measures: Brier, log-loss, match rate, …, taken elsewhere and handed in as a row of the dataset."""
 
     model: str
@@ -49,7 +49,7 @@ class Measured(SingleValueMetric):
     segment: str
 
 
-class MeasuredCalculation(SingleValueCalculation[Measured]):
+class MeasuredCalculation(SingleValueCalculation[Measured]):  # type: ignore[misc]
     """Looks the measure up, and shows it with its interval and its rows."""
 
     def calculate(self, context: Context, current_data: Dataset, reference_data: Dataset | None) -> SingleValue:
@@ -70,13 +70,13 @@ class MeasuredCalculation(SingleValueCalculation[Measured]):
         return f"{self.metric.model}: {self.metric.metric}{segment}"
 
 
-class FindingsTold(SingleValueMetric):
+class FindingsTold(SingleValueMetric):  # type: ignore[misc]
     """The day's findings as a table of words; the value is how many are not calm."""
 
     day: str
 
 
-class FindingsToldCalculation(SingleValueCalculation[FindingsTold]):
+class FindingsToldCalculation(SingleValueCalculation[FindingsTold]):  # type: ignore[misc]
     """Takes the findings from the additional dataset `findings`."""
 
     def calculate(self, context: Context, current_data: Dataset, reference_data: Dataset | None) -> SingleValue:

@@ -9,7 +9,7 @@ from statistics import median
 
 import pyarrow as pa
 
-from monitoring.checks import Check
+from monitoring.checks import Z95, Check
 from whence.contracts.tables import TABLES
 
 CALM, WARN, RETRAIN = "calm", "warn", "retrain"
@@ -49,7 +49,7 @@ class Rule:
     """The least day-to-day standard deviation that is believed, on the rule's scale."""
 
 
-SOURCE = "Look at the source and its tracker, fix it there, and ingest the day again."
+SOURCE = "If the source or its tracker broke, fix it there and ingest the day again; if the mix has truly moved, watch the drift."
 SIGNALS = "The rankers were fitted on richer signals: retrain on what still comes, and look for a consent or browser change."
 INPUTS = "Find the feature's transform and its events; if the world has changed, retrain."
 
@@ -145,7 +145,8 @@ def judge(today: Sequence[Check], past: Sequence[Past], bundles: Mapping[str, st
     troubled = {finding.model for finding in found}
     for model in sorted({check.model for check in today} - troubled):
         measures = sum(check.model == model for check in today)
-        found.append(Finding(model, CALM, "all", "all", f"{measures} measures are as {_days(len(clean))} led us to expect."))
+        told = f"{measures} measures agree" if measures > 1 else "1 measure agrees"
+        found.append(Finding(model, CALM, "all", "all", f"{told} with {_days(len(clean))} before."))
     return sorted(found, key=lambda f: (-LEVELS.index(f.level), f.model, f.metric, f.segment))
 
 
@@ -226,7 +227,7 @@ def _gap(rule: Rule, check: Check, before: Sequence[Check]) -> tuple[float, floa
     else:
         distance, spreads = check.value - expected, [value - expected for value in values]
     spread = max(1.4826 * median(abs(each) for each in spreads), rule.floor)
-    return distance, math.hypot(spread, _noise(rule, check, expected)), expected, len(values)
+    return distance, math.hypot(spread, _noise(rule, check, expected, before)), expected, len(values)
 
 
 def _factor(rule: Rule, check: Check) -> tuple[float, float, float, int] | None:
@@ -237,16 +238,25 @@ def _factor(rule: Rule, check: Check) -> tuple[float, float, float, int] | None:
     return math.log(max(nearest, 1e-3) / rule.target), 0.0, rule.target, 0
 
 
-def _noise(rule: Rule, check: Check, expected: float) -> float:
-    """The standard error that a day of so few rows has by itself."""
+def _noise(rule: Rule, check: Check, expected: float, before: Sequence[Check]) -> float:
+    """The standard error that a day of so few rows has by itself, on the rule's scale."""
     n = max(check.n, 1)
     if check.metric in ("rows", "decisions"):
         return 1 / math.sqrt(max(expected, 1.0))
     if rule.scale == "share" and 0 <= expected <= 1 and 0 <= (check.value or 0) <= 1:
         p = (expected * n + 1) / (n + 2)  # never 0: one odd row of ten is no 10 % for sure
         return math.sqrt(p * (1 - p) / n)
-    half = ((check.high or 0.0) - (check.low or 0.0)) / 2 / 1.96
-    return half / max(abs(check.value or 0.0), 1e-9) if rule.scale == "ratio" else half
+    # few rows tell little of their own spread, so that of earlier days is believed when it is larger
+    spread = median([_spread(earlier) for earlier in before if earlier.n > 1] or [0.0])
+    error = max(_spread(check), spread) / math.sqrt(n)
+    return error / max(abs(check.value or 0.0), 1e-9) if rule.scale == "ratio" else error
+
+
+def _spread(check: Check) -> float:
+    """The standard deviation of the rows behind a mean, from its interval."""
+    if check.low is None or check.high is None:
+        return 0.0
+    return (check.high - check.low) / 2 / Z95 * math.sqrt(max(check.n, 1))
 
 
 def _warned_days(check: Check, past: Sequence[Past]) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
@@ -32,6 +33,8 @@ MEMORY_DAYS = 30
 """Days of earlier checks that are read."""
 COMPARED_DAYS = 7
 """Days before that new values and drift are compared with."""
+LATE_DAYS = 7
+"""A touch that earned a conversion may have been seen so much later than the look-back window says."""
 SEED = 7
 
 
@@ -56,7 +59,7 @@ def watch_day(settings: Settings, day: date) -> Watched:
         taken, drifted = _model(settings, lake, model, window, clean)
         found += taken
         drifts |= {model: drifted} if drifted else {}
-    found += _credits(lake, window)
+    found += _credits(settings, lake, window)
     told = findings.judge(found, past, bundles)
     changed = lake.replace("checks", checks.to_arrow(str(day), found), window)
     changed |= lake.replace("findings", findings.to_arrow(str(day), told), window)
@@ -106,10 +109,9 @@ def _persons(lake: Lake, window: Window) -> list[Check]:
         found += attribution_quality.person_checks(con, today)
         signals, truth = _signals(con, _of_truth), con.sql("SELECT event_id, true_person FROM truth_signals").df()
     if len(truth):
-        true = truth.drop_duplicates("event_id").set_index("event_id")["true_person"].reindex(signals["event_id"])
-        is_told = true.notna().to_numpy()
-        mine = exact.who(signals, answers)[is_told]
-        found += attribution_quality.pair_checks(mine, pd.Series(true.to_numpy()[is_told], index=mine.index))
+        mine = exact.who(signals, answers).set_axis(signals["event_id"])
+        true = truth.drop_duplicates("event_id").set_index("event_id")["true_person"]
+        found += attribution_quality.pair_checks(mine, true[true.index.isin(mine.index)])
     return found
 
 
@@ -174,24 +176,17 @@ def _known(settings: Settings, lake: Lake, model: str, span: Window, window: Win
     return Known(touches, conversions, signals, _answers(lake, window.last), then, now)
 
 
-def _credits(lake: Lake, window: Window) -> list[Check]:
+def _credits(settings: Settings, lake: Lake, window: Window) -> list[Check]:
     credits = lake.read("credits", window).to_pandas()
     if credits.empty:
         return []
     found = attribution_quality.credit_checks(credits)
-    with lake.connect(window, "truth_conversions") as con:
-        truth = con.sql("SELECT DISTINCT conversion_id, caused_by FROM truth_conversions").df()
-    if truth.empty:
-        return found
-    with lake.connect(Window(window.first - timedelta(days=MEMORY_DAYS), window.last), "touches") as con:
-        con.register("truth", truth.astype("string"))
-        causes = con.sql(
-            """
-            SELECT t.conversion_id, t.caused_by, any_value(touches.channel) AS cause_channel
-            FROM truth AS t LEFT JOIN touches ON touches.touch_id = t.caused_by GROUP BY ALL ORDER BY 1
-            """
-        ).df()
-    return found + attribution_quality.truth_checks(credits, causes)
+    reach = timedelta(days=math.ceil(max(settings.attribution.click_days, settings.attribution.view_days)) + LATE_DAYS)
+    with lake.connect(Window(window.first - reach, window.last), "truth_conversions", "touches") as con:
+        truth = con.sql("SELECT conversion_id, caused_by FROM truth_conversions ORDER BY 1").df()
+        causes = "SELECT caused_by FROM truth_conversions WHERE caused_by IS NOT NULL"
+        touches = con.sql(f"SELECT DISTINCT touch_id, channel FROM touches WHERE touch_id IN ({causes})").df()
+    return found + (attribution_quality.truth_checks(credits, truth, touches) if len(truth) else [])
 
 
 def _publish(settings: Settings, day: str, found: Sequence[Check], told: Sequence[Finding], drifts: dict[str, Drift]) -> None:
@@ -206,7 +201,12 @@ def draw(settings: Settings) -> None:
 
     lake = Lake.of(settings)
     with lake.connect(None, "checks") as con:
-        keys = con.execute("SELECT DISTINCT model, metric, segment FROM checks WHERE value IS NOT NULL ORDER BY ALL").fetchall()
+        keys = con.execute(
+            """
+            SELECT model, metric, segment FROM checks WHERE value IS NOT NULL
+            GROUP BY ALL HAVING metric <> 'decisions' OR max(value) > 0 ORDER BY ALL
+            """
+        ).fetchall()
     evidently_project.draw(settings.evidently_workspace, dashboards.panels(set(keys)))
 
 
@@ -226,7 +226,8 @@ def _decisions(lake: Lake, model: str, days: Sequence[str]) -> pd.DataFrame:
     """
     around = Window(date.fromisoformat(min(days)), date.fromisoformat(max(days)))
     with lake.connect(around, "decisions") as con:
-        return con.execute(query, [model, list(days), SAMPLE]).df()
+        frame: pd.DataFrame = con.execute(query, [model, list(days), SAMPLE]).df()
+    return frame
 
 
 def _inputs(decisions: pd.DataFrame) -> pd.DataFrame:
@@ -243,7 +244,8 @@ def _signals(con: duckdb.DuckDBPyConnection, which: str) -> pd.DataFrame:
     """Events as signals, whichever table they came from."""
     chosen = ", ".join(f'"{name}"' for name in calibration_decay.NEEDED)
     union = " UNION ALL ".join(f'SELECT {chosen} FROM "{name}" WHERE {which}' for name in EVENTS)
-    return con.sql(f"{union} ORDER BY event_id").df()
+    frame: pd.DataFrame = con.sql(f"{union} ORDER BY event_id").df()
+    return frame
 
 
 def _answers(lake: Lake, last: date, *, exactly: bool = False) -> pd.DataFrame:
@@ -255,4 +257,5 @@ def _answers(lake: Lake, last: date, *, exactly: bool = False) -> pd.DataFrame:
     source = exact_rows if exactly else "SELECT day, identifier, person_id FROM persons"
     newest = "QUALIFY row_number() OVER (PARTITION BY identifier ORDER BY day DESC) = 1"
     with lake.connect(Window(first, last), *names) as con:
-        return con.sql(f"SELECT identifier, person_id FROM ({source}) {newest} ORDER BY identifier").df()
+        frame: pd.DataFrame = con.sql(f"SELECT identifier, person_id FROM ({source}) {newest} ORDER BY identifier").df()
+    return frame
