@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import pandas as pd
 
-    from features.materialise import MaterialiseReport
     from features.online import OnlineRow, OnlineStore
+    from features.steps import MaterialiseReport
     from whence.contracts.settings import Settings
     from whence.contracts.times import Window
 
@@ -41,13 +41,13 @@ def historical(settings: Settings, rows: pd.DataFrame, views: tuple[str, ...]) -
 
 
 def open_online(settings: Settings) -> OnlineStore:
-    """The online store, to open once and read often; it imports no Feast. See features.online.OnlineStore."""
+    """The online store, to open once and read often; it imports no Feast. see features.online.OnlineStore."""
     from features.online import open_online as open_store
 
     return open_store(settings)
 
 
-def online(
+def read_online(
     settings_or_store: Settings | OnlineStore, view: str, keys: Sequence[Mapping[str, str | None]], now: datetime
 ) -> list[OnlineRow]:
     """One OnlineRow (values, age_hours, is_stale) for each key, in order, as of `now`; see OnlineStore.read."""

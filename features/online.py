@@ -10,7 +10,7 @@ from __future__ import annotations
 import sqlite3
 import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from itertools import islice
@@ -296,11 +296,11 @@ def pack(values: Mapping[str, Any]) -> bytes:
 def unpack(view: str, payload: bytes) -> dict[str, Any]:
     """Feature values by name; a feature that the view gained since is None, one that it lost is left out."""
     given: dict[str, Any] = orjson.loads(payload)
-    values = {name: given.get(name) for name in FIELDS[view]}
-    for name in INSTANTS[view]:
-        if values[name] is not None:
-            values[name] = EPOCH + timedelta(microseconds=values[name])
-    return values
+    return {name: _unpacked(given.get(name), name in INSTANTS[view]) for name in FIELDS[view]}
+
+
+def _unpacked(value: Any, is_instant: bool) -> Any:
+    return EPOCH + timedelta(microseconds=value) if is_instant and value is not None else value
 
 
 def chunks(items: Iterable[T], size: int) -> Iterator[list[T]]:
@@ -326,10 +326,3 @@ def _key_text(view: str, key: Mapping[str, str | None]) -> str | None:
 
 def _redis_key(view: str, key: str) -> str:
     return f"whence:{view}:{key}"
-
-
-def drop_all(settings: Settings) -> None:
-    """Forget every online row; the next materialisation writes them anew."""
-    with closing(open_shelf(settings.features.online, shelf_address(settings))) as shelf:
-        for view in JOIN_KEYS:
-            shelf.drop(view)

@@ -1,4 +1,8 @@
-"""How Feast reaches our tables and our online rows: an offline store over the lake, an online store over the shelf."""
+"""How Feast reaches our tables and our online rows: an offline store over the lake, an online store over the shelf.
+
+Feast finds the classes by the names in the settings of `features/store.py`, and each one's `…Config` beside it. Its classes
+are untyped, so a type checker sees Any beneath ours.
+"""
 
 from __future__ import annotations
 
@@ -21,6 +25,7 @@ from feast.infra.offline_stores.ibis import (
 from feast.infra.online_stores.online_store import OnlineStore as FeastOnlineStore
 from feast.protos.feast.types.Value_pb2 import Value
 from feast.repo_config import FeastConfigBaseModel
+from pydantic import Field
 
 from features.online import EPOCH, FIELDS, INSTANTS, JOIN_KEYS, Held, Shelf, key_text, micros, open_shelf, pack, unpack
 from features.transforms import named
@@ -31,12 +36,12 @@ KNOWN_AT = "known_at"
 """A column that each historical view gets besides its features: the seen_at of the row that was joined."""
 
 
-class LakeOfflineStoreConfig(DuckDBOfflineStoreConfig):
+class LakeOfflineStoreConfig(DuckDBOfflineStoreConfig):  # type: ignore[misc]
     """Where the Delta tables lie; see whence.lake.Lake."""
 
     type: str = "features.plugins.LakeOfflineStore"
     uri: str
-    options: dict[str, str] = {}
+    options: dict[str, str] = Field(default_factory=dict)
     memory_limit: str = "2GB"
 
     @property
@@ -45,7 +50,7 @@ class LakeOfflineStoreConfig(DuckDBOfflineStoreConfig):
         return Lake(self.uri, self.options, self.memory_limit)
 
 
-class LakeOfflineStore(DuckDBOfflineStore):
+class LakeOfflineStore(DuckDBOfflineStore):  # type: ignore[misc]
     """Feast's DuckDB store, reading the file list of a Delta version.
 
     Feast's own Delta reader needs a DuckDB extension that is fetched from the internet. Here a view is an unbound Ibis table
@@ -132,7 +137,7 @@ class LakeOfflineStore(DuckDBOfflineStore):
         return LakeJob(job, config.offline_store.lake, _days_known(start_date, end_date) if start_date and end_date else None)
 
 
-class LakeJob(IbisRetrievalJob):
+class LakeJob(IbisRetrievalJob):  # type: ignore[misc]
     """A retrieval whose tables are read from the lake when it runs."""
 
     def __init__(self, job: Any, lake: Lake, window: Window | None) -> None:
@@ -151,10 +156,11 @@ class LakeJob(IbisRetrievalJob):
         return rows.combine_chunks()
 
     def _to_df_internal(self, timeout: int | None = None) -> pd.DataFrame:
-        return self._to_arrow_internal(timeout).to_pandas()
+        frame: pd.DataFrame = self._to_arrow_internal(timeout).to_pandas()
+        return frame
 
 
-class ShelfOnlineStoreConfig(FeastConfigBaseModel):
+class ShelfOnlineStoreConfig(FeastConfigBaseModel):  # type: ignore[misc]
     """Which shelf: see features.online.open_shelf."""
 
     type: str = "features.plugins.ShelfOnlineStore"
@@ -162,7 +168,7 @@ class ShelfOnlineStoreConfig(FeastConfigBaseModel):
     address: str
 
 
-class ShelfOnlineStore(FeastOnlineStore):
+class ShelfOnlineStore(FeastOnlineStore):  # type: ignore[misc]
     """Feast's online store as one packed value for each key, which only a newer one replaces."""
 
     def online_write_batch(
@@ -242,11 +248,15 @@ def _key(view: str, key: Any) -> str:
 
 
 def _pack(view: str, values: Mapping[str, Any]) -> bytes:
-    plain = {
-        name: None if (kind := values[name].WhichOneof("val")) is None else getattr(values[name], kind) for name in FIELDS[view]
-    }
-    times = {name: EPOCH + timedelta(seconds=plain[name]) for name in INSTANTS[view] if plain[name] is not None}
-    return pack({**plain, **times})
+    return pack({name: _plain(values[name], name in INSTANTS[view]) for name in FIELDS[view]})
+
+
+def _plain(value: Any, is_instant: bool) -> Any:
+    kind = value.WhichOneof("val")
+    if kind is None:
+        return None
+    plain = getattr(value, kind)
+    return EPOCH + timedelta(seconds=plain) if is_instant else plain
 
 
 def _unpack(view: str, held: Held, wanted: list[str], kinds: Mapping[str, Any]) -> tuple[datetime, dict[str, Any]]:

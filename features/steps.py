@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from datetime import date, timedelta
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from whence.contracts.tables import FEATURES
@@ -12,8 +13,6 @@ from whence.contracts.times import Window
 from whence.lake import Lake
 
 if TYPE_CHECKING:
-    import duckdb
-
     from whence.contracts.settings import Settings
 
 EVENTS = ("touches", "conversions", "sightings")
@@ -57,33 +56,39 @@ def run(settings: Settings, window: Window, progress: Progress | None = None) ->
 
 def tables_of(lake: Lake, day: date) -> dict[str, Any]:
     """The rows of each feature table at the end of the day, as Arrow tables."""
+    import pyarrow as pa
+
+    texts = _texts()
+    with lake.connect(_span(lake, day), *EVENTS, "persons") as con:
+        con.register("today", pa.table({"day": [day.isoformat()], "seen_at": [Window(day, day).end]}))
+        for name in ("owners", "signals"):
+            con.execute(f"CREATE TEMP TABLE {name} AS {texts[name]}")
+        return {name: con.sql(texts[name]).to_arrow_table() for name in FEATURES}
+
+
+@cache
+def _texts() -> dict[str, str]:
+    """The SQL of each step, the same for every day; Ibis takes half a second to write it."""
     import ibis
 
     from features import transforms
 
+    today = ibis.table(transforms.TODAY, name="today")
     owners = ibis.table(transforms.OWNERS, name="owners")
     signals = ibis.table(transforms.SIGNALS, name="signals")
-    with lake.connect(_span(lake, day), *EVENTS, "persons") as con:
-        _hold(con, "owners", transforms.owners(transforms.named("persons"), day))
-        _hold(con, "signals", transforms.signals(*(transforms.named(name) for name in EVENTS), owners, day))
-        return {name: _rows(con, make(signals, owners, day)) for name, make in transforms.TRANSFORMS.items()}
+    touches, conversions, sightings, persons = (transforms.named(name) for name in (*EVENTS, "persons"))
+    steps = {
+        "owners": transforms.owners(persons, today),
+        "signals": transforms.signals(touches, conversions, sightings, owners, today),
+        **{name: make(signals, owners, today) for name, make in transforms.TRANSFORMS.items()},
+    }
+    return {name: str(ibis.to_sql(step, dialect="duckdb")) for name, step in steps.items()}
 
 
 def _span(lake: Lake, day: date) -> Window:
+    """The days to read: 14 of events, and every day that said whose an identifier is."""
     from features.transforms import LOOK_BACK_DAYS
 
     first = day - timedelta(days=LOOK_BACK_DAYS - 1)
     known = [date.fromisoformat(each) for each in lake.days("persons")[:1]]
     return Window(min([first, *known]), day)
-
-
-def _hold(con: duckdb.DuckDBPyConnection, name: str, expression: Any) -> None:
-    import ibis
-
-    con.execute(f"CREATE TEMP TABLE {name} AS {ibis.to_sql(expression, dialect='duckdb')}")
-
-
-def _rows(con: duckdb.DuckDBPyConnection, expression: Any) -> Any:
-    import ibis
-
-    return con.sql(str(ibis.to_sql(expression, dialect="duckdb"))).to_arrow_table()

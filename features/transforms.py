@@ -1,16 +1,16 @@
 """What the recent past says about identifiers, networks, campaigns, persons and pairs: Ibis expressions, and nothing else.
 
-Each function takes tables and a day D and returns an expression whose rows are what was known at the end of D. It reads
-partitions with day ≤ D alone, so that a later run gives the same rows. An expression names its tables (`touches`, `persons`,
-`signals`) and is bound to no engine: DuckDB runs it on one machine, and Spark can where one machine is outgrown. Sums that
-could depend on the order of rows are taken over integers, so that a rerun gives the same bytes.
+Each function takes tables and returns an expression whose rows are what was known at the end of a day D. It reads partitions
+with day ≤ D alone, so that a later run gives the same rows. D itself is a row of the table `today`, not a part of the
+expression, which is therefore the same for every day and is turned into SQL once. An expression names its tables (`touches`,
+`persons`, `signals`) and is bound to no engine: DuckDB runs it on one machine, and Spark can where one machine is outgrown.
+Sums that could depend on the order of rows are taken over integers, so that a rerun gives the same bytes.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 import ibis
@@ -39,6 +39,7 @@ SIGNALS = ibis.schema(
     {
         "event_id": "string",
         "day": "string",
+        "days_ago": "int64",
         "happened_at": "timestamp('UTC', 6)",
         "seen_at": "timestamp('UTC', 6)",
         "what": "string",
@@ -59,12 +60,15 @@ SIGNALS = ibis.schema(
 )
 """Touches, conversions and sightings in one form, with the person each belongs to as known at the end of the day.
 
-`what` is touch, conversion or sighting; `sale` names what was bought (an order counts once, however many trackers told of
+`days_ago` is 0 for events of D itself; `what` is touch, conversion or sighting; `sale` names what was bought (an order counts once, however many trackers told of
 it) and is null for refunds and for all that is no conversion.
 """
 
 OWNERS = ibis.schema({"identifier": "string", "person_id": "string", "probability": "float64"})
 """Whose an identifier is as of the day."""
+
+TODAY = ibis.schema({"day": "string", "seen_at": "timestamp('UTC', 6)"})
+"""One row: the day D, and its end, when its rows become known."""
 
 
 def named(name: str) -> Expr:
@@ -72,14 +76,14 @@ def named(name: str) -> Expr:
     return ibis.table(ibis.Schema.from_pyarrow(TABLES[name].schema), name=name)
 
 
-def owners(persons: Expr, day: date) -> Expr:
+def owners(persons: Expr, today: Expr) -> Expr:
     """For each identifier its latest answer with day ≤ D."""
-    known = persons.filter(persons.day <= day.isoformat())
+    known = persons.filter(persons.day <= today.day.as_scalar())
     latest = known.group_by("identifier").agg(day=known.day.max())
     return known.semi_join(latest, ["identifier", "day"]).select(*OWNERS)
 
 
-def signals(touches: Expr, conversions: Expr, sightings: Expr, owners: Expr, day: date) -> Expr:
+def signals(touches: Expr, conversions: Expr, sightings: Expr, owners: Expr, today: Expr) -> Expr:
     """All events of the 14 days that end with D, each with its person: of its strongest identifier that has one.
 
     Ghost impressions are signals too: their request was real, and carried real identifiers.
@@ -94,7 +98,8 @@ def signals(touches: Expr, conversions: Expr, sightings: Expr, owners: Expr, day
         _signal(conversions.mutate(sale=sale), "conversion"),
         _signal(sightings, "sighting"),
     )
-    events = events.filter(events.day >= _back(day, LOOK_BACK_DAYS), events.day <= day.isoformat())
+    events = events.mutate(days_ago=today.day.as_scalar().cast("date").delta(events.day.cast("date"), unit="day"))
+    events = events.filter(events.days_ago >= 0, events.days_ago < LOOK_BACK_DAYS)
     for key in LINK_KEYS:
         mine = owners.select(**{f"of_{key}": owners.identifier, f"person_of_{key}": owners.person_id})
         events = events.mutate(**{f"text_{key}": identifier(events, key)})
@@ -108,46 +113,45 @@ def identifier(events: Expr, key: str) -> Expr:
     return ibis.literal(f"{key}:").concat(events[key])
 
 
-def identifier_features(signals: Expr, owners: Expr, day: date) -> Expr:
+def identifier_features(signals: Expr, owners: Expr, today: Expr) -> Expr:
     """Rows of `identifier_features` for each identifier that was seen in 14 days."""
     uses = _uses(signals)
     lives = uses.group_by("identifier").agg(
-        events_1d=_on(uses, day),
-        events_7d=_since(uses, day),
-        networks_7d=uses.ip_key.nunique(where=uses.day >= _back(day, WEEK_DAYS)),
+        events_1d=_on_the_day(uses),
+        events_7d=_in_the_week(uses),
+        networks_7d=uses.ip_key.nunique(where=uses.days_ago < WEEK_DAYS),
         last_seen_at=_last(uses),
     )
     mine = owners.rename(person_probability="probability")
-    return _as_of(lives.left_join(mine, "identifier"), "identifier_features", day)
+    return _as_of(lives.left_join(mine, "identifier"), "identifier_features", today)
 
 
-def network_features(signals: Expr, owners: Expr, day: date) -> Expr:
+def network_features(signals: Expr, owners: Expr, today: Expr) -> Expr:
     """Rows of `network_features` for each network that was seen in 14 days."""
     there = signals.filter(signals.ip_key.notnull())
     uses = _uses(there)
-    week = _back(day, WEEK_DAYS)
     lives = there.group_by("ip_key").agg(
-        events_1d=_on(there, day),
-        events_7d=_since(there, day),
-        persons_7d=there.person_id.nunique(where=there.day >= week),
+        events_1d=_on_the_day(there),
+        events_7d=_in_the_week(there),
+        persons_7d=there.person_id.nunique(where=there.days_ago < WEEK_DAYS),
         last_seen_at=_last(there),
     )
-    crowd = uses.group_by("ip_key").agg(identifiers_7d=uses.identifier.nunique(where=uses.day >= week))
+    crowd = uses.group_by("ip_key").agg(identifiers_7d=uses.identifier.nunique(where=uses.days_ago < WEEK_DAYS))
     people = _frequent(there, "ip_key", "person_id", PEOPLE_ON_A_NETWORK, "people")
     rows = lives.left_join(crowd, "ip_key").drop("ip_key_right").left_join(people, "ip_key")
     filled = rows.mutate(identifiers_7d=rows.identifiers_7d.fill_null(0), people=rows.people.fill_null("[]"))
-    return _as_of(filled, "network_features", day)
+    return _as_of(filled, "network_features", today)
 
 
-def campaign_features(signals: Expr, owners: Expr, day: date) -> Expr:
+def campaign_features(signals: Expr, owners: Expr, today: Expr) -> Expr:
     """Rows of `campaign_features` for each campaign that touched somebody in 14 days, ghosts left out.
 
     A conversion counts for a campaign when it carries the click_id of one of the campaign's clicks of 14 days.
     """
     shown = signals.filter(signals.what == "touch", signals.kind.isin(SHOWN))
-    recent = shown.day >= _back(day, WEEK_DAYS)
+    recent = shown.days_ago < WEEK_DAYS
     clicks = shown.filter(shown.kind == "click", shown.click_id.notnull()).select("click_id", "campaign_id").distinct()
-    sales = signals.filter(signals.sale.notnull(), signals.day >= _back(day, WEEK_DAYS)).select("click_id", "sale")
+    sales = signals.filter(signals.sale.notnull(), signals.days_ago < WEEK_DAYS).select("click_id", "sale")
     earned = sales.inner_join(clicks, "click_id").group_by("campaign_id").agg(conversions_7d=_.sale.nunique())
     priced = recent & shown.price_micros.notnull()
     done = shown.group_by("campaign_id").agg(
@@ -160,13 +164,13 @@ def campaign_features(signals: Expr, owners: Expr, day: date) -> Expr:
         click_rate_7d=_shrunk(rows.clicks_7d, rows.views_7d + rows.clicks_7d, PRIOR_TOUCHES),
         conversion_rate_7d=_shrunk(rows.conversions_7d, rows.clicks_7d, PRIOR_CLICKS),
     )
-    return _as_of(rates, "campaign_features", day)
+    return _as_of(rates, "campaign_features", today)
 
 
-def person_features(signals: Expr, owners: Expr, day: date) -> Expr:
+def person_features(signals: Expr, owners: Expr, today: Expr) -> Expr:
     """Rows of `person_features` for each person that was seen in 14 days; hours are of the world's time, in UTC."""
     theirs = signals.filter(signals.person_id.notnull())
-    week = theirs.day >= _back(day, WEEK_DAYS)
+    week = theirs.days_ago < WEEK_DAYS
     shown = (theirs.what == "touch") & theirs.kind.isin(SHOWN)
     angle = (theirs.happened_at.epoch_seconds() % 86400).cast("float64") * (2 * math.pi / 86400)
     lives = theirs.group_by("person_id").agg(
@@ -193,10 +197,10 @@ def person_features(signals: Expr, owners: Expr, day: date) -> Expr:
         user_agents=rows.user_agents.fill_null("[]"),
         recent_touches=rows.recent_touches.fill_null("[]"),
     )
-    return _as_of(filled, "person_features", day)
+    return _as_of(filled, "person_features", today)
 
 
-def pair_features(signals: Expr, owners: Expr, day: date) -> Expr:
+def pair_features(signals: Expr, owners: Expr, today: Expr) -> Expr:
     """Rows of `pair_features` for each network and person that were seen together in 14 days."""
     theirs = signals.filter(signals.person_id.notnull())
     together = theirs.filter(theirs.ip_key.notnull())
@@ -208,26 +212,17 @@ def pair_features(signals: Expr, owners: Expr, day: date) -> Expr:
     lives = theirs.group_by("person_id").agg(events=theirs.count())
     rows = pairs.left_join(lives, "person_id").drop("person_id_right")
     shares = rows.mutate(share_of_person_14d=rows.events_together_14d.cast("float64") / rows.events.cast("float64"))
-    return _as_of(shares, "pair_features", day)
+    return _as_of(shares, "pair_features", today)
 
 
-TRANSFORMS: dict[str, Callable[[Expr, Expr, date], Expr]] = {
+TRANSFORMS: dict[str, Callable[[Expr, Expr, Expr], Expr]] = {
     "identifier_features": identifier_features,
     "network_features": network_features,
     "campaign_features": campaign_features,
     "person_features": person_features,
     "pair_features": pair_features,
 }
-"""The transform of each feature table: (signals, owners, day) → its rows."""
-
-
-def known_at(day: date) -> datetime:
-    """When rows of the day become known: the first instant of the next day.
-
-    >>> known_at(date(2026, 5, 1)).isoformat()
-    '2026-05-02T00:00:00+00:00'
-    """
-    return datetime.combine(day + timedelta(days=1), datetime.min.time(), UTC)
+"""The transform of each feature table: (signals, owners, today) → its rows."""
 
 
 def _signal(events: Expr, what: str) -> Expr:
@@ -238,22 +233,18 @@ def _signal(events: Expr, what: str) -> Expr:
 
 
 def _uses(signals: Expr) -> Expr:
-    columns = ("day", "seen_at", "ip_key")
+    columns = ("days_ago", "seen_at", "ip_key")
     each = [signals.select(*columns, identifier=identifier(signals, key)) for key in LINK_KEYS]
     uses = ibis.union(*each)
     return uses.filter(uses.identifier.notnull())
 
 
-def _back(day: date, days: int) -> str:
-    return (day - timedelta(days=days - 1)).isoformat()
+def _on_the_day(events: Expr) -> Expr:
+    return events.count(where=events.days_ago == 0)
 
 
-def _on(events: Expr, day: date) -> Expr:
-    return events.count(where=events.day == day.isoformat())
-
-
-def _since(events: Expr, day: date) -> Expr:
-    return events.count(where=events.day >= _back(day, WEEK_DAYS))
+def _in_the_week(events: Expr) -> Expr:
+    return events.count(where=events.days_ago < WEEK_DAYS)
 
 
 def _last(events: Expr) -> Expr:
@@ -321,7 +312,7 @@ def _json_text(value: Expr) -> Expr:
     return ibis.coalesce(ibis.literal('"').concat(plain, '"'), ibis.literal("null"))
 
 
-def _as_of(rows: Expr, name: str, day: date) -> Expr:
+def _as_of(rows: Expr, name: str, today: Expr) -> Expr:
     schema = ibis.Schema.from_pyarrow(TABLES[name].schema)
-    full = rows.mutate(day=ibis.literal(day.isoformat()), seen_at=ibis.literal(known_at(day)))
+    full = rows.mutate(day=today.day.as_scalar(), seen_at=today.seen_at.as_scalar())
     return full.select(**{column: full[column].cast(kind) for column, kind in schema.items()})

