@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import ipaddress
 import os
 import re
 import secrets
@@ -66,6 +67,23 @@ def phone(text: str) -> str | None:
     if not 8 <= len(digits) <= 15 or plain in FAKE_PHONES:
         return None
     return sha256(plain)
+
+
+def network(text: str) -> str | None:
+    """What of an IP address names a network: all of a v4 address, the /64 of a v6 one; nothing when it is none.
+
+    >>> network("2001:db8::7f"), network("10.1.2.3"), network("::ffff:10.1.2.3"), network("localhost")
+    ('2001:db8::/64', '10.1.2.3', '10.1.2.3', None)
+    """
+    try:
+        address = ipaddress.ip_address(text.strip())
+    except ValueError:
+        return None
+    if isinstance(address, ipaddress.IPv4Address):
+        return str(address)
+    if address.ipv4_mapped:
+        return str(address.ipv4_mapped)
+    return str(ipaddress.ip_network((address, 64), strict=False))
 
 
 def keyed(secret: bytes) -> Callable[[str], str]:

@@ -193,7 +193,8 @@ def _is_workday(start: int) -> bool:
 
 def _device(rng: np.random.Generator, crowd: People, who: Ints) -> Ints:
     odds = np.cumsum(crowd.has_device[who] * np.array([0.55, 0.35, 0.10]), axis=1)
-    return (rng.random(len(who))[:, None] * odds[:, -1:] > odds).sum(axis=1)
+    slot: Ints = (rng.random(len(who))[:, None] * odds[:, -1:] > odds).sum(axis=1)
+    return slot
 
 
 def _touches(

@@ -131,7 +131,8 @@ def network(world: World, people: People, who: Ints, place: Ints, day: int, lot:
     carriers = max(2, world.people // 150)
     reach = key("carrier", world.seed, people.number[who]) % np.uint64(carriers)
     mobile = key("mobile", world.seed, (reach + (lot * 3).astype(np.uint64)) % np.uint64(carriers))
-    return np.choose(place, [home, office, mobile])
+    there: Keys = np.choose(place, [home, office, mobile])
+    return there
 
 
 def opted_out(world: World, device: Keys) -> Marks:

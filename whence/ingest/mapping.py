@@ -1,0 +1,305 @@
+"""Takes in any CSV, Parquet or SQL table through a mapping file that says which column is which field.
+
+A mapping is TOML: one section for each table, `[touches]`, `[conversions]`, `[sightings]`, with a line a
+field. A text names a column; an inline table says more:
+
+    happened_at = { column = "ts", unit = "s" }              # seconds, ms or us since 1970
+    seen_at     = { column = "stored", zone = "Europe/Paris" }  # for times that carry no zone
+    kind        = { column = "type", map = { imp = "view", clk = "click" } }
+    currency    = { value = "EUR" }                          # a constant
+    value_micros = { column = "amount", scale = 1_000_000 }
+    email_hash  = { column = "email", hash = "email" }       # email, phone, ip, keyed
+    only        = { column = "type", is = ["imp", "clk"] }   # which rows are the table's
+    touched_at  = "click_time"                               # of a conversion's own touch, to be checked
+
+Left out, `event_id` follows from the whole row, `touch_id` and `conversion_id` from the event id,
+`seen_at` from `happened_at`, and `consent` is unknown. `[source]` may name a delimiter, or a table or a
+query for SQL.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, fields
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal, InvalidOperation
+from pathlib import Path
+from typing import Any
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from whence.contracts.events import EVENTS, INSTANT
+from whence.contracts.settings import Settings
+from whence.ingest import hashing, shape
+from whence.ingest.batch import Batch, Fault
+from whence.ingest.errors import IngestError
+from whence.ingest.files import FileSource
+from whence.ingest.read import Chunk, Place
+
+UNITS = {"s": 1_000_000, "ms": 1_000, "us": 1}
+HASHES = ("email", "phone", "ip", "keyed")
+DERIVED = {"touch_id": "event_id", "conversion_id": "event_id", "seen_at": "happened_at"}
+WORDS = {"true": True, "1": True, "t": True, "yes": True, "false": False, "0": False, "f": False, "no": False}
+
+
+@dataclass(frozen=True)
+class Cell:
+    """How one field is made."""
+
+    column: str = ""
+    value: Any = None
+    unit: str = ""
+    zone: str = ""
+    form: str = ""
+    """For times that are not ISO 8601: as strptime writes it."""
+    scale: int = 1
+    hash: str = ""
+    map: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Only:
+    """Which of the source's rows are the table's: those whose column holds one of the words."""
+
+    column: str
+    words: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class TableMap:
+    """How the rows of one table are made."""
+
+    table: str
+    cells: Mapping[str, Cell]
+    only: Only | None = None
+    touched_at: Cell | None = None
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The source's columns that it needs."""
+        cells = [*self.cells.values(), *([self.touched_at] if self.touched_at else [])]
+        named = [cell.column for cell in cells if cell.column]
+        return tuple(dict.fromkeys([*named, *([self.only.column] if self.only else [])]))
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A whole mapping file."""
+
+    tables: tuple[TableMap, ...]
+    delimiter: str = ""
+    query: str = ""
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The source's columns that it needs, each once."""
+        return tuple(dict.fromkeys(column for table in self.tables for column in table.columns))
+
+
+def mapped(settings: Settings) -> FileSource:
+    """The source that the settings' path and mapping name; raises IngestError for a mapping that cannot be."""
+    path = settings.source.mapping
+    if not path:
+        raise IngestError("source.mapping is empty. Name a mapping file; `whence ingest --suggest FILE` writes a first one.")
+    if not Path(path).exists():
+        raise IngestError(f"There is no mapping file {path}. `whence ingest --suggest FILE` writes a first one.")
+    plan = parse(Path(path).read_text(), path)
+    place = Place(settings.source.path, settings.tables.options, plan.delimiter, plan.query)
+    if place.is_sql and not plan.query:
+        raise IngestError(f"{path}: a database needs [source] with a table or a query.")
+    keyed = hashing.keyed(hashing.secret(settings.home))
+    shift = timedelta(days=settings.source.shift_days)
+    return FileSource(place, plan.columns, lambda chunk: _batches(chunk, plan, keyed, shift))
+
+
+def parse(text: str, where: str) -> Plan:
+    """A plan from a mapping's text; every mistake is named with its place.
+
+    >>> parse('[sightings]\\nhappened_at = "at"\\nkind = {value = "login"}', "map.toml").columns
+    ('at',)
+    """
+    try:
+        given = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as wrong:
+        raise IngestError(f"{where} is no TOML: {wrong}") from None
+    source = given.pop("source", {})
+    if unknown := sorted(set(source) - {"delimiter", "table", "query"}):
+        raise IngestError(f"{where}: [source] has no '{unknown[0]}'. It may have delimiter, table, query.")
+    if unknown := sorted(set(given) - set(EVENTS)):
+        raise IngestError(f"{where}: there is no table '{unknown[0]}'. The tables are {', '.join(EVENTS)}.")
+    if not given:
+        raise IngestError(f"{where} maps no table. Add a section for one of {', '.join(EVENTS)}.")
+    query = source.get("query") or (f"SELECT * FROM {source['table']}" if "table" in source else "")
+    tables = tuple(_table_map(table, dict(section), f"{where}: [{table}]") for table, section in given.items())
+    return Plan(tables, source.get("delimiter", ""), query)
+
+
+def _table_map(table: str, section: dict[str, Any], where: str) -> TableMap:
+    only = section.pop("only", None)
+    touched = section.pop("touched_at", None)
+    schema = EVENTS[table]
+    if unknown := sorted(set(section) - set(schema.names)):
+        raise IngestError(f"{where} has no field '{unknown[0]}'. Its fields are {', '.join(schema.names)}.")
+    optional = {"event_id", "consent", *DERIVED}
+    if missing := [c.name for c in schema if not c.nullable and c.name not in section and c.name not in optional]:
+        raise IngestError(f"{where} does not say where {missing[0]} comes from. Name a column, or a constant as {{ value = … }}.")
+    cells = {name: _cell(given, f"{where} {name}") for name, given in section.items()}
+    return TableMap(table, cells, _only(only, where), _cell(touched, f"{where} touched_at") if touched else None)
+
+
+def _cell(given: Any, where: str) -> Cell:
+    if isinstance(given, str):
+        return Cell(column=given)
+    known = [f.name for f in fields(Cell)]
+    if not isinstance(given, dict) or set(given) - set(known):
+        raise IngestError(f"{where} is {given!r}. Write a column's name, or an inline table with {', '.join(known)}.")
+    cell = Cell(**given)
+    if bool(cell.column) == (cell.value is not None):
+        raise IngestError(f"{where} needs either a column or a value.")
+    if cell.unit and cell.unit not in UNITS:
+        raise IngestError(f"{where}: unit is '{cell.unit}'. Expected {', '.join(UNITS)}.")
+    if cell.hash and cell.hash not in HASHES:
+        raise IngestError(f"{where}: hash is '{cell.hash}'. Expected {', '.join(HASHES)}.")
+    if cell.zone:
+        _zone(cell.zone, where)
+    return cell
+
+
+def _zone(name: str, where: str) -> ZoneInfo:
+    try:
+        return ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError):
+        raise IngestError(f"{where}: there is no time zone '{name}'. Write one as Europe/Paris, or UTC.") from None
+
+
+def _only(given: Any, where: str) -> Only | None:
+    if given is None:
+        return None
+    if not isinstance(given, dict) or set(given) != {"column", "is"}:
+        raise IngestError(f'{where} only is {given!r}. Write {{ column = "type", is = ["click"] }}.')
+    words = given["is"] if isinstance(given["is"], list) else [given["is"]]
+    return Only(given["column"], tuple(str(word) for word in words))
+
+
+def _batches(chunk: Chunk, plan: Plan, keyed: Callable[[str], str], shift: timedelta) -> Iterator[Batch]:
+    broken_lines = chunk.faults
+    for table in plan.tables:
+        rows, numbers = _chosen(chunk, table)
+        made = _Maker(rows, numbers, keyed, shift, chunk.source)
+        given = {name: made.column(name, cell, EVENTS[table.table].field(name).type) for name, cell in table.cells.items()}
+        given.setdefault("event_id", shape.row_ids(table.table, rows))
+        for name, other in DERIVED.items():
+            if name in EVENTS[table.table].names:
+                given.setdefault(name, given[other])
+        touched = made.column("touched_at", table.touched_at, INSTANT) if table.touched_at else None
+        filled = shape.contract_rows(table.table, rows.num_rows, given)
+        yield Batch(table.table, chunk.source, filled, numbers, "", (*broken_lines, *made.faults), touched)
+        broken_lines = ()  # a broken line belongs to no table, so the first takes it
+
+
+def _chosen(chunk: Chunk, table: TableMap) -> tuple[pa.Table, pa.Array]:
+    rows = pa.table({name: chunk.rows[name].combine_chunks() for name in chunk.rows.column_names})
+    if not table.only:
+        return rows, chunk.numbers
+    mine = pc.is_in(rows[table.only.column].combine_chunks().cast(pa.string()), pa.array(table.only.words, pa.string()))
+    return rows.filter(mine), chunk.numbers.filter(mine)
+
+
+@dataclass
+class _Maker:
+    """Makes fields from columns and keeps the faults it meets."""
+
+    rows: pa.Table
+    numbers: pa.Array
+    keyed: Callable[[str], str]
+    shift: timedelta
+    source: str
+    faults: list[Fault] = field(default_factory=list)
+
+    def column(self, name: str, cell: Cell, kind: pa.DataType) -> pa.Array:
+        if not cell.column:
+            return self._constant(name, cell, kind)
+        raw = self.rows[cell.column].combine_chunks()
+        if cell.map:
+            raw = hashing.each(raw, lambda word: cell.map.get(word, word))
+        if pa.types.is_timestamp(kind):
+            return self._times(name, cell, raw)
+        if pa.types.is_int64(kind):
+            return self._read(name, raw, lambda word: _whole(word, cell.scale), pa.int64(), "a number")
+        if pa.types.is_boolean(kind):
+            return self._read(name, raw, lambda word: WORDS.get(word.strip().lower()), pa.bool_(), "true or false")
+        return hashing.each(raw, self._change(cell)) if cell.hash else raw.cast(pa.string())
+
+    def _constant(self, name: str, cell: Cell, kind: pa.DataType) -> pa.Array:
+        try:
+            return shape.same(cell.value, self.rows.num_rows, kind)
+        except (pa.ArrowInvalid, pa.ArrowTypeError):
+            raise IngestError(f"The mapping's constant for {name} is {cell.value!r}. Expected {kind}.") from None
+
+    def _change(self, cell: Cell) -> Callable[[str], str | None]:
+        if cell.hash == "email":
+            return hashing.email
+        if cell.hash == "phone":
+            return hashing.phone
+        if cell.hash == "ip":
+            return lambda word: self.keyed(network) if (network := hashing.network(word)) else None
+        return lambda word: None if hashing.is_placeholder(word) else self.keyed(word)
+
+    def _times(self, name: str, cell: Cell, raw: pa.Array) -> pa.Array:
+        if pa.types.is_timestamp(raw.type) or pa.types.is_date(raw.type):
+            return self._shifted(self._typed(name, cell, raw))
+        if cell.unit:
+            scale = UNITS[cell.unit]
+            read = self._read(name, raw, lambda word: _whole(word, scale), pa.int64(), f"a number of {cell.unit} since 1970")
+            return self._shifted(read.cast(INSTANT))
+        if not pa.types.is_string(raw.type) and not pa.types.is_large_string(raw.type):
+            raise IngestError(
+                f"{self.source}: {cell.column} holds {raw.type}, not times. If it counts from 1970, add unit = 's', 'ms' or 'us' to {name}."
+            )
+        zone = ZoneInfo(cell.zone) if cell.zone else None
+        expected = "a time with its zone, as 2026-05-01T10:00:00Z; for times without one add zone = 'UTC' to the mapping"
+        return self._shifted(self._read(name, raw, lambda word: _instant(word, cell.form, zone), INSTANT, expected))
+
+    def _typed(self, name: str, cell: Cell, raw: pa.Array) -> pa.Array:
+        if pa.types.is_timestamp(raw.type) and raw.type.tz:
+            return raw.cast(INSTANT)
+        if not cell.zone:
+            raise IngestError(
+                f"{self.source}: the times in {cell.column} carry no zone, so nobody can say when they were. "
+                f'Add one to the mapping: {name} = {{ column = "{cell.column}", zone = "UTC" }}.'
+            )
+        plain = raw.cast(pa.timestamp("us"))
+        return pc.assume_timezone(plain, cell.zone, ambiguous="earliest", nonexistent="earliest").cast(INSTANT)
+
+    def _shifted(self, values: pa.Array) -> pa.Array:
+        return pc.add(values, pa.scalar(self.shift, pa.duration("us"))).cast(INSTANT)
+
+    def _read(self, name: str, raw: pa.Array, change: Callable[[str], Any], kind: pa.DataType, expected: str) -> pa.Array:
+        coded = raw.cast(pa.string()).dictionary_encode()
+        read = pa.array([change(word) for word in coded.dictionary.to_pylist()], kind).take(coded.indices)
+        self.faults.extend(shape.unread(self.numbers, raw, read, name, expected))
+        return read
+
+
+def _whole(word: str, scale: int) -> int | None:
+    """The number times the scale, rounded; money never passes through a float."""
+    try:
+        scaled = Decimal(word.strip()) * scale
+        return int(scaled.to_integral_value()) if scaled.is_finite() and abs(scaled) < 2**63 else None
+    except InvalidOperation:
+        return None
+
+
+def _instant(word: str, form: str, zone: ZoneInfo | None) -> datetime | None:
+    try:
+        at = datetime.strptime(word, form) if form else datetime.fromisoformat(word.strip())  # noqa: DTZ007 - a zone follows, or it is refused
+    except ValueError:
+        return None
+    if at.tzinfo is None:
+        if zone is None:
+            return None
+        at = at.replace(tzinfo=zone)
+    return at.astimezone(UTC)
