@@ -77,7 +77,9 @@ def labels(touches: pd.DataFrame, conversions: pd.DataFrame, conversion_days: fl
     bought = bought[["person_id", "click_id", "happened_at", "seen_at"]].rename(
         columns={"happened_at": "at", "seen_at": "converted_seen_at"}
     )
-    asked = touches[["person_id", "click_id", "happened_at", "kind"]].reset_index(drop=True).rename_axis("touch").reset_index()
+    bought = bought.astype({"person_id": object, "click_id": object})  # a column without any value may have any type
+    asked = touches[["person_id", "click_id", "happened_at", "kind"]].astype({"person_id": object, "click_id": object})
+    asked = asked.reset_index(drop=True).rename_axis("touch").reset_index()
     is_click = asked["kind"].eq("click") & asked["click_id"].notna()
     by_click = asked[is_click].merge(bought.drop(columns="person_id").dropna(subset="click_id"), on="click_id")
     orphan = bought[~bought["click_id"].isin(asked.loc[is_click, "click_id"])]

@@ -61,7 +61,7 @@ def pair_frame(signals: pd.DataFrame, features: pd.DataFrame) -> pd.DataFrame:
         "hour_gap": _hour_gap(told["happened_at"], _number(facts, "person_features__mean_hour")),
         "identifier_agrees": _identifier_agrees(person, facts),
     }
-    return pd.DataFrame(inputs, columns=list(SCHEMA_NUMBERS)).set_axis(signals.index)
+    return pd.DataFrame(inputs, columns=list(SCHEMA_NUMBERS)).set_axis(signals.index).astype("float64")
 
 
 def baseline_group(frame: pd.DataFrame) -> pd.Series:
