@@ -1,0 +1,125 @@
+"""The follower: the journal's head serves, and when it cannot, the last good one does."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from serving.champion import RETRY_SECONDS, Follower
+from tests.serving.tiny import a_bundle, a_scorer
+from whence.bundle import BundleBroken, Scorer, load_bundle
+from whence.contracts.models import CONVERSION_VALUE, IDENTITY_RANKER
+
+
+@dataclass(frozen=True)
+class Head:
+    bundle: str
+    epoch: int
+
+
+@dataclass
+class Shop:
+    """A journal and a shelf of bundles that a test can change."""
+
+    heads: dict[str, Head] = field(default_factory=dict)
+    scorers: dict[str, Scorer] = field(default_factory=dict)
+    loads: list[str] = field(default_factory=list)
+    counted: list[tuple[str, str]] = field(default_factory=list)
+    now: float = 0.0
+
+    def load(self, digest: str) -> Scorer:
+        self.loads.append(digest)
+        if digest not in self.scorers:
+            raise BundleBroken("cut short")
+        return self.scorers[digest]
+
+    def follower(self) -> Follower:
+        return Follower(self.heads.get, self.load, lambda *what: self.counted.append(what), lambda: self.now)
+
+    def promote(self, model: str, bundle: str, epoch: int) -> None:
+        self.heads[model] = Head(bundle, epoch)
+
+
+@pytest.fixture(scope="module")
+def one(tmp_path_factory: pytest.TempPathFactory) -> Scorer:
+    return a_scorer(tmp_path_factory.mktemp("bundles"), IDENTITY_RANKER)
+
+
+@pytest.fixture(scope="module")
+def value(tmp_path_factory: pytest.TempPathFactory) -> Scorer:
+    return a_scorer(tmp_path_factory.mktemp("bundles"), CONVERSION_VALUE)
+
+
+def test_the_journals_head_serves(one: Scorer) -> None:
+    shop = Shop(scorers={"b1": one})
+    follower = shop.follower()
+    follower.poll()
+    assert (dict(follower.lineup), follower.has_polled) == ({}, True)
+    shop.promote(IDENTITY_RANKER, "b1", 1)
+    follower.poll()
+    follower.poll()
+    assert follower.lineup[IDENTITY_RANKER].scorer is one
+    assert shop.counted == [(IDENTITY_RANKER, "done")]
+
+
+def test_a_champion_that_cannot_be_loaded_leaves_the_last_good_one_and_is_tried_again_later(one: Scorer) -> None:
+    shop = Shop(scorers={"b1": one})
+    follower = shop.follower()
+    shop.promote(IDENTITY_RANKER, "b1", 1)
+    follower.poll()
+    shop.promote(IDENTITY_RANKER, "b2", 2)
+    follower.poll()
+    follower.poll()
+    assert follower.lineup[IDENTITY_RANKER].scorer is one
+    assert shop.counted == [(IDENTITY_RANKER, "done"), (IDENTITY_RANKER, "failed")]
+    shop.now += RETRY_SECONDS
+    shop.scorers["b2"] = one
+    follower.poll()
+    assert follower.lineup[IDENTITY_RANKER].epoch == 2
+
+
+def test_a_lineup_that_a_request_holds_does_not_change_under_it(one: Scorer) -> None:
+    shop = Shop(scorers={"b1": one})
+    follower = shop.follower()
+    held = follower.lineup
+    shop.promote(IDENTITY_RANKER, "b1", 1)
+    follower.poll()
+    assert dict(held) == {}
+    with pytest.raises(TypeError):
+        follower.lineup[IDENTITY_RANKER] = held  # type: ignore[index]
+
+
+def test_an_older_epoch_never_takes_over(one: Scorer) -> None:
+    shop = Shop(scorers={"b1": one, "b2": one})
+    follower = shop.follower()
+    shop.promote(IDENTITY_RANKER, "b2", 2)
+    follower.poll()
+    shop.promote(IDENTITY_RANKER, "b1", 1)
+    follower.poll()
+    assert follower.lineup[IDENTITY_RANKER].epoch == 2
+
+
+def test_a_bundle_of_another_model_is_refused(value: Scorer) -> None:
+    shop = Shop(scorers={"b1": value})
+    follower = shop.follower()
+    shop.promote(IDENTITY_RANKER, "b1", 1)
+    follower.poll()
+    assert dict(follower.lineup) == {}
+    assert shop.counted == [(IDENTITY_RANKER, "failed")]
+
+
+def test_a_bundle_with_one_byte_changed_never_serves(tmp_path: Path) -> None:
+    digest = a_bundle(tmp_path, IDENTITY_RANKER)
+    model = tmp_path / digest / "model.txt"
+    model.chmod(0o600)
+    text = bytearray(model.read_bytes())
+    text[len(text) // 2] ^= 1
+    model.write_bytes(bytes(text))
+    shop = Shop()
+    follower = Follower(shop.heads.get, lambda name: load_bundle(tmp_path, name), lambda *what: shop.counted.append(what))
+    shop.promote(IDENTITY_RANKER, digest, 1)
+    follower.poll()
+    assert dict(follower.lineup) == {}
+    assert shop.counted == [(IDENTITY_RANKER, "failed")]
