@@ -1,0 +1,161 @@
+"""Rules and credit: shares that sum to one, micros that add up to the last one."""
+
+from __future__ import annotations
+
+import math
+from fractions import Fraction
+from itertools import pairwise
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tests.builders import a_click, a_conversion, a_touch
+from whence.attribution import credit, rules
+from whence.attribution.journeys import candidate_touches
+from whence.attribution.quality import quality, unattributed
+
+BOUGHT = pd.DataFrame([a_conversion("12:00", conversion_id="c", value_micros=10), a_conversion("12:00", conversion_id="alone")])
+BOUGHT = BOUGHT.assign(person_id=["p", None])
+
+
+def a_path(*at: str) -> pd.DataFrame:
+    """The pairs of one conversion at 12:00 with touches at these times."""
+    shown = pd.DataFrame([a_touch(each, touch_id=f"t{i}") for i, each in enumerate(at)]).assign(person_id="p")
+    return candidate_touches(BOUGHT, shown)
+
+
+@pytest.mark.parametrize(
+    ("rule", "shares"),
+    [
+        ("last_touch", [0, 0, 0, 1]),
+        ("first_touch", [1, 0, 0, 0]),
+        ("linear", [0.25, 0.25, 0.25, 0.25]),
+        ("position", [0.4, 0.1, 0.1, 0.4]),
+        ("time_decay", [1 / 15, 2 / 15, 4 / 15, 8 / 15]),
+    ],
+)
+def test_each_rule_shares_as_it_says(rule: str, shares: list[float]) -> None:
+    path = a_path("06:00", "07:00", "08:00", "09:00")
+    assert rules.share(path, rule, half_life_days=1 / 24).tolist() == pytest.approx(shares)
+
+
+@pytest.mark.parametrize("rule", rules.RULES)
+@pytest.mark.parametrize("touches", [1, 2, 3])
+def test_short_paths_share_everything(rule: str, touches: int) -> None:
+    shares = rules.share(
+        a_path("06:00", "07:00", "08:00")[:0] if touches == 0 else a_path(*["06:00", "07:00", "08:00"][:touches]), rule
+    )
+    assert shares.sum() == pytest.approx(1)
+
+
+def test_position_of_two_is_half_and_half() -> None:
+    assert rules.share(a_path("06:00", "07:00"), "position").tolist() == [0.5, 0.5]
+
+
+def test_an_unknown_rule_is_named_with_the_known_ones() -> None:
+    with pytest.raises(ValueError, match=r"no attribution rule 'u_shape'\. Take one of last_touch"):
+        rules.share(a_path("06:00"), "u_shape")
+
+
+def test_the_ranker_leaves_to_no_ad_what_no_touch_earned() -> None:
+    path = a_path("06:00", "07:00")
+    assert rules.ranker_share(path, np.array([0.2, 0.3])).tolist() == [0.2, 0.3]
+    assert rules.ranker_share(path, np.array([0.9, 0.6])).tolist() == pytest.approx([0.6, 0.4])
+
+
+def test_credit_rows_hold_each_touch_and_what_no_ad_earned() -> None:
+    path = a_path("06:00", "07:00")
+    rows = credit.credit_rows(BOUGHT, path, rules.ranker_share(path, np.array([0.25, 0.25])), "ranker", "b")
+    told = rows[["conversion_id", "touch_id", "share", "credit_micros", "person_id"]].to_numpy().tolist()
+    assert told == [
+        ["alone", "", 1.0, 10_000_000, None],
+        ["c", "", 0.5, 5, "p"],
+        ["c", "t0", 0.25, 3, "p"],
+        ["c", "t1", 0.25, 2, "p"],
+    ]
+    assert rows.columns.tolist() == list(credit.ROW)
+
+
+def test_credit_rows_refuse_shares_above_one() -> None:
+    path = a_path("06:00", "07:00")
+    with pytest.raises(ValueError, match=r"conversion c sum to 1\.4"):
+        credit.credit_rows(BOUGHT, path, pd.Series([0.7, 0.7]), "ranker")
+
+
+def test_no_conversions_have_no_credit() -> None:
+    path = a_path("06:00").head(0)
+    rows = credit.credit_rows(BOUGHT.head(0), path, rules.share(path, "linear"), "linear")
+    assert rows.empty
+    assert rows.columns.tolist() == list(credit.ROW)
+
+
+shares = st.lists(st.floats(0, 1, allow_nan=False), min_size=1, max_size=30).filter(lambda given: sum(given) > 1e-9)
+laws = settings(max_examples=300, deadline=None, derandomize=True)
+
+
+@laws
+@given(value=st.integers(-(2**62), 2**62), given_shares=shares)
+def test_credit_adds_up_to_the_last_micro(value: int, given_shares: list[float]) -> None:
+    parts = credit.split(value, given_shares)
+    weights = [int(share * credit.GRID) for share in given_shares]
+    assert sum(parts) == value
+    assert all(abs(part - Fraction(value * weight, sum(weights))) < 1 for part, weight in zip(parts, weights, strict=True))
+    assert tuple(-part for part in parts) == credit.split(-value, given_shares)
+
+
+@laws
+@given(value=st.integers(0, 10**12), given_shares=shares)
+def test_who_has_the_larger_share_never_gets_less(value: int, given_shares: list[float]) -> None:
+    parts = credit.split(value, given_shares)
+    ranked = sorted(zip(given_shares, parts, strict=True))
+    assert all(a[1] <= b[1] for a, b in pairwise(ranked) if a[0] < b[0] - 1e-15)
+
+
+@pytest.mark.parametrize("wrong", [[-0.1, 1.1], [math.nan], [math.inf]])
+def test_a_share_that_is_none_is_refused(wrong: list[float]) -> None:
+    with pytest.raises(ValueError, match="A share must be 0 or more"):
+        credit.split(100, wrong)
+
+
+def test_a_value_that_nobody_can_have_is_refused() -> None:
+    with pytest.raises(ValueError, match="Add the share of no ad"):
+        credit.split(100, [0.0, 0.0])
+
+
+@settings(max_examples=30, deadline=None, derandomize=True)
+@given(
+    st.lists(st.tuples(st.integers(0, 700), st.booleans()), max_size=8),
+    st.integers(0, 10**9),
+    st.sampled_from(rules.RULES),
+    st.integers(0, 9),
+)
+def test_every_rule_conserves_the_value_whatever_the_order_of_rows(
+    shown: list[tuple[int, bool]], value: int, rule: str, seed: int
+) -> None:
+    made = [a_click if is_click else a_touch for _, is_click in shown]
+    rows = [
+        make(f"{m // 60:02d}:{m % 60:02d}", touch_id=f"t{i}") for i, (make, (m, _)) in enumerate(zip(made, shown, strict=True))
+    ]
+    touches = pd.DataFrame(rows or [a_touch()]).assign(person_id="p" if rows else None)
+    bought = BOUGHT.assign(value_micros=value)
+    earned = []
+    for each in (touches, touches.sample(frac=1, random_state=seed)):
+        pairs = candidate_touches(bought, each)
+        earned.append(credit.credit_rows(bought, pairs, rules.share(pairs, rule), rule))
+    pd.testing.assert_frame_equal(*earned)
+    assert earned[0].groupby("conversion_id")["credit_micros"].sum().to_dict() == {"c": value, "alone": value}
+
+
+def test_quality_is_the_share_that_went_to_the_cause() -> None:
+    path = a_path("06:00", "07:00")
+    rows = credit.credit_rows(BOUGHT, path, rules.share(path, "linear"), "linear")
+    truth = pd.DataFrame({"conversion_id": ["c", "alone"], "caused_by": ["t1", None]})
+    touches = pd.DataFrame({"touch_id": ["t0", "t1"], "channel": ["social", "search"]})
+    (found,) = quality(rows, truth, touches)
+    assert found.credit_to_cause == 0.75  # half of c, and all of the one that no ad caused
+    assert found.channel_error == 0.5  # social was credited a half, and search earned it
+    assert (found.unattributed, found.truly_unattributed, found.conversions) == (0.5, 0.5, 2)
+    assert unattributed(rows).to_dict() == {"linear": 0.5}
