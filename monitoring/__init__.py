@@ -10,11 +10,22 @@ from typing import TYPE_CHECKING, Any
 from whence.contracts.times import Window, utc
 
 if TYPE_CHECKING:
-    from monitoring.findings import Finding
     from monitoring.watching import Watched
     from whence.contracts.settings import Settings
 
 Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True)
+class Told:
+    """A finding with its day."""
+
+    day: str
+    level: str
+    model: str
+    metric: str
+    segment: str
+    reason: str
 
 
 @dataclass(frozen=True)
@@ -24,8 +35,8 @@ class WatchReport:
     window: str
     days: tuple[tuple[str, str], ...]
     """Each day with the level of its worst finding: calm, warn or retrain."""
-    findings: tuple[tuple[str, Finding], ...]
-    """Each finding with its day; the calm ones too."""
+    findings: tuple[Told, ...]
+    """Each finding, the calm ones too."""
     wants_retrain: bool
     reasons: tuple[str, ...]
     """What a person should read: the findings that are not calm, in words."""
@@ -65,13 +76,13 @@ def watch(settings: Settings, window: Window, now: datetime, progress: Progress 
 
 
 def _report(window: Window, days: list[Watched], now: datetime) -> WatchReport:
-    told = tuple((day.day, finding) for day in days for finding in day.findings)
+    told = tuple(Told(day.day, f.level, f.model, f.metric, f.segment, f.reason) for day in days for f in day.findings)
     return WatchReport(
         window=str(window),
         days=tuple((day.day, _worst(day)) for day in days),
         findings=told,
-        wants_retrain=any(finding.level == "retrain" for _, finding in told),
-        reasons=tuple(f"{day} {f.level}: {f.model}: {f.reason}" for day, f in told if f.level != "calm"),
+        wants_retrain=any(finding.level == "retrain" for finding in told),
+        reasons=tuple(f"{f.day} {f.level}: {f.model}: {f.reason}" for f in told if f.level != "calm"),
         measures=sum(len(day.checks) for day in days),
         changed=any(day.changed for day in days),
         made_at=now,

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import uuid
 import warnings
 from collections.abc import Iterator, Sequence
@@ -39,6 +40,7 @@ with warnings.catch_warnings():
 
 NAMES = uuid.uuid5(uuid.NAMESPACE_URL, "https://whence.example/evidently")
 PROJECT_ID = uuid.uuid5(NAMES, PROJECT)
+RANDOM_ID = re.compile(r"\b[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\b")
 
 
 class Measured(SingleValueMetric):  # type: ignore[misc]  # Evidently has no types
@@ -218,7 +220,13 @@ def _write(workspace: Workspace, day: str, part: str, report: Snapshot, about: d
     model = report.to_snapshot_model()
     model.metadata, model.tags = about, [about["part"]]
     where = Path(workspace.path) / str(PROJECT_ID) / "snapshots" / f"{_id(day, part)}.json"
-    _replace(where, json.dumps(model.dict(), cls=NumpyEncoder))
+    _replace(where, _steady(json.dumps(model.dict(), cls=NumpyEncoder), where.stem))
+
+
+def _steady(text: str, name: str) -> str:
+    """The report with the random ids of its widgets made from their places, so that a rerun writes the same bytes."""
+    places: dict[str, uuid.UUID] = {}
+    return RANDOM_ID.sub(lambda found: str(places.setdefault(found[0], _id(name, str(len(places))))), text)
 
 
 def _replace(where: Path, text: str) -> None:

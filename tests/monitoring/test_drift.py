@@ -1,0 +1,147 @@
+"""Drift by column: what chance explains, what Evidently dies of, and what its project keeps."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from monitoring import dashboards, drift
+from monitoring import evidently_project as project
+from monitoring.checks import Check, share
+from monitoring.drift import Column
+from monitoring.findings import Finding
+
+MOMENT = datetime(2026, 5, 2, tzinfo=UTC)
+
+
+def inputs(seed: int, rows: int = 2000, *, shift: float = 0.0) -> pd.DataFrame:
+    generator = np.random.default_rng(seed)
+    return pd.DataFrame(
+        {
+            "age": generator.normal(shift, 1, rows),
+            "count": generator.integers(0, 5, rows).astype(float),
+            "channel": generator.choice(["search", "social", None], rows),
+        }
+    ).astype("object")
+
+
+def compared(today: pd.DataFrame, reference: pd.DataFrame) -> dict[str, bool]:
+    columns = drift.comparable(today, reference, (len(today), len(reference)), 7)
+    found = project.compare(today, reference, columns, MOMENT)
+    return {each.column.name: each.is_drifted for each in found.comparisons} if found else {}
+
+
+def test_two_samples_of_one_world_have_not_drifted_and_a_shift_has() -> None:
+    assert compared(inputs(1), inputs(2)) == {"age": False, "count": False, "channel": False}
+    assert compared(inputs(1, shift=1.0), inputs(2)) == {"age": True, "count": False, "channel": False}
+
+
+def test_few_rows_raise_the_bar_instead_of_the_alarm() -> None:
+    few, many = (drift.comparable(inputs(1, n), inputs(2, n), (n, n), 7)[0].threshold for n in (100, 5000))
+    assert few > 0.3 > many == drift.LEAST_PSI
+    assert not any(drifted for seed in range(3) for drifted in compared(inputs(seed, 80), inputs(seed + 100, 80)).values())
+
+
+def test_rows_of_one_subject_count_once() -> None:
+    alone, together = (drift.comparable(inputs(1), inputs(2), (n, n), 7)[0].threshold for n in (2000, 60))
+    assert together > 2 * alone
+
+
+DIRT = {
+    "all null": [None] * 200,
+    "mostly null": [None] * 180 + [1.0] * 20,
+    "all infinite": [np.inf] * 200,
+    "text in numbers": [1.0, "a"] * 100,
+    "constant": [3.0] * 200,
+    "huge": [1e300, -1e300] * 100,
+    "truth values": [True, False] * 100,
+    "one infinite": [np.inf] + [1.0, 2.0] * 99 + [1.0],
+}
+
+
+@pytest.mark.parametrize("dirt", list(DIRT.values()), ids=list(DIRT))
+@pytest.mark.parametrize("where", ["today", "reference", "both"])
+def test_a_dirty_column_never_takes_the_others_with_it(dirt: list[Any], where: str) -> None:
+    today, reference = inputs(1, 200), inputs(2, 200)
+    today["dirty"] = dirt if where != "reference" else [1.0, 2.0] * 100
+    reference["dirty"] = dirt if where != "today" else [1.0, 2.0] * 100
+    assert {"age", "count", "channel"} <= set(compared(today, reference))
+
+
+def test_a_column_at_which_evidently_raises_is_told_and_the_others_are_compared() -> None:
+    today, reference = inputs(1), inputs(2)
+    columns = [Column("age", True, 0.1), Column("channel", True, 0.1), Column("missing", False, 0.1)]
+    found = project.compare(today, reference, columns, MOMENT)
+    assert found is not None
+    assert [(each.column.name, each.psi is None) for each in found.comparisons] == [
+        ("age", False),
+        ("channel", True),
+        ("missing", True),
+    ]
+    told = {(c.metric, c.segment): c.value for c in drift.drift_checks("m", found.comparisons, 2000)}
+    assert told["drift_failed", "missing"] == 1.0
+    assert found.report is not None
+
+
+def test_our_psi_is_evidently_s() -> None:
+    today, reference = inputs(1, shift=0.5), inputs(2)
+    now, then = today["count"].astype(float), reference["count"].astype(float)
+    mine = drift.psi(*(side.value_counts(normalize=True).reindex(range(5), fill_value=0).to_numpy() for side in (now, then)))
+    found = project.compare(today, reference, [Column("count", True, 0.1)], MOMENT)
+    assert found is not None
+    assert found.comparisons[0].psi == pytest.approx(float(mine))
+
+
+def written(root: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in sorted(root.rglob("*.json"))}
+
+
+def test_a_day_written_twice_stands_once_and_holds_our_measures(tmp_path: Path) -> None:
+    today, reference = inputs(1), inputs(2)
+    columns = drift.comparable(today, reference, (2000, 2000), 7)
+    found = project.compare(today, reference, columns, MOMENT)
+    assert found is not None
+    measures = [share("touches", "null_share", "cookie_id", 2, 10), Check("identity-ranker", "brier", "all", 0.1, 0.08, 0.12, 50)]
+    told = [Finding("touches", "warn", "null_share", "cookie_id", "Too many.")]
+    for _ in range(2):
+        project.publish(tmp_path, "2026-05-02", measures, told, {"identity-ranker": found})
+        project.draw(tmp_path, dashboards.panels({check.key for check in measures}))
+    names = [json.loads(content)["name"] for content in written(tmp_path).values() if b"metric_results" in content]
+    assert sorted(names) == ["2026-05-02 drift of identity-ranker", "2026-05-02 measures"]
+    (run,) = [
+        r
+        for r in (
+            project.open_project(tmp_path).get_run(project.PROJECT_ID, i)
+            for i in project.open_project(tmp_path).list_runs(project.PROJECT_ID)
+        )
+        if r.metadata["part"] == "measures"
+    ]
+    values = {
+        tuple(r.metric_value_location.metric.params.get(k) for k in ("model", "metric", "segment")): r.value
+        for r in run.metric_results.values()
+    }
+    assert values["touches", "null_share", "cookie_id"] == 0.2
+    assert values["identity-ranker", "brier", "all"] == 0.1
+    assert values["findings", "warn", "all"] == 1
+
+
+def test_reports_written_again_are_the_same_bytes(tmp_path: Path) -> None:
+    def once() -> dict[str, bytes]:
+        found = project.compare(inputs(1, 200), inputs(2, 200), [Column("age", True, 0.1)], MOMENT)
+        assert found is not None
+        told = [Finding("touches", "calm", "all", "all", "…")]
+        project.publish(tmp_path, "2026-05-02", [share("touches", "null_share", "c", 2, 10)], told, {"m": found})
+        return written(tmp_path)
+
+    assert once() == once()
+
+
+def test_only_panels_with_something_to_show_are_drawn() -> None:
+    shown = dashboards.panels({("touches", "match_rate", "all"), ("touches", "rows", "channel=search")})
+    assert [panel.title for panel in shown] == ["At a glance", "Findings", "Match rate", "Events", "Touches by channel"]
