@@ -189,17 +189,25 @@ def _ranked(
     linked: frozenset[str],
 ) -> tuple[dict[str, Any], int, bool]:
     """The model's new links, the pairs behind them, and whether the day's decisions changed."""
-    from serving import decisions, ranking, resolving
+    import pandas as pd
+
+    from serving import decisions, history, ranking, resolving
+    from whence.identity.exact import who
 
     part = {"route": "batch", "model": IDENTITY_RANKER}
     if scorer is None:
         return {}, 0, lake.replace("decisions", decisions.none_made(), today, part)
+    went = resolving.moved(before, now)
+    persons = who(signals, pd.DataFrame({"identifier": now.index, "person_id": now.to_numpy()}))
+    here = pd.DataFrame({"person_id": persons, "ip_key": signals["ip_key"]}).dropna()
+    earlier = history.networks(lake, history.before(today.first)).replace({"person_id": went})
     found = ranking.rank(
         signals,
         now,
         resolving.known(now),
-        resolving.moved(before, now),
+        went,
         linked,
+        pd.concat([earlier, here], ignore_index=True),
         _history(settings),
         scorer,
         settings.identity,

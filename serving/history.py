@@ -44,6 +44,13 @@ def exact_persons(lake: Lake, last: date) -> pd.DataFrame:
     return _latest(lake, "persons exact_persons", exact, last)
 
 
+def networks(lake: Lake, day: date) -> pd.DataFrame:
+    """Who was lately on which network, as known at the end of the day: person_id, ip_key."""
+    with lake.connect(Window(day, day), "pair_features") as con:
+        found: pd.DataFrame = con.sql("SELECT person_id, ip_key FROM pair_features ORDER BY ALL").df()
+    return found
+
+
 def credits_of(lake: Lake, last: date, conversions: list[str]) -> pd.DataFrame:
     """The `credits` rows of these conversions, of the days until `last`."""
     with lake.connect(_until(lake, ["credits"], last), "credits") as con:

@@ -20,6 +20,9 @@ History = Callable[[pd.DataFrame, tuple[str, ...]], pd.DataFrame]
 
 SIGNALS_PER_PERSON = 3
 
+LEAST_NETWORKS, LEAST_SHARE = 2, 2 / 3
+"""Of the networks of an anonymous person, how many the person linked to must have been on."""
+
 
 @dataclass(frozen=True)
 class Ranked:
@@ -40,6 +43,7 @@ def rank(
     names: frozenset[str],
     went: Mapping[str, str],
     skip: frozenset[str],
+    networks: pd.DataFrame,
     history: History,
     scorer: Scorer,
     policy: Identity,
@@ -47,8 +51,8 @@ def rank(
     """Compare the day's anonymous signals with known people on their networks.
 
     `exact` is the exact person by identifier after today's links, `names` the persons whom a log-in names, `went`
-    today's merges (old person id to new), `skip` the anonymous persons who are linked already. Signals without
-    consent are not compared.
+    today's merges (old person id to new), `skip` the anonymous persons who are linked already, `networks` who
+    was lately on which network (person_id, ip_key). Signals without consent are not compared.
     """
     asked = _anonymous(signals, exact, names | skip)
     people = history(asked, ("network_features",))["network_features__people"] if len(asked) else pd.Series(dtype=object)
@@ -61,7 +65,7 @@ def rank(
         return _nobody(scorer)
     inputs = evidence.pair_frame(pairs, history(pairs, evidence.VIEWS))
     raw, probability = scorer.score(inputs)
-    links = choose(pairs.assign(probability=probability), policy.cut, scorer.digest)
+    links = vouched(choose(pairs.assign(probability=probability), policy.cut, scorer.digest), networks)
     chosen = [owner in links and links[owner].person_id == to for owner, to in zip(pairs["owner"], pairs["target"], strict=True)]
     subjects = pd.DataFrame(
         {"subject": pairs["event_id"], "option": pairs["person_id"], "made_at": pairs["seen_at"], "chosen": chosen}
@@ -84,6 +88,28 @@ def choose(pairs: pd.DataFrame, cut: float, bundle: str) -> dict[str, Link]:
     asked = best.rename_axis(["event_id", "person_id"]).reset_index()
     moves = decide.moves(decide.links(asked, cut), pairs.drop_duplicates("event_id").set_index("event_id")["owner"])
     return {row["from_person"]: Link(row["person_id"], float(row["probability"]), bundle) for row in moves.to_dict("records")}
+
+
+def vouched(links: Mapping[str, Link], networks: pd.DataFrame) -> dict[str, Link]:
+    """The links that more than one network speaks for.
+
+    The model is taught on people with a log-in, and many anonymous persons have none: their housemate with the same
+    browser then looks like them. What tells the two apart is the rest of the day: the person linked to must have been
+    on two of the anonymous person's networks at least, and on two thirds of them.
+
+    >>> networks = pd.DataFrame({"person_id": ["a", "a", "p", "p", "b", "q"], "ip_key": ["home", "work"] * 2 + ["home"] * 2})
+    >>> list(vouched({"a": Link("p", 0.9, "x"), "b": Link("q", 0.9, "x")}, networks))
+    ['a']
+    """
+    involved = {*links, *(link.person_id for link in links.values())}
+    near = networks[networks["person_id"].isin(involved)].dropna(subset="ip_key")
+    places = near.groupby("person_id")["ip_key"].agg(set).to_dict()
+    return {owner: link for owner, link in links.items() if _agree(places.get(owner, set()), places.get(link.person_id, set()))}
+
+
+def _agree(own: set[str], others: set[str]) -> bool:
+    shared = len(own & others)
+    return shared >= LEAST_NETWORKS and shared >= LEAST_SHARE * len(own)
 
 
 def _anonymous(signals: pd.DataFrame, exact: pd.Series, skip: frozenset[str]) -> pd.DataFrame:

@@ -1,0 +1,232 @@
+"""The service over HTTP, with real bundles, real online features and a real log."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from features import open_online
+from features.online import Held, OnlineStore, key_text, micros, pack
+from registry.journal import Journal
+from serving import decision_log
+from serving.app import MAX_BODY, Service
+from serving.champion import Follower
+from serving.decision_log import DecisionLog
+from serving.tokens import own_token, tokens
+from tests.builders import some_settings
+from tests.serving.tiny import a_bundle
+from whence.bundle import load_bundle
+from whence.contracts.models import ATTRIBUTION_RANKER, IDENTITY_RANKER
+from whence.contracts.settings import Settings
+
+NOON = datetime(2026, 5, 2, 12, tzinfo=UTC)
+KNOWN = datetime(2026, 5, 2, tzinfo=UTC)
+EMAIL = "a" * 64
+TOUCHES = [
+    {"touch_id": "t1", "happened_at": "2026-05-02T02:00:00+00:00", "kind": "click", "campaign_id": "c1", "channel": "search"},
+    {"touch_id": "t2", "happened_at": "2026-05-02T11:00:00+00:00", "kind": "click", "campaign_id": "c2", "channel": "social"},
+]
+
+
+@dataclass(frozen=True)
+class Caller:
+    """Asks an application without a socket between."""
+
+    app: Any
+
+    def get(self, path: str) -> httpx.Response:
+        return self._ask("GET", path)
+
+    def post(self, path: str, **how: Any) -> httpx.Response:
+        return self._ask("POST", path, **how)
+
+    def _ask(self, method: str, path: str, **how: Any) -> httpx.Response:
+        async def ask() -> httpx.Response:
+            async with httpx.AsyncClient(transport=httpx.ASGITransport(self.app), base_url="http://service") as client:
+                return await client.request(method, path, **how)
+
+        return asyncio.run(ask())
+
+
+@dataclass(frozen=True)
+class Bench:
+    """A service on a test bench."""
+
+    settings: Settings
+    client: Caller
+    store: OnlineStore
+    follower: Follower
+    journal: Journal
+
+    def post(self, path: str, **content: Any) -> Any:
+        return self.client.post(path, json=content, headers=self.key)
+
+    @property
+    def key(self) -> dict[str, str]:
+        return {"Authorization": f"Bearer {own_token(self.settings)}"}
+
+    def promote(self, model: str, seed: int = 1) -> str:
+        digest = a_bundle(self.settings.bundles, model, seed)
+        current = self.journal.champion(model)
+        self.journal.promote(model, digest, "", ("for tests",), "tests", current.epoch if current else 0, NOON)
+        self.follower.poll()
+        return digest
+
+    def knows(self, view: str, *key: str, at: datetime = KNOWN, **values: Any) -> None:
+        self.store.shelf.put(view, [(key_text(list(key)), Held(micros(at), pack(values)))])
+
+    def decisions(self) -> list[dict[str, Any]]:
+        return list(decision_log.read(self.settings.decision_log, "2026-05-02").rows)
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Iterator[Bench]:
+    settings = some_settings(tmp_path)
+    journal = Journal(settings.journal_url)
+    with open_online(settings) as store:
+        follower = Follower(journal.champion, lambda digest: load_bundle(settings.bundles, digest))
+        service = Service(settings, tokens(settings), follower, store, DecisionLog(settings.decision_log), clock=lambda: NOON)
+        follower.poll()
+        yield Bench(settings, Caller(service.app()), store, follower, journal)
+
+
+def a_home(bench: Bench) -> None:
+    """Ann is at home on this network every day, Bob came by once."""
+    bench.knows("network_features", "home", people=json.dumps(["ann", "bob"]), persons_7d=2)
+    for person, days in {"ann": 5, "bob": 1}.items():
+        bench.knows("pair_features", "home", person, days_together_14d=days)
+        bench.knows("person_features", person, user_agents='["Firefox"]', recent_touches=json.dumps(TOUCHES))
+
+
+def test_an_identifier_that_names_a_person_is_answered_without_a_model(bench: Bench) -> None:
+    bench.knows("identifier_features", f"email_hash:{EMAIL}", person_id="ann", person_probability=1.0)
+    answer = bench.post("/v1/match", signal={"email_hash": EMAIL, "ip_key": "home"}).json()
+    assert (answer["person_id"], answer["method"], answer["probability"], answer["bundle"]) == ("ann", "exact", 1.0, None)
+
+
+def test_a_stranger_at_home_is_matched_by_the_champion_and_the_decision_is_logged(bench: Bench) -> None:
+    digest = bench.promote(IDENTITY_RANKER)
+    a_home(bench)
+    answer = bench.post("/v1/match", signal={"event_id": "e1", "ip_key": "home", "user_agent": "Firefox"}).json()
+    assert (answer["person_id"], answer["method"], answer["bundle"]) == ("ann", "ranked", digest)
+    rows = bench.decisions()
+    assert [(row["subject"], row["option"], row["chosen"]) for row in rows] == [("e1", "ann", True), ("e1", "bob", False)]
+    assert rows[0]["features"]["days_together_14d"] == 5.0
+    assert rows[0]["decision_id"] == f"{answer['decision_id']}-0"
+    assert rows[0]["probability"] == answer["probability"]
+
+
+def test_nobody_is_searched_for_without_consent(bench: Bench) -> None:
+    bench.promote(IDENTITY_RANKER)
+    a_home(bench)
+    answer = bench.post("/v1/match", signal={"ip_key": "home", "consent": "denied"}).json()
+    assert (answer["person_id"], answer["method"]) == (None, "none")
+    assert bench.decisions() == []
+
+
+def test_a_stale_value_does_not_speak_and_the_answer_says_so(bench: Bench) -> None:
+    bench.promote(IDENTITY_RANKER)
+    bench.knows("network_features", "home", at=KNOWN - timedelta(days=5), people='["ann"]')
+    answer = bench.post("/v1/match", signal={"ip_key": "home"}).json()
+    assert answer["person_id"] is None
+    assert answer["degraded"] == ["network_features is stale: 132 h old"]
+    assert 'whence_stale_values_total{view="network_features"} 1.0' in bench.client.get("/metrics").text
+
+
+def test_credit_adds_up_to_the_value_and_the_later_touch_earns_more(bench: Bench) -> None:
+    digest = bench.promote(ATTRIBUTION_RANKER)
+    a_home(bench)
+    conversion = {"conversion_id": "v1", "kind": "purchase", "value_micros": 1_000_001, "currency": "USD"}
+    answer = bench.post("/v1/attribute", conversion=conversion, person_id="ann").json()
+    credit = {each["touch_id"]: each["credit_micros"] for each in answer["credits"]}
+    assert sum(credit.values()) == 1_000_001
+    assert credit["t2"] > credit["t1"]
+    assert (answer["algorithm"], answer["bundle"]) == ("ranker", digest)
+    assert {row["option"]: row["chosen"] for row in bench.decisions()} == {"t1": False, "t2": True}
+
+
+def test_without_a_champion_the_last_touch_earns_it_and_the_answer_says_so(bench: Bench) -> None:
+    a_home(bench)
+    conversion = {"conversion_id": "v1", "kind": "purchase", "value_micros": 10, "currency": "USD"}
+    answer = bench.post("/v1/attribute", conversion=conversion, person_id="ann").json()
+    assert [(each["touch_id"], each["credit_micros"]) for each in answer["credits"]] == [("t2", 10)]
+    assert (answer["algorithm"], answer["degraded"]) == ("last_touch", ["attribution-ranker has no champion"])
+
+
+def test_touches_that_come_with_the_request_count_once(bench: Bench) -> None:
+    a_home(bench)
+    sent = [{**TOUCHES[1]}, {**TOUCHES[1], "touch_id": "t3", "happened_at": "2026-05-02T11:30:00Z"}]
+    conversion = {"conversion_id": "v1", "kind": "purchase", "value_micros": 10, "currency": "USD"}
+    answer = bench.post("/v1/attribute", conversion=conversion, touches=sent, person_id="ann").json()
+    assert [each["touch_id"] for each in answer["credits"]] == ["t3"]
+
+
+def test_a_conversion_by_nobody_known_is_earned_by_no_ad(bench: Bench) -> None:
+    bench.promote(ATTRIBUTION_RANKER)
+    conversion = {"conversion_id": "v1", "kind": "purchase", "value_micros": 10, "currency": "USD"}
+    answer = bench.post("/v1/attribute", conversion=conversion).json()
+    assert answer["credits"] == [{"touch_id": None, "campaign_id": None, "channel": None, "share": 1.0, "credit_micros": 10}]
+
+
+def test_only_known_callers_are_let_in(bench: Bench) -> None:
+    for header in (
+        {},
+        {"Authorization": "Bearer guess"},
+        {"Authorization": own_token(bench.settings)},
+        {"Authorization": "Bearer "},
+    ):
+        answer = bench.client.post("/v1/match", json={"signal": {}}, headers=header)
+        assert (answer.status_code, answer.headers["www-authenticate"]) == (401, "Bearer")
+
+
+def test_the_file_of_tokens_holds_digests_alone(bench: Bench) -> None:
+    content = (bench.settings.home / "serving_tokens.json").read_text()
+    assert own_token(bench.settings) not in content
+    assert (bench.settings.home / "run" / "serving_token").stat().st_mode & 0o077 == 0
+
+
+def test_a_wrong_field_is_named(bench: Bench) -> None:
+    answer = bench.post("/v1/match", signal={"cookie": "c"})
+    assert (answer.status_code, answer.json()["error"]["field"]) == (422, "signal.cookie")
+
+
+def test_a_body_that_is_too_large_is_refused(bench: Bench) -> None:
+    answer = bench.client.post("/v1/match", content=b" " * (MAX_BODY + 1), headers=bench.key)
+    assert answer.status_code == 413
+
+
+def test_health_says_what_serves(bench: Bench) -> None:
+    digest = bench.promote(IDENTITY_RANKER)
+    ready = bench.client.get("/readyz").json()
+    assert bench.client.get("/livez").status_code == 200
+    assert ready["models"][IDENTITY_RANKER] == {"bundle": digest, "epoch": 1}
+    assert "attribution-ranker has no champion" in ready["degraded"]
+
+
+def test_an_answer_goes_out_when_the_log_cannot_be_written_and_says_so(bench: Bench) -> None:
+    bench.promote(IDENTITY_RANKER)
+    a_home(bench)
+    bench.settings.decision_log.write_text("in the way")
+    answer = bench.post("/v1/match", signal={"ip_key": "home"}).json()
+    assert answer["person_id"] == "ann"
+    assert answer["degraded"] == ["identifier_features is unknown", "the decision could not be logged"]
+    assert 'whence_decisions_lost_total{model="identity-ranker"} 2.0' in bench.client.get("/metrics").text
+
+
+def test_every_answer_during_a_swap_is_of_one_bundle_whole(bench: Bench) -> None:
+    a_home(bench)
+    answers: dict[str, set[float]] = {}
+    for seed in (1, 2, 1, 2):
+        bench.promote(IDENTITY_RANKER, seed)
+        for _ in range(3):
+            answer = bench.post("/v1/match", signal={"ip_key": "home"}).json()
+            answers.setdefault(answer["bundle"], set()).add(answer["probability"])
+    assert [len(given) for given in answers.values()] == [1, 1]
