@@ -11,10 +11,12 @@ from whence.contracts.times import Window
 from whence.ingest.errors import IngestError
 
 if TYPE_CHECKING:
+    import pyarrow as pa
+
     from whence.ingest.batch import Source
     from whence.ingest.load import IngestReport
 
-__all__ = ["IngestError", "ingest", "source_days", "suggest"]
+__all__ = ["IngestError", "ingest", "peek", "source_days", "suggest"]
 
 
 def ingest(settings: Settings, window: Window, progress: Callable[[int, int], None] | None = None) -> IngestReport:
@@ -34,6 +36,24 @@ def ingest(settings: Settings, window: Window, progress: Callable[[int, int], No
 def source_days(settings: Settings) -> Window:
     """The first and the last day that the source has; reads through it unless it is the world."""
     return _source(settings).days()
+
+
+def peek(settings: Settings, window: Window, table: str) -> pa.Table:
+    """The good rows that the source has for a table and window, by seen_at, an event once; nothing is written."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    from whence.contracts.events import EVENTS
+    from whence.ingest.check import check
+
+    batches = (batch for batch in _source(settings).batches(window) if batch.table == table)
+    good = (check(batch).rows for batch in batches)
+    rows = pa.Table.from_batches([part.cast(EVENTS[table]) for part in good], EVENTS[table])
+    is_within = pc.and_(pc.greater_equal(rows["seen_at"], window.start), pc.less(rows["seen_at"], window.end))
+    ordered = rows.filter(is_within).sort_by([("seen_at", "ascending"), ("event_id", "ascending")])
+    seen: set[str] = set()
+    first = [event not in seen and not seen.add(event) for event in ordered["event_id"].to_pylist()]  # type: ignore[func-returns-value]
+    return ordered.filter(pa.array(first, pa.bool_()))
 
 
 def suggest(path: str | Path, out: Path | None = None) -> str:

@@ -32,7 +32,7 @@ class Batch:
 
     table: str
     source: str
-    rows: pa.Table
+    rows: pa.RecordBatch
     numbers: pa.Array
     day: str
     faults: tuple[Fault, ...] = field(default=())

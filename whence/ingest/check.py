@@ -28,7 +28,7 @@ Found = tuple[str, pa.Array, str]
 class Checked:
     """A batch cut in two: rows that go on, with their numbers, and faults."""
 
-    rows: pa.Table
+    rows: pa.RecordBatch
     numbers: pa.Array
     faults: tuple[Fault, ...]
 
@@ -47,7 +47,7 @@ def check(batch: Batch) -> Checked:
     return Checked(good, batch.numbers.filter(keep), tuple(faults[row] for row in sorted(faults)))
 
 
-def _clean(rows: pa.Table) -> pa.Table:
+def _clean(rows: pa.RecordBatch) -> pa.RecordBatch:
     """Identifiers that name nobody become null; hashes become lower case."""
     for name in PERSONAL:
         change = _lower_or_nothing if name in HASHES else _or_nothing
@@ -64,14 +64,14 @@ def _lower_or_nothing(value: str) -> str | None:
     return _or_nothing(value.strip().lower())
 
 
-def _broken(batch: Batch, rows: pa.Table) -> Iterator[Found]:
+def _broken(batch: Batch, rows: pa.RecordBatch) -> Iterator[Found]:
     yield from _missing(batch.table, rows)
     yield from _times(batch, rows)
     yield from _identifiers(rows)
     yield from {"touches": _touches, "conversions": _conversions, "sightings": _sightings}[batch.table](rows)
 
 
-def _missing(table: str, rows: pa.Table) -> Iterator[Found]:
+def _missing(table: str, rows: pa.RecordBatch) -> Iterator[Found]:
     for column in EVENTS[table]:
         if not column.nullable:
             is_empty = pc.is_null(rows[column.name])
@@ -81,7 +81,7 @@ def _missing(table: str, rows: pa.Table) -> Iterator[Found]:
     yield "consent", _unknown(rows["consent"], CONSENTS), f"consent is '{{value}}'. Expected {', '.join(CONSENTS)}."
 
 
-def _times(batch: Batch, rows: pa.Table) -> Iterator[Found]:
+def _times(batch: Batch, rows: pa.RecordBatch) -> Iterator[Found]:
     limit = pc.add(rows["seen_at"], pa.scalar(MAX_SKEW, pa.duration("us")))
     reason = "It happened at {value} and was seen at {other}, before that. Fix the source's clock, or swap its two columns."
     yield "happened_at", pc.greater(rows["happened_at"], limit), reason
@@ -94,7 +94,7 @@ def _times(batch: Batch, rows: pa.Table) -> Iterator[Found]:
         )
 
 
-def _identifiers(rows: pa.Table) -> Iterator[Found]:
+def _identifiers(rows: pa.RecordBatch) -> Iterator[Found]:
     for name in HASHES:
         shape = pc.invert(pc.match_substring_regex(rows[name], "^[0-9a-f]{64}$"))
         yield name, shape, f"{name} is no SHA-256 in 64 hexadecimal digits. Hash it in the mapping with hash = '{name[:5]}'."
@@ -105,7 +105,7 @@ def _identifiers(rows: pa.Table) -> Iterator[Found]:
         yield name, mail, f"{name} holds an e-mail address, which no table may. Hash it in the mapping with hash = 'email'."
 
 
-def _touches(rows: pa.Table) -> Iterator[Found]:
+def _touches(rows: pa.RecordBatch) -> Iterator[Found]:
     yield "kind", _unknown(rows["kind"], TOUCH_KINDS), f"kind is '{{value}}'. Expected {', '.join(TOUCH_KINDS)}."
     yield "currency", _no_currency(rows), _CURRENCY
     for name in ("bid_micros", "price_micros"):
@@ -114,7 +114,7 @@ def _touches(rows: pa.Table) -> Iterator[Found]:
         yield "currency", unsaid, f"{name} has no currency. Add one to the source or, as a constant, to the mapping."
 
 
-def _conversions(rows: pa.Table) -> Iterator[Found]:
+def _conversions(rows: pa.RecordBatch) -> Iterator[Found]:
     yield (
         "source",
         _unknown(rows["source"], CONVERSION_SOURCES),
@@ -131,22 +131,22 @@ def _conversions(rows: pa.Table) -> Iterator[Found]:
     yield "value_micros", pc.and_(above, is_refund), "value_micros is {value}, and a refund takes back. Make it negative."
 
 
-def _sightings(rows: pa.Table) -> Iterator[Found]:
+def _sightings(rows: pa.RecordBatch) -> Iterator[Found]:
     yield from ()
 
 
 _CURRENCY = "currency is '{value}', which ISO 4217 does not know. Use three capital letters, as EUR."
 
 
-def _no_currency(rows: pa.Table) -> pa.Array:
+def _no_currency(rows: pa.RecordBatch) -> pa.Array:
     return _unknown(rows["currency"], tuple(CURRENCIES))
 
 
-def _unknown(values: pa.ChunkedArray, known: tuple[str, ...]) -> pa.Array:
+def _unknown(values: pa.Array, known: tuple[str, ...]) -> pa.Array:
     return pc.and_(pc.is_valid(values), pc.invert(pc.is_in(values, pa.array(known))))
 
 
-def _say(reason: str, rows: pa.Table, at: int, name: str) -> str:
+def _say(reason: str, rows: pa.RecordBatch, at: int, name: str) -> str:
     return reason.format(value=_plain(rows[name][at].as_py()), other=_plain(rows["seen_at"][at].as_py()))
 
 

@@ -39,14 +39,14 @@ def criteo(settings: Settings) -> FileSource:
     place = Place(settings.source.path, settings.tables.options, delimiter="\t")
 
     def shape_chunk(chunk: Chunk) -> tuple[Batch, Batch]:
-        rows = pa.table({name: chunk.rows[name].combine_chunks() for name in NEEDED})
+        rows = chunk.rows.select(list(NEEDED))
         cookie = hashing.each(rows["uid"], keyed)
         return _touches(chunk, rows, cookie, shift), _conversions(chunk, rows, cookie, shift)
 
     return FileSource(place, NEEDED, shape_chunk)
 
 
-def _touches(chunk: Chunk, rows: pa.Table, cookie: pa.Array, shift: timedelta) -> Batch:
+def _touches(chunk: Chunk, rows: pa.RecordBatch, cookie: pa.Array, shift: timedelta) -> Batch:
     at, touch = _time(rows["timestamp"], shift), shape.row_ids("touches", rows)
     is_click = pc.fill_null(pc.equal(rows["click"], "1"), False)
     price = _micros(rows["cost"])
@@ -73,7 +73,7 @@ def _touches(chunk: Chunk, rows: pa.Table, cookie: pa.Array, shift: timedelta) -
     return Batch("touches", chunk.source, shape.contract_rows("touches", rows.num_rows, given), chunk.numbers, "", faults)
 
 
-def _conversions(chunk: Chunk, every: pa.Table, every_cookie: pa.Array, shift: timedelta) -> Batch:
+def _conversions(chunk: Chunk, every: pa.RecordBatch, every_cookie: pa.Array, shift: timedelta) -> Batch:
     """A conversion for each line that names one; the line of the path's last click gives it its click id."""
     touch = shape.row_ids("touches", every)
     named = pc.fill_null(pc.equal(every["conversion"], "1"), False)
@@ -97,33 +97,32 @@ def _conversions(chunk: Chunk, every: pa.Table, every_cookie: pa.Array, shift: t
     return Batch("conversions", chunk.source, made, numbers, "", faults, _time(rows["timestamp"], shift))
 
 
-def _conversion_faults(rows: pa.Table, numbers: pa.Array, at: pa.Array) -> Iterator[Fault]:
+def _conversion_faults(rows: pa.RecordBatch, numbers: pa.Array, at: pa.Array) -> Iterator[Fault]:
     yield from shape.unread(numbers, _or_null(rows["conversion_timestamp"]), at, "conversion_timestamp", SECONDS)
     for name in ("conversion_timestamp", "conversion_id"):
         for place in pc.indices_nonzero(pc.is_null(_or_null(rows[name]))).to_pylist():
             yield Fault(numbers[place].as_py(), name, f"conversion is 1 and {name} is {NONE} or empty. Fill it in the source.")
 
 
-def _or_null(values: pa.ChunkedArray) -> pa.ChunkedArray:
+def _or_null(values: pa.Array) -> pa.Array:
     return pc.if_else(pc.fill_null(pc.equal(values, NONE), True), pa.scalar(None, pa.string()), values)
 
 
-def _time(values: pa.ChunkedArray, shift: timedelta) -> pa.Array:
+def _time(values: pa.Array, shift: timedelta) -> pa.Array:
     seconds = _whole(values)
     start = int((CALENDAR + shift).timestamp())
     return pc.multiply(pc.add(seconds, start), 1_000_000).cast(INSTANT)
 
 
-def _whole(values: pa.ChunkedArray) -> pa.Array:
+def _whole(values: pa.Array) -> pa.Array:
     return _numbers(values, r"^-?\d{1,12}$", pa.int64())
 
 
-def _micros(values: pa.ChunkedArray) -> pa.Array:
+def _micros(values: pa.Array) -> pa.Array:
     numbers = _numbers(values, r"^-?\d{1,9}(\.\d+)?([eE]-?\d{1,3})?$", pa.float64())
     return pc.round(pc.multiply(numbers, 1_000_000.0)).cast(pa.int64())
 
 
-def _numbers(values: pa.ChunkedArray, form: str, kind: pa.DataType) -> pa.Array:
+def _numbers(values: pa.Array, form: str, kind: pa.DataType) -> pa.Array:
     fits = pc.fill_null(pc.match_substring_regex(values, form), False)
-    whole = pc.if_else(fits, values, pa.scalar(None, pa.string())).cast(kind)
-    return whole.combine_chunks() if isinstance(whole, pa.ChunkedArray) else whole
+    return pc.if_else(fits, values, pa.scalar(None, pa.string())).cast(kind)

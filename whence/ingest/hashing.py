@@ -95,10 +95,9 @@ def keyed(secret: bytes) -> Callable[[str], str]:
     return digest
 
 
-def each(values: pa.Array | pa.ChunkedArray, change: Callable[[str], str | None]) -> pa.Array:
+def each(values: pa.Array, change: Callable[[str], str | None]) -> pa.Array:
     """Change every distinct text once; what is null stays null."""
-    plain = values.combine_chunks() if isinstance(values, pa.ChunkedArray) else values
-    coded = plain.cast(pa.string()).dictionary_encode()
+    coded = values.cast(pa.string()).dictionary_encode()
     changed = pa.array([change(word) for word in coded.dictionary.to_pylist()], pa.string())
     return changed.take(coded.indices)
 

@@ -105,7 +105,7 @@ class _Staging:
         while self._writers:
             self._writers.popitem()[1].close()
 
-    def _keep(self, batch: Batch, rows: pa.Table, numbers: pa.Array, window: Window) -> None:
+    def _keep(self, batch: Batch, rows: pa.RecordBatch, numbers: pa.Array, window: Window) -> None:
         days = _days(rows, batch.day)
         rows = rows.add_column(0, "day", days).append_column("_source", pa.array([batch.source] * rows.num_rows, pa.string()))
         rows = rows.append_column("_row", numbers)
@@ -129,15 +129,15 @@ class _Staging:
             }
             for fault in faults
         ]
-        self._append("quarantine", pa.Table.from_pylist([row for row in rows if row["day"] in window.days], FAULTS))
+        self._append("quarantine", pa.RecordBatch.from_pylist([row for row in rows if row["day"] in window.days], FAULTS))
 
-    def _append(self, name: str, rows: pa.Table) -> None:
+    def _append(self, name: str, rows: pa.RecordBatch) -> None:
         if not rows.num_rows:
             return
         schema = _shape(name)
         if name not in self._writers:
             self._writers[name] = pq.ParquetWriter(self.folder / f"{name}.parquet", schema)
-        self._writers[name].write_table(rows.select(schema.names).cast(schema))
+        self._writers[name].write_batch(rows.select(schema.names).cast(schema))
         self.rows += rows.num_rows
 
 
@@ -145,7 +145,7 @@ def _shape(name: str) -> pa.Schema:
     return FAULTS if name == "quarantine" else pa.schema([*TABLES[name].schema, *PLACE])
 
 
-def _days(rows: pa.Table, otherwise: str) -> pa.Array:
+def _days(rows: pa.RecordBatch, otherwise: str) -> pa.Array:
     """The UTC day of each row's delivery; the source's own day where that is unknown."""
     if "seen_at" not in rows.column_names:
         return pa.array([otherwise] * rows.num_rows, pa.string())

@@ -200,11 +200,11 @@ def _batches(chunk: Chunk, plan: Plan, keyed: Callable[[str], str], shift: timed
         broken_lines = ()  # a broken line belongs to no table, so the first takes it
 
 
-def _chosen(chunk: Chunk, table: TableMap) -> tuple[pa.Table, pa.Array]:
-    rows = pa.table({name: chunk.rows[name].combine_chunks() for name in chunk.rows.column_names})
+def _chosen(chunk: Chunk, table: TableMap) -> tuple[pa.RecordBatch, pa.Array]:
+    rows = chunk.rows
     if not table.only:
         return rows, chunk.numbers
-    mine = pc.is_in(rows[table.only.column].combine_chunks().cast(pa.string()), pa.array(table.only.words, pa.string()))
+    mine = pc.is_in(rows[table.only.column].cast(pa.string()), pa.array(table.only.words, pa.string()))
     return rows.filter(mine), chunk.numbers.filter(mine)
 
 
@@ -212,7 +212,7 @@ def _chosen(chunk: Chunk, table: TableMap) -> tuple[pa.Table, pa.Array]:
 class _Maker:
     """Makes fields from columns and keeps the faults it meets."""
 
-    rows: pa.Table
+    rows: pa.RecordBatch
     numbers: pa.Array
     keyed: Callable[[str], str]
     shift: timedelta
@@ -222,7 +222,7 @@ class _Maker:
     def column(self, name: str, cell: Cell, kind: pa.DataType) -> pa.Array:
         if not cell.column:
             return self._constant(name, cell, kind)
-        raw = self.rows[cell.column].combine_chunks()
+        raw = self.rows[cell.column]
         if cell.map:
             raw = hashing.each(raw, lambda word: cell.map.get(word, word))
         if pa.types.is_timestamp(kind):

@@ -31,7 +31,7 @@ class Chunk:
     """
 
     source: str
-    rows: pa.Table
+    rows: pa.RecordBatch
     numbers: pa.Array
     faults: tuple[Fault, ...] = ()
 
@@ -175,7 +175,7 @@ def _csv_chunks(name: str, path: Path, needed: tuple[str, ...], delimiter: str) 
                 faults, ragged_here = _until(ragged, done, part.num_rows)
                 numbers = np.setdiff1d(np.arange(done + 1, done + part.num_rows + len(ragged_here) + 1), ragged_here)
                 done += part.num_rows + len(ragged_here)
-                yield Chunk(name, pa.Table.from_batches([part]), pa.array(numbers, pa.int64()), faults)
+                yield Chunk(name, part, pa.array(numbers, pa.int64()), faults)
             if ragged:
                 yield Chunk(name, _nothing(needed), pa.array([], pa.int64()), tuple(ragged[row] for row in sorted(ragged)))
     except (pa.ArrowInvalid, OSError, EOFError) as wrong:
@@ -192,8 +192,8 @@ def _until(ragged: dict[int, Fault], done: int, rows: int) -> tuple[tuple[Fault,
     return tuple(ragged.pop(row) for row in here), here
 
 
-def _nothing(needed: tuple[str, ...]) -> pa.Table:
-    return pa.table({name: pa.array([], pa.string()) for name in needed})
+def _nothing(needed: tuple[str, ...]) -> pa.RecordBatch:
+    return pa.record_batch({name: pa.array([], pa.string()) for name in needed})
 
 
 def _header(name: str, path: Path, delimiter: str) -> tuple[str, ...]:
@@ -221,9 +221,8 @@ def _parquet_chunks(name: str, path: Path, needed: tuple[str, ...], _: str) -> I
     first = 1
     try:
         for part in file.iter_batches(ROWS, columns=list(needed)):
-            rows = pa.Table.from_batches([part])
-            yield Chunk(name, rows, pa.array(np.arange(first, first + rows.num_rows)))
-            first += rows.num_rows
+            yield Chunk(name, part, pa.array(np.arange(first, first + part.num_rows)))
+            first += part.num_rows
     except (pa.ArrowInvalid, OSError) as wrong:
         raise IngestError(f"{name} is broken after row {first - 1}: {wrong}. Send it again whole.") from None
 
@@ -252,7 +251,9 @@ def _sql_chunks(place: Place, needed: tuple[str, ...]) -> Iterator[Chunk]:
             names = tuple(result.keys())
             _require(name, names, needed)
             for part in result.partitions(ROWS):
-                rows = pa.table({each: _column(list(cells)) for each, cells in zip(names, zip(*part, strict=True), strict=True)})
+                rows = pa.record_batch(
+                    {each: _column(list(cells)) for each, cells in zip(names, zip(*part, strict=True), strict=True)}
+                )
                 yield Chunk(name, rows, pa.array(np.arange(first, first + rows.num_rows)))
                 first += rows.num_rows
             if first == 1:

@@ -14,7 +14,7 @@ from whence.ingest.batch import Fault
 DEFAULTS = {"consent": "unknown"}
 
 
-def contract_rows(table: str, size: int, given: dict[str, pa.Array]) -> pa.Table:
+def contract_rows(table: str, size: int, given: dict[str, pa.Array]) -> pa.RecordBatch:
     """Rows of the table from the columns given; the others are null, and consent is unknown."""
     made = []
     for column in EVENTS[table]:
@@ -22,7 +22,7 @@ def contract_rows(table: str, size: int, given: dict[str, pa.Array]) -> pa.Table
         if values is None:
             values = pa.array([DEFAULTS.get(column.name)] * size).cast(column.type)
         made.append(values.cast(column.type))
-    return pa.table(made, schema=pa.schema([column.with_nullable(True) for column in EVENTS[table]]))
+    return pa.record_batch(made, schema=pa.schema([column.with_nullable(True) for column in EVENTS[table]]))
 
 
 def unread(numbers: pa.Array, raw: pa.Array, read: pa.Array, field: str, expected: str) -> Iterator[Fault]:
@@ -32,9 +32,9 @@ def unread(numbers: pa.Array, raw: pa.Array, read: pa.Array, field: str, expecte
         yield Fault(numbers[at].as_py(), field, f"{field} is '{str(raw[at].as_py())[:60]}'. Expected {expected}.")
 
 
-def row_ids(table: str, rows: pa.Table) -> pa.Array:
+def row_ids(table: str, rows: pa.RecordBatch) -> pa.Array:
     """An id that follows from a row's whole content: the same row twice is the same event delivered twice."""
-    cells = [pc.fill_null(rows[name].combine_chunks().cast(pa.string()), "") for name in rows.column_names]
+    cells = [pc.fill_null(rows[name].cast(pa.string()), "") for name in rows.column_names]
     whole = pc.binary_join_element_wise(*cells, "\x1f") if cells else pa.array([], pa.string())
     return pa.array([hashing.sha256(f"{table}\x1f{each}")[:24] for each in whole.to_pylist()], pa.string())
 

@@ -91,7 +91,7 @@ def _look(place: Place, names: tuple[str, ...]) -> dict[str, list[object]]:
     return {name: [] for name in names}
 
 
-def _plain(values: pa.ChunkedArray) -> list[object]:
+def _plain(values: pa.Array) -> list[object]:
     return list(islice(values.to_pylist(), LOOKED_AT))
 
 

@@ -36,7 +36,7 @@ def talkingdata(settings: Settings) -> FileSource:
 
 
 def _shape(chunk: Chunk, keyed: Callable[[str], str], shift: timedelta) -> tuple[Batch, Batch]:
-    rows = pa.table({name: chunk.rows[name].combine_chunks() for name in NEEDED})
+    rows = chunk.rows.select(list(NEEDED))
     clicked, installed = _time(rows["click_time"], shift), _time(rows["attributed_time"], shift)
     click = shape.row_ids("touches", rows)
     signal = {
@@ -89,7 +89,7 @@ def _shape(chunk: Chunk, keyed: Callable[[str], str], shift: timedelta) -> tuple
     )
 
 
-def _install_faults(rows: pa.Table, numbers: pa.Array, installed: pa.Array) -> Iterator[Fault]:
+def _install_faults(rows: pa.RecordBatch, numbers: pa.Array, installed: pa.Array) -> Iterator[Fault]:
     yield from shape.unread(numbers, rows["attributed_time"], installed, "attributed_time", EXPECTED)
     for at in pc.indices_nonzero(pc.is_null(rows["attributed_time"])).to_pylist():
         yield Fault(
@@ -97,10 +97,10 @@ def _install_faults(rows: pa.Table, numbers: pa.Array, installed: pa.Array) -> I
         )
 
 
-def _time(values: pa.ChunkedArray, shift: timedelta) -> pa.Array:
-    read_at = pc.strptime(values, format=FORM, unit="us", error_is_null=True).combine_chunks()
+def _time(values: pa.Array, shift: timedelta) -> pa.Array:
+    read_at = pc.strptime(values, format=FORM, unit="us", error_is_null=True)
     return pc.add(pc.assume_timezone(read_at, "UTC"), pa.scalar(shift, pa.duration("us"))).cast(INSTANT)
 
 
-def _join(rows: pa.Table, *names: str, between: str = "|") -> pa.Array:
-    return pc.binary_join_element_wise(*(rows[name] for name in names), between).combine_chunks()
+def _join(rows: pa.RecordBatch, *names: str, between: str = "|") -> pa.Array:
+    return pc.binary_join_element_wise(*(rows[name] for name in names), between)

@@ -48,7 +48,7 @@ class WorldFiles:
         first, source = 1, f"{path.parent.name}/{path.name}"
         try:
             for part in pq.ParquetFile(path).iter_batches(ROWS):
-                rows = _shifted(pa.Table.from_batches([part]), shift)
+                rows = _shifted(part, shift)
                 numbers = pa.array(np.arange(first, first + rows.num_rows))
                 first += rows.num_rows
                 yield Batch(table, source, rows, numbers, day.isoformat())
@@ -58,7 +58,7 @@ class WorldFiles:
             ) from None
 
 
-def _shifted(rows: pa.Table, shift: timedelta) -> pa.Table:
+def _shifted(rows: pa.RecordBatch, shift: timedelta) -> pa.RecordBatch:
     for name in ("happened_at", "seen_at"):
         if shift and name in rows.column_names:
             at = rows.schema.get_field_index(name)

@@ -145,7 +145,8 @@ def agent(world: World, device: Keys, slot: Ints) -> Ints:
     lot = toss("agent", world.seed, device) ** 1.6
     first = np.choose(slot, [0, len(PHONES), len(PHONES) + len(COMPUTERS)])
     count = np.choose(slot, [len(PHONES), len(COMPUTERS), len(TABLETS)])
-    return (first + (lot * count).astype(np.int64)).astype(np.int64)
+    places: Ints = (first + (lot * count).astype(np.int64)).astype(np.int64)
+    return places
 
 
 def cookie(world: World, device: Keys, slot: Ints, day: int) -> Keys:

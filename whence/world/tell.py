@@ -128,11 +128,12 @@ def robot_names(crowd: People, rows: live.Touches) -> pa.Array:
 
 
 def repeats(world: World, crowd: People, day: int, name: str, told: pa.Table, share: float) -> pa.Table:
-    """Some rows delivered a second time, from minutes to a day later; sources deliver at least once."""
+    """Some rows delivered a second time, minutes later or on the next day; sources deliver at least once."""
     rng = generator(world.seed, "repeats", name, crowd.block.number, day)
     again = told.filter(pa.array(rng.random(told.num_rows) < share))
-    late = np.minimum(rng.lognormal(np.log(1200), 1.5, again.num_rows), 86_400) * SECOND
-    seen = again["seen_at"].cast(pa.int64()).to_numpy() + 1 + late.astype(np.int64)
+    n = again.num_rows
+    late = np.where(rng.random(n) < 0.3, rng.uniform(6, 30, n) * 3600, rng.exponential(1200, n))
+    seen = again["seen_at"].cast(pa.int64()).to_numpy() + 1 + (late * SECOND).astype(np.int64)
     return again.set_column(again.schema.get_field_index("seen_at"), again.schema.field("seen_at"), _instants(seen))
 
 
