@@ -32,30 +32,32 @@ def versions(settings: Settings) -> dict[str, int]:
     return {name: lake.version(name) for name in INGESTED}
 
 
-def test_the_second_time_changes_nothing(tmp_path: Path) -> None:
-    settings = a_world(tmp_path)
+@pytest.fixture(scope="module")
+def settings(tmp_path_factory: pytest.TempPathFactory) -> Settings:
+    """A small world, taken in once; tests may take the same days in again, and nothing else."""
+    return a_world(tmp_path_factory.mktemp("world"))
+
+
+def test_the_second_time_changes_nothing(settings: Settings) -> None:
     before = versions(settings)
     again = ingest(settings, WINDOW)
     assert again.changed == ()
     assert versions(settings) == before
 
 
-def test_a_window_is_its_days_one_by_one(tmp_path: Path) -> None:
-    whole = a_world(tmp_path / "whole")
-    daily = some_settings(tmp_path / "daily", world=whole.world)
+def test_a_window_is_its_days_one_by_one(tmp_path: Path, settings: Settings) -> None:
+    daily = some_settings(tmp_path / "daily", world=settings.world)
     for day in WINDOW:
         ingest(daily, Window(day, day))
-    for name, rows in contents(whole).items():
+    for name, rows in contents(settings).items():
         assert contents(daily)[name].equals(rows), name
 
 
-def test_a_day_that_is_run_again_after_later_ones_stays_as_it_was(tmp_path: Path) -> None:
-    settings = a_world(tmp_path)
+def test_a_day_that_is_run_again_after_later_ones_stays_as_it_was(settings: Settings) -> None:
     assert ingest(settings, Window(FIRST_DAY, FIRST_DAY)).changed == ()
 
 
-def test_read_is_accepted_and_duplicates_and_quarantined(tmp_path: Path) -> None:
-    settings = a_world(tmp_path)
+def test_read_is_accepted_and_duplicates_and_quarantined(settings: Settings) -> None:
     report = ingest(settings, WINDOW)
     for name in EVENTS:
         files = sorted(settings.world_events.glob(f"*/{name}-*.parquet"))
@@ -69,8 +71,7 @@ def test_read_is_accepted_and_duplicates_and_quarantined(tmp_path: Path) -> None
     assert all(row["read"] == row["accepted"] + row["duplicates"] + row["quarantined"] for row in counts)
 
 
-def test_an_event_delivered_again_on_a_later_day_is_known(tmp_path: Path) -> None:
-    settings = a_world(tmp_path)
+def test_an_event_delivered_again_on_a_later_day_is_known(settings: Settings) -> None:
     ids = Lake.of(settings).read("touches", columns=["event_id"])["event_id"]
     assert len(ids) == len(ids.unique())
     days = "SELECT event_id FROM read_parquet('{}/*/touches-*.parquet', hive_partitioning = true) GROUP BY 1 HAVING count(DISTINCT day) > 1"
@@ -78,8 +79,7 @@ def test_an_event_delivered_again_on_a_later_day_is_known(tmp_path: Path) -> Non
         assert len(con.sql(days.format(settings.world_events)).fetchall()) > 0, "otherwise this test shows nothing"
 
 
-def test_each_row_lies_under_the_day_on_which_it_was_seen(tmp_path: Path) -> None:
-    settings = a_world(tmp_path)
+def test_each_row_lies_under_the_day_on_which_it_was_seen(settings: Settings) -> None:
     for name in EVENTS:
         with Lake.of(settings).connect(None, name) as con:
             found = con.sql(
@@ -139,8 +139,8 @@ def test_a_truncated_file_is_named_and_nothing_is_written(tmp_path: Path) -> Non
     assert not list(settings.home.glob("ingest-*")), "the staging folder is gone"
 
 
-def test_all_tables_hold_what_their_contract_says(tmp_path: Path) -> None:
-    for name, rows in contents(a_world(tmp_path)).items():
+def test_all_tables_hold_what_their_contract_says(settings: Settings) -> None:
+    for name, rows in contents(settings).items():
         assert rows.schema.equals(TABLES[name].schema)
         for column in TABLES[name].schema:
             if not column.nullable:

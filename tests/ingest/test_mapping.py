@@ -1,0 +1,346 @@
+"""Any file or table through a mapping: how fields are made, and what a mistake in either says."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from datetime import UTC, date, datetime
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import sqlalchemy as sa
+
+from tests.builders import an_instant, some_settings
+from whence.contracts.settings import Settings, Source, Tables
+from whence.ingest import IngestError, ingest, source_days, suggest
+from whence.ingest.mapping import parse
+from whence.lake import Lake
+
+DAY = date(2026, 5, 1)
+CLICKS = """
+[touches]
+touch_id = "id"
+happened_at = "at"
+kind = { column = "what", map = { imp = "view", clk = "click" } }
+campaign_id = "campaign"
+channel = { value = "search" }
+price_micros = { column = "cost", scale = 1_000_000 }
+currency = { value = "EUR" }
+cookie_id = { column = "visitor", hash = "keyed" }
+email_hash = { column = "email", hash = "email" }
+ip_key = { column = "ip", hash = "ip" }
+holdout = "held"
+only = { column = "what", is = ["imp", "clk"] }
+
+[sightings]
+happened_at = "at"
+kind = { value = "login" }
+email_hash = { column = "email", hash = "email" }
+only = { column = "what", is = "log-in" }
+"""
+HEADER = "id,at,what,campaign,cost,visitor,email,ip,held"
+CLICK = "c1,2026-05-01T10:00:00+02:00,clk,brand,1.25,v1,Jane@Doe.example,10.0.0.1,false"
+LOGIN = "l1,2026-05-01T11:00:00Z,log-in,,,v1,jane@doe.example,10.0.0.1,"
+
+
+def mapped(folder: Path, mapping: str, content: str | pa.Table, name: str = "events.csv", **source: object) -> Settings:
+    """Settings of a mapping and a file of that content."""
+    (folder / "map.toml").write_text(mapping)
+    path = folder / name
+    if isinstance(content, str):
+        path.write_text(content)
+    else:
+        pq.write_table(content, path)
+    return some_settings(folder, source=Source(kind="mapping", path=str(path), mapping=str(folder / "map.toml"), **source))  # type: ignore[arg-type]
+
+
+def taken(settings: Settings, table: str = "touches") -> list[dict[str, object]]:
+    ingest(settings, source_days(settings))
+    return sorted(Lake.of(settings).read(table).to_pylist(), key=lambda row: str(row.get("happened_at")))
+
+
+def test_a_row_becomes_what_the_mapping_says(tmp_path: Path) -> None:
+    settings = mapped(tmp_path, CLICKS, f"{HEADER}\n{CLICK}\n{LOGIN}\n")
+    [touch] = taken(settings)
+    assert touch["happened_at"] == touch["seen_at"] == an_instant("2026-05-01T08:00:00Z")
+    assert (touch["touch_id"], touch["kind"], touch["channel"], touch["holdout"]) == ("c1", "click", "search", False)
+    assert (touch["price_micros"], touch["currency"], touch["consent"]) == (1_250_000, "EUR", "unknown")
+    assert touch["email_hash"] == hashlib.sha256(b"jane@doe.example").hexdigest()
+    assert len(str(touch["ip_key"])) == 16
+    [login] = Lake.of(settings).read("sightings").to_pylist()
+    assert login["email_hash"] == touch["email_hash"], "the same person, whatever the capitals"
+    assert not {"10.0.0.1", "v1", "Jane@Doe.example"} & {str(value) for value in touch.values()}
+
+
+def test_no_conversion_is_lost_to_a_float(tmp_path: Path) -> None:
+    mapping = """
+        [conversions]
+        conversion_id = "id"
+        happened_at = { column = "at", unit = "ms" }
+        kind = { value = "purchase" }
+        value_micros = { column = "paid", scale = 1_000_000 }
+        currency = "money"
+        source = { value = "server" }"""
+    rows = [f"{i},1777629600000,{paid},USD" for i, paid in enumerate(("0.1", "0.2", "1234567.89", "4.35"))]
+    found = taken(mapped(tmp_path, mapping, "\n".join(["id,at,paid,money", *rows])), "conversions")
+    assert sorted(row["value_micros"] for row in found) == [100_000, 200_000, 4_350_000, 1_234_567_890_000]  # type: ignore[type-var]
+    assert {row["happened_at"] for row in found} == {datetime(2026, 5, 1, 10, tzinfo=UTC)}
+
+
+BAD = [
+    (CLICK.replace("+02:00", ""), "happened_at", "Expected a time with its zone"),
+    (CLICK.replace("2026-05-01T10:00:00+02:00", "1st of May"), "happened_at", "happened_at is '1st of May'"),
+    (CLICK.replace("1.25", "cheap"), "price_micros", "price_micros is 'cheap'. Expected a number."),
+    (CLICK.replace("1.25", "-3"), "price_micros", "price_micros is -3000000"),
+    (CLICK.replace("false", "perhaps"), "holdout", "Expected true or false"),
+    (CLICK.replace("brand", ""), "campaign_id", "campaign_id is missing"),
+    (CLICK + ",surplus", "(line)", "The line has 10 cells and the header 9"),
+]
+
+
+@pytest.mark.parametrize(("line", "field", "reason"), BAD, ids=[f"{field}-{i}" for i, (_, field, _) in enumerate(BAD)])
+def test_a_bad_row_is_set_aside_and_the_good_ones_go_on(tmp_path: Path, line: str, field: str, reason: str) -> None:
+    settings = mapped(tmp_path, CLICKS, f"{HEADER}\n{CLICK.replace('c1', 'c0')}\n{line}\n{LOGIN}\n")
+    report = ingest(settings, source_days(settings))
+    assert (report.tables["touches"].read, report.tables["touches"].accepted) == (2, 1)
+    assert report.tables["sightings"].accepted == 1
+    [found] = Lake.of(settings).read("quarantine").to_pylist()
+    assert (found["row"], found["field"]) == (2, field)
+    assert reason in found["reason"]
+
+
+def test_times_without_a_zone_are_read_in_the_zone_that_the_mapping_gives(tmp_path: Path) -> None:
+    mapping = '[sightings]\nhappened_at = { column = "at", zone = "Europe/Paris" }\nkind = { value = "login" }'
+    [row] = taken(mapped(tmp_path, mapping, "at\n2026-05-01 10:00:00\n"), "sightings")
+    assert row["happened_at"] == an_instant("08:00")
+
+
+def test_a_conversion_before_its_touch_in_the_same_row_is_set_aside(tmp_path: Path) -> None:
+    mapping = """
+        [conversions]
+        happened_at = "bought"
+        touched_at = "clicked"
+        kind = { value = "purchase" }
+        value_micros = { value = 1_000_000 }
+        currency = { value = "USD" }
+        source = { value = "pixel" }"""
+    lines = ["2026-05-01T10:00:00Z,2026-05-01T09:00:00Z", "2026-05-01T10:00:00Z,2026-05-01T12:00:00Z"]
+    settings = mapped(tmp_path, mapping, "\n".join(["bought,clicked", *lines]))
+    report = ingest(settings, source_days(settings))
+    assert (report.tables["conversions"].accepted, report.tables["conversions"].quarantined) == (1, 1)
+
+
+def a_parquet(zone: str | None) -> pa.Table:
+    return pa.table(
+        {
+            "at": pa.array([datetime(2026, 5, 1, 10), datetime(2026, 5, 1, 11)], pa.timestamp("us", tz=zone)),  # noqa: DTZ001 - naive on purpose
+            "customer": pa.array([17, 18]),
+        }
+    )
+
+
+SIGHTED = '[sightings]\nhappened_at = "at"\nkind = { value = "login" }\nexternal_id = { column = "customer", hash = "keyed" }'
+
+
+def test_a_parquet_file_keeps_its_own_types(tmp_path: Path) -> None:
+    first, second = taken(mapped(tmp_path, SIGHTED, a_parquet("UTC"), "events.parquet"), "sightings")
+    assert first["happened_at"] == an_instant("10:00")
+    assert first["external_id"] != second["external_id"]
+
+
+def test_a_column_of_naive_times_is_refused_with_the_line_that_mends_it(tmp_path: Path) -> None:
+    settings = mapped(tmp_path, SIGHTED, a_parquet(None), "events.parquet")
+    with pytest.raises(IngestError, match=r'carry no zone.*happened_at = \{ column = "at", zone = "UTC" \}'):
+        source_days(settings)
+
+
+def test_a_truncated_parquet_file_says_so_and_writes_nothing(tmp_path: Path) -> None:
+    settings = mapped(tmp_path, SIGHTED, a_parquet("UTC"), "events.parquet")
+    path = Path(settings.source.path)
+    path.write_bytes(path.read_bytes()[:-20])
+    with pytest.raises(IngestError, match=r"events\.parquet is no whole Parquet file, it may be cut off"):
+        source_days(settings)
+    path.write_bytes(b"")
+    with pytest.raises(IngestError, match=r"events\.parquet is empty"):
+        source_days(settings)
+    assert Lake.of(settings).version("sightings") == -1
+
+
+def test_a_folder_is_read_file_by_file_and_rows_keep_their_files_name(tmp_path: Path) -> None:
+    inbox = tmp_path / "inbox"
+    inbox.mkdir()
+    (inbox / "b.csv").write_text(f"{HEADER}\n{CLICK.replace('c1', 'c2').replace('brand', '')}\n")
+    settings = mapped(inbox, CLICKS, f"{HEADER}\n{CLICK}\n", "a.csv")
+    settings = some_settings(tmp_path, source=Source(kind="mapping", path=str(inbox), mapping=settings.source.mapping))
+    # The bad row of b.csv is the only one that is set aside.
+    report = ingest(settings, source_days(settings))
+    assert (report.total.accepted, report.total.quarantined) == (1, 1)
+    assert Lake.of(settings).read("quarantine")["source"].to_pylist() == ["b.csv"]
+
+
+def a_database(folder: Path, rows: list[dict[str, object]]) -> str:
+    url = f"sqlite:///{folder / 'shop.db'}"
+    engine = sa.create_engine(url)
+    orders = sa.Table(
+        "orders", sa.MetaData(), sa.Column("id", sa.Integer), sa.Column("at", sa.Text), sa.Column("paid", sa.Numeric(10, 2))
+    )
+    with engine.begin() as link:
+        orders.create(link)
+        link.execute(orders.insert(), rows)
+    engine.dispose()
+    return url
+
+
+ORDERS = """
+[source]
+query = "SELECT id, at, CAST(paid AS TEXT) AS paid FROM orders ORDER BY id"
+
+[conversions]
+conversion_id = "id"
+happened_at = { column = "at", zone = "UTC" }
+kind = { value = "purchase" }
+value_micros = { column = "paid", scale = 1_000_000 }
+currency = { value = "USD" }
+source = { value = "server" }
+"""
+
+
+@pytest.mark.filterwarnings("ignore:Dialect sqlite.*does \\*not\\* support Decimal:sqlalchemy.exc.SAWarning")
+def test_a_database_is_read_through_sqlalchemy(tmp_path: Path) -> None:
+    from decimal import Decimal
+
+    url = a_database(tmp_path, [{"id": i, "at": f"2026-05-01 1{i}:00:00", "paid": Decimal("9.99")} for i in range(3)])
+    (tmp_path / "map.toml").write_text(ORDERS)
+    settings = some_settings(tmp_path, source=Source(kind="mapping", path=url, mapping=str(tmp_path / "map.toml")))
+    found = taken(settings, "conversions")
+    assert [row["value_micros"] for row in found] == [9_990_000] * 3
+    assert ingest(settings, source_days(settings)).changed == ()
+
+
+@pytest.mark.parametrize(
+    ("url", "message"),
+    [
+        ("sqlite:///{}/nothing.db", "could not be read with .*no such table"),
+        ("oracel://scott:tiger@host/db", "no database address that SQLAlchemy can open"),
+    ],
+)
+def test_a_database_that_cannot_be_read_says_so_without_a_password(tmp_path: Path, url: str, message: str) -> None:
+    (tmp_path / "map.toml").write_text(ORDERS)
+    settings = some_settings(
+        tmp_path, source=Source(kind="mapping", path=url.format(tmp_path), mapping=str(tmp_path / "map.toml"))
+    )
+    with pytest.raises(IngestError, match=message) as wrong:
+        source_days(settings)
+    assert "tiger" not in str(wrong.value)
+
+
+@pytest.mark.parametrize(
+    ("mapping", "message"),
+    [
+        ("[touches", "is no TOML"),
+        ("", "maps no table"),
+        ("[clicks]\na = 1", "there is no table 'clicks'. The tables are touches, conversions, sightings"),
+        ('[sightings]\nhappened_at = "at"', "does not say where kind comes from"),
+        ('[sightings]\nhappened_at = "at"\nkind = "k"\nshoe_size = "s"', "has no field 'shoe_size'"),
+        ('[sightings]\nhappened_at = "at"\nkind = 3', "kind is 3. Write a column's name"),
+        ('[sightings]\nhappened_at = "at"\nkind = { column = "k", value = "v" }', "needs either a column or a value"),
+        ('[sightings]\nkind = "k"\nhappened_at = { column = "at", unit = "h" }', "unit is 'h'. Expected s, ms, us"),
+        ('[sightings]\nkind = "k"\nhappened_at = { column = "at", zone = "Mars/Base" }', "no time zone 'Mars/Base'"),
+        ('[sightings]\nkind = "k"\nhappened_at = "at"\nemail_hash = { column = "e", hash = "rot13" }', "hash is 'rot13'"),
+        ('[sightings]\nkind = "k"\nhappened_at = "at"\nonly = "k"', "only is 'k'"),
+        ('[source]\nsheet = 2\n[sightings]\nkind = "k"\nhappened_at = "at"', r"\[source\] has no 'sheet'"),
+    ],
+)
+def test_a_mistake_in_a_mapping_is_named_with_its_place(mapping: str, message: str) -> None:
+    with pytest.raises(IngestError, match=message):
+        parse(mapping, "map.toml")
+
+
+def test_a_column_that_the_mapping_names_and_the_file_lacks_is_named(tmp_path: Path) -> None:
+    with pytest.raises(IngestError, match=r"events\.csv has no column 'what'"):
+        source_days(mapped(tmp_path, CLICKS, "id,at\nc1,2026-05-01T10:00:00Z\n"))
+
+
+def test_a_draft_of_a_mapping_reads_the_file_that_it_was_drafted_from(tmp_path: Path) -> None:
+    content = (
+        "messageId,timestamp,type,utm_campaign,utm_medium,cost,currency,email,remote_addr,userAgent\n"
+        "m1,2026-05-01T10:00:00Z,impression,brand,search,0.02,EUR,jane@doe.example,10.0.0.1,Chrome 137\n"
+        "m2,2026-05-01T10:05:00Z,click,brand,search,0.70,EUR,,10.0.0.2,Chrome 137\n"
+    )
+    path = tmp_path / "events.csv"
+    path.write_text(content)
+    text = suggest(path, tmp_path / "draft.toml")
+    assert (tmp_path / "draft.toml").read_text() == text
+    view, click = taken(mapped(tmp_path, text, content))
+    assert (view["event_id"], view["kind"], view["campaign_id"], view["channel"]) == ("m1", "view", "brand", "search")
+    assert (click["kind"], click["price_micros"], click["user_agent"]) == ("click", 700_000, "Chrome 137")
+    assert view["email_hash"] == hashlib.sha256(b"jane@doe.example").hexdigest()
+    assert len(str(view["ip_key"])) == 16
+
+
+def test_a_draft_sees_what_values_look_like_whatever_the_column_is_called(tmp_path: Path) -> None:
+    path = tmp_path / "odd.csv"
+    path.write_text("a,b,c,order,revenue,currency\njane@doe.example,10.0.0.1,x,1,5,EUR\njoe@doe.example,10.0.0.2,y,2,6,EUR\n")
+    text = suggest(path)
+    assert 'email_hash = { column = "a", hash = "email" }' in text
+    assert 'ip_key = { column = "b", hash = "ip" }' in text
+    assert "[conversions]" in text
+    assert "# Columns that were not used: c." in text
+
+
+@pytest.mark.parametrize(
+    ("value", "line"),
+    [
+        ("1777629600", '{ column = "time", unit = "s" }'),
+        ("1777629600000", '{ column = "time", unit = "ms" }'),
+        ("2026-05-01 10:00:00", '{ column = "time", zone = "UTC" }'),
+        ("2026-05-01T10:00:00+02:00", '"time"'),
+    ],
+)
+def test_a_draft_tells_how_times_are_written(tmp_path: Path, value: str, line: str) -> None:
+    path = tmp_path / "times.csv"
+    path.write_text(f"time,type,campaign,channel\n{value},click,a,b\n")
+    assert f"happened_at = {line}" in suggest(path)
+
+
+@pytest.fixture
+def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """The address of an S3 server on the loopback with a bucket `inbox`."""
+    import boto3
+    from moto.server import ThreadedMotoServer
+
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "test")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "test")
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    address = "http://{}:{}".format(*server.get_host_and_port())
+    boto3.client("s3", endpoint_url=address, region_name="us-east-1").create_bucket(Bucket="inbox")
+    yield address
+    server.stop()
+
+
+@pytest.mark.service
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # botocore's and moto's own use of datetime
+@pytest.mark.filterwarnings("ignore::ResourceWarning")  # moto leaves its listening socket to the collector
+def test_s3_is_read_as_a_folder_is(tmp_path: Path, bucket: str) -> None:
+    import boto3
+
+    s3 = boto3.client("s3", endpoint_url=bucket, region_name="us-east-1")
+    for name, line in (("a.csv", CLICK), ("b.csv", CLICK.replace("c1", "c2")), ("notes.txt", "no events")):
+        s3.put_object(Bucket="inbox", Key=f"may/{name}", Body=f"{HEADER}\n{line}\n".encode())
+    (tmp_path / "map.toml").write_text(CLICKS)
+    tables = Tables(options={"AWS_ENDPOINT_URL": bucket, "AWS_REGION": "us-east-1"})
+
+    def at(path: str) -> Settings:
+        return some_settings(
+            tmp_path, source=Source(kind="mapping", path=path, mapping=str(tmp_path / "map.toml")), tables=tables
+        )
+
+    assert {row["touch_id"] for row in taken(at("s3://inbox/may/"))} == {"c1", "c2"}
+    assert Lake.of(at("")).read("ingest_counts")["source"].to_pylist() == ["s3://inbox/may/a.csv", "s3://inbox/may/b.csv"]
+    with pytest.raises(IngestError, match=r"s3://inbox/june\.csv could not be fetched"):
+        source_days(at("s3://inbox/june.csv"))
+    with pytest.raises(IngestError, match=r"There is no file below s3://inbox/july/"):
+        source_days(at("s3://inbox/july/"))
