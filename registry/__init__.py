@@ -180,7 +180,7 @@ def _evaluate(settings: Settings, bundle: str, as_of: str, rows: pd.DataFrame) -
         baseline=rows["baseline"].to_numpy(dtype=float),
         persons=rows["person"].astype(str).to_numpy(),
         segments=rows["segment"].fillna("").astype(str).to_numpy() if "segment" in rows else None,
-        queries=rows["group"].astype(str).to_numpy() if "group" in rows else None,
+        queries=rows["group"].astype(str).to_numpy() if "group" in rows and (rows["group"] != "").any() else None,
         size_bytes=bundle_bytes(settings.bundles, bundle),
     )
 

@@ -43,6 +43,7 @@ class Policy:
     max_bytes: int
     baseline_gain: float
     inferior_margin: float
+    inferior_saving: float
     gains: tuple[str, ...]
     fresher_days: int
     calibration_point: tuple[float, float]
@@ -270,7 +271,7 @@ def _against_champion(
 
 def _beats_champion(candidate: Evaluation, champion: Evaluation, taken: Mapping[str, Measure], policy: Policy) -> Check:
     saved, loss = taken["saved_over_champion"], taken["champion_log_loss"].value
-    margin = policy.inferior_margin * loss
+    margin = max(policy.inferior_margin * loss, policy.inferior_saving * (taken["baseline_log_loss"].value - loss))
     said = f"Against the champion {champion.bundle[:12]} it saves {_words(saved)} nats a row, of {loss:.4f}"
     if saved.low > 0:
         return Check("champion", PASS, f"{said}: better for sure.")

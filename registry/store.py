@@ -45,6 +45,7 @@ LIMITS = {
     "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": "1",
     "MLFLOW_ALLOW_PICKLE_DESERIALIZATION": "false",
     "MLFLOW_DISABLE_TELEMETRY": "true",
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
 }
 
 
@@ -66,6 +67,7 @@ def log_candidate(settings: Settings, candidate: Candidate) -> str:
         run_id=run,
         tags={CANDIDATE: _key(candidate), BUNDLE: candidate.bundle, AS_OF: candidate.as_of, DRILL: candidate.drill or "none"},
         description=_describe(candidate),
+        await_creation_for=0,
     )
     return _settle(client, candidate)
 

@@ -115,11 +115,11 @@ def test_a_bundle_that_is_too_big_is_refused() -> None:
 
 
 def test_too_few_rows_decide_nothing_and_the_verdict_says_how_many_would() -> None:
-    odds, labels = a_truth(200)
+    odds, labels = a_truth(150)
     verdict = judge(an_evaluation(labels, odds), None, POLICY_HERE)
     assert verdict.decision == NO_DECISION
     assert any(
-        "200 rows are held out, and 400 are needed; about 400 rows would have them" in reason for reason in verdict.reasons
+        "150 rows are held out, and 200 are needed; about 200 rows would have them" in reason for reason in verdict.reasons
     )
 
 
@@ -161,6 +161,16 @@ def test_of_two_equals_only_the_fresher_replaces_the_champion() -> None:
     next_day = judge(an_evaluation(labels, odds, as_of="2026-05-10"), champion, POLICY_HERE)
     assert next_day.decision == PROMOTE
     assert any("fresher by 1 day of data" in reason for reason in next_day.reasons)
+
+
+def test_not_worse_is_counted_in_what_the_champion_saves_when_that_is_more() -> None:
+    """A champion that saves much may be followed by one within 5 % of that, on rows too few to see 1 % of its small loss."""
+    odds, labels = a_truth(2000)
+    champion = an_evaluation(labels, noisy(odds, 0.30, 1), "old", as_of="2026-05-09")
+    fresher = an_evaluation(labels, noisy(odds, 0.30, 2))
+    strict = replace(POLICY_HERE, inferior_margin=0.001, inferior_saving=0.0)
+    assert judge(fresher, champion, strict).decision == NO_DECISION
+    assert judge(fresher, champion, replace(strict, inferior_saving=0.2)).decision == PROMOTE
 
 
 def test_a_champion_that_lost_its_level_gives_way_to_one_that_kept_it() -> None:
@@ -247,7 +257,7 @@ def test_every_model_has_a_policy() -> None:
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        (("min_rows = 400", "min_rowz = 400"), "min_rows"),
+        (("min_rows = 200", "min_rowz = 200"), "min_rows"),
         (('gains = ["fresher"', 'gains = ["cheaper"'), "no gain 'cheaper'"),
         (("[conversion-value]", "[conversion-valeu]"), "no section"),
     ],
