@@ -100,7 +100,7 @@ def test_who_goes_by_the_strongest_identifier_that_is_known() -> None:
 
 values = {key: st.sampled_from([None, None, *(f"{i}" for i in range(6))]) for key in LINK_KEYS}
 days = st.lists(st.fixed_dictionaries(values), min_size=1, max_size=14)
-laws = settings(max_examples=30, deadline=None, derandomize=True)
+laws = settings(max_examples=20, deadline=None, derandomize=True)
 
 
 @laws

@@ -23,8 +23,11 @@ def link(events: pd.DataFrame, persons_before: pd.DataFrame, max_identifiers: in
 
     `events` are signals (see signals.stack); `persons_before` has identifier and person_id, the exact answer
     for each identifier as of the day before: a ranked answer is no fact to build on, and stays out. Returns
-    a frame with the columns of ROW, one row an identifier, sorted by it; empty when nothing changed. A person id starts with the day of its first identifier, so that ids sort by age;
-    the oldest id survives a merge. A group of more than `max_identifiers` is left unlinked.
+    a frame with the columns of ROW, one row an identifier, sorted by it; empty when nothing changed.
+
+    A person id starts with the day of its first identifier, so that ids sort by age; the oldest id survives
+    a merge, and identifiers of the absorbed person follow. A group of more than `max_identifiers` is a hub,
+    and is left unlinked.
     """
     seen = carried(events)
     if seen.empty:
