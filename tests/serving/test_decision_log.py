@@ -11,10 +11,13 @@ from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+
 from serving import decision_log
 from serving.batch import collect_online
 from serving.decision_log import DecisionLog
 from tests.builders import some_settings
+from whence.contracts.tables import TABLES
 from whence.contracts.times import Window
 from whence.lake import Lake
 
@@ -115,3 +118,15 @@ def test_collected_decisions_stay_when_the_log_is_gone_and_are_never_doubled(tmp
     rows = Lake.of(settings).read("decisions", DAY).to_pylist()
     assert [(row["decision_id"], row["chosen"]) for row in rows] == [("a", False), ("b", True), ("c", False)]
     assert rows[0]["features"] == '{"x":1.5,"y":null}'
+
+
+def test_a_step_replaces_its_own_decisions_and_leaves_those_of_the_others(tmp_path: Path) -> None:
+    settings = some_settings(tmp_path)
+    lake, batch = Lake.of(settings), {"route": "batch", "model": "identity-ranker"}
+    row = {**a_decision("of-batch"), "features": "{}", "route": "batch", "day": "2026-05-01"}
+    lake.replace("decisions", pa.Table.from_pylist([row], schema=TABLES["decisions"].schema), DAY, batch)
+    decision_log.append(settings.decision_log / "day=2026-05-01" / "10-1.jsonl", [a_decision("of-service")])
+    collect_online(settings, DAY)
+    assert lake.read("decisions", DAY)["decision_id"].to_pylist() == ["of-batch", "of-service"]
+    lake.replace("decisions", TABLES["decisions"].schema.empty_table(), DAY, batch)
+    assert lake.read("decisions", DAY)["decision_id"].to_pylist() == ["of-service"]
