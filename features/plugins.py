@@ -36,6 +36,10 @@ KNOWN_AT = "known_at"
 """A column that each historical view gets besides its features: the seen_at of the row that was joined."""
 
 
+NOT_A_TIME = -(2**63)
+"""What Feast writes for a missing time."""
+
+
 class LakeOfflineStoreConfig(DuckDBOfflineStoreConfig):  # type: ignore[misc]
     """Where the Delta tables lie; see whence.lake.Lake."""
 
@@ -253,9 +257,9 @@ def _pack(view: str, values: Mapping[str, Any]) -> bytes:
 
 def _plain(value: Any, is_instant: bool) -> Any:
     kind = value.WhichOneof("val")
-    if kind is None:
+    plain = getattr(value, kind) if kind else None
+    if plain is None or (is_instant and plain == NOT_A_TIME):
         return None
-    plain = getattr(value, kind)
     return EPOCH + timedelta(seconds=plain) if is_instant else plain
 
 
