@@ -175,7 +175,7 @@ def addresses(settings: Settings) -> dict[str, str]:
         "Airflow": f"http://{LOOPBACK}:{ports.airflow}  (admin / {airflow_password(settings)})",
         "MLflow": f"http://{LOOPBACK}:{ports.mlflow}",
         "Evidently": f"http://{LOOPBACK}:{ports.evidently}",
-        "Scoring": f"http://{LOOPBACK}:{ports.serving}  (bearer token in {settings.home / 'serving_tokens.txt'})",
+        "Scoring": f"http://{LOOPBACK}:{ports.serving}  (bearer token in {settings.home / 'run' / 'serving_token'})",
     }
 
 

@@ -29,7 +29,7 @@ for path in sys.argv[1:]:
         "file": path.rsplit("/", 1)[1][:-3], "id": dag.dag_id, "doc": dag.doc_md or "", "tags": sorted(dag.tags),
         "max_active_runs": dag.max_active_runs, "catchup": dag.catchup,
         "dagrun_timeout": dag.dagrun_timeout and dag.dagrun_timeout.total_seconds(), "schedule": type(dag.timetable).__name__,
-        "listens": [dag.timetable.asset_condition.name] if hasattr(dag.timetable, "asset_condition") else [],
+        "listens": [asset.name] if (asset := getattr(dag.timetable, "asset_condition", None)) else [],
         "tasks": [{
             "id": t.task_id, "owner": t.owner, "retries": t.retries, "outlets": [o.name for o in t.outlets],
             "timeout": t.execution_timeout and t.execution_timeout.total_seconds(),

@@ -105,7 +105,8 @@ class Training:
     holdout_time: float = 0.2
     """The last share of the time that is tested on."""
     seed: int = 7
-    threads: int = 2
+    threads: int = 1
+    """Two models are trained at once on a machine with two cores; more threads than cores slow all of them down."""
     max_rows: int = 200_000
     """Rows beyond this are sampled, by person."""
     conversion_days: float = 3.0
