@@ -238,6 +238,17 @@ def test_feast_knows_every_view_with_its_words_and_each_model_its_service(done: 
         assert all(field.description for field in view.schema if field.name not in JOIN_KEYS[name])
 
 
+def test_feast_s_own_command_line_finds_the_same_store(done: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    from feast import FeatureStore
+
+    monkeypatch.setenv("WHENCE_HOME", str(done.home))
+    store = FeatureStore(fs_yaml_file=Path(__file__).parents[2] / "infra" / "feast" / "feature_store.yaml")
+    found = store.get_online_features(features=["network_features:events_1d"], entity_rows=[{"ip_key": "home"}]).to_dict()
+    store.registry.write_engine.dispose()
+    assert found["events_1d"] == [3]
+    assert not list((Path(__file__).parents[2] / "infra" / "feast").rglob("*.py"))
+
+
 @pytest.mark.service
 def test_two_processes_that_start_at_once_agree(done: Settings, tmp_path: Path) -> None:
     settings = with_events(tmp_path)
