@@ -99,11 +99,16 @@ def judge_and_promote(settings: Settings, as_of: date, who: str, now: datetime) 
     }
 
 
-def rollback(settings: Settings, model: str, who: str, reason: str, now: datetime) -> Promotion:
-    """Bring back the champion before this one. The journal's row counts; MLflow's alias follows when MLflow is up."""
+def rollback(
+    settings: Settings, model: str, who: str, reason: str, now: datetime, *, expected_epoch: int | None = None
+) -> Promotion:
+    """Bring back the champion before this one. The journal's row counts; MLflow's alias follows when MLflow is up.
+
+    Asked twice it goes back two, unless `expected_epoch` says which champion is meant: then the second is a Conflict.
+    """
     from registry.journal import Journal
 
-    row = Journal(settings.journal_url).rollback(model, who, reason, now)
+    row = Journal(settings.journal_url).rollback(model, who, reason, now, expected_epoch)
     _reconcile_if_up(settings)
     return row
 
