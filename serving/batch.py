@@ -200,7 +200,8 @@ def _ranked(
     went = resolving.moved(before, now)
     persons = who(signals, pd.DataFrame({"identifier": now.index, "person_id": now.to_numpy()}))
     here = pd.DataFrame({"person_id": persons, "ip_key": signals["ip_key"]}).dropna()
-    earlier = history.networks(lake, history.before(today.first)).replace({"person_id": went})
+    earlier = history.networks(lake, history.before(today.first))
+    earlier["person_id"] = [went.get(person, person) for person in earlier["person_id"]]
     found = ranking.rank(
         signals,
         now,
