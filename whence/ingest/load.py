@@ -24,7 +24,8 @@ from whence.lake import Lake
 
 REPEATS_FOR = timedelta(days=30)
 """How long after its first delivery an event may come again and still be known as a duplicate."""
-ROWS_AT_ONCE = 2_000_000
+ROWS_AT_ONCE = 250_000
+"""Days are written together up to so many rows; a day is always written whole."""
 TRUTH = ("truth_signals", "truth_conversions")
 PLACE = [pa.field("_source", pa.string()), pa.field("_row", pa.int64())]
 FAULTS = TABLES["quarantine"].schema
