@@ -94,7 +94,7 @@ def _models() -> list[Panel]:
         ("Calibration error", "Root mean square gap between said and seen, less chance.", "calibration_error", "all"),
         ("ROC AUC", "The chance that a positive scores above a negative.", "roc_auc", "all"),
         ("Mean probability", "What the model says on average.", "mean_probability", "all"),
-        ("Worst null share", "Of the model's inputs, the one that is missing most.", "worst_null_share", "all"),
+        ("Missing inputs", "The mean null share of the model's inputs.", "mean_null_share", "all"),
         ("Score drift", "PSI of the raw score against clean days of the same bundle.", "psi", "score"),
         ("Decisions", "Rows that the model scored.", "decisions", "all"),
     )

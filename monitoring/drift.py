@@ -16,6 +16,8 @@ from monitoring.columns import is_number
 METHOD = "psi"
 LEAST_ROWS = 50
 """A column with fewer values than this on either side is not compared."""
+LEAST_DAYS = 2
+"""With fewer reference days nobody knows how much clean days differ."""
 LEAST_PSI = 0.1
 """No column counts as drifted below this, however many rows make it certain."""
 DRAWS = 200
@@ -50,21 +52,39 @@ class Comparison:
         return self.psi is not None and self.psi >= self.column.threshold
 
 
-def comparable(today: pd.DataFrame, reference: pd.DataFrame, clusters: tuple[int, int], seed: int) -> list[Column]:
+def comparable(
+    today: pd.DataFrame, reference: pd.DataFrame, days: pd.Series, subjects: tuple[int, int], seed: int
+) -> list[Column]:
     """Columns with enough values on both sides, each with its threshold.
 
-    `clusters` are the numbers of distinct subjects today and in the reference: rows of one subject
-    move together, so that they count as fewer.
+    `days` names the day of each reference row, `subjects` how many distinct ones are behind today's and the
+    reference's rows: rows of one subject move together, so that they count as fewer. Clean days differ among
+    themselves too (eight campaigns have eight click rates, new ones every day): a column must be further away
+    than they are from each other. With fewer than LEAST_DAYS of them nothing is compared.
     """
+    if days.nunique() < LEAST_DAYS:
+        return []
     found = []
     for name in [name for name in reference.columns if name in today.columns]:
         now, then = clean(today[name]), clean(reference[name])
         if min(len(now), len(then)) < LEAST_ROWS:
             continue
         number = is_number(now, then)
-        sizes = min(len(now), clusters[0]), min(len(then), clusters[1])
-        found.append(Column(name, number, chance_psi(_bins(now, then, number), sizes, seed)))
+        both = _bins(now, then, number)
+        sizes = min(len(now), subjects[0]), min(len(then), subjects[1])
+        threshold = max(chance_psi(both, sizes, seed), MARGIN * clean_psi(then, days.reindex(then.index), number))
+        found.append(Column(name, number, threshold))
     return found
+
+
+def clean_psi(then: pd.Series, days: pd.Series, number: bool) -> float:
+    """The largest PSI of one reference day against the others; days with too few values are no judge."""
+    distances = [0.0]
+    for _, one in then.groupby(days):
+        others = then.drop(one.index)
+        if min(len(one), len(others)) >= LEAST_ROWS:
+            distances.append(float(psi(*_shares(one, others, number))))
+    return max(distances)
 
 
 def clean(values: pd.Series) -> pd.Series:
@@ -102,8 +122,22 @@ def drift_checks(model: str, comparisons: Sequence[Comparison], rows: int) -> li
 
 def _bins(now: pd.Series, then: pd.Series, number: bool) -> npt.NDArray[np.float64]:
     """Counts of both samples together, in the bins that Evidently's PSI would use."""
+    one, other = _counts(now, then, number)
+    return np.asarray(one + other)
+
+
+def _shares(now: pd.Series, then: pd.Series, number: bool) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    one, other = _counts(now, then, number)
+    return one / one.sum(), other / other.sum()
+
+
+def _counts(now: pd.Series, then: pd.Series, number: bool) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    """Counts of each sample by bin: by Sturges' bins for a number with many values, else by value."""
     if number and then.nunique() > MOST_VALUES:
-        together = np.concatenate([now.to_numpy("float64"), then.to_numpy("float64")])
-        return np.histogram(together, np.histogram_bin_edges(together, bins="sturges"))[0].astype("float64")
-    counts = pd.concat([now, then]).astype(str).value_counts()
-    return np.asarray(counts, dtype="float64")
+        one, other = now.to_numpy("float64"), then.to_numpy("float64")
+        edges = np.histogram_bin_edges(np.concatenate([one, other]), bins="sturges")
+        return np.histogram(one, edges)[0].astype("float64"), np.histogram(other, edges)[0].astype("float64")
+    counts = [side.astype("float64" if number else "str").value_counts() for side in (now, then)]
+    values = counts[0].index.union(counts[1].index)
+    one, other = (np.asarray(count.reindex(values, fill_value=0), dtype="float64") for count in counts)
+    return one, other

@@ -45,6 +45,8 @@ class Rule:
     advice: str
     lasts: bool = False
     target: float = 0.0
+    only: tuple[str, ...] = ()
+    """The segments that are judged; all when empty."""
     floor: float = 0.0
     """The least day-to-day standard deviation that is believed, on the rule's scale."""
 
@@ -91,7 +93,14 @@ RULES: Mapping[str, Rule] = {
     ),
     "match_rate": Rule("ratio", "down", math.log(1.25), math.log(1.6), SIGNALS, lasts=True, floor=0.03),
     "unattributed_share": Rule(
-        "share", "up", 0.15, 0.40, "Credit lost its touches: look at click ids and identity first.", lasts=True, floor=0.02
+        "share",
+        "up",
+        0.15,
+        0.40,
+        "Credit lost its touches: look at click ids and identity first.",
+        lasts=True,
+        only=("last_touch", "ranker"),
+        floor=0.02,
     ),
     "double_counting": Rule(
         "ratio", "up", math.log(1.2), None, "Channels claim the same orders; report deduplicated credit.", floor=0.03
@@ -189,7 +198,7 @@ def _run(past: Sequence[Past], last: str) -> list[Past]:
 
 def _judge(check: Check, before: Sequence[Check], past: Sequence[Past]) -> Finding | None:
     rule = RULES.get(check.metric)
-    if rule is None or check.value is None or not math.isfinite(check.value):
+    if rule is None or check.value is None or not math.isfinite(check.value) or (rule.only and check.segment not in rule.only):
         return None
     gap = _gap(rule, check, before)
     if gap is None:

@@ -127,7 +127,7 @@ def _model(settings: Settings, lake: Lake, model: str, window: Window, clean: Se
     inputs, then = _inputs(today), _inputs(reference)
     features = columns.feature_checks(model, inputs, then)
     nulls = [check.value for check in features if check.metric == "null_share" and check.value is not None]
-    found += [*features, checks.plain(model, "worst_null_share", "all", max(nulls, default=0.0), len(today))]
+    found += [*features, checks.plain(model, "mean_null_share", "all", sum(nulls) / max(len(nulls), 1), len(today))]
     spread = float(today["probability"].std(ddof=1)) if len(today) > 1 else 0.0
     found.append(checks.mean(model, "mean_probability", "all", float(today["probability"].mean()), spread, len(today)))
     if reference.empty:
@@ -145,8 +145,8 @@ def _drift(
     bundle = today["bundle"].mode().iloc[0]
     inputs = inputs.assign(score=today["score"].where(today["bundle"] == bundle))
     then = then.assign(score=reference["score"].where(reference["bundle"] == bundle))
-    clusters = today["subject"].nunique(), reference["subject"].nunique()
-    compared = drift.comparable(inputs, then, clusters, SEED)
+    subjects = today["subject"].nunique(), reference["subject"].nunique()
+    compared = drift.comparable(inputs, then, reference["day"], subjects, SEED)
     return evidently_project.compare(inputs, then, compared, window.start)
 
 
@@ -221,7 +221,7 @@ def _decisions(lake: Lake, model: str, days: Sequence[str]) -> pd.DataFrame:
     if not days:
         return pd.DataFrame()
     query = """
-        SELECT decision_id, subject, option, bundle, features, score, probability FROM decisions
+        SELECT day, decision_id, subject, option, bundle, features, score, probability FROM decisions
         WHERE model = ? AND day IN (SELECT unnest(?::VARCHAR[])) ORDER BY md5(subject), decision_id LIMIT ?
     """
     around = Window(date.fromisoformat(min(days)), date.fromisoformat(max(days)))
@@ -232,7 +232,9 @@ def _decisions(lake: Lake, model: str, days: Sequence[str]) -> pd.DataFrame:
 
 def _inputs(decisions: pd.DataFrame) -> pd.DataFrame:
     """The models' inputs, a column each, as they were when decided."""
-    rows: list[Mapping[str, Any]] = [json.loads(text) for text in decisions["features"]] if len(decisions) else []
+    if decisions.empty:
+        return pd.DataFrame()
+    rows: list[Mapping[str, Any]] = [json.loads(text) for text in decisions["features"]]
     return pd.DataFrame.from_records(rows, index=decisions.index).astype("object")
 
 

@@ -31,8 +31,17 @@ def inputs(seed: int, rows: int = 2000, *, shift: float = 0.0) -> pd.DataFrame:
     ).astype("object")
 
 
+def two_days(reference: pd.DataFrame) -> pd.Series:
+    return pd.Series(["2026-04-30", "2026-05-01"] * (len(reference) // 2), index=reference.index)
+
+
+def comparable(today: pd.DataFrame, reference: pd.DataFrame, subjects: int | None = None) -> list[Column]:
+    n = subjects or len(today)
+    return drift.comparable(today, reference, two_days(reference), (n, n), 7)
+
+
 def compared(today: pd.DataFrame, reference: pd.DataFrame) -> dict[str, bool]:
-    columns = drift.comparable(today, reference, (len(today), len(reference)), 7)
+    columns = comparable(today, reference)
     found = project.compare(today, reference, columns, MOMENT)
     return {each.column.name: each.is_drifted for each in found.comparisons} if found else {}
 
@@ -43,14 +52,36 @@ def test_two_samples_of_one_world_have_not_drifted_and_a_shift_has() -> None:
 
 
 def test_few_rows_raise_the_bar_instead_of_the_alarm() -> None:
-    few, many = (drift.comparable(inputs(1, n), inputs(2, n), (n, n), 7)[0].threshold for n in (100, 5000))
-    assert few > 0.3 > many == drift.LEAST_PSI
-    assert not any(drifted for seed in range(3) for drifted in compared(inputs(seed, 80), inputs(seed + 100, 80)).values())
+    few, many = (comparable(inputs(1, n), inputs(2, n))[0].threshold for n in (200, 5000))
+    assert few > 0.15 > many == drift.LEAST_PSI
+    assert not any(drifted for seed in range(3) for drifted in compared(inputs(seed, 200), inputs(seed + 100, 200)).values())
 
 
 def test_rows_of_one_subject_count_once() -> None:
-    alone, together = (drift.comparable(inputs(1), inputs(2), (n, n), 7)[0].threshold for n in (2000, 60))
+    alone, together = (comparable(inputs(1), inputs(2), n)[0].threshold for n in (2000, 60))
     assert together > 2 * alone
+
+
+def campaigns(seed: int, days: int) -> pd.DataFrame:
+    """A feature of the campaign: eight values a day, others the next day."""
+    generator = np.random.default_rng(seed)
+    return pd.DataFrame(
+        {"click_rate": np.concatenate([generator.choice(generator.normal(0.1, 0.01, 8), 400) for _ in range(days)])}
+    )
+
+
+def test_a_column_must_be_further_away_than_clean_days_are_from_each_other() -> None:
+    reference, days = campaigns(1, 3), pd.Series(np.repeat(["a", "b", "c"], 400))
+    today = campaigns(9, 1)
+    (column,) = drift.comparable(today, reference, days, (400, 1200), 7)
+    found = project.compare(today, reference, [column], MOMENT)
+    assert found is not None
+    assert found.comparisons[0].psi > 1
+    assert not found.comparisons[0].is_drifted
+
+
+def test_one_day_is_no_reference() -> None:
+    assert drift.comparable(inputs(1), inputs(2), pd.Series(["a"] * 2000), (2000, 2000), 7) == []
 
 
 DIRT = {
@@ -104,7 +135,7 @@ def written(root: Path) -> dict[str, bytes]:
 
 def test_a_day_written_twice_stands_once_and_holds_our_measures(tmp_path: Path) -> None:
     today, reference = inputs(1), inputs(2)
-    columns = drift.comparable(today, reference, (2000, 2000), 7)
+    columns = comparable(today, reference)
     found = project.compare(today, reference, columns, MOMENT)
     assert found is not None
     measures = [share("touches", "null_share", "cookie_id", 2, 10), Check("identity-ranker", "brier", "all", 0.1, 0.08, 0.12, 50)]
