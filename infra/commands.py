@@ -6,7 +6,7 @@ import os
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -15,6 +15,9 @@ from whence.cli import spoken
 from whence.contracts.models import MODELS
 from whence.contracts.settings import Settings
 from whence.contracts.times import Window
+
+if TYPE_CHECKING:
+    from registry.journal import Promotion
 
 app = typer.Typer()
 
@@ -189,14 +192,17 @@ def rollback(
     context: typer.Context,
     model: Model,
     reason: Annotated[str, typer.Option(help="Why; it is written into the journal.")],
+    epoch: Annotated[int | None, typer.Option(help="The epoch to take back; refused when another is champion by then.")] = None,
     as_json: Json = False,
 ) -> None:
     """Give the place of champion back to the one before; a row in the journal, nothing is deleted."""
     import registry
 
     with spoken():
-        found = registry.rollback(context.obj, _model(model), who=_user(), reason=reason, now=datetime.now(UTC))
-        show.facts(found, as_json=as_json, title="Rolled back")
+        found = registry.rollback(
+            context.obj, _model(model), who=_user(), reason=reason, now=datetime.now(UTC), expected_epoch=epoch
+        )
+        show.facts(found if as_json else _entry(found), as_json=as_json, title="Rolled back")
 
 
 @app.command()
@@ -235,7 +241,10 @@ def journal(context: typer.Context, model: Annotated[str, typer.Argument(metavar
     with spoken():
         book = Journal(context.obj.journal_url)
         book.verify()
-        show.rows(book.rows(_model(model) if model else None), as_json=as_json, empty="Nothing was promoted yet.")
+        found = book.rows(_model(model) if model else None)
+        show.rows(found if as_json else [_entry(row) for row in found], as_json=as_json, empty="Nothing was promoted yet.")
+        if found and not as_json:
+            show.console.print(f"{len(found)} rows; every seal holds.")
 
 
 @app.command()
@@ -248,6 +257,20 @@ def doctor(context: typer.Context, as_json: Json = False) -> None:
         show.rows(found, as_json=as_json)
         if not all(each.is_well for each in found):
             raise typer.Exit(1)
+
+
+def _entry(row: Promotion) -> dict[str, object]:
+    """A journal row as a person reads it; the seals and digests in full are in --json."""
+    return {
+        "epoch": row.epoch,
+        "at": row.at[:19],
+        "what": row.kind,
+        "model": row.model,
+        "bundle": row.bundle[:12],
+        "previous": row.previous[:12] or "–",
+        "by": row.who,
+        "why": " ".join(row.reasons),
+    }
 
 
 def _addresses(settings: Settings) -> None:

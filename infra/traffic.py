@@ -50,7 +50,8 @@ def wait_for_bundle(settings: Settings, model: str, bundle: str, seconds: float 
 
 def served(client: httpx.Client) -> dict[str, str]:
     """The bundle that the service uses now, by model."""
-    return {name: str(digest) for name, digest in client.get("/readyz").json()["models"].items()}
+    models = client.get("/readyz").json()["models"]
+    return {name: str(each["bundle"]) for name, each in models.items() if each}
 
 
 def _matches(settings: Settings, day: Window) -> list[tuple[str, dict[str, Any]]]:
