@@ -45,7 +45,7 @@ def _task(settings: Settings) -> int:
     for child in psutil.Process(scheduler).children(recursive=True):
         try:
             if " ".join(child.cmdline()).startswith(TASK_TITLE):
-                return child.pid
+                return int(child.pid)
         except psutil.Error:
             continue
     return 0

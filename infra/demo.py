@@ -227,7 +227,8 @@ class _Aside:
     """A piece of work in a thread of its own; its error comes out where the result is asked for."""
 
     def __init__(self, work: Callable[[], str]) -> None:
-        self._work, self._result, self._error = work, "", None
+        self._work, self._result = work, ""
+        self._error: BaseException | None = None
         self._thread = threading.Thread(target=self._run, daemon=True)
         self._thread.start()
 
