@@ -62,7 +62,7 @@ def test_ripe_rows_count_one_and_fresh_negatives_less() -> None:
     assert (weight[ripe] == 1).all()
     assert weight[~ripe & ~seen].max() < 1
     assert weight[~ripe & seen].min() > 1
-    assert weight.max() <= 20
+    assert weight.max() <= 10
 
 
 def test_few_conversions_fall_back_on_the_curve() -> None:

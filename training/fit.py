@@ -1,4 +1,9 @@
-"""From examples to a calibrated model: one small LightGBM, stopped and calibrated on people and days it did not learn from."""
+"""From examples to a calibrated model: one small LightGBM, stopped and calibrated on people and days it did not learn from.
+
+That first model is judged on days and people that neither it nor its calibrator met. It is then fitted once more, with
+the same number of rounds, on all days of the people it may learn from, up to the newest: a retraining that a bad day
+asked for must learn from that day. Labels of the newest days are not ripe, and are weighed (see whence.delay).
+"""
 
 from __future__ import annotations
 
@@ -9,6 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+from scipy.special import expit
 
 from training.errors import TrainingError
 from training.examples import Examples
@@ -20,19 +26,20 @@ from whence.contracts.models import FeatureSchema
 from whence.delay import fsiw_weights
 
 Floats = npt.NDArray[np.float64]
+Bools = npt.NDArray[np.bool_]
 
 SHUFFLED = "shuffled_labels"
 DRILLS = ("", SHUFFLED)
 PARAMETERS: Mapping[str, Any] = {
     "objective": "binary",
     "metric": "binary_logloss",
-    "num_leaves": 15,
-    "learning_rate": 0.08,
+    "num_leaves": 8,
+    "learning_rate": 0.05,
     "min_data_in_leaf": 30,
     "feature_fraction": 0.8,
     "lambda_l2": 5.0,
-    "cat_smooth": 20.0,
-    "cat_l2": 20.0,
+    "cat_smooth": 50.0,
+    "cat_l2": 50.0,
     "max_cat_threshold": 64,
     "deterministic": True,
     "force_row_wise": True,
@@ -46,6 +53,11 @@ LEAST = {FIT: 50, CALIBRATE: 15, TEST: 15}
 """Labels of each class that a part needs."""
 BETA_FROM = 1000
 """Positives from which the calibrator may bend each end on its own; below, Platt's two numbers are all they can carry."""
+SELF_TRUST = 100.0
+"""Positives' worth of trust in the model's own level when it is calibrated: a binary model says probabilities already, and
+some hundred positives of a few people would move them more by chance than for good."""
+ROWS_A_THREAD = 250_000
+"""Below, one thread is fastest, and on a busy machine by far: LightGBM's threads wait for each other by spinning."""
 BASELINE_PRIOR = 20.0
 """Rows at the mean rate that each group of the baseline starts with."""
 
@@ -61,54 +73,91 @@ class Fitted:
     weighted: int
     """Rows whose label was not ripe and was weighed."""
     gains: Mapping[str, float]
+    first_raw: Floats
+    """What the first model, before the last fit, said of the test rows."""
 
 
 def fit(examples: Examples, split: Split, seed: int, threads: int, drill: str = "") -> Fitted:
-    """Fit on the fit part, stop and calibrate on the calibrate part.
+    """Fit, stop and calibrate on parts that share neither days nor people; then fit again on all that may be learned from.
 
-    Labels of the fit part are those known when the test begins; what was not ripe then is weighed (see whence.delay).
     Raises TrainingError when a part has too few labels of a class.
     """
-    import lightgbm
-
-    schema = _schema(examples, split.rows(FIT))
-    fits, calibrates = split.rows(FIT), split.rows(CALIBRATE)
-    label, weight = _labels_then(examples, split, schema, seed, threads)
     demand(examples, split)
+    schema = _schema(examples, split.learned)
+    threads = max(1, min(threads, len(examples.facts) // ROWS_A_THREAD))
+    matrix = encode(examples.inputs, schema)
+    label, weight = _weighed(examples, split, matrix, len(schema.numbers), seed, threads)
     if drill == SHUFFLED:
-        order = np.random.default_rng(seed).permutation(len(label))
-        label, weight = label[order], weight[order]
-    categories = list(range(len(schema.numbers), len(schema.names)))
-    rows = lightgbm.Dataset(
-        encode(examples.inputs[fits], schema),
-        label,
-        weight=weight,
-        feature_name=list(schema.names),
-        categorical_feature=categories,
-        params={"verbosity": -1},
-    )
-    matrix = encode(examples.inputs[calibrates], schema)
-    judge = lightgbm.Dataset(matrix, examples.labels[calibrates], reference=rows)
-    stop = lightgbm.early_stopping(PATIENCE, verbose=False)
-    parameters = {**PARAMETERS, "seed": seed, "num_threads": threads}
-    booster = lightgbm.train(parameters, rows, ROUNDS, valid_sets=[judge], callbacks=[stop])
-    rounds = max(int(booster.best_iteration), 1)
-    raw = np.asarray(booster.predict(matrix, raw_score=True, num_iteration=rounds), dtype=np.float64)
-    kind = "beta" if examples.labels[calibrates].sum() >= BETA_FROM else "platt"
-    gains = dict(zip(schema.names, booster.feature_importance("gain", iteration=rounds).tolist(), strict=True))
+        taught = np.flatnonzero(split.learned)
+        drawn = np.random.default_rng(seed).permutation(taught)
+        label[taught], weight[taught] = label[drawn], weight[drawn]
+    learner = _Learner(schema, matrix, label, weight, {**PARAMETERS, "seed": seed, "num_threads": threads})
+    calibrates, truth = split.rows(CALIBRATE), examples.labels
+    first, rounds = learner.stopped(split.rows(FIT), calibrates, truth)
+    raw = np.asarray(first.predict(matrix[calibrates], raw_score=True, num_iteration=rounds), dtype=np.float64)
+    kind = "beta" if truth[calibrates].sum() >= BETA_FROM else "platt"
+    final = learner.trained(split.learned, rounds)
     return Fitted(
-        _without_threads(booster.model_to_string(num_iteration=rounds)),
-        fit_calibrator(kind, raw, examples.labels[calibrates]),
+        _without_threads(final.model_to_string()),
+        _calibrator(kind, raw, truth[calibrates]),
         schema,
         rounds,
-        int((weight != 1).sum()),
-        gains,
+        int((weight[split.learned] != 1).sum()),
+        dict(zip(schema.names, final.feature_importance("gain").tolist(), strict=True)),
+        np.asarray(first.predict(matrix[split.rows(TEST)], raw_score=True, num_iteration=rounds), dtype=np.float64),
     )
+
+
+@dataclass(frozen=True)
+class _Learner:
+    """LightGBM over one matrix."""
+
+    schema: FeatureSchema
+    matrix: Floats
+    label: Floats
+    weight: Floats
+    parameters: Mapping[str, Any]
+
+    def stopped(self, rows: Bools, judges: Bools, truth: Floats) -> tuple[Any, int]:
+        """A booster on these rows, and the number of rounds that served the judging rows best."""
+        import lightgbm
+
+        data = self._data(rows)
+        judge = lightgbm.Dataset(self.matrix[judges], truth[judges], reference=data, params={"verbosity": -1})
+        stop = lightgbm.early_stopping(PATIENCE, verbose=False)
+        booster = lightgbm.train(dict(self.parameters), data, ROUNDS, valid_sets=[judge], callbacks=[stop])
+        return booster, max(int(booster.best_iteration), 1)
+
+    def trained(self, rows: Bools, rounds: int) -> Any:
+        """A booster of so many rounds on these rows."""
+        import lightgbm
+
+        return lightgbm.train(dict(self.parameters), self._data(rows), rounds)
+
+    def _data(self, rows: Bools) -> Any:
+        import lightgbm
+
+        return lightgbm.Dataset(
+            self.matrix[rows],
+            self.label[rows],
+            weight=self.weight[rows],
+            feature_name=list(self.schema.names),
+            categorical_feature=list(range(len(self.schema.numbers), len(self.schema.names))),
+            params={"verbosity": -1},
+        )
+
+
+def _calibrator(kind: str, raw: Floats, labels: Floats) -> Calibrator:
+    """A calibrator of held-out labels, and of what the model itself says of their rows, which counts SELF_TRUST positives."""
+    said = expit(raw)
+    trust = np.full(len(raw), SELF_TRUST / said.sum())
+    twice = np.concatenate([raw, raw]), np.concatenate([labels, said])
+    return fit_calibrator(kind, *twice, np.concatenate([np.ones(len(raw)), trust]))
 
 
 def baseline(examples: Examples, split: Split) -> Floats:
-    """The baseline's probability for every row: its group's share of positives where the model was fitted and calibrated."""
-    learned = split.rows(FIT) | split.rows(CALIBRATE)
+    """The baseline's probability for every row: its group's share of positives where the model learned and was calibrated."""
+    learned = split.learned | split.rows(CALIBRATE)
     groups, labels = examples.facts["baseline_group"], pd.Series(examples.labels)
     mean = float(labels[learned].mean())
     told = labels[learned].groupby(groups[learned]).agg(["sum", "size"])
@@ -129,17 +178,21 @@ def demand(examples: Examples, split: Split) -> None:
             )
 
 
-def _labels_then(examples: Examples, split: Split, schema: FeatureSchema, seed: int, threads: int) -> tuple[Floats, Floats]:
-    """The fit part's labels as known when the test begins, and a weight for each."""
-    chosen = examples.keep(split.rows(FIT))
-    window = examples.ripens_after()
-    if not window:
-        return chosen.labels, np.ones(len(chosen.labels))
-    watched, delay = chosen.elapsed(split.test_from.to_pydatetime()), chosen.facts["delay_days"].to_numpy(dtype=np.float64)
-    label = (delay <= watched).astype(np.float64)
-    categories = tuple(range(len(schema.numbers), len(schema.names)))
-    inputs = encode(chosen.inputs, schema)
-    return label, fsiw_weights(inputs, watched, delay, window, categories=categories, seed=seed, threads=threads)
+def _weighed(examples: Examples, split: Split, matrix: Floats, numbers: int, seed: int, threads: int) -> tuple[Floats, Floats]:
+    """Every row's label as known now, and the weight of each that is learned from; 1 where the label is ripe."""
+    weight, window, taught = np.ones(len(matrix)), examples.ripens_after(), split.learned
+    if window:
+        delay = examples.facts["delay_days"].to_numpy(dtype=np.float64)[taught]
+        weight[taught] = fsiw_weights(
+            matrix[taught],
+            examples.elapsed(examples.now)[taught],
+            delay,
+            window,
+            categories=tuple(range(numbers, matrix.shape[1])),
+            seed=seed,
+            threads=threads,
+        )
+    return examples.labels.copy(), weight
 
 
 def _schema(examples: Examples, rows: npt.NDArray[np.bool_]) -> FeatureSchema:

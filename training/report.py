@@ -20,6 +20,7 @@ Floats = npt.NDArray[np.float64]
 PLOTS = ("calibration.png", "scores.png", "gains.png")
 TOP_GAINS = 20
 NDCG_PLACES = 5
+MAIN = ("log_loss", "roc_auc", "observed_over_expected", "saved_over_baseline")
 
 
 def test_rows(examples: Examples, split: Split, baseline: Floats, raw: Floats, probability: Floats) -> pd.DataFrame:
@@ -55,7 +56,13 @@ def measure_strangers(rows: pd.DataFrame, met: set[str]) -> dict[str, Measure]:
     """The main measures on the test rows of persons that the model never met, when it was not kept from the others."""
     strangers = rows[~rows["person"].isin(met)]
     taken = measure(strangers) if len(strangers) else {}
-    return {f"{name}_of_strangers": taken[name] for name in ("log_loss", "roc_auc", "observed_over_expected") if name in taken}
+    return {f"{name}_of_strangers": taken[name] for name in MAIN if name in taken}
+
+
+def measure_first(rows: pd.DataFrame, raw: Floats, probability: Floats) -> dict[str, Measure]:
+    """The main measures of the first model, which met neither the days nor the people of the test."""
+    taken = measure(rows.assign(raw=raw, probability=probability))
+    return {f"{name}_before_last_fit": taken[name] for name in MAIN}
 
 
 def write(

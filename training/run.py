@@ -15,7 +15,7 @@ from training import datasets, known, report
 from training.errors import TrainingError
 from training.examples import Examples
 from training.fit import BASELINE_PRIOR, DRILLS, PARAMETERS, ROUNDS, Fitted, baseline, fit
-from training.split import CALIBRATE, FIT, TEST, Split, split
+from training.split import CALIBRATE, FIT, FRESH, TEST, Split, split
 from whence.bundle import encode, golden_rows, write_bundle
 from whence.contracts.models import MODELS, Candidate
 from whence.contracts.settings import Settings
@@ -37,10 +37,10 @@ def run(settings: Settings, model: str, as_of: date, drill: str = "", progress: 
     cut = split(
         examples.seen_at, examples.facts["person"], examples.ripe(), chosen.holdout_time, chosen.holdout_persons, chosen.seed
     )
-    say(f"{model}: fitting on {int(cut.rows(FIT).sum())} of {len(examples.facts)} examples")
+    say(f"{model}: fitting on {int(cut.learned.sum())} of {len(examples.facts)} examples")
     fitted = fit(examples, cut, chosen.seed, chosen.threads, drill)
     about = _about(settings, examples, cut, as_of, drill)
-    golden = golden_rows(examples.inputs[cut.rows(FIT)], fitted.schema)
+    golden = golden_rows(examples.inputs[cut.learned], fitted.schema)
     digest = write_bundle(settings.bundles, model, fitted.text, fitted.calibrator.to_json(), fitted.schema, golden, about)
     say(f"{model}: measuring bundle {digest[:12]}")
     folder = settings.candidates / model / str(as_of) / digest
@@ -67,13 +67,13 @@ def _check(model: str, drill: str) -> None:
 
 def _about(settings: Settings, examples: Examples, cut: Split, as_of: date, drill: str) -> dict[str, Any]:
     """What the bundle says of its making; nothing of when or where, so that the same inputs give the same digest."""
-    parts = {part: examples.labels[cut.rows(part)] for part in (FIT, CALIBRATE, TEST)}
+    parts = {part: examples.labels[cut.rows(part)] for part in (FIT, FRESH, CALIBRATE, TEST)}
     return {
         "as_of": str(as_of),
         "drill": drill,
         "examples": examples.digest(),
         "seed": settings.training.seed,
-        "split": "time and persons" if cut.is_by_person else "time alone: most persons are seen on one day",
+        "split": "time and persons" if cut.is_by_person else "time alone: most rows are of persons seen on one day",
         "calibrate_from": cut.calibrate_from.isoformat(),
         "test_from": cut.test_from.isoformat(),
         "label_window_days": examples.window_days,
@@ -107,9 +107,9 @@ def _report(
     matrix = encode(examples.inputs[cut.rows(TEST)], fitted.schema)
     raw = Trees(fitted.text).raw(matrix)
     rows = report.test_rows(examples, cut, baseline(examples, cut), raw, fitted.calibrator.apply(raw))
-    taken = report.measure(rows)
+    taken = report.measure(rows) | report.measure_first(rows, fitted.first_raw, fitted.calibrator.apply(fitted.first_raw))
     if not cut.is_by_person:
-        met = set(examples.facts.loc[cut.rows(FIT) | cut.rows(CALIBRATE), "person"])
+        met = set(examples.facts.loc[cut.learned, "person"])
         taken |= report.measure_strangers(rows, met)
     report.write(folder, rows, taken, _parameters(fitted, about), data, fitted.gains)
 

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-FIT, CALIBRATE, TEST, UNUSED = "fit", "calibrate", "test", ""
+FIT, FRESH, CALIBRATE, TEST, UNUSED = "fit", "fresh", "calibrate", "test", ""
 MOST = 0.5
 """Persons are kept apart when at least this share of the rows is of persons seen on more than one day."""
 
@@ -19,7 +19,7 @@ class Split:
     """The part of each row, and how it was cut."""
 
     part: npt.NDArray[np.object_]
-    """fit, calibrate, test, or empty for a row of nobody's part."""
+    """fit, fresh (later rows of the fit's people), calibrate, test, or empty for a row of nobody's part."""
     is_by_person: bool
     """False where rows are mostly of people seen on one day: then keeping them apart would throw rows away for nothing."""
     calibrate_from: pd.Timestamp
@@ -29,11 +29,19 @@ class Split:
         """Which rows are of the part."""
         return np.asarray(self.part == part)
 
+    @property
+    def learned(self) -> npt.NDArray[np.bool_]:
+        """What the final model is fitted on: all days, up to the newest, of people who neither calibrate nor test.
+
+        Where people are not kept apart, all that is before the test.
+        """
+        return self.rows(FIT) | (self.rows(FRESH) if self.is_by_person else self.rows(CALIBRATE))
+
 
 def split(
     seen_at: pd.Series, persons: pd.Series, ripe: npt.NDArray[np.bool_], holdout_time: float, holdout_persons: float, seed: int
 ) -> Split:
-    """Cut rows in time and in people: fit < calibrate < test in time, and nobody in two parts.
+    """Cut rows in time and in people: fit < calibrate < test in time, and nobody in two of them.
 
     The last `holdout_time` of the ripe rows is tested on, and the same share before it calibrates; only ripe rows
     do either. `holdout_persons` of the people, chosen by a hash that is the same in every training of this seed, are
@@ -45,12 +53,14 @@ def split(
     is_by_person = seen_again(seen_at, persons) >= MOST
     place = buckets(persons, seed) if is_by_person else None
     late, latest = (seen_at >= calibrate_from).to_numpy(), (seen_at >= test_from).to_numpy()
-    fits, calibrates, tests = ~late, late & ~latest & ripe, latest & ripe
+    fits, between, tests = ~late, late & ~latest, latest & ripe
+    calibrates, fresh = between & ripe, np.zeros_like(between)
     if place is not None:
-        fits &= place >= holdout_persons
+        is_taught = place >= holdout_persons
+        fits, fresh = fits & is_taught, late & is_taught
         calibrates &= place < holdout_persons / 2
-        tests &= (place >= holdout_persons / 2) & (place < holdout_persons)
-    part = np.select([fits, calibrates, tests], [FIT, CALIBRATE, TEST], UNUSED).astype(object)
+        tests &= (place >= holdout_persons / 2) & ~is_taught
+    part = np.select([fits, fresh, calibrates, tests], [FIT, FRESH, CALIBRATE, TEST], UNUSED).astype(object)
     return Split(part, is_by_person, calibrate_from, test_from)
 
 

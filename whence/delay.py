@@ -11,9 +11,9 @@ import numpy.typing as npt
 Floats = npt.NDArray[np.float64]
 Bools = npt.NDArray[np.bool_]
 
-CLIP = 20.0
+CLIP = 10.0
 """No label counts more often than this; a rare late label must not carry the whole fit."""
-LEAST = 50
+LEAST = 300
 """Labels of each class below which an auxiliary model is not fitted, and the maturity curve answers instead."""
 AUXILIARY = {
     "objective": "binary",
