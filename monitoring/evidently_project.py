@@ -36,7 +36,7 @@ with warnings.catch_warnings():
     from evidently.legacy.utils import NumpyEncoder
     from evidently.metrics import ValueDrift
     from evidently.sdk.models import DashboardModel, DashboardPanelPlot, DashboardTabModel, PanelMetric, ProjectModel
-    from evidently.ui.workspace import Workspace
+    from evidently.ui.storage.local.base import LocalState
 
 NAMES = uuid.uuid5(uuid.NAMESPACE_URL, "https://whence.example/evidently")
 PROJECT_ID = uuid.uuid5(NAMES, PROJECT)
@@ -133,10 +133,13 @@ def publish(root: Path, day: str, checks: Sequence[Check], findings: Sequence[Fi
             _write(workspace, day, model, drift.report, {"day": day, "part": f"drift of {model}"})
 
 
-def open_project(root: Path) -> Workspace:
-    """The workspace with our project in it, made when it is not there."""
+def open_project(root: Path) -> LocalState:
+    """The workspace's files with our project in them, made when it is not there.
+
+    Not through Workspace: that reads every report there is, and a day would cost more the more days there are.
+    """
     root.mkdir(parents=True, exist_ok=True)
-    workspace = Workspace.create(str(root))
+    workspace = LocalState(str(root))
     if not (root / str(PROJECT_ID) / "metadata.json").exists():
         model = ProjectModel(id=PROJECT_ID, name=PROJECT, description=ABOUT)
         (root / str(PROJECT_ID) / "snapshots").mkdir(parents=True, exist_ok=True)
@@ -150,7 +153,7 @@ def draw(root: Path, panels: Sequence[Panel]) -> None:
     drawn = [_panel(panel) for panel in panels]
     tab = DashboardTabModel(id=_id("tab", PROJECT), title=PROJECT, panels=[panel.id for panel in drawn])
     model = DashboardModel(tabs=[tab], panels=drawn)  # one tab: this version's page shows no others
-    if workspace.get_dashboard(PROJECT_ID) != model:
+    if workspace.read_dashboard(PROJECT_ID) != model:
         _replace(root / str(PROJECT_ID) / "dashboard.json", json.dumps(model.dict(), cls=NumpyEncoder))
 
 
@@ -215,7 +218,7 @@ def _measures(day: str, checks: Sequence[Check], findings: Sequence[Finding]) ->
         return Report(metrics).run(sides, additional_data={"findings": reasons}, timestamp=_moment(day))
 
 
-def _write(workspace: Workspace, day: str, part: str, report: Snapshot, about: dict[str, str]) -> None:
+def _write(workspace: LocalState, day: str, part: str, report: Snapshot, about: dict[str, str]) -> None:
     report.set_name(f"{day} {about['part']}")
     model = report.to_snapshot_model()
     model.metadata, model.tags = about, [about["part"]]

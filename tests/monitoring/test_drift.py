@@ -145,14 +145,9 @@ def test_a_day_written_twice_stands_once_and_holds_our_measures(tmp_path: Path) 
         project.draw(tmp_path, dashboards.panels({check.key for check in measures}))
     names = [json.loads(content)["name"] for content in written(tmp_path).values() if b"metric_results" in content]
     assert sorted(names) == ["2026-05-02 drift of identity-ranker", "2026-05-02 measures"]
-    (run,) = [
-        r
-        for r in (
-            project.open_project(tmp_path).get_run(project.PROJECT_ID, i)
-            for i in project.open_project(tmp_path).list_runs(project.PROJECT_ID)
-        )
-        if r.metadata["part"] == "measures"
-    ]
+    held = project.open_project(tmp_path)
+    runs = [held.read_snapshot(project.PROJECT_ID, run) for run in held.list_snapshots(project.PROJECT_ID)]
+    (run,) = [run for run in runs if run.metadata["part"] == "measures"]
     values = {
         tuple(r.metric_value_location.metric.params.get(k) for k in ("model", "metric", "segment")): r.value
         for r in run.metric_results.values()
