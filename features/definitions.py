@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import features.tamed  # noqa: F401  before Feast
+
+# isort: split
 import hashlib
 from datetime import timedelta
 from typing import Any

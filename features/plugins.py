@@ -6,6 +6,9 @@ are untyped, so a type checker sees Any beneath ours.
 
 from __future__ import annotations
 
+import features.tamed  # noqa: F401  before Feast
+
+# isort: split
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from datetime import UTC, date, datetime, timedelta

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import features.tamed  # noqa: F401  before Feast
+
+# isort: split
 import fcntl
 import sqlite3
 from collections.abc import Iterator

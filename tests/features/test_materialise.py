@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import multiprocessing
 import sqlite3
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
@@ -236,6 +238,15 @@ def test_feast_knows_every_view_with_its_words_and_each_model_its_service(done: 
         assert {field.name for field in view.features} == set(FIELDS[name])
         assert view.ttl == timedelta(hours=48)
         assert all(field.description for field in view.schema if field.name not in JOIN_KEYS[name])
+
+
+def test_feast_does_not_change_how_this_process_counts() -> None:
+    program = (
+        "import os\nbefore = dict(os.environ)\nimport features.store\nassert dict(os.environ) == before\n"
+        "from prometheus_client import values\nprint(values.ValueClass.__name__)"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "MutexValue"
 
 
 def test_feast_s_own_command_line_finds_the_same_store(done: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
