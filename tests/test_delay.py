@@ -56,7 +56,7 @@ def test_weighted_labels_add_up_to_the_conversions_that_will_come() -> None:
 
 
 def test_ripe_rows_count_one_and_fresh_negatives_less() -> None:
-    market = a_market(4, n=6000)
+    market = a_market(4)
     weight = fsiw_weights(market["x"], market["elapsed"], market["delay"], WINDOW, threads=1)
     ripe, seen = is_ripe(market["elapsed"], WINDOW), ~np.isnan(market["delay"])
     assert (weight[ripe] == 1).all()

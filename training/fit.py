@@ -33,10 +33,10 @@ DRILLS = ("", SHUFFLED)
 PARAMETERS: Mapping[str, Any] = {
     "objective": "binary",
     "metric": "binary_logloss",
-    "num_leaves": 8,
+    "num_leaves": 4,
     "learning_rate": 0.05,
     "min_data_in_leaf": 30,
-    "feature_fraction": 0.8,
+    "feature_fraction": 0.5,
     "lambda_l2": 5.0,
     "cat_smooth": 50.0,
     "cat_l2": 50.0,
@@ -47,6 +47,8 @@ PARAMETERS: Mapping[str, Any] = {
 }
 ROUNDS = 200
 PATIENCE = 25
+FEWEST_ROUNDS = 40
+"""A hundred positives can stop a model by chance after a few rounds, which then has learned next to nothing."""
 LEAST_OF_A_CATEGORY = 5
 """A category's value is known from so many rows on; a rarer one is unseen, so that the model meets the unseen in training."""
 LEAST = {FIT: 50, CALIBRATE: 15, TEST: 15}
@@ -74,7 +76,9 @@ class Fitted:
     """Rows whose label was not ripe and was weighed."""
     gains: Mapping[str, float]
     first_raw: Floats
-    """What the first model, before the last fit, said of the test rows."""
+    """What the first model, before the last fit, said of the test rows …"""
+    first_probability: Floats
+    """… and with its own calibrator."""
 
 
 def fit(examples: Examples, split: Split, seed: int, threads: int, drill: str = "") -> Fitted:
@@ -94,17 +98,20 @@ def fit(examples: Examples, split: Split, seed: int, threads: int, drill: str = 
     learner = _Learner(schema, matrix, label, weight, {**PARAMETERS, "seed": seed, "num_threads": threads})
     calibrates, truth = split.rows(CALIBRATE), examples.labels
     first, rounds = learner.stopped(split.rows(FIT), calibrates, truth)
-    raw = np.asarray(first.predict(matrix[calibrates], raw_score=True, num_iteration=rounds), dtype=np.float64)
-    kind = "beta" if truth[calibrates].sum() >= BETA_FROM else "platt"
+    level = _calibrator(_raw(first, matrix[calibrates]), truth[calibrates])
     final = learner.trained(split.learned, rounds)
+    # where people are not kept apart, the final model has learned from the rows that calibrate, and the first one has not
+    final_level = _calibrator(_raw(final, matrix[split.levels]), truth[split.levels]) if split.is_by_person else level
+    first_raw = _raw(first, matrix[split.rows(TEST)])
     return Fitted(
         _without_threads(final.model_to_string()),
-        _calibrator(kind, raw, truth[calibrates]),
+        final_level,
         schema,
         rounds,
         int((weight[split.learned] != 1).sum()),
         dict(zip(schema.names, final.feature_importance("gain").tolist(), strict=True)),
-        np.asarray(first.predict(matrix[split.rows(TEST)], raw_score=True, num_iteration=rounds), dtype=np.float64),
+        first_raw,
+        level.apply(first_raw),
     )
 
 
@@ -119,14 +126,15 @@ class _Learner:
     parameters: Mapping[str, Any]
 
     def stopped(self, rows: Bools, judges: Bools, truth: Floats) -> tuple[Any, int]:
-        """A booster on these rows, and the number of rounds that served the judging rows best."""
+        """A booster on these rows of the number of rounds that served the judging rows best, and that number."""
         import lightgbm
 
         data = self._data(rows)
         judge = lightgbm.Dataset(self.matrix[judges], truth[judges], reference=data, params={"verbosity": -1})
         stop = lightgbm.early_stopping(PATIENCE, verbose=False)
         booster = lightgbm.train(dict(self.parameters), data, ROUNDS, valid_sets=[judge], callbacks=[stop])
-        return booster, max(int(booster.best_iteration), 1)
+        rounds = max(int(booster.best_iteration), FEWEST_ROUNDS)
+        return self.trained(rows, rounds), rounds
 
     def trained(self, rows: Bools, rounds: int) -> Any:
         """A booster of so many rounds on these rows."""
@@ -147,8 +155,13 @@ class _Learner:
         )
 
 
-def _calibrator(kind: str, raw: Floats, labels: Floats) -> Calibrator:
+def _raw(booster: Any, matrix: Floats) -> Floats:
+    return np.asarray(booster.predict(matrix, raw_score=True), dtype=np.float64)
+
+
+def _calibrator(raw: Floats, labels: Floats) -> Calibrator:
     """A calibrator of held-out labels, and of what the model itself says of their rows, which counts SELF_TRUST positives."""
+    kind = "beta" if labels.sum() >= BETA_FROM else "platt"
     said = expit(raw)
     trust = np.full(len(raw), SELF_TRUST / said.sum())
     twice = np.concatenate([raw, raw]), np.concatenate([labels, said])

@@ -107,7 +107,7 @@ def _report(
     matrix = encode(examples.inputs[cut.rows(TEST)], fitted.schema)
     raw = Trees(fitted.text).raw(matrix)
     rows = report.test_rows(examples, cut, baseline(examples, cut), raw, fitted.calibrator.apply(raw))
-    taken = report.measure(rows) | report.measure_first(rows, fitted.first_raw, fitted.calibrator.apply(fitted.first_raw))
+    taken = report.measure(rows) | report.measure_first(rows, fitted.first_raw, fitted.first_probability)
     if not cut.is_by_person:
         met = set(examples.facts.loc[cut.learned, "person"])
         taken |= report.measure_strangers(rows, met)

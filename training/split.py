@@ -24,6 +24,8 @@ class Split:
     """False where rows are mostly of people seen on one day: then keeping them apart would throw rows away for nothing."""
     calibrate_from: pd.Timestamp
     test_from: pd.Timestamp
+    levels: npt.NDArray[np.bool_]
+    """What the final model is calibrated on: ripe rows of the people who calibrate, of all days before the test."""
 
     def rows(self, part: str) -> npt.NDArray[np.bool_]:
         """Which rows are of the part."""
@@ -54,14 +56,14 @@ def split(
     place = buckets(persons, seed) if is_by_person else None
     late, latest = (seen_at >= calibrate_from).to_numpy(), (seen_at >= test_from).to_numpy()
     fits, between, tests = ~late, late & ~latest, latest & ripe
-    calibrates, fresh = between & ripe, np.zeros_like(between)
+    calibrates, fresh, levels = between & ripe, np.zeros_like(between), between & ripe
     if place is not None:
-        is_taught = place >= holdout_persons
+        is_taught, is_judge = place >= holdout_persons, place < holdout_persons / 2
         fits, fresh = fits & is_taught, late & is_taught
-        calibrates &= place < holdout_persons / 2
-        tests &= (place >= holdout_persons / 2) & ~is_taught
+        calibrates, levels = calibrates & is_judge, ~latest & ripe & is_judge
+        tests = tests & ~is_judge & ~is_taught
     part = np.select([fits, fresh, calibrates, tests], [FIT, FRESH, CALIBRATE, TEST], UNUSED).astype(object)
-    return Split(part, is_by_person, calibrate_from, test_from)
+    return Split(part, is_by_person, calibrate_from, test_from, levels)
 
 
 def seen_again(seen_at: pd.Series, persons: pd.Series) -> float:
