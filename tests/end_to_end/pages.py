@@ -1,0 +1,92 @@
+"""What a person sees: opens the platform's pages in headless Chromium, and keeps pictures of them."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from playwright.sync_api import Browser, Page, sync_playwright
+
+from infra import platform
+from infra.airflow import Airflow
+from whence.contracts.settings import Settings, load
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-sync"]
+QUIET = ("favicon", "ResizeObserver")
+"""Console errors that say nothing about a page."""
+
+
+@dataclass
+class Seen:
+    """A page that was opened: its text, and what its console complained of."""
+
+    text: str
+    complaints: list[str] = field(default_factory=list)
+
+
+@contextmanager
+def browser() -> Iterator[Browser]:
+    """A headless Chromium; the caller has checked that there is one."""
+    with sync_playwright() as play:
+        chromium = play.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        yield chromium
+        chromium.close()
+
+
+def look(page: Page, address: str, picture: Path | None = None, *, wait_for: str = "", settle_ms: int = 1500) -> Seen:
+    """Open an address, wait until a text is there and the page is still, and take its picture."""
+    complaints: list[str] = []
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+    page.goto(address)
+    if wait_for:
+        page.get_by_text(wait_for).first.wait_for(timeout=20_000)
+    page.wait_for_timeout(settle_ms)
+    if picture:
+        page.screenshot(path=picture)
+    return Seen(page.inner_text("body"), [each for each in complaints if not any(word in each for word in QUIET)])
+
+
+def sign_in(page: Page, settings: Settings) -> None:
+    """Sign in to Airflow's pages as its admin."""
+    page.goto(f"http://{platform.LOOPBACK}:{settings.ports.airflow}/", wait_until="networkidle")
+    page.locator("input[name=username]").fill("admin")
+    page.locator("input[name=password]").fill(platform.airflow_password(settings))
+    page.locator("button[type=submit]").click()
+    page.wait_for_load_state("networkidle")
+
+
+def addresses(settings: Settings) -> dict[str, tuple[str, str]]:
+    """The pages that the demo leaves: name → (address, a text that must be there)."""
+    airflow = f"http://{platform.LOOPBACK}:{settings.ports.airflow}"
+    mlflow = f"http://{platform.LOOPBACK}:{settings.ports.mlflow}"
+    evidently = f"http://{platform.LOOPBACK}:{settings.ports.evidently}"
+    run = next(run for run in Airflow(settings).runs("retrain_rankers"))
+    return {
+        "airflow-dags": (f"{airflow}/dags", "watch_models"),
+        "airflow-run": (f"{airflow}/dags/{run.dag}/runs/{run.run_id}", "register"),
+        "mlflow-models": (f"{mlflow}/#/models", "identity-ranker"),
+        "mlflow-model": (f"{mlflow}/#/models/identity-ranker", "champion"),
+        "mlflow-version": (f"{mlflow}/#/models/identity-ranker/versions/1", "Version 1"),
+        "evidently": (f"{evidently}/", "whence"),
+    }
+
+
+def main() -> None:
+    """Keep a picture of every page in the folder given: `python -m tests.end_to_end.pages docs/images`."""
+    folder, settings = Path(sys.argv[1]), load()
+    folder.mkdir(parents=True, exist_ok=True)
+    with browser() as chromium:
+        page = chromium.new_page(viewport={"width": 1440, "height": 900})
+        sign_in(page, settings)
+        for name, (address, text) in addresses(settings).items():
+            seen = look(page, address, folder / f"{name}.png", wait_for=text, settle_ms=4000)
+            print(name, len(seen.text), seen.complaints)
+
+
+if __name__ == "__main__":
+    main()
