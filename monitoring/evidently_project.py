@@ -24,6 +24,7 @@ from monitoring.checks import Check
 from monitoring.dashboards import ABOUT, PROJECT, Panel
 from monitoring.drift import METHOD, Column, Comparison, clean
 from monitoring.findings import Finding
+from whence.contracts.models import MODELS
 
 os.environ.setdefault("DO_NOT_TRACK", "1")
 
@@ -40,6 +41,8 @@ with warnings.catch_warnings():
 
 NAMES = uuid.uuid5(uuid.NAMESPACE_URL, "https://whence.example/evidently")
 PROJECT_ID = uuid.uuid5(NAMES, PROJECT)
+DIGITS = 9
+"""Decimals that are kept: the last ones depend on the order in which texts were hashed."""
 RANDOM_ID = re.compile(r"\b[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\b")
 
 
@@ -128,9 +131,12 @@ def publish(root: Path, day: str, checks: Sequence[Check], findings: Sequence[Fi
     """Write the day's reports into the workspace: one of all measures and findings, one of drift for each model."""
     workspace = open_project(root)
     _write(workspace, day, "measures", _measures(day, checks, findings), {"day": day, "part": "measures"})
-    for model, drift in sorted(drifts.items()):
-        if drift.report is not None:
-            _write(workspace, day, model, drift.report, {"day": day, "part": f"drift of {model}"})
+    for model in MODELS:
+        report = drifts[model].report if model in drifts else None
+        if report is None:
+            _where(workspace, day, model).unlink(missing_ok=True)
+        else:
+            _write(workspace, day, model, report, {"day": day, "part": f"drift of {model}"})
 
 
 def open_project(root: Path) -> LocalState:
@@ -198,7 +204,7 @@ def _typed(frame: pd.DataFrame, numbers: Sequence[str], words: Sequence[str]) ->
 def _value(report: Snapshot, column: Column) -> float:
     for result in report.metric_results.values():
         if result.metric_value_location.metric.params.get("column") == column.name:
-            return float(result.value)
+            return round(float(result.value), DIGITS)  # Evidently adds up in the order of a set of texts
     raise KeyError(f"Evidently's report has no result for {column.name}.")
 
 
@@ -209,6 +215,7 @@ def _measures(day: str, checks: Sequence[Check], findings: Sequence[Finding]) ->
     ]
     shown = [check for check in [*counts, *checks] if check.value is not None and check.value == check.value]
     rows = pd.DataFrame([vars(check) for check in shown], columns=list(Check.__dataclass_fields__))
+    rows = rows.astype({"value": "float64", "low": "float64", "high": "float64"})
     told = pd.DataFrame([vars(finding) for finding in findings], columns=list(Finding.__dataclass_fields__))
     words = DataDefinition(categorical_columns=["model", "metric", "segment"], numerical_columns=["value", "low", "high", "n"])
     sides = Dataset.from_pandas(rows, data_definition=words)
@@ -222,8 +229,13 @@ def _write(workspace: LocalState, day: str, part: str, report: Snapshot, about: 
     report.set_name(f"{day} {about['part']}")
     model = report.to_snapshot_model()
     model.metadata, model.tags = about, [about["part"]]
-    where = Path(workspace.path) / str(PROJECT_ID) / "snapshots" / f"{_id(day, part)}.json"
-    _replace(where, _steady(json.dumps(model.dict(), cls=NumpyEncoder), where.stem))
+    where = _where(workspace, day, part)
+    told = json.loads(json.dumps(model.dict(), cls=NumpyEncoder), parse_float=lambda text: round(float(text), DIGITS))
+    _replace(where, _steady(json.dumps(told), where.stem))
+
+
+def _where(workspace: LocalState, day: str, part: str) -> Path:
+    return Path(workspace.path) / str(PROJECT_ID) / "snapshots" / f"{_id(day, part)}.json"
 
 
 def _steady(text: str, name: str) -> str:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -162,7 +165,7 @@ def test_reports_written_again_are_the_same_bytes(tmp_path: Path) -> None:
         found = project.compare(inputs(1, 200), inputs(2, 200), [Column("age", True, 0.1)], MOMENT)
         assert found is not None
         told = [Finding("touches", "calm", "all", "all", "…")]
-        project.publish(tmp_path, "2026-05-02", [share("touches", "null_share", "c", 2, 10)], told, {"m": found})
+        project.publish(tmp_path, "2026-05-02", [share("touches", "null_share", "c", 2, 10)], told, {"identity-ranker": found})
         return written(tmp_path)
 
     assert once() == once()
@@ -171,3 +174,21 @@ def test_reports_written_again_are_the_same_bytes(tmp_path: Path) -> None:
 def test_only_panels_with_something_to_show_are_drawn() -> None:
     shown = dashboards.panels({("touches", "match_rate", "all"), ("touches", "rows", "channel=search")})
     assert [panel.title for panel in shown] == ["At a glance", "Findings", "Match rate", "Events", "Touches by channel"]
+
+
+WRITE = """
+import sys; from pathlib import Path
+from tests.monitoring import test_drift as here
+columns = here.comparable(here.inputs(1), here.inputs(2))
+found = here.project.compare(here.inputs(1), here.inputs(2), columns, here.MOMENT)
+here.project.publish(Path(sys.argv[1]), "2026-05-02", here.drift.drift_checks("m", found.comparisons, 9), [], {"identity-ranker": found})
+"""
+
+
+@pytest.mark.service
+def test_another_process_writes_the_same_bytes(tmp_path: Path) -> None:
+    """Texts hash differently in each process, and Evidently adds up in the order of a set."""
+    for seed in ("1", "2"):
+        asked = [sys.executable, "-c", WRITE, str(tmp_path / seed)]
+        subprocess.run(asked, check=True, env={**os.environ, "PYTHONHASHSEED": seed}, cwd=Path(__file__).parents[2])
+    assert written(tmp_path / "1") == written(tmp_path / "2")
