@@ -1,7 +1,7 @@
 """The one file that knows Evidently: our measures as its metrics, drift by column, and a project with one report a day.
 
 Runs are written under ids made of the day and the part, so that a rerun replaces its own. Files appear
-whole (a rename) and are then touched, because the server's watcher does not see a rename.
+whole (a rename) and then get a last newline, because the server's watcher sees writes and no renames.
 """
 
 from __future__ import annotations
@@ -245,14 +245,15 @@ def _steady(text: str, name: str) -> str:
 
 
 def _replace(where: Path, text: str) -> None:
-    """Put the file there whole, unless it holds just that already."""
+    """Put the file there whole, unless it holds just that already; the newline comes last, as a change that the server sees."""
     where.parent.mkdir(parents=True, exist_ok=True)
-    if where.exists() and where.read_text() == text:
+    if where.exists() and where.read_text() == f"{text}\n":
         return
     fresh = where.with_name(f".{where.name}.{os.getpid()}.part")
     fresh.write_text(text)
     fresh.replace(where)
-    os.utime(where)
+    with where.open("a") as file:
+        file.write("\n")
 
 
 def _moment(day: str) -> datetime:
