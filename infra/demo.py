@@ -21,7 +21,7 @@ from whence.contracts.times import Window
 
 DAILY = ("ingest_events", "resolve_identities", "materialise_features", "attribute_conversions", "watch_models")
 TRAINING = ("retrain_rankers", "judge_and_promote")
-DAYS_ONE_BY_ONE = 4
+DAYS_ONE_BY_ONE = 3
 WAIT_SECONDS = 420
 
 

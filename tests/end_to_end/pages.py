@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import httpx
 from playwright.sync_api import Browser, Page, sync_playwright
 
 from infra import platform
@@ -46,6 +47,9 @@ def look(page: Page, address: str, picture: Path | None = None, *, wait_for: str
     if wait_for:
         page.get_by_text(wait_for).first.wait_for(timeout=20_000)
     page.wait_for_timeout(settle_ms)
+    for close in reversed(page.get_by_label("Close", exact=True).all()):  # a first visitor's greetings, the topmost first
+        close.click()
+        page.wait_for_timeout(500)
     if picture:
         page.screenshot(path=picture)
     return Seen(page.inner_text("body"), [each for each in complaints if not any(word in each for word in QUIET)])
@@ -66,13 +70,14 @@ def addresses(settings: Settings) -> dict[str, tuple[str, str]]:
     mlflow = f"http://{platform.LOOPBACK}:{settings.ports.mlflow}"
     evidently = f"http://{platform.LOOPBACK}:{settings.ports.evidently}"
     run = next(run for run in Airflow(settings).runs("retrain_rankers"))
+    project = httpx.get(f"{evidently}/api/projects").json()[0]["id"]
     return {
         "airflow-dags": (f"{airflow}/dags", "watch_models"),
         "airflow-run": (f"{airflow}/dags/{run.dag}/runs/{run.run_id}", "register"),
         "mlflow-models": (f"{mlflow}/#/models", "identity-ranker"),
         "mlflow-model": (f"{mlflow}/#/models/identity-ranker", "champion"),
         "mlflow-version": (f"{mlflow}/#/models/identity-ranker/versions/1", "Version 1"),
-        "evidently": (f"{evidently}/", "whence"),
+        "evidently": (f"{evidently}/projects/{project}", "Findings"),
     }
 
 
@@ -81,7 +86,7 @@ def main() -> None:
     folder, settings = Path(sys.argv[1]), load()
     folder.mkdir(parents=True, exist_ok=True)
     with browser() as chromium:
-        page = chromium.new_page(viewport={"width": 1440, "height": 900})
+        page = chromium.new_page(viewport={"width": 1440, "height": 1100})
         sign_in(page, settings)
         for name, (address, text) in addresses(settings).items():
             seen = look(page, address, folder / f"{name}.png", wait_for=text, settle_ms=4000)

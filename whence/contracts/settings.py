@@ -46,7 +46,7 @@ class World:
     """The simulator's size and seed."""
 
     seed: int = 7
-    people: int = 3000
+    people: int = 6000
     first_day: date = date(2026, 5, 1)
     days: int = 14
     workers: int = 1
@@ -101,7 +101,7 @@ class Training:
 
     window_days: int = 14
     holdout_persons: float = 0.5
-    """The share of people kept out of the fit: half of them calibrate, half test."""
+    """The share of people kept out of the fit: a third of them calibrates, the rest tests."""
     holdout_time: float = 0.2
     """The last share of the time that is tested on."""
     seed: int = 7
