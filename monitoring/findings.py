@@ -221,7 +221,8 @@ def _gap(rule: Rule, check: Check, before: Sequence[Check]) -> tuple[float, floa
     """How far off the value is, with its standard error, the expected value, and the days behind that; None if unknown."""
     assert check.value is not None
     if rule.scale == "level":
-        return check.value - rule.target, 0.0, rule.target, 0
+        idle = 24 / max(check.n, 1) if check.metric == "hours_since_last" else 0.0  # few rows leave long gaps by themselves
+        return check.value - rule.target, idle, rule.target, 0
     if rule.scale == "factor":
         return _factor(rule, check)
     values = [earlier.value for earlier in before if earlier.value is not None]

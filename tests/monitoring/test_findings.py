@@ -137,3 +137,12 @@ def test_clean_days_stay_calm() -> None:
         alarms += sum(finding.level != CALM for finding in judge(today, past[-14:], {}))
         past.append(Past(f"{day:03d}", today, [], {}))
     assert alarms == 0
+
+
+def test_a_source_that_stopped_early_is_told_unless_its_rows_are_few() -> None:
+    def last(hours: float, rows: int) -> list[str]:
+        return levels(checks.plain("touches", "hours_since_last", "all", hours, rows), [])
+
+    assert last(8.0, 5000) == [WARN]
+    assert last(8.0, 10) == [CALM]
+    assert last(0.1, 5000) == [CALM]
