@@ -10,6 +10,8 @@ import numpy.typing as npt
 import pandas as pd
 
 FIT, FRESH, CALIBRATE, TEST, UNUSED = "fit", "fresh", "calibrate", "test", ""
+CALIBRATORS = 1 / 3
+"""Of the people who are never learned from, the share that calibrates; the rest tests, where doubt costs a decision."""
 MOST = 0.5
 """Persons are kept apart when at least this share of the rows is of persons seen on more than one day."""
 
@@ -47,7 +49,7 @@ def split(
 
     The last `holdout_time` of the ripe rows is tested on, and the same share before it calibrates; only ripe rows
     do either. `holdout_persons` of the people, chosen by a hash that is the same in every training of this seed, are
-    never fitted on: half of them calibrate, half test. So a champion has never learned from a later candidate's judges.
+    never fitted on: a third of them calibrates, the rest tests. So a champion has never learned from a later candidate's judges.
     """
     cuts = seen_at[ripe].sort_values(ignore_index=True) if ripe.any() else seen_at.sort_values(ignore_index=True)
     test_from = cuts.iloc[int(len(cuts) * (1 - holdout_time))]
@@ -58,7 +60,7 @@ def split(
     fits, between, tests = ~late, late & ~latest, latest & ripe
     calibrates, fresh, levels = between & ripe, np.zeros_like(between), between & ripe
     if place is not None:
-        is_taught, is_judge = place >= holdout_persons, place < holdout_persons / 2
+        is_taught, is_judge = place >= holdout_persons, place < holdout_persons * CALIBRATORS
         fits, fresh = fits & is_taught, late & is_taught
         calibrates, levels = calibrates & is_judge, ~latest & ripe & is_judge
         tests = tests & ~is_judge & ~is_taught
