@@ -54,7 +54,7 @@ LEAST_OF_A_CATEGORY = 5
 LEAST = {FIT: 50, CALIBRATE: 15, TEST: 15}
 """Labels of each class that a part needs."""
 BETA_FROM = 1000
-"""Positives from which the calibrator may bend each end on its own; below, Platt's two numbers are all they can carry."""
+"""People with a positive from which the calibrator may bend each end on its own; below, Platt's two numbers are all they can carry."""
 SELF_TRUST = 100.0
 """Positives' worth of trust in the model's own level when it is calibrated: a binary model says probabilities already, and
 some hundred positives of a few people would move them more by chance than for good."""
@@ -98,10 +98,13 @@ def fit(examples: Examples, split: Split, seed: int, threads: int, drill: str = 
     learner = _Learner(schema, matrix, label, weight, {**PARAMETERS, "seed": seed, "num_threads": threads})
     calibrates, truth = split.rows(CALIBRATE), examples.labels
     first, rounds = learner.stopped(split.rows(FIT), calibrates, truth)
-    level = _calibrator(_raw(first, matrix[calibrates]), truth[calibrates])
+    persons = examples.facts["person"].to_numpy()
+    level = _calibrator(_raw(first, matrix[calibrates]), truth[calibrates], persons[calibrates])
     final = learner.trained(split.learned, rounds)
     # where people are not kept apart, the final model has learned from the rows that calibrate, and the first one has not
-    final_level = _calibrator(_raw(final, matrix[split.levels]), truth[split.levels]) if split.is_by_person else level
+    final_level = level
+    if split.is_by_person:
+        final_level = _calibrator(_raw(final, matrix[split.levels]), truth[split.levels], persons[split.levels])
     first_raw = _raw(first, matrix[split.rows(TEST)])
     return Fitted(
         _without_threads(final.model_to_string()),
@@ -159,13 +162,18 @@ def _raw(booster: Any, matrix: Floats) -> Floats:
     return np.asarray(booster.predict(matrix, raw_score=True), dtype=np.float64)
 
 
-def _calibrator(raw: Floats, labels: Floats) -> Calibrator:
-    """A calibrator of held-out labels, and of what the model itself says of their rows, which counts SELF_TRUST positives."""
-    kind = "beta" if labels.sum() >= BETA_FROM else "platt"
+def _calibrator(raw: Floats, labels: Floats, persons: npt.NDArray[np.object_]) -> Calibrator:
+    """A calibrator of held-out labels, and of what the model itself says of their rows, which counts SELF_TRUST positives.
+
+    A person's labels are no independent news: together the labels count as many positives as there are people with one.
+    """
+    people = len(set(persons[labels > 0]))
+    kind = "beta" if people >= BETA_FROM else "platt"
     said = expit(raw)
+    news = np.full(len(raw), people / labels.sum())
     trust = np.full(len(raw), SELF_TRUST / said.sum())
     twice = np.concatenate([raw, raw]), np.concatenate([labels, said])
-    return fit_calibrator(kind, *twice, np.concatenate([np.ones(len(raw)), trust]))
+    return fit_calibrator(kind, *twice, np.concatenate([news, trust]))
 
 
 def baseline(examples: Examples, split: Split) -> Floats:

@@ -48,7 +48,7 @@ class World:
     seed: int = 7
     people: int = 6000
     first_day: date = date(2026, 5, 1)
-    days: int = 14
+    days: int = 16
     workers: int = 1
     scenarios: tuple[Scenario, ...] = ()
 
@@ -102,7 +102,7 @@ class Training:
     window_days: int = 14
     holdout_persons: float = 0.5
     """The share of people kept out of the fit: a third of them calibrates, the rest tests."""
-    holdout_time: float = 0.2
+    holdout_time: float = 0.3
     """The last share of the time that is tested on."""
     seed: int = 7
     threads: int = 1

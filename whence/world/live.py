@@ -24,8 +24,8 @@ PIXEL, SDK, SERVER, OFFLINE = range(4)
 LOGIN, FORM, VISIT = range(3)
 SIGHTING_KINDS = ("login", "form", "visit")
 
-ENTERS, LEAVES, LEAVES_AFTER_BUYING = 0.02, 0.15, 0.7
-BOUGHT_ANYWAY = np.array([0.014, 0.19])
+ENTERS, LEAVES, LEAVES_AFTER_BUYING = 0.03, 0.08, 0.7
+BOUGHT_ANYWAY = np.array([0.008, 0.22])
 """A day's chance of a conversion without ads, out of the market and in it."""
 
 
@@ -136,7 +136,8 @@ class State:
 def first_state(world: World, crowd: People) -> State:
     """How the people are before the first day."""
     n = crowd.block.size
-    market = ENTERS / (ENTERS + LEAVES)
+    leaves = LEAVES + (1 - LEAVES) * LEAVES_AFTER_BUYING * BOUGHT_ANYWAY[1]
+    market = ENTERS / (ENTERS + leaves)
     in_market = generator(world.seed, "market", crowd.block.number).random(n) < market
     return State(in_market, np.zeros(n, np.uint64), np.zeros(n, np.int64))
 
