@@ -7,7 +7,9 @@ with its parameters, data versions, measures and plots. Nothing is promoted here
 **Owner** ml-platform. **Partition key** a day or a range of days (the last day counts); started by `retrain-wanted`, or on request.
 The run's configuration may hold `{"drill": "shuffled_labels"}`: a candidate spoiled on purpose, to see the gate refuse it.
 
-**When it is red** too few labels is the usual cause; the log says how many came and how many are needed. The same day gives the same
+**When a model is skipped** it has too few labels yet; the task's log says how many came and how many are needed.
+
+**When it is red** read the log of the model that failed, mend it, clear the run. The same day gives the same
 bundle, byte for byte, and a candidate is registered once however often this runs.
 """
 
@@ -15,6 +17,7 @@ from dataclasses import asdict
 from datetime import timedelta
 
 from airflow.sdk import DAG, Asset, Param, PartitionedAssetTimetable, get_current_context, task
+from airflow.sdk.exceptions import AirflowSkipException
 
 from whence.contracts.models import MODELS
 
@@ -39,14 +42,18 @@ with DAG(
     @task(map_index_template="{{ task.op_kwargs['model'] }}")
     def train(model: str) -> dict[str, str]:
         from training import train
+        from training.errors import TooFewLabels
         from whence.contracts.settings import load
         from whence.contracts.times import Window
 
         context = get_current_context()
         as_of = Window.parse(context["dag_run"].partition_key).last
-        return asdict(train(load(), model, as_of, drill=context["params"]["drill"]))
+        try:
+            return asdict(train(load(), model, as_of, drill=context["params"]["drill"]))
+        except TooFewLabels as few:
+            raise AirflowSkipException(str(few)) from None
 
-    @task(outlets=[Asset("candidates", "x-whence://candidates")])
+    @task(trigger_rule="none_failed_min_one_success", outlets=[Asset("candidates", "x-whence://candidates")])
     def register(candidates: list[dict[str, str]]) -> list[dict[str, str]]:
         from registry import register
         from whence.contracts.models import Candidate

@@ -84,7 +84,8 @@ def _prepared(settings: Settings, source: str, fresh: bool) -> Settings:
     elif kind == "talkingdata":
         if not Path(path).is_file():
             raise ValueError(f"There is no file {path or '(none given)'}. Write --source talkingdata=PATH of a click log.")
-        settings = replace(settings, source=Source("talkingdata", str(Path(path).resolve())))
+        training = replace(settings.training, holdout_time=0.2)
+        settings = replace(settings, source=Source("talkingdata", str(Path(path).resolve())), training=training)
     else:
         raise ValueError(f"The demo knows no source '{kind}'. Write --source world, or --source talkingdata=PATH.")
     if fresh:

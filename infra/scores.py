@@ -6,13 +6,16 @@ import json
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from whence.contracts.models import CONVERSION_VALUE, MODELS, Candidate
 from whence.contracts.settings import Settings
 from whence.contracts.tables import TABLES
 from whence.contracts.times import Window
 from whence.lake import Lake
+
+if TYPE_CHECKING:
+    from registry.journal import Promotion
 
 
 @dataclass(frozen=True)

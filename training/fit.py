@@ -16,7 +16,7 @@ import numpy.typing as npt
 import pandas as pd
 from scipy.special import expit
 
-from training.errors import TrainingError
+from training.errors import TooFewLabels
 from training.examples import Examples
 from training.split import CALIBRATE, FIT, TEST, Split
 from whence.bundle import encode
@@ -84,7 +84,7 @@ class Fitted:
 def fit(examples: Examples, split: Split, seed: int, threads: int, drill: str = "") -> Fitted:
     """Fit, stop and calibrate on parts that share neither days nor people; then fit again on all that may be learned from.
 
-    Raises TrainingError when a part has too few labels of a class.
+    Raises TooFewLabels when a part has too few labels of a class.
     """
     demand(examples, split)
     schema = _schema(examples, split.learned)
@@ -187,12 +187,12 @@ def baseline(examples: Examples, split: Split) -> Floats:
 
 
 def demand(examples: Examples, split: Split) -> None:
-    """Raise TrainingError unless every part has labels enough of both classes."""
+    """Raise TooFewLabels unless every part has labels enough of both classes."""
     for part, least in LEAST.items():
         labels = examples.labels[split.rows(part)]
         positive, negative = int((labels > 0).sum()), int((labels == 0).sum())
         if min(positive, negative) < least:
-            raise TrainingError(
+            raise TooFewLabels(
                 f"The {part} part has {positive} positive and {negative} negative labels of {len(examples.labels)} examples in "
                 f"all, and needs {least} of each. Train on more days or people (training.window_days, world.people), or wait "
                 f"until labels are ripe: they need {examples.ripens_after():.2f} days here."

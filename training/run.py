@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from training import datasets, known, report
-from training.errors import TrainingError
+from training.errors import TooFewLabels, TrainingError
 from training.examples import Examples
 from training.fit import BASELINE_PRIOR, DRILLS, PARAMETERS, ROUNDS, Fitted, baseline, fit
 from training.split import CALIBRATE, FIT, FRESH, TEST, Split, split
@@ -32,7 +32,7 @@ def run(settings: Settings, model: str, as_of: date, drill: str = "", progress: 
     say(f"{model}: reading what was known at the end of {as_of}")
     examples = datasets.build(settings, model, as_of)
     if not len(examples.facts):
-        raise TrainingError(f"There is not one example for {model} up to {as_of}. {_MISSING[model]}")
+        raise TooFewLabels(f"There is not one example for {model} up to {as_of}. {_MISSING[model]}")
     chosen = settings.training
     cut = split(
         examples.seen_at, examples.facts["person"], examples.ripe(), chosen.holdout_time, chosen.holdout_persons, chosen.seed

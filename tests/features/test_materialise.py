@@ -25,9 +25,7 @@ from whence.contracts.tables import FEATURES
 from whence.contracts.times import Window
 from whence.lake import Lake
 
-pytestmark = pytest.mark.filterwarnings(
-    "ignore:`partition_filters` is deprecated:DeprecationWarning"
-)  # deltalake, in whence.lake
+pytestmark = pytest.mark.service
 
 ALL = Window.parse("2026-05-01..2026-05-03")
 

@@ -15,6 +15,8 @@ from whence.contracts.settings import Scenario, Settings
 from whence.contracts.times import Window
 from whence.lake import Lake
 
+pytestmark = pytest.mark.service
+
 NOW = datetime(2026, 6, 1, tzinfo=UTC)
 DAYS, LAST = 6, date(2026, 5, 6)
 

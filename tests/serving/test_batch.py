@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import pytest
 
 from features import materialise
 from registry.journal import Journal
@@ -17,6 +18,8 @@ from whence.contracts.models import IDENTITY_RANKER
 from whence.contracts.settings import Settings
 from whence.contracts.times import Window
 from whence.lake import Lake
+
+pytestmark = pytest.mark.service
 
 NOW = datetime(2026, 5, 9, tzinfo=UTC)
 TABLES = ("persons", "exact_persons", "credits", "decisions")

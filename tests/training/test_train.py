@@ -24,7 +24,10 @@ from whence.identity.exact import ROW, link
 from whence.identity.signals import stack
 from whence.lake import Lake
 
-pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")  # Feast and what it imports, not ours
+pytestmark = [
+    pytest.mark.service,
+    pytest.mark.filterwarnings("ignore::DeprecationWarning"),  # Feast and what it imports, not ours
+]
 
 LAST_DAY = date(2026, 5, 7)
 
