@@ -145,7 +145,7 @@ def _history(story: Story, airflow: Airflow, history: Window) -> None:
 
 def _first_champions(story: Story, airflow: Airflow, history: Window) -> None:
     key = str(Window(history.last, history.last))
-    with story.step(f"three models trained as of {key}, judged, and promoted") as said:
+    with story.step(f"models trained as of {key}, judged, and promoted") as said:
         before = _runs(airflow, "judge_and_promote")
         airflow.trigger("retrain_rankers", Window.parse(key))
         airflow.wait("retrain_rankers", key=key, seconds=WAIT_SECONDS)

@@ -40,7 +40,7 @@ def champions(settings: Settings) -> str:
     import registry
 
     found = {model: registry.champion(settings, model) for model in MODELS}
-    return ", ".join(f"{model} {row.bundle[:8] if row else 'none'}" for model, row in found.items())
+    return ", ".join(f"{model} {row.bundle[:8] if row else '(none: see why in its run)'}" for model, row in found.items())
 
 
 def drill(settings: Settings, as_of: date) -> str:
@@ -91,9 +91,23 @@ def registry_rows(settings: Settings) -> list[dict[str, Any]]:
 
     rows = [row for model in MODELS if (row := registry.champion(settings, model))]
     return [
-        {"model": row.model, "bundle": row.bundle[:12], "epoch": row.epoch, "by": row.who, "why": " ".join(row.reasons)}
+        {
+            "model": row.model,
+            "bundle": row.bundle[:12],
+            "epoch": row.epoch,
+            "by": row.who,
+            "why it won": " ".join(_why(settings, row)),
+        }
         for row in rows
     ]
+
+
+def _why(settings: Settings, row: Promotion) -> tuple[str, ...]:
+    """Why the bundle was promoted, also when a rollback brought it back."""
+    from registry.journal import PROMOTE, Journal
+
+    history = Journal(settings.journal_url).rows(row.model)
+    return next(each.reasons for each in history if each.bundle == row.bundle and each.kind == PROMOTE)
 
 
 def quality(settings: Settings) -> list[Score]:
