@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import httpx
@@ -36,10 +36,12 @@ class Airflow:
     """A signed-in client of the platform's Airflow."""
 
     settings: Settings
-    _client: httpx.Client = field(init=False)
+    _token: str = ""
 
-    def __post_init__(self) -> None:
-        self._client = httpx.Client(base_url=f"http://{platform.LOOPBACK}:{self.settings.ports.airflow}", timeout=30)
+    @property
+    def address(self) -> str:
+        """Where it listens."""
+        return f"http://{platform.LOOPBACK}:{self.settings.ports.airflow}"
 
     def dags(self) -> tuple[str, ...]:
         """The names of the DAGs that Airflow has parsed."""
@@ -110,14 +112,15 @@ class Airflow:
         """One request; signs in when needed, and tries again while the server restarts or answers 5xx."""
         for attempt in range(20):
             try:
-                if "Authorization" not in self._client.headers:
+                if not self._token:
                     self._sign_in()
-                answer = self._client.request(method, path, **how)
+                headers = {"Authorization": f"Bearer {self._token}"}
+                answer = httpx.request(method, f"{self.address}{path}", headers=headers, timeout=30, **how)
             except httpx.TransportError:
                 time.sleep(0.5)
                 continue
             if answer.status_code == 401:
-                self._client.headers.pop("Authorization")
+                self._token = ""
             elif answer.status_code < 400:
                 return answer.json()
             elif answer.status_code < 500:
@@ -129,8 +132,8 @@ class Airflow:
 
     def _sign_in(self) -> None:
         body = {"username": "admin", "password": platform.airflow_password(self.settings)}
-        answer = self._client.post("/auth/token", json=body)
+        answer = httpx.post(f"{self.address}/auth/token", json=body, timeout=30)
         if answer.status_code >= 500:
             raise httpx.ConnectError(f"signing in failed: {answer.text[:200]}")
         answer.raise_for_status()
-        self._client.headers["Authorization"] = f"Bearer {answer.json()['access_token']}"
+        self._token = str(answer.json()["access_token"])

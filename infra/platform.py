@@ -13,7 +13,8 @@ import sys
 import tempfile
 import time
 import xmlrpc.client
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -140,8 +141,9 @@ def down(settings: Settings) -> bool:
     """Stop everything; false when nothing was running."""
     if not _supervisor_answers(settings):
         return False
-    pid = int(_rpc(settings).supervisor.getPID())
-    _rpc(settings).supervisor.shutdown()
+    with _rpc(settings) as supervisor:
+        pid = int(supervisor.getPID())
+        supervisor.shutdown()
     deadline = time.monotonic() + 60
     while _is_alive(pid):
         if time.monotonic() > deadline:
@@ -154,7 +156,8 @@ def status(settings: Settings) -> tuple[Health, ...]:
     """How every program is; empty when the platform is down."""
     if not _supervisor_answers(settings):
         return ()
-    states = {each["name"]: each for each in _rpc(settings).supervisor.getAllProcessInfo()}
+    with _rpc(settings) as supervisor:
+        states = {each["name"]: each for each in supervisor.getAllProcessInfo()}
     return tuple(_health(program, states.get(program.name, {})) for program in programs(settings))
 
 
@@ -337,17 +340,21 @@ def _socket(settings: Settings) -> Path:
     return Path(tempfile.gettempdir()) / f"whence-{name}.sock"
 
 
-def _rpc(settings: Settings) -> Any:
+@contextmanager
+def _rpc(settings: Settings) -> Iterator[Any]:
+    """The supervisor's remote procedures, over its unix socket."""
     from supervisor.xmlrpc import SupervisorTransport
 
-    return xmlrpc.client.ServerProxy("http://localhost", SupervisorTransport(None, None, f"unix://{_socket(settings)}"))
+    with xmlrpc.client.ServerProxy("http://localhost", SupervisorTransport(None, None, f"unix://{_socket(settings)}")) as server:
+        yield server.supervisor
 
 
 def _supervisor_answers(settings: Settings) -> bool:
     if not _socket(settings).exists():
         return False
     try:
-        return bool(_rpc(settings).supervisor.getState()["statename"] == "RUNNING")
+        with _rpc(settings) as supervisor:
+            return bool(supervisor.getState()["statename"] == "RUNNING")
     except (OSError, xmlrpc.client.Error, ConnectionError):
         return False
 
