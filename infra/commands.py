@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -76,13 +77,15 @@ def demo(
     context: typer.Context,
     source: Annotated[str, typer.Option(help="world, or talkingdata=PATH for a click log.")] = "world",
     kill: Annotated[bool, typer.Option("--kill", help="Kill a task, the scheduler and the scoring service on the way.")] = False,
-    fresh: Annotated[bool, typer.Option("--fresh/--resume", help="Remove what an earlier demo left, or go on with it.")] = True,
 ) -> None:
-    """Run the whole loop on real Airflow, from events to a promoted model and dashboards."""
+    """Run the whole loop on real Airflow, from events to a promoted model and dashboards.
+
+    It starts from nothing: what an earlier demo left is removed.
+    """
     from infra import demo as demonstration
 
     with spoken():
-        demonstration.run(context.obj, source=source, kill=kill, fresh=fresh)
+        demonstration.run(context.obj, source=source, kill=kill)
 
 
 @app.command()
@@ -114,7 +117,14 @@ def ingest(
             raise ValueError("Which days? Write `whence ingest 2026-05-01..2026-05-10`, or `whence ingest --suggest FILE`.")
         with show.progress("Ingesting", quiet=as_json) as advance:
             found = whence.ingest.ingest(context.obj, _window(days), progress=advance)
-        show.facts(found, as_json=as_json, title=f"Ingested {days}")
+        if as_json:
+            show.facts(found, as_json=True)
+        else:
+            show.rows(
+                [{"table": name, **asdict(tally)} for name, tally in found.tables.items()],
+                as_json=False,
+                title=f"Ingested {days}",
+            )
 
 
 @app.command()
@@ -122,8 +132,9 @@ def resolve(context: typer.Context, days: Days, as_json: Json = False) -> None:
     """Decide whose each identifier of the days is."""
     from serving.batch import resolve_identities
 
-    with spoken():
-        show.facts(resolve_identities(context.obj, _window(days)), as_json=as_json, title=f"Resolved {days}")
+    with spoken(), show.progress("Resolving", quiet=as_json) as advance:
+        found = resolve_identities(context.obj, _window(days), progress=advance)
+        show.facts(found, as_json=as_json, title=f"Resolved {days}")
 
 
 @app.command()
@@ -210,8 +221,9 @@ def attribute(context: typer.Context, days: Days, as_json: Json = False) -> None
     """Credit the conversions of the days to the touches that earned them."""
     from serving.batch import attribute_conversions
 
-    with spoken():
-        show.facts(attribute_conversions(context.obj, _window(days)), as_json=as_json, title=f"Attributed {days}")
+    with spoken(), show.progress("Attributing", quiet=as_json) as advance:
+        found = attribute_conversions(context.obj, _window(days), progress=advance)
+        show.facts(found, as_json=as_json, title=f"Attributed {days}")
 
 
 @app.command()
@@ -220,9 +232,9 @@ def watch(context: typer.Context, days: Days, as_json: Json = False) -> None:
     from monitoring import watch as look
     from serving.batch import collect_online
 
-    with spoken():
+    with spoken(), show.progress("Watching", quiet=as_json) as advance:
         collect_online(context.obj, _window(days))
-        found = look(context.obj, _window(days), now=datetime.now(UTC))
+        found = look(context.obj, _window(days), now=datetime.now(UTC), progress=advance)
         show.rows(found.findings, as_json=as_json, title=f"Findings of {days}")
 
 

@@ -25,6 +25,10 @@ DAYS_ONE_BY_ONE = 3
 WAIT_SECONDS = 420
 
 
+class DemoError(RuntimeError):
+    """The demo cannot start here; the message says what to do."""
+
+
 @dataclass
 class Story:
     """What the demo did, a step at a time, with the seconds that each took."""
@@ -35,11 +39,11 @@ class Story:
     @contextmanager
     def step(self, name: str) -> Iterator[Callable[[str], None]]:
         """Time a step, and print its line when it has ended."""
-        started, said = time.monotonic(), [""]
+        started, said, at = time.monotonic(), [""], time.time()
         with show.console.status(f"{name} …"):
             yield lambda words: said.__setitem__(0, words)
         seconds = time.monotonic() - started
-        self.steps.append({"step": name, "seconds": round(seconds, 1), "result": said[0]})
+        self.steps.append({"step": name, "seconds": round(seconds, 1), "started": round(at, 1), "result": said[0]})
         show.console.print(f"[green]✓[/] {name} [dim]{seconds:.1f} s[/]  {said[0]}", highlight=False)
 
     def save(self) -> None:
@@ -47,17 +51,18 @@ class Story:
         (self.settings.home / "demo.json").write_text(json.dumps(self.steps, indent=2))
 
 
-def run(settings: Settings, *, source: str = "world", kill: bool = False, fresh: bool = True) -> dict[str, Any]:
-    """Run the demo, print its story, and leave the platform up; what it found, as plain values.
+def run(settings: Settings, *, source: str = "world", kill: bool = False) -> dict[str, Any]:
+    """Run the demo from nothing, print its story, and leave the platform up; what it found, as plain values.
 
     `source` is `world` or `talkingdata=PATH`. With `kill` a running task, the scheduler and the scoring
-    service are each killed once on the way.
+    service are each killed once on the way. What an earlier demo left is removed first; a folder with
+    anything else in it is refused with a DemoError.
     """
-    settings = _prepared(settings, source, fresh)
+    settings = _prepared(settings, source)
     story = Story(settings)
     began = time.monotonic() - float(os.environ.get("WHENCE_INSTALL_SECONDS", "0"))
     if installed := os.environ.get("WHENCE_INSTALL_SECONDS"):
-        story.steps.append({"step": "install", "seconds": float(installed), "result": ""})
+        story.steps.append({"step": "install", "seconds": float(installed), "result": "packages, by make"})
     window = _start(story)
     days = [Window(day, day) for day in window]
     alone = min(DAYS_ONE_BY_ONE, max(1, len(days) - 3))
@@ -74,7 +79,7 @@ def run(settings: Settings, *, source: str = "world", kill: bool = False, fresh:
     return _summary(story, began)
 
 
-def _prepared(settings: Settings, source: str, fresh: bool) -> Settings:
+def _prepared(settings: Settings, source: str) -> Settings:
     """The demo's settings, written where every process of the platform reads them."""
     kind, _, path = source.partition("=")
     if kind == "world":
@@ -88,11 +93,15 @@ def _prepared(settings: Settings, source: str, fresh: bool) -> Settings:
         settings = replace(settings, source=Source("talkingdata", str(Path(path).resolve())), training=training)
     else:
         raise ValueError(f"The demo knows no source '{kind}'. Write --source world, or --source talkingdata=PATH.")
-    if fresh:
-        platform.down(settings)
-        platform.wipe(settings)
-    settings.home.mkdir(parents=True, exist_ok=True)
     file = settings.home / "demo.toml"
+    if settings.home.exists() and any(settings.home.iterdir()) and not file.exists():
+        raise DemoError(
+            f"{settings.home} holds something that no demo made, and a demo starts from nothing. Set another home in whence.toml, "
+            f"or call `whence --settings FILE demo` with one that does."
+        )
+    platform.down(settings)
+    platform.wipe(settings)
+    settings.home.mkdir(parents=True, exist_ok=True)
     file.write_text(as_toml(settings))
     os.environ[FILE_VARIABLE] = str(file)
     return settings
