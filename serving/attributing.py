@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from serving.orders import Orders
 from serving.ranking import History
 from whence.attribution import credit, evidence, journeys, rules, value
+from whence.attribution.orders import Orders
 from whence.bundle import Scorer
 from whence.contracts.settings import Attribution
 from whence.identity.signals import strongest

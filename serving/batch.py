@@ -220,7 +220,8 @@ def _ranked(
 def _attribute_day(settings: Settings, lake: Lake, day: date, ranker: Scorer | None, valuer: Scorer | None) -> AttributeReport:
     import pyarrow as pa
 
-    from serving import attributing, decisions, history, orders
+    from serving import attributing, decisions, history
+    from whence.attribution import orders
     from whence.contracts.tables import TABLES
     from whence.identity.exact import who
 
@@ -268,7 +269,8 @@ def _reach(settings: Settings, conversions: pd.DataFrame, today: Window) -> Wind
 
 def _earlier(lake: Lake, today: Window) -> pd.DataFrame:
     """The conversions of the days before, as far back as a refund is followed."""
-    from serving import history, orders
+    from serving import history
+    from whence.attribution import orders
 
     last = history.before(today.first)
     return history.events(lake, "conversions", Window(last, last).back(orders.LOOK_BACK_DAYS))

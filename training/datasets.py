@@ -13,7 +13,7 @@ from training import known
 from training.examples import Examples, made
 from training.split import buckets
 from whence.attribution import evidence as journey_evidence
-from whence.attribution import journeys, value
+from whence.attribution import journeys, orders, value
 from whence.contracts.models import ATTRIBUTION_RANKER, CONVERSION_VALUE, IDENTITY_RANKER
 from whence.contracts.settings import Settings
 from whence.contracts.times import Window
@@ -105,7 +105,8 @@ def identity_examples(settings: Settings, lake: Lake, window: Window) -> Example
 def attribution_examples(settings: Settings, lake: Lake, window: Window) -> Examples:
     """A row for each conversion and each touch before it, where a click_id tells which touch it was."""
     touches = known.events(lake, "touches", window)
-    conversions = _bought_once(known.events(lake, "conversions", window))
+    told = known.events(lake, "conversions", window)
+    conversions = orders.sort_out(told, told.head(0)).counted
     people = known.persons(lake, window.last)
     conversions["person_id"] = exact.who(conversions, people)
     conversions["owner"] = known.owners(conversions["person_id"], conversions)
@@ -134,13 +135,6 @@ def _touch_features(settings: Settings, touches: pd.DataFrame) -> pd.DataFrame:
     second = historical(settings, then, ("person_features",))
     both: pd.DataFrame = pd.concat([first, second.filter(like="__")], axis=1)
     return both
-
-
-def _bought_once(conversions: pd.DataFrame) -> pd.DataFrame:
-    """Conversions without refunds, and of an order that pixel and server both told, the first."""
-    bought = conversions[(conversions["kind"] != "refund") & conversions["refund_of"].isna()]
-    order = bought["order_id"].fillna("alone:" + bought["conversion_id"])
-    return bought[~order.duplicated()].reset_index(drop=True)
 
 
 def _at_most(rows: pd.DataFrame, owner: str, settings: Settings, share: float = 1.0) -> pd.DataFrame:

@@ -73,7 +73,7 @@ def _about(settings: Settings, examples: Examples, cut: Split, as_of: date, dril
         "drill": drill,
         "examples": examples.digest(),
         "seed": settings.training.seed,
-        "split": "time and persons" if cut.is_by_person else "time alone: most rows are of persons seen on one day",
+        "split": _apart(examples, cut),
         "calibrate_from": cut.calibrate_from.isoformat(),
         "test_from": cut.test_from.isoformat(),
         "label_window_days": examples.window_days,
@@ -99,6 +99,15 @@ def _parameters(fitted: Fitted, about: Mapping[str, Any]) -> dict[str, Any]:
     }
     flat = {name: json.dumps(value, sort_keys=True) if isinstance(value, dict) else value for name, value in about.items()}
     return {**learner, **made, **flat}
+
+
+def _apart(examples: Examples, cut: Split) -> str:
+    """How the judging rows were kept apart from what is learned."""
+    if cut.is_by_person:
+        return "time and persons, by lot"
+    persons = examples.facts["person"]
+    is_met = persons[cut.rows(TEST)].isin(set(persons[cut.learned])).any()
+    return "time alone: many persons are met again" if is_met else "time and persons: who is met twice does not judge"
 
 
 def _report(

@@ -15,6 +15,9 @@ CALIBRATORS = 1 / 3
 MOST = 0.5
 """Persons are kept apart when at least this share of the rows is of persons seen on more than one day."""
 
+NEARLY_ALL = 0.8
+"""Where persons are not kept apart by lot, those met twice are left out of the judging rows when this share remains."""
+
 
 @dataclass(frozen=True)
 class Split:
@@ -64,8 +67,17 @@ def split(
         fits, fresh = fits & is_taught, late & is_taught
         calibrates, levels = calibrates & is_judge, ~latest & ripe & is_judge
         tests = tests & ~is_judge & ~is_taught
+    else:
+        calibrates = levels = _apart(persons, calibrates, fits)
+        tests = _apart(persons, tests, fits | calibrates)
     part = np.select([fits, fresh, calibrates, tests], [FIT, FRESH, CALIBRATE, TEST], UNUSED).astype(object)
     return Split(part, is_by_person, calibrate_from, test_from, levels)
+
+
+def _apart(persons: pd.Series, judges: npt.NDArray[np.bool_], taught: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
+    """The judging rows without those of people that are taught too, where that leaves nearly all; else all of them."""
+    strangers = judges & ~persons.isin(set(persons[taught])).to_numpy()
+    return strangers if strangers.sum() >= NEARLY_ALL * judges.sum() else judges
 
 
 def seen_again(seen_at: pd.Series, persons: pd.Series) -> float:

@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from serving.attributing import take_back
-from serving.orders import sort_out
 from tests.builders import a_conversion
+from whence.attribution.orders import sort_out
 
 
 def frame(*rows: dict[str, object]) -> pd.DataFrame:

@@ -62,3 +62,13 @@ def test_people_seen_once_are_not_kept_apart_and_the_last_fifth_tests() -> None:
     assert cut.rows(TEST).tolist() == [False] * 800 + [True] * 200
     assert cut.learned.tolist() == [True] * 800 + [False] * 200
     assert not cut.rows(UNUSED).any()
+
+
+@pytest.mark.parametrize(("met_again", "judges"), [(20, 180), (100, 200)])
+def test_a_few_people_met_twice_do_not_judge_but_many_are_too_many_to_leave_out(met_again: int, judges: int) -> None:
+    seen_at, _ = a_log(1000, 1, 4)
+    persons = pd.Series([f"p{i}" for i in range(1000)])
+    persons[800 : 800 + met_again] = persons[:met_again].to_numpy()
+    cut = split(seen_at, persons, np.ones(1000, dtype=bool), 0.2, 0.5, seed=7)
+    assert int(cut.rows(TEST).sum()) == judges
+    assert set(persons[cut.rows(TEST)]).isdisjoint(persons[cut.learned]) == (met_again == 20)
