@@ -318,6 +318,7 @@ def _write_at_once(root: str) -> str:
     return a_bundle(Path(root), rows=some_rows(400), rounds=2)
 
 
+@pytest.mark.service
 def test_processes_that_write_the_same_bundle_at_once_leave_one_whole(tmp_path: Path) -> None:
     root = tmp_path / "bundles"
     with multiprocessing.get_context("spawn").Pool(2) as pool:
@@ -326,6 +327,7 @@ def test_processes_that_write_the_same_bundle_at_once_leave_one_whole(tmp_path: 
     assert load_bundle(root, digest).digest == digest
 
 
+@pytest.mark.service
 def test_scoring_needs_neither_pandas_nor_scikit_learn_nor_lightgbms_wrapper(made: tuple[Path, str]) -> None:
     root, digest = made
     code = (

@@ -201,6 +201,7 @@ def test_one_segment_that_loses_for_sure_stops_a_better_whole() -> None:
     assert any("segment video" in reason for reason in verdict.reasons)
 
 
+@pytest.mark.service
 def test_many_segments_of_noise_stop_an_honest_candidate_seldom() -> None:
     stopped = 0
     for seed in range(8):
@@ -212,6 +213,7 @@ def test_many_segments_of_noise_stop_an_honest_candidate_seldom() -> None:
     assert stopped <= 1
 
 
+@pytest.mark.service
 def test_an_a_a_comparison_promotes_at_most_one_in_twenty() -> None:
     """Two models of the same worth and the same day: nothing may win but by chance."""
     decisions = Counter[str]()
@@ -222,6 +224,7 @@ def test_an_a_a_comparison_promotes_at_most_one_in_twenty() -> None:
     assert decisions[PROMOTE] <= 3, decisions  # 2.5 % of 40 is 1; 4 or more has chance 0.02
 
 
+@pytest.mark.service
 def test_a_gain_of_six_percent_of_log_loss_is_found_four_times_in_five() -> None:
     won = 0
     for seed in range(12):

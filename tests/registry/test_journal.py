@@ -160,6 +160,7 @@ def _race(url: str, start: float, number: int, rounds: int, told: multiprocessin
     told.put(won)
 
 
+@pytest.mark.service
 def test_promoters_in_four_processes_have_one_winner_an_epoch(journal: Journal) -> None:
     told: multiprocessing.Queue[list[str]] = SPAWN.Queue()
     start = time.time() + 1.5
