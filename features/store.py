@@ -162,7 +162,7 @@ def _keys(rows: pd.DataFrame, views: tuple[str, ...]) -> list[str]:
 
 
 def _asked(rows: pd.DataFrame, keys: list[str]) -> pd.DataFrame:
-    if not isinstance(rows["seen_at"].dtype, pd.DatetimeTZDtype):
+    if len(rows) and not isinstance(rows["seen_at"].dtype, pd.DatetimeTZDtype):
         raise NaiveTimeError(f"seen_at is {rows['seen_at'].dtype}. Make it a time with a zone, as datetime64[us, UTC].")
     if rows["seen_at"].isna().any():
         raise HistoryError("A row has no seen_at, so nobody can say what was known then. Leave it out.")

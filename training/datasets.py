@@ -10,10 +10,12 @@ import pandas as pd
 
 from features import historical
 from training import known
+from training.errors import TooFewLabels
 from training.examples import Examples, made
 from training.split import buckets
 from whence.attribution import evidence as journey_evidence
 from whence.attribution import journeys, orders, value
+from whence.contracts.events import EVENTS
 from whence.contracts.models import ATTRIBUTION_RANKER, CONVERSION_VALUE, IDENTITY_RANKER
 from whence.contracts.settings import Settings
 from whence.contracts.times import Window
@@ -40,6 +42,8 @@ def build(settings: Settings, model: str, as_of: date) -> Examples:
         CONVERSION_VALUE: value_examples,
     }
     lake = Lake.of(settings)
+    if not any(day <= str(as_of) for name in EVENTS for day in lake.days(name)):
+        raise TooFewLabels(f"There is not one event up to {as_of}. Ingest the days before it first: `whence ingest DAYS`.")
     return builders[model](settings, lake, known.history(lake, as_of, settings.training.window_days))
 
 

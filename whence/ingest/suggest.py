@@ -38,7 +38,7 @@ NAMES: dict[str, tuple[str, ...]] = {
     "placement": ("placement", "position", "site", "publisher"),
     "price_micros": ("price", "cost", "spend", "price_micros", "cpm"),
     "value_micros": ("value", "revenue", "amount", "total", "order_value", "value_micros", "conversion_value"),
-    "currency": ("currency", "currency_code"),
+    "currency": ("currency", "currency_code", "cur", "ccy", "iso_currency"),
     "order_id": ("order_id", "orderid", "transaction_id", "order"),
     "refund_of": ("refund_of",),
     "click_id": ("click_id", "gclid", "fbclid", "clickid", "msclkid", "ttclid"),
