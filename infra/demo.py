@@ -63,6 +63,7 @@ def run(settings: Settings, *, source: str = "world", kill: bool = False) -> dic
     began = time.monotonic() - float(os.environ.get("WHENCE_INSTALL_SECONDS", "0"))
     if installed := os.environ.get("WHENCE_INSTALL_SECONDS"):
         story.steps.append({"step": "install", "seconds": float(installed), "result": "packages, by make"})
+        show.console.print(f"[green]✓[/] install [dim]{installed} s[/]", highlight=False)
     window = _start(story)
     days = [Window(day, day) for day in window]
     alone = min(DAYS_ONE_BY_ONE, max(1, len(days) - 3))
