@@ -6,5 +6,6 @@ collect_ignore = [
     "features/store.py",
     "features/tamed.py",
     "monitoring/evidently_project.py",
+    "monitoring/page.py",
     "registry/store.py",
 ]

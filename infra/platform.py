@@ -62,16 +62,12 @@ def programs(settings: Settings) -> tuple[Program, ...]:
         *("--backend-store-uri", f"sqlite:///{settings.home / 'mlflow' / 'mlflow.db'}"),
         *("--artifacts-destination", str(settings.home / "mlflow" / "artifacts")),
     )
-    evidently = (
-        *(str(binaries / "evidently"), "ui", "--host", LOOPBACK, "--port", str(ports.evidently)),
-        *("--workspace", str(settings.evidently_workspace)),
-    )
     return (
         Program("api-server", (airflow, "api-server"), f"http://{LOOPBACK}:{ports.airflow}/api/v2/monitor/health"),
         Program("scheduler", (airflow, "scheduler")),
         Program("dag-processor", (airflow, "dag-processor")),
         Program("mlflow", mlflow, f"http://{LOOPBACK}:{ports.mlflow}/health"),
-        Program("evidently", evidently, f"http://{LOOPBACK}:{ports.evidently}/api/projects"),
+        Program("evidently", (sys.executable, "-m", "monitoring.page"), f"http://{LOOPBACK}:{ports.evidently}/api/projects"),
         Program("serving", (sys.executable, "-m", "serving"), f"http://{LOOPBACK}:{ports.serving}/livez"),
     )
 

@@ -1,0 +1,67 @@
+"""The dashboard's server shows what is published while it runs, also on its very first day."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from monitoring.checks import share
+from monitoring.evidently_project import PROJECT_ID, publish
+
+pytestmark = [
+    pytest.mark.service,
+    pytest.mark.filterwarnings("ignore::DeprecationWarning"),  # Evidently and what it imports, not ours
+]
+
+DAYS = ("2026-05-01", "2026-05-02")
+
+
+@pytest.fixture
+def address(tmp_path: Path) -> Iterator[str]:
+    """A server over a workspace that does not exist yet."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    (tmp_path / "whence.toml").write_text(f'home = "home"\n[ports]\nevidently = {port}\n')
+    named = {**os.environ, "WHENCE_SETTINGS": str(tmp_path / "whence.toml"), "DO_NOT_TRACK": "1"}
+    with (tmp_path / "log").open("w") as log:
+        server = subprocess.Popen([sys.executable, "-m", "monitoring.page"], env=named, stdout=log, stderr=log)
+        try:
+            found = f"http://127.0.0.1:{port}/api/projects"
+            wait(lambda: httpx.get(found).status_code == 200)
+            yield found
+        finally:
+            server.terminate()
+            server.wait(20)
+
+
+def wait(claim: Callable[[], bool], seconds: float = 40) -> None:
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        try:
+            if claim():
+                return
+        except httpx.TransportError:
+            pass
+        time.sleep(0.2)
+    pytest.fail("it did not come true in time")
+
+
+def test_reports_that_are_published_while_it_runs_are_shown(address: str, tmp_path: Path) -> None:
+    def shown() -> list[Any]:
+        answer = httpx.get(f"{address}/{PROJECT_ID}/snapshots")
+        return sorted(each["timestamp"][:10] for each in answer.json()) if answer.status_code == 200 else [answer.status_code]
+
+    assert shown() == []
+    for number, day in enumerate(DAYS, start=1):
+        publish(tmp_path / "home" / "evidently", day, [share("touches", "null_share", "cookie_id", 2, 10)], [], {})
+        wait(lambda number=number: shown() == list(DAYS[:number]))
