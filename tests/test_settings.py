@@ -36,6 +36,14 @@ def test_settings_written_as_toml_are_read_back_equal(tmp_path: Path):
     assert load(write(tmp_path, as_toml(wanted))) == wanted
 
 
+def test_where_events_come_from_is_found_from_the_file_whoever_reads_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    file = write(tmp_path, "[source]\nkind = 'mapping'\npath = 'events/may.csv'\nmapping = 'mapping.toml'")
+    monkeypatch.chdir("/")
+    assert load(file).source.path == str(tmp_path / "events" / "may.csv")
+    assert load(file).source.mapping == str(tmp_path / "mapping.toml")
+    assert load(write(tmp_path, "[source]\npath = 's3://bucket/key'")).source.path == "s3://bucket/key"
+
+
 @pytest.mark.parametrize(
     ("text", "says"),
     [

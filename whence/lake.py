@@ -47,8 +47,8 @@ class Lake:
         """Make `rows` the table's whole content for the window's days; say whether anything changed.
 
         With a `part`, as {"route": "online"}, only the days' rows with these values are replaced: several
-        steps then own their rows of one table, and a rerun of one loses nothing of another. Rows are cast to the table's schema and sorted by its key, so that the same rows give the
-        same files. A writer that meets another on the same days tries again; one of them wins whole.
+        steps then own their rows of one table, and a rerun of one loses nothing of another. Rows are cast to the
+        table's schema and sorted by its key, so that the same rows give the same files. A writer that meets another on the same days tries again; one of them wins whole.
         Raises LakeError for a row outside the window, a missing column, or a key that is there twice.
         """
         part = part or {}

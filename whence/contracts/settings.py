@@ -185,7 +185,7 @@ class Settings:
 def load(path: Path | None = None) -> Settings:
     """Settings from a TOML file: the one given, $WHENCE_SETTINGS, ./whence.toml, or the defaults.
 
-    `home` is relative to the file; $WHENCE_HOME overrides it. Raises SettingsError for a key that
+    `home`, `source.path` and `source.mapping` are relative to the file; $WHENCE_HOME overrides `home`. Raises SettingsError for a key that
     does not exist and for a value of the wrong type.
     """
     chosen = path or (Path(named) if (named := os.environ.get(FILE_VARIABLE)) else Path("whence.toml"))
@@ -202,7 +202,14 @@ def load(path: Path | None = None) -> Settings:
     given.pop("home", None)
     settings = _fill(Settings, {**given, "home": (chosen.parent / home).resolve()}, str(chosen))
     assert isinstance(settings, Settings)
-    return settings
+    source = settings.source
+    rooted = replace(source, path=_rooted(source.path, chosen.parent), mapping=_rooted(source.mapping, chosen.parent))
+    return replace(settings, source=rooted)
+
+
+def _rooted(path: str, folder: Path) -> str:
+    """A path from the file's folder; an address with a scheme and an empty one stay as they are."""
+    return path if not path or "://" in path else str((folder / path).resolve())
 
 
 def _fill(kind: type, given: Mapping[str, Any], where: str) -> Any:
