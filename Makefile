@@ -47,7 +47,7 @@ bench-demo: install ## measure the demo: time and memory by step, and the second
 	$(BIN)/python -m infra.bench_demo
 
 lock: ## renew requirements.lock from pyproject.toml
-	$(BIN)/uv pip compile -q pyproject.toml --extra dev --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate --upgrade -o requirements.lock
+	$(BIN)/uv pip compile -q pyproject.toml --extra dev --python-version 3.11 --generate-hashes --no-header --no-annotate --upgrade -o requirements.lock
 
 clean: down ## remove what the demo made
 	rm -rf .whence

@@ -240,7 +240,7 @@ def _with_known_at(source: Any, _: str) -> Any:
 
 
 def _no_writer(*_: Any, **__: Any) -> None:
-    raise NotImplementedError("Feast does not write our tables; features.materialise does.")
+    raise TypeError("Feast only reads this store: features.materialise writes the tables.")
 
 
 def _days_known(first: datetime, last: datetime) -> Window:
