@@ -14,7 +14,7 @@ import httpx
 import pytest
 
 from infra import platform, scores, traffic
-from infra.demo import DAILY, TRAINING
+from infra.demo import DAILY, DAYS_ONE_BY_ONE, TRAINING
 from registry.journal import Journal
 from tests.end_to_end import pages
 from tests.end_to_end.conftest import Demo, whence
@@ -112,6 +112,12 @@ def test_credit_adds_up_to_the_micro_and_nothing_is_counted_twice(demo: Demo):
 def test_the_credits_of_the_rankers_days_have_a_row_for_every_algorithm(demo: Demo):
     last = Lake.of(demo.settings).read("credits", days(demo)[-2])["algorithm"].unique().to_pylist()
     assert set(last) == {"first_touch", "last_touch", "linear", "position", "time_decay", "ranker"}
+
+
+def test_no_day_is_credited_by_a_model_that_learned_from_it(demo: Demo):
+    credits = Lake.of(demo.settings).read("credits", columns=["day", "algorithm"]).to_pylist()
+    by_ranker = {row["day"] for row in credits if row["algorithm"] == "ranker"}
+    assert by_ranker == {str(day) for day in days(demo)[-DAYS_ONE_BY_ONE:]}
 
 
 def test_decisions_of_batch_and_service_are_in_the_log_that_monitoring_reads(demo: Demo):
