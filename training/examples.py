@@ -39,7 +39,7 @@ class Examples:
     @property
     def labels(self) -> Floats:
         """0 or 1, as known now."""
-        return self.facts["label"].to_numpy(dtype=np.float64)
+        return np.asarray(self.facts["label"].to_numpy(dtype=np.float64))
 
     @property
     def seen_at(self) -> pd.Series:

@@ -183,7 +183,7 @@ def baseline(examples: Examples, split: Split) -> Floats:
     mean = float(labels[learned].mean())
     told = labels[learned].groupby(groups[learned]).agg(["sum", "size"])
     rate = (told["sum"] + BASELINE_PRIOR * mean) / (told["size"] + BASELINE_PRIOR)
-    return groups.map(rate).fillna(mean).to_numpy(dtype=np.float64)
+    return np.asarray(groups.map(rate).fillna(mean).to_numpy(dtype=np.float64))
 
 
 def demand(examples: Examples, split: Split) -> None:

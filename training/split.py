@@ -95,4 +95,4 @@ def buckets(persons: pd.Series, seed: int) -> npt.NDArray[np.float64]:
     """A place in [0, 1) for each row, the same for all rows of a person, by SHA-256 of the seed and the person."""
     named = persons.unique()
     places = {name: int.from_bytes(hashlib.sha256(f"{seed}:{name}".encode()).digest()[:8], "big") / 2**64 for name in named}
-    return persons.map(places).to_numpy(dtype=np.float64)
+    return np.asarray(persons.map(places).to_numpy(dtype=np.float64))

@@ -115,7 +115,7 @@ def _within_reach(bought: pd.DataFrame, shown: pd.DataFrame, key: str, reach_day
 
 
 def _micros(times: pd.Series) -> np.ndarray:
-    return times.astype("int64").to_numpy()
+    return np.asarray(times.astype("int64").to_numpy())
 
 
 def _beside(bought: pd.DataFrame, shown: pd.DataFrame, met: pd.DataFrame) -> pd.DataFrame:
@@ -165,7 +165,7 @@ def _with_context(met: pd.DataFrame, max_touches: int) -> pd.DataFrame:
 
 def _counts(pairs: pd.DataFrame, ghosts: pd.DataFrame, keys: list[str]) -> np.ndarray:
     counts = ghosts.groupby(keys).size().rename("n").reset_index()
-    return pairs[keys].merge(counts, on=keys, how="left")["n"].fillna(0).to_numpy(dtype="int64")
+    return np.asarray(pairs[keys].merge(counts, on=keys, how="left")["n"].fillna(0).to_numpy(dtype="int64"))
 
 
 def _same(left: pd.Series, right: pd.Series) -> np.ndarray:
