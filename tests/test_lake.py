@@ -94,6 +94,7 @@ def _write_contested(uri: str, writer: int) -> bool:
     return Lake(uri).replace("ingest_counts", counts("2026-05-01", *names, read=writer), FIRST)
 
 
+@pytest.mark.service
 def test_writers_at_once_lose_no_day_and_mix_no_rows(lake: Lake):
     with ProcessPoolExecutor(4, mp_context=multiprocessing.get_context("spawn")) as pool:
         assert all(pool.map(_write_day, [lake.uri] * 8, range(1, 9)))

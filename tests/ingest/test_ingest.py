@@ -45,6 +45,7 @@ def test_the_second_time_changes_nothing(settings: Settings) -> None:
     assert versions(settings) == before
 
 
+@pytest.mark.service
 def test_a_window_is_its_days_one_by_one(tmp_path: Path, settings: Settings) -> None:
     daily = some_settings(tmp_path / "daily", world=settings.world)
     for day in WINDOW:

@@ -142,6 +142,7 @@ def test_a_line_without_a_usable_time_is_refused_once_whatever_the_windows(tmp_p
     assert total == 1
 
 
+@pytest.mark.service
 @pytest.mark.skipif(not SAMPLE.exists(), reason="the TalkingData sample is not on this machine (../shared/data/talkingdata_100k)")
 def test_the_real_sample_goes_in_whole(tmp_path: Path) -> None:
     settings = some_settings(tmp_path, source=Source(kind="talkingdata", path=str(SAMPLE)))

@@ -221,6 +221,7 @@ def test_an_answer_goes_out_when_the_log_cannot_be_written_and_says_so(bench: Be
     assert 'whence_decisions_lost_total{model="identity-ranker"} 2.0' in bench.client.get("/metrics").text
 
 
+@pytest.mark.service
 def test_every_answer_during_a_swap_is_of_one_bundle_whole(bench: Bench) -> None:
     a_home(bench)
     answers: dict[str, set[float]] = {}
