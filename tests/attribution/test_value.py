@@ -102,6 +102,7 @@ def test_of_two_conversions_the_first_seen_is_told() -> None:
     assert told["converted_at"].item() == pd.Timestamp("2026-05-01T13:00Z")
 
 
+@pytest.mark.service
 @pytest.mark.skipif(not TALKINGDATA.exists(), reason="the TalkingData sample is not shipped; put it beside the repository")
 def test_on_talkingdata_a_model_of_these_inputs_ranks_installs_at_097() -> None:
     import lightgbm
