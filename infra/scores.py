@@ -8,9 +8,8 @@ from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from whence.contracts.models import CONVERSION_VALUE, MODELS, Candidate
+from whence.contracts.models import MODELS, Candidate
 from whence.contracts.settings import Settings
-from whence.contracts.tables import TABLES
 from whence.contracts.times import Window
 from whence.lake import Lake
 
@@ -168,14 +167,14 @@ def _held_out(settings: Settings, model: str) -> list[Score]:
         return [Score(f"{model}", "no champion", "")]
     found = next(settings.candidates.glob(f"{model}/*/{champion.bundle}/metrics.json"), None)
     numbers = json.loads(found.read_text()) if found else {}
-    shown = {"roc_auc": "AUC", "log_loss": "log loss", "observed_over_expected": "observed/expected"}
+    shown = {
+        "roc_auc": "AUC",
+        "roc_auc_of_strangers": "AUC on persons never learned from",
+        "log_loss": "log loss",
+        "observed_over_expected": "observed/expected",
+    }
     told = [f"{label} {_interval(numbers[name])}" for name, label in shown.items() if name in numbers]
-    extra = [
-        f"AUC on unseen persons {_interval(numbers[name])}"
-        for name in ("roc_auc_unseen",)
-        if name in numbers and model == CONVERSION_VALUE
-    ]
-    return [Score(f"{model}, held-out rows", "; ".join([*told, *extra]), _against(numbers))]
+    return [Score(f"{model}, held-out rows", "; ".join(told), _against(numbers))]
 
 
 def _against(numbers: dict[str, Any]) -> str:
@@ -191,10 +190,3 @@ def _candidates(settings: Settings, as_of: date) -> list[Candidate]:
     import registry
 
     return registry.candidates(settings, as_of)
-
-
-def table_sizes(settings: Settings) -> dict[str, int]:
-    """Rows of every table."""
-    lake = Lake.of(settings)
-    with lake.connect() as con:
-        return {name: int(con.execute(f'SELECT count(*) FROM "{name}"').fetchall()[0][0]) for name in TABLES}
