@@ -41,10 +41,14 @@ check: install ## lint, types, import contracts
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
 
-bench: bench-demo ## measure everything, into docs/benchmarks
+bench: bench-demo bench-identity ## measure everything, into docs/benchmarks
 
 bench-demo: install ## measure the demo: time and memory by step, and the second start
 	$(BIN)/python -m infra.bench_demo
+
+bench-identity: install ## measure identity matching against its peers
+	$(BIN)/uv pip install -q --python $(BIN)/python --no-deps --require-hashes -r requirements-bench.lock
+	$(BIN)/python -m infra.bench_identity
 
 lock: ## renew requirements.lock from pyproject.toml
 	$(BIN)/uv pip compile -q pyproject.toml --extra dev --python-version 3.11 --generate-hashes --no-header --no-annotate --upgrade -o requirements.lock

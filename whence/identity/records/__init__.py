@@ -1,0 +1,1 @@
+"""Records to people: any table with noisy columns, from its rows to stable person ids."""
