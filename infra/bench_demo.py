@@ -2,37 +2,25 @@
 
 from __future__ import annotations
 
-import json
 import os
-import platform as machine
 import subprocess
 import sys
 import tempfile
 import threading
 import time
-from dataclasses import asdict, dataclass, field, replace
-from datetime import UTC, datetime
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import psutil
 
-from infra import demo, platform, show
+from infra import demo, platform
+from infra.benching import Row, about, median_range, verdict, write
 from whence.contracts.settings import load
 
 RUNS = 2
-FOLDER = platform.REPOSITORY / "docs" / "benchmarks"
 TARGET_SECONDS = 480.0
 SAMPLE_SECONDS = 1.0
-
-
-@dataclass(frozen=True)
-class Row:
-    """One line of the table."""
-
-    what: str
-    figure: str
-    target: str = ""
-    verdict: str = ""
 
 
 @dataclass
@@ -127,65 +115,41 @@ def measure() -> dict[str, Any]:
 def main() -> int:
     """Measure, print the table, write it to docs/benchmarks; 1 when a row is short."""
     runs = [measure() for _ in range(RUNS)]
-    rows = table(runs)
-    about = {
-        "at": datetime.now(UTC).date().isoformat(),
-        "cores": os.cpu_count(),
-        "cpu": machine.processor() or machine.machine(),
-        "runs": RUNS,
-    }
-    FOLDER.mkdir(parents=True, exist_ok=True)
-    (FOLDER / "demo.json").write_text(
-        json.dumps({"about": about, "rows": [asdict(row) for row in rows], "runs": runs}, indent=1) + "\n"
-    )
-    (FOLDER / "demo.md").write_text(page(rows, runs, about))
-    show.rows(rows, as_json=False, title="The demo, measured")
-    return int(any(row.verdict == "short" for row in rows))
+    facts = about("make bench-demo", runs=RUNS, memory="proportional set size, so that shared pages count once")
+    return write("demo", table(runs), facts, title="The demo: time and memory", more=steps(runs))
 
 
 def table(runs: list[dict[str, Any]]) -> list[Row]:
-    """The rows: median with the spread over the runs."""
-    total = sorted(run["total"] for run in runs)
-    verdict = "met" if total[-1] <= TARGET_SECONDS else "short"
+    """The rows: median with the range over the runs."""
+    total = [run["total"] for run in runs]
+    target = f"≤ {TARGET_SECONDS:.0f} s"
     return [
-        Row(
-            "make demo on a bare machine, install included",
-            _spread([run["total"] for run in runs], "s"),
-            f"≤ {TARGET_SECONDS:.0f} s",
-            verdict,
-        ),
-        Row("of which the install, caches empty", _spread([run["install"] for run in runs], "s")),
-        Row("second start: make up after make down", _spread([run["second_start"] for run in runs], "s")),
-        Row("memory at its peak, all processes", _spread([run["peak_mb"] for run in runs], "MB")),
-        Row("memory of the idle platform", _spread([run["idle_mb"] for run in runs], "MB")),
+        _row("make demo on a bare machine, install included", total, "s", target, max(total) <= TARGET_SECONDS),
+        _row("of which the install, caches empty", [run["install"] for run in runs], "s"),
+        _row("second start: make up after make down", [run["second_start"] for run in runs], "s"),
+        _row("memory at its peak, all processes", [run["peak_mb"] for run in runs], "MB"),
+        _row("memory of the idle platform", [run["idle_mb"] for run in runs], "MB"),
     ]
 
 
-def page(rows: list[Row], runs: list[dict[str, Any]], about: dict[str, Any]) -> str:
-    """The page in docs/benchmarks."""
-    lines = [
-        "# The demo: time and memory",
-        "",
-        "Made by `make bench-demo`. " + f"{about['runs']} runs on {about['cores']} cores, {about['at']}; ",
-    ]
-    lines[-1] += "median and, in brackets, the range. Memory is proportional set size, so that shared pages count once."
-    lines += ["", "| what | figure | target | |", "|---|---|---|---|"]
-    lines += [f"| {row.what} | {row.figure} | {row.target} | {row.verdict} |" for row in rows]
-    lines += ["", "## By step", "", "| step | seconds | peak memory |", "|---|---|---|"]
-    for number, step in enumerate(runs[0]["steps"]):
-        each = [run["steps"][number] for run in runs]
-        lines.append(
-            f"| {step['step']} | {_spread([one['seconds'] for one in each], 's')} | {_spread([one['peak_mb'] for one in each], 'MB')} |"
-        )
+def steps(runs: list[dict[str, Any]]) -> str:
+    """What follows the table: each step's time and memory, and how good the last run was."""
+    lines = ["", "## By step", "", "| step | seconds | peak memory |", "|---|---|---|"]
+    for each in zip(*(run["steps"] for run in runs), strict=True):
+        seconds, peak = (_spread([one[key] for one in each], unit) for key, unit in (("seconds", "s"), ("peak_mb", "MB")))
+        lines.append(f"| {each[0]['step']} | {' '.join(seconds)} | {' '.join(peak)} |")
     lines += ["", "## How good it was, in the last run", "", "| what | value | compared with |", "|---|---|---|"]
     lines += [f"| {each['what']} | {each['value']} | {each['compared_with']} |" for each in runs[-1]["quality"]]
     return "\n".join(lines) + "\n"
 
 
-def _spread(values: list[float], unit: str) -> str:
-    ordered = sorted(values)
-    middle = ordered[len(ordered) // 2] if len(ordered) % 2 else (ordered[len(ordered) // 2 - 1] + ordered[len(ordered) // 2]) / 2
-    return f"{middle:,.0f} {unit} [{ordered[0]:,.0f}, {ordered[-1]:,.0f}]"
+def _row(what: str, values: Sequence[float], unit: str, target: str = "", met: bool | None = None) -> Row:
+    return Row(what, *_spread(values, unit), target, "-" if met is None else verdict(met=met))
+
+
+def _spread(values: Sequence[float], unit: str) -> tuple[str, str]:
+    found = median_range(values)
+    return f"{found.value:,.0f} {unit}", found.show(0)
 
 
 _SETTINGS = replace(load(), home=platform.REPOSITORY / ".whence-bench")
