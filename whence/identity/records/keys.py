@@ -1,0 +1,224 @@
+"""Exact keys: records that agree on all parts of a key are candidates, as long as the key is not too common."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+
+import ibis
+import ibis.expr.types as ir
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from whence.identity.records.table import MISSING, Codes, Column, Records
+
+PairCodes = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Part:
+    """One piece of a key: a column, and what of its value has to agree."""
+
+    column: str
+    of: str = "whole"
+    """One of TRANSFORMS."""
+
+    def __str__(self) -> str:
+        return self.column if self.of == "whole" else f"{self.of} of {self.column}"
+
+
+@dataclass(frozen=True)
+class Key:
+    """Records that agree on every part are candidates of each other."""
+
+    parts: tuple[Part, ...]
+
+    def __str__(self) -> str:
+        return " + ".join(str(part) for part in self.parts)
+
+
+@dataclass(frozen=True)
+class Capped:
+    """A block of records with one key that is too large to pair everyone with everyone."""
+
+    key: str
+    value: str
+    records: int
+    skipped: int
+    """Pairs that were not made."""
+
+
+@dataclass(frozen=True)
+class Blocked:
+    """The pairs of one key, as `left * records + right`, sorted, and the blocks that were too large."""
+
+    pairs: PairCodes
+    capped: tuple[Capped, ...]
+
+
+def block(records: Records, keys: Sequence[Key], cap: int = 50) -> Iterator[Blocked]:
+    """For each key in turn the pairs of records that agree on it; a record gets at most about `cap` partners from a key.
+
+    A larger block is not dropped: its records are put in order of their other columns, and each is paired with its
+    next few neighbours, so that the cost of a block is bounded by its size.
+    """
+    import duckdb
+
+    coded = _coded(records, keys)
+    with duckdb.connect(config={"threads": 1}) as con:
+        con.register("records", coded.table)
+        for key in keys:
+            names = [coded.names[part] for part in key.parts]
+            sql = str(
+                ibis.to_sql(pairs_of(_unbound(coded.table), names, cap, two_sources=records.unique_sources), dialect="duckdb")
+            )
+            found = con.sql(sql).to_arrow_table()
+            left, right = (found[side].to_numpy() for side in ("row", "other"))
+            near, capped = _large_blocks(records, key, coded, cap)
+            pairs = left.astype(np.int64) * len(records) + right
+            yield Blocked(np.unique(np.concatenate([pairs, near])), capped)
+
+
+def pairs_of(table: ir.Table, parts: Sequence[str], cap: int, two_sources: bool = False) -> ir.Table:
+    """The expression for rows that agree on all parts, in blocks of no more than `cap + 1` rows; `row` is below `other`."""
+    filled = table.filter(*(table[part].notnull() for part in parts))
+    sizes = filled.group_by(list(parts)).agg(size=filled.count())
+    small = sizes.filter((sizes.size > 1) & (sizes.size <= cap + 1))
+    left = filled.join(small, list(parts)).select("row", *(["source"] if two_sources else []), *parts)
+    right = filled.view().rename(other="row")
+    if two_sources:
+        right = right.rename(other_source="source")
+    conditions = [*parts, left.row < right.other]
+    if two_sources:
+        conditions.append(left.source != right.other_source)
+    return left.join(right, conditions).select("row", "other")
+
+
+def transformed(column: Column, of: str) -> tuple[Codes, tuple[str, ...]]:
+    """The codes and the distinct texts of a transform of a column's values; MISSING where the transform has nothing."""
+    if of == "whole":
+        return column.codes, column.values
+    change = TRANSFORMS[of]
+    texts = [change(value) for value in column.values]
+    distinct = tuple(sorted({text for text in texts if text}))
+    place = {text: code for code, text in enumerate(distinct)}
+    mapped = np.array([*(place.get(text, MISSING) for text in texts), MISSING], dtype=np.int32)
+    return mapped[column.codes], distinct
+
+
+def _tokens(value: str) -> list[str]:
+    return re.findall(r"\w+", value)
+
+
+def _soundex(word: str) -> str:
+    """The classic four-sign code of how a word sounds (Russell 1918), for words in Latin letters."""
+    letters = [letter for letter in word if "a" <= letter <= "z"]
+    if not letters:
+        return word
+    sounds = [_SOUND.get(letter, "") for letter in letters]
+    kept, last = [letters[0]], sounds[0]
+    for letter, sound in zip(letters[1:], sounds[1:], strict=True):
+        if sound and sound != last:
+            kept.append(sound)
+        if letter not in "hw":
+            last = sound
+    return ("".join(kept) + "000")[:4]
+
+
+_SOUND = {letter: str(code) for code, group in enumerate(("bfpv", "cgjkqsxz", "dt", "l", "mn", "r"), start=1) for letter in group}
+
+TRANSFORMS: Mapping[str, Callable[[str], str]] = {
+    "whole": lambda value: value,
+    "first 2": lambda value: value[:2],
+    "first 3": lambda value: value[:3],
+    "first 4": lambda value: value[:4],
+    "first token": lambda value: next(iter(_tokens(value)), ""),
+    "last token": lambda value: next(iter(reversed(_tokens(value))), ""),
+    "sorted tokens": lambda value: " ".join(sorted(_tokens(value))),
+    "initials": lambda value: "".join(sorted(token[0] for token in _tokens(value))),
+    "sound": lambda value: _soundex(next(iter(_tokens(value)), "")),
+    "sound of last": lambda value: _soundex(next(iter(reversed(_tokens(value))), "")),
+    "year": lambda value: value[:4] if value[:4].isdigit() else "",
+    "month and day": lambda value: value[5:10],
+}
+"""What of a value has to agree, on a normalised text."""
+
+
+@dataclass(frozen=True)
+class _Coded:
+    table: pa.Table
+    names: Mapping[Part, str]
+    texts: Mapping[Part, tuple[str, ...]]
+
+    def codes(self, part: Part) -> Codes:
+        return np.asarray(self.table[self.names[part]].fill_null(MISSING).to_numpy(), dtype=np.int32)
+
+
+def _coded(records: Records, keys: Sequence[Key]) -> _Coded:
+    parts = sorted({part for key in keys for part in key.parts}, key=str)
+    columns: dict[str, pa.Array] = {"row": pa.array(np.arange(len(records), dtype=np.int32))}
+    if records.source is not None:
+        columns["source"] = pa.array(records.source)
+    names, texts = {}, {}
+    for number, part in enumerate(parts):
+        codes, texts[part] = transformed(records.column(part.column), part.of)
+        names[part] = f"part_{number}"
+        columns[names[part]] = pa.array(codes, mask=codes == MISSING)
+    return _Coded(pa.table(columns), names, texts)
+
+
+def _unbound(table: pa.Table) -> ir.Table:
+    return ibis.table(ibis.Schema.from_pyarrow(table.schema), name="records")
+
+
+def _large_blocks(records: Records, key: Key, coded: _Coded, cap: int) -> tuple[PairCodes, tuple[Capped, ...]]:
+    """Neighbours in sorted order inside the blocks that are too large, and what was skipped."""
+    together = np.zeros(len(records), dtype=np.int64)
+    filled = np.ones(len(records), dtype=bool)
+    for part in key.parts:
+        codes = coded.codes(part)
+        filled &= codes != MISSING
+        together = together * (len(coded.texts[part]) + 1) + codes + 1
+    blocks, number, sizes = np.unique(together[filled], return_inverse=True, return_counts=True)
+    if not (sizes > cap + 1).any():
+        return np.empty(0, dtype=np.int64), ()
+    rows = np.flatnonzero(filled)[sizes[number] > cap + 1]
+    group = number[sizes[number] > cap + 1]
+    order = np.lexsort([*(column.codes[rows] for column in reversed(records.columns)), group])
+    rows, group = rows[order], group[order]
+    found = []
+    for step in range(1, cap // 2 + 1):
+        same = group[step:] == group[:-step]
+        one, two = rows[:-step][same], rows[step:][same]
+        if records.unique_sources and records.source is not None:
+            other = records.source[one] != records.source[two]
+            one, two = one[other], two[other]
+        found.append(np.minimum(one, two).astype(np.int64) * len(records) + np.maximum(one, two))
+    starts = np.flatnonzero(np.r_[True, group[1:] != group[:-1]])
+    capped = tuple(
+        Capped(str(key), _value(key, coded, rows[start]), int(size), _skipped(int(size), cap))
+        for start, size in sorted(zip(starts, sizes[group[starts]], strict=True), key=lambda each: -int(each[1]))
+    )
+    return np.concatenate(found), capped
+
+
+def _value(key: Key, coded: _Coded, row: int) -> str:
+    return " + ".join(coded.texts[part][coded.codes(part)[row]] for part in key.parts)
+
+
+def _skipped(size: int, cap: int) -> int:
+    window = cap // 2
+    made = window * size - window * (window + 1) // 2
+    return size * (size - 1) // 2 - made
+
+
+def to_json(key: Key) -> list[dict[str, str]]:
+    """A key as plain values."""
+    return [asdict(part) for part in key.parts]
+
+
+def from_json(parts: Sequence[Mapping[str, str]]) -> Key:
+    """A key from plain values."""
+    return Key(tuple(Part(part["column"], part["of"]) for part in parts))
