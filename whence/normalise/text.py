@@ -1,0 +1,103 @@
+"""Text in one form: letters of one width and case, without accents, in any script."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+
+VERSION = "text-1"
+
+FOLDED = {
+    "ø": "o", "ł": "l", "đ": "d", "ð": "d", "þ": "th", "æ": "ae", "œ": "oe", "ı": "i", "ħ": "h", "ŧ": "t", "ŀ": "l",
+    "ĸ": "k", "ŋ": "n", "ƒ": "f", "ɛ": "e", "ə": "e",
+    "‘": "'", "’": "'", "‚": "'", "‛": "'", "ʼ": "'", "ʻ": "'", "ʹ": "'", "′": "'", "`": "'", "´": "'",
+    "“": '"', "”": '"', "„": '"', "‟": '"', "″": '"', "«": '"', "»": '"',
+    "‐": "-", "‑": "-", "‒": "-", "–": "-", "—": "-", "―": "-", "−": "-", "⁃": "-",
+    "ـ": "", "\u02c8": "'", "ʾ": "", "ʿ": "",
+}  # fmt: skip
+"""Letters that no decomposition takes apart, and the marks that word processors put in the place of plain ones."""
+JOINED = "'"
+"""What is dropped inside a word instead of parting it: O'Brien is one word."""
+
+
+def fold(text: str) -> str:
+    """NFKC, no capitals, no accents, no invisible characters, single spaces; punctuation stays. Idempotent.
+
+    Accents are those of Latin, Greek and Cyrillic letters, and the vowel points of Arabic and Hebrew; marks that make
+    another letter (Japanese voicing, vowels of Indic scripts) stay.
+
+    >>> fold("  ＪＯＳÉ   Ångström "), fold("МОСКВА"), fold("ガ"), fold("مُحَمَّد") == fold("محمد")
+    ('jose angstrom', 'москва', 'ガ', True)
+    """
+    if text.isascii():
+        return " ".join(text.translate(PRINTABLE).lower().split())
+    return _settled(text)
+
+
+def words(text: str) -> str:
+    """The folded text's words of letters and digits, parted by single spaces. Idempotent.
+
+    >>> words("O'Neill-Smith, John  (Jr.)"), words("Łódź"), words("李小龙"), words("!?")
+    ('oneill smith john jr', 'lodz', '李小龙', '')
+    """
+    if text.isascii():
+        return " ".join(text.translate(PLAIN_WORDS).split())
+    return " ".join(_settled(text).translate(WORDS).split())
+
+
+def compact(text: str) -> str:
+    """The folded text's letters and digits without anything between them. Idempotent.
+
+    >>> compact("SW1A 1AA"), compact("DSC-W120/B")
+    ('sw1a1aa', 'dscw120b')
+    """
+    return words(text).replace(" ", "")
+
+
+def _settled(text: str) -> str:
+    """Fold until nothing changes: a few characters need a second round."""
+    for _ in range(6):
+        folded = _round(text)
+        if folded == text:
+            break
+        text = folded
+    return text
+
+
+def _round(text: str) -> str:
+    apart = unicodedata.normalize("NFD", unicodedata.normalize("NFKC", text).casefold())
+    return " ".join(unicodedata.normalize("NFKC", apart.translate(SHOWN)).split())
+
+
+class _Shown(dict[int, str]):
+    """Accents and invisible characters to nothing, other oddities to a space; asked once for each character."""
+
+    def __missing__(self, point: int) -> str:
+        letter = chr(point)
+        kept = FOLDED.get(letter, letter)
+        if ACCENT.fullmatch(letter) or unicodedata.category(letter) == "Cf":
+            kept = ""
+        elif unicodedata.category(letter) in ("Cc", "Cs", "Cn", "Co") or letter.isspace():
+            kept = " "
+        self[point] = kept
+        return kept
+
+
+class _Words(dict[int, str]):
+    """Letters, digits and marks stay, what joins goes, and the rest parts words; asked once for each character."""
+
+    def __missing__(self, point: int) -> str:
+        letter = chr(point)
+        kept = letter if unicodedata.category(letter)[0] in "LNM" else "" if letter in JOINED else " "
+        self[point] = kept
+        return kept
+
+
+ACCENT = re.compile(
+    "[\u0300-\u036f\u0483-\u0489\u1ab0-\u1aff\u1dc0-\u1dff\u20d0-\u20ff\ufe00-\ufe0f\ufe20-\ufe2f"
+    "\u0591-\u05bd\u05bf\u05c1\u05c2\u05c4\u05c5\u05c7\u0610-\u061a\u064b-\u065f\u0670\u06d6-\u06dc\u06df-\u06e4\u06e7\u06e8\u06ea-\u06ed]"
+)
+SHOWN = _Shown()
+WORDS = _Words()
+PRINTABLE = dict.fromkeys((*range(32), 127), " ") | {ord("`"): "'"}
+PLAIN_WORDS = {point: WORDS[point] for point in range(128)} | {point: chr(point + 32) for point in range(65, 91)} | {96: ""}
