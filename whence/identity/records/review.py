@@ -1,0 +1,217 @@
+"""Pairs that a person should look at, the most useful first, and the labels that come back, kept for good."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from whence.identity.records.explain import Forest, forest
+from whence.identity.records.table import Floats, Pairs
+from whence.identity.records.verdicts import UNSURE, Verdicts
+
+WORDS = ("same", "different", "unsure")
+
+
+class LabelError(ValueError):
+    """A label that cannot be; the message names file and line."""
+
+
+@dataclass(frozen=True)
+class Label:
+    """What one person said of one pair, and when."""
+
+    left: str
+    right: str
+    verdict: str
+    """same, different or unsure."""
+    author: str
+    at: datetime
+
+    def __post_init__(self) -> None:
+        if self.verdict not in WORDS:
+            raise LabelError(f"A verdict is one of {', '.join(WORDS)}; '{self.verdict}' came.")
+        if not self.author.strip():
+            raise LabelError("A label needs an author.")
+        if self.left == self.right or not self.left or not self.right:
+            raise LabelError(f"A label is of two records; '{self.left}' and '{self.right}' came.")
+        if self.at.tzinfo is None:
+            raise LabelError(f"The label of {self.left} and {self.right} has a time without a zone: {self.at}.")
+
+    @property
+    def pair(self) -> tuple[str, str]:
+        """The two records, the lesser first."""
+        return (self.left, self.right) if self.left < self.right else (self.right, self.left)
+
+    def line(self) -> str:
+        """The label as one line of JSON."""
+        return json.dumps(asdict(self) | {"at": self.at.astimezone(UTC).isoformat()}, ensure_ascii=False)
+
+
+@dataclass(frozen=True)
+class Conflict:
+    """A pair that people see differently."""
+
+    left: str
+    right: str
+    said: tuple[tuple[str, str], ...]
+    """Author and verdict, by author."""
+
+    def __str__(self) -> str:
+        return f"{self.left} and {self.right}: " + ", ".join(f"{author} says {verdict}" for author, verdict in self.said)
+
+
+@dataclass(frozen=True)
+class Settled:
+    """What all labels come to: a verdict for each pair, and where their authors disagree."""
+
+    verdicts: Mapping[tuple[str, str], str]
+    conflicts: tuple[Conflict, ...]
+
+    @property
+    def known(self) -> dict[tuple[str, str], bool]:
+        """Whether the records are of one person, for the pairs that are not unsure: what a scorer learns from."""
+        return {pair: said == "same" for pair, said in self.verdicts.items() if said != "unsure"}
+
+
+@dataclass(frozen=True)
+class Question:
+    """A pair to ask about."""
+
+    place: int
+    """Its position among the pairs."""
+    impact: int
+    """How many pairs of records the answer puts together or takes apart."""
+    use: float
+    """Impact times doubt; the greatest comes first."""
+    why: str
+
+
+def settle(labels: Iterable[Label]) -> Settled:
+    """The latest word of each author counts, and then the majority; a tie, or nobody sure, is unsure.
+
+    >>> noon, later = datetime(2026, 5, 1, 12, tzinfo=UTC), datetime(2026, 5, 1, 13, tzinfo=UTC)
+    >>> said = [Label("a", "b", "same", "Ada", noon), Label("b", "a", "different", "Bo", noon)]
+    >>> settle(said).verdicts
+    {('a', 'b'): 'unsure'}
+    >>> settle([*said, Label("a", "b", "same", "Bo", later)]).verdicts
+    {('a', 'b'): 'same'}
+    """
+    last: dict[tuple[str, str], dict[str, str]] = defaultdict(dict)
+    for each in sorted(labels, key=lambda label: label.at):
+        last[each.pair][each.author] = each.verdict
+    verdicts = {pair: _majority(said.values()) for pair, said in sorted(last.items())}
+    conflicts = tuple(
+        Conflict(*pair, tuple(sorted(said.items())))
+        for pair, said in sorted(last.items())
+        if len({each for each in said.values() if each != "unsure"}) > 1
+    )
+    return Settled(verdicts, conflicts)
+
+
+def read(path: Path) -> list[Label]:
+    """The labels of a file that `append` wrote; none where there is no file. LabelError names a line that is no label.
+
+    A last line without its end was cut off while it was written, and is left out.
+    """
+    if not path.exists():
+        return []
+    lines = path.read_text(encoding="utf-8").split("\n")
+    return [_parsed(path, number, line) for number, line in enumerate(lines[:-1], 1) if line.strip()]
+
+
+def append(path: Path, labels: Sequence[Label]) -> None:
+    """Add labels at the end of the file; nothing in it is ever changed. On return they are on the disk."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("a+b") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        size = file.seek(0, os.SEEK_END)
+        if size and _last_byte(path) != b"\n":
+            file.truncate(_end_of_whole_lines(path))
+        file.write("".join(f"{each.line()}\n" for each in labels).encode())
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def queue(
+    pairs: Pairs,
+    probabilities: Floats,
+    verdicts: Verdicts,
+    people: npt.NDArray[np.integer],
+    answered: npt.NDArray[np.bool_] | None = None,
+    most: int = 1000,
+) -> list[Question]:
+    """The unsure pairs, those first whose answer changes most: impact × doubt, where doubt is 4 p (1 − p).
+
+    `people` is the person of each record. The answer to a pair of two people decides whether all their records come
+    together; to a pair that holds a person together, whether its two halves do; to any other, that pair alone.
+    `answered` marks pairs that a person has judged before.
+    """
+    is_open = verdicts.codes == UNSURE
+    if answered is not None:
+        is_open = is_open & ~answered
+    rows = np.flatnonzero(is_open)
+    if not len(rows):
+        return []
+    inner = people[pairs.left] == people[pairs.right]
+    is_asked = np.zeros(int(people.max()) + 1, dtype=bool)
+    is_asked[people[pairs.left[rows]]] = True
+    tree = forest(pairs, probabilities, inner & is_asked[people[pairs.left]])
+    sizes = np.bincount(people, minlength=int(people.max()) + 1)
+    impact = _impacts(rows, pairs, people, sizes, tree)
+    use = impact * 4 * probabilities[rows] * (1 - probabilities[rows])
+    order = np.lexsort((rows, -use))[:most]
+    return [
+        Question(int(rows[at]), int(impact[at]), float(use[at]), _reason(bool(inner[rows[at]]), int(impact[at]))) for at in order
+    ]
+
+
+def _impacts(
+    rows: npt.NDArray[np.int64],
+    pairs: Pairs,
+    people: npt.NDArray[np.integer],
+    sizes: npt.NDArray[np.int64],
+    tree: Forest,
+) -> npt.NDArray[np.int64]:
+    left, right = people[pairs.left[rows]], people[pairs.right[rows]]
+    halves = tree.below(rows)
+    return np.where(left != right, sizes[left] * sizes[right], np.where(halves > 0, halves * (sizes[left] - halves), 1))
+
+
+def _reason(is_inner: bool, impact: int) -> str:
+    if impact == 1:
+        return "decides these two records"
+    return f"holds {impact:,} pairs of records together" if is_inner else f"would put {impact:,} pairs of records together"
+
+
+def _majority(said: Iterable[str]) -> str:
+    votes = Counter(said)
+    if votes["same"] == votes["different"]:
+        return "unsure"
+    return "same" if votes["same"] > votes["different"] else "different"
+
+
+def _parsed(path: Path, number: int, line: str) -> Label:
+    try:
+        told = json.loads(line)
+        return Label(**(told | {"at": datetime.fromisoformat(told["at"])}))
+    except (ValueError, TypeError, KeyError) as wrong:
+        raise LabelError(f"{path}, line {number} is no label ({wrong}). Correct the line, or take it out.") from None
+
+
+def _last_byte(path: Path) -> bytes:
+    with path.open("rb") as file:
+        file.seek(-1, os.SEEK_END)
+        return file.read(1)
+
+
+def _end_of_whole_lines(path: Path) -> int:
+    return path.read_bytes().rfind(b"\n") + 1
