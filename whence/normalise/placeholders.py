@@ -27,17 +27,121 @@ NOBODY_WORDS = frozenset(
 )
 """What stands for nobody where a person is meant; a category or a number may well be 0."""
 NOBODYS_NAMES = frozenset(
-    ["anonymous", "test", "testing", "test test", "test user", "guest", "guest user", "dummy", "john doe", "jane doe", "first last", "firstname lastname", "first name", "last name", "firstname", "lastname", "full name", "fname", "lname", "name", "given name", "surname", "user", "customer", "xxx", "xx", "asdf", "qwerty", "max mustermann", "mustermann", "erika mustermann", "jean dupont test", "foo bar", "foo", "abc", "aaa", "mickey mouse"]
+    [
+        "anonymous",
+        "test",
+        "testing",
+        "test test",
+        "test user",
+        "guest",
+        "guest user",
+        "dummy",
+        "john doe",
+        "jane doe",
+        "first last",
+        "firstname lastname",
+        "first name",
+        "last name",
+        "firstname",
+        "lastname",
+        "full name",
+        "fname",
+        "lname",
+        "name",
+        "given name",
+        "surname",
+        "user",
+        "customer",
+        "xxx",
+        "xx",
+        "asdf",
+        "qwerty",
+        "max mustermann",
+        "mustermann",
+        "erika mustermann",
+        "jean dupont test",
+        "foo bar",
+        "foo",
+        "abc",
+        "aaa",
+        "mickey mouse",
+    ]
 )
 FAKE_EMAILS = frozenset(
-    ["test@test.com", "test@example.com", "a@a.com", "none@none.com", "no@email.com", "noemail@noemail.com", "na@na.com", "user@example.com", "email@example.com", "admin@admin.com", "unknown@unknown.com", "null@null.com", "test@gmail.com", "test@test.de", "test@mail.com", "test@email.com", "email@email.com", "example@example.com", "asdf@asdf.com", "abc@abc.com", "abc@gmail.com", "none@gmail.com", "no@no.com", "noemail@gmail.com", "none@none.none", "n@a.com", "x@x.com", "a@b.com", "a@b.c", "aa@aa.com", "no@mail.com", "noreply@noreply.com", "null@null.null", "xxx@xxx.com", "123@123.com", "123@gmail.com", "guest@guest.com", "anonymous@anonymous.com", "user@user.com", "foo@bar.com", "test1@test.com", "test@test.test", "test@test.co.uk", "name@example.com", "your@email.com", "youremail@example.com", "name@email.com", "info@example.com"]
+    [
+        "test@test.com",
+        "test@example.com",
+        "a@a.com",
+        "none@none.com",
+        "no@email.com",
+        "noemail@noemail.com",
+        "na@na.com",
+        "user@example.com",
+        "email@example.com",
+        "admin@admin.com",
+        "unknown@unknown.com",
+        "null@null.com",
+        "test@gmail.com",
+        "test@test.de",
+        "test@mail.com",
+        "test@email.com",
+        "email@email.com",
+        "example@example.com",
+        "asdf@asdf.com",
+        "abc@abc.com",
+        "abc@gmail.com",
+        "none@gmail.com",
+        "no@no.com",
+        "noemail@gmail.com",
+        "none@none.none",
+        "n@a.com",
+        "x@x.com",
+        "a@b.com",
+        "a@b.c",
+        "aa@aa.com",
+        "no@mail.com",
+        "noreply@noreply.com",
+        "null@null.null",
+        "xxx@xxx.com",
+        "123@123.com",
+        "123@gmail.com",
+        "guest@guest.com",
+        "anonymous@anonymous.com",
+        "user@user.com",
+        "foo@bar.com",
+        "test1@test.com",
+        "test@test.test",
+        "test@test.co.uk",
+        "name@example.com",
+        "your@email.com",
+        "youremail@example.com",
+        "name@email.com",
+        "info@example.com",
+    ]
 )
 FAKE_PHONES = frozenset(
     ("+10000000000", "+1111111111", "+11111111111", "+12345678900", "+1234567890", "+441234567890", "+0000000000")
 )  # fmt: skip
 """Phone numbers whose hashes are met; is_placeholder knows more by their shape."""
 FAKE_DATES = frozenset(
-    ["1900-01-01", "1900-01", "1970-01-01", "1970-01", "0001-01-01", "0001", "1899-12-30", "1899-12-31", "1753-01-01", "1111-11-11", "9999-12-31", "9999-01-01", "9999", "2099-12-31", "1901-01-01", "1800-01-01"]
+    [
+        "1900-01-01",
+        "1900-01",
+        "1970-01-01",
+        "1970-01",
+        "0001-01-01",
+        "0001",
+        "1899-12-30",
+        "1899-12-31",
+        "1753-01-01",
+        "1111-11-11",
+        "9999-12-31",
+        "9999-01-01",
+        "9999",
+        "2099-12-31",
+        "1901-01-01",
+        "1800-01-01",
+    ]
 )
 """What systems write for a date that nobody gave: the first days of their calendars."""
 FAKE_YEARS = frozenset(("1900", "0001", "1111", "9999"))
@@ -126,10 +230,11 @@ def _phone(value: str) -> bool:
         f"+{bare}" in FAKE_PHONES
         or SAME_DIGITS.fullmatch(digits) is not None
         or FICTION.fullmatch(digits) is not None
-        or (digits.startswith("55501")
-        and len(digits) == 7)
-        or (len(digits) >= 7
-        and (digits in LADDER or bare in LADDER or digits in LADDER[::-1] or (digits[1:] in LADDER and len(digits) > 8)))
+        or (digits.startswith("55501") and len(digits) == 7)
+        or (
+            len(digits) >= 7
+            and (digits in LADDER or bare in LADDER or digits in LADDER[::-1] or (digits[1:] in LADDER and len(digits) > 8))
+        )
     )
 
 
