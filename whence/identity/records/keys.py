@@ -77,8 +77,7 @@ def block(records: Records, keys: Sequence[Key], cap: int = 50) -> Iterator[Bloc
             found = con.sql(sql).to_arrow_table()
             left, right = (found[side].to_numpy() for side in ("row", "other"))
             near, capped = _large_blocks(records, key, coded, cap)
-            pairs = left.astype(np.int64) * len(records) + right
-            yield Blocked(np.unique(np.concatenate([pairs, near])), capped)
+            yield Blocked(np.sort(np.concatenate([left.astype(np.int64) * len(records) + right, near])), capped)
 
 
 def pairs_of(table: ir.Table, parts: Sequence[str], cap: int, two_sources: bool = False) -> ir.Table:
@@ -181,9 +180,10 @@ def _large_blocks(records: Records, key: Key, coded: _Coded, cap: int) -> tuple[
         codes = coded.codes(part)
         filled &= codes != MISSING
         together = together * (len(coded.texts[part]) + 1) + codes + 1
-    blocks, number, sizes = np.unique(together[filled], return_inverse=True, return_counts=True)
-    if not (sizes > cap + 1).any():
+    ordered = np.sort(together[filled])
+    if not (ordered[cap + 1 :] == ordered[: -cap - 1]).any():
         return np.empty(0, dtype=np.int64), ()
+    _, number, sizes = np.unique(together[filled], return_inverse=True, return_counts=True)
     rows = np.flatnonzero(filled)[sizes[number] > cap + 1]
     group = number[sizes[number] > cap + 1]
     order = np.lexsort([*(column.codes[rows] for column in reversed(records.columns)), group])
