@@ -76,7 +76,7 @@ def resolve(table: pa.Table, fields: Fields | None = None, options: Options = Op
         records = columns.prepare(table, chosen)
         facts |= {"records": len(records), "fields": {each.field.name: each.field.kind for each in records.columns}}
     with watch("retrieve") as facts:
-        found = retrieve.retrieve(records, retrieve.suggest(records, budget=options.budget))
+        found = retrieve.retrieve(records, retrieve.suggest(records, retrieve.Budget(options.budget)))
         pairs = found.pairs
         facts |= {"pairs": len(pairs.left)}
     return _judged(records, pairs, options, watch)
