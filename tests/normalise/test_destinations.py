@@ -227,9 +227,9 @@ def test_meta_takes_places_without_gaps_and_names_without_punctuation(
 
 
 def test_an_unknown_destination_or_field_is_named_with_what_there_is() -> None:
-    with pytest.raises(ValueError, match="no destination 'myspace'. Use one of: meta, google"):
+    with pytest.raises(ValueError, match=r"no destination 'myspace'. Use one of: meta, google"):
         export("myspace", "email", "a@b.example")
-    with pytest.raises(ValueError, match="uid2 has no rule for 'city'. Use one of: email, phone"):
+    with pytest.raises(ValueError, match=r"uid2 has no rule for 'city'. Use one of: email, phone"):
         export("uid2", "city", "Paris")
 
 

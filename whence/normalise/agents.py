@@ -42,7 +42,7 @@ def read(agent: str) -> Agent:
     """What an agent says; a frozen one (see is_frozen) says its system and device only roughly."""
     from ua_parser import parse
 
-    found = parse(agent[:2000])
+    found = parse(agent[:2000].encode(errors="replace").decode())
     family = _plain(found.user_agent.family) if found.user_agent else ""
     major = (found.user_agent.major or "") if found.user_agent else ""
     system = _plain(found.os.family) if found.os else ""

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from decimal import Decimal, InvalidOperation
 
 from whence.normalise import addresses, dates, devices, names, networks, text
-from whence.normalise.placeholders import is_placeholder
+from whence.normalise.placeholders import EMPTY, FAKE_DATES, is_placeholder
 
 VERSION = "columns-1"
 
@@ -30,33 +30,49 @@ def normalise(kind: str, values: Sequence[str], *, region: str | None = None, da
     """
     if kind == "date":
         day_first = dates.order(values).is_day_first if day_first is None else day_first
-        return [_unless_fake(found) for found in dates.column(values, day_first)]
+        return [None if found in FAKE_DATES else found for found in dates.column(values, day_first)]
     if kind == "phone":
         return _phones(values, region)
     change = CHANGES.get(kind)
     if change is None:
         raise ValueError(f"There is no kind {kind!r}. Use one of: {', '.join(KINDS)}.")
+    if kind == "email":
+        return _but_the_plain(values, change, PLAIN_EMAIL)
     return [change(value) for value in values]
 
 
+def _but_the_plain(values: Sequence[str], change: Change, plain: str, odd: str | None = None) -> list[str | None]:
+    """The values changed, but for those that a pattern knows to be in their form already: a column at a time, 20 times as fast."""
+    import numpy as np
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    texts = pa.array([value if value.isascii() else "" for value in values], type=pa.string())
+    is_settled = pc.match_substring_regex(texts, f"^(?:{plain})$")
+    if odd is not None:
+        is_settled = pc.and_not(is_settled, pc.match_substring_regex(texts, odd))
+    found: list[str | None] = list(values)
+    for place in np.flatnonzero(~is_settled.to_numpy(zero_copy_only=False)).tolist():
+        found[place] = change(values[place])
+    return found
+
+
 def _plain(kind: str, change: Callable[[str], str | None]) -> Change:
-    """A rule with its placeholders taken out: before, as they were written, and after, as they are compared."""
+    """A rule with its placeholders taken out, as they are compared or as they were written."""
 
     def changed(value: str) -> str | None:
         found = change(value)
-        return None if not found or is_placeholder(kind, value) or is_placeholder(kind, found) else found
+        return None if not found or value in EMPTY or is_placeholder(kind, found) else found
 
     return changed
-
-
-def _unless_fake(found: str | None) -> str | None:
-    return None if found is None or is_placeholder("date", found) else found
 
 
 def _phones(values: Sequence[str], region: str | None) -> list[str | None]:
     from whence.normalise import phones
 
     region = region or phones.likely_region(values)
+    if region is None:
+        return _but_the_plain(values, lambda value: _phone(value, phones.e164(value)), PLAIN_DIGITS, ODD_DIGITS)
     return [_phone(value, phones.e164(value, region)) for value in values]
 
 
@@ -101,6 +117,11 @@ def _number(value: str) -> str | None:
     return "0" if written in ("-0", "0") else written
 
 
+PLAIN_EMAIL = r"[a-z0-9][a-z0-9_.+-]{9,60}@[a-z0-9-]{2,60}(\.[a-z]{2,20}){1,3}"
+"""Addresses that are in their form, with mailboxes longer than that of any placeholder."""
+PLAIN_DIGITS = "0?[1-9][0-9]{6,14}"
+ODD_DIGITS = "0123|4567|8901|3210|7654|1098|55501" + "".join(f"|{digit}{{5}}" for digit in range(10))
+"""Numbers that stay bare digits where no country is known, and what every placeholder among them has."""
 FLOAT = re.compile(r"(\d{3,})\.0")
 NUMBER = re.compile(r"[-+]?\d[\d.,]*(?:e[-+]?\d{1,3})?", re.ASCII)
 GROUPED = re.compile(r"[-+]?\d{1,3},\d{3}(?:\.\d+)?", re.ASCII)

@@ -35,7 +35,8 @@ MONTHS = {
     )
     for word in names.split()
 }
-ISO = re.compile(r"(\d{4})-(\d{2})-(\d{2})")
+PLAIN = re.compile(r"(?!0000)\d{4}(?:-(?:0[1-9]|1[0-2])(?:-(?:0[1-9]|1\d|2[0-8]))?)?", re.ASCII)
+"""A date that is in ISO form already, in any calendar."""
 YEAR_FIRST = re.compile(r"(\d{4})[-/. ](\d{1,2})(?:[-/. ](\d{1,2}))?(?:[t ].*)?")
 COMPACT = re.compile(r"(\d{4})(\d{2})(\d{2})(?:\.0)?")
 YEAR_LAST = re.compile(r"(\d{1,2})([-/. ])\s*(\d{1,2})[-/. ]\s*(\d{4}|\d{2})(?:[t ,].*)?")
@@ -81,7 +82,7 @@ def order(values: Sequence[str]) -> Order:
     """
     day_first = month_first = ambiguous = 0
     for value in values:
-        found = None if ISO.fullmatch(value) else YEAR_LAST.fullmatch(fold(value))
+        found = None if value[4:5] == "-" else YEAR_LAST.fullmatch(fold(value))
         if found:
             first, second = int(found[1]), int(found[3])
             day_first += first > 12 >= second
@@ -107,8 +108,9 @@ def iso(text: str, day_first: bool = True) -> str | None:
     >>> iso("12 March 1980"), iso("Mar 12th, 1980"), iso("3/12/80", day_first=False), iso("1980-02-31"), iso("19800312")
     ('1980-03-12', '1980-03-12', '1980-03-12', '1980-02', '1980-03-12')
     """
-    plain = ISO.fullmatch(text)
-    found = Day(int(plain[1]), int(plain[2]), int(plain[3])) if plain else read(text, day_first)
+    if PLAIN.fullmatch(text):
+        return text
+    found = read(text, day_first)
     return _written(found) if found else None
 
 
@@ -118,8 +120,8 @@ def year(text: str) -> str | None:
     >>> year("1980.0"), year("12/03/80"), year("c. 1850")
     ('1980', '1980', '1850')
     """
-    found = iso(text)
-    return found[:4] if found else None
+    found = text if len(text) == 4 else iso(text)
+    return found[:4] if found and PLAIN.fullmatch(found[:4]) else None
 
 
 def read(text: str, day_first: bool = True) -> Day | None:

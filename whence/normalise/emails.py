@@ -7,69 +7,18 @@ import unicodedata
 
 import idna
 
+from whence.normalise.text import listed
+
 VERSION = "emails-2"
 """2: domains in IDNA 2008, so that münchen.example and xn--mnchen-3ya.example are one; addresses in ASCII are as in 1."""
 
 SHAPE = re.compile(r"[^@\s]+@[^@\s]+")
 PLAIN_DOMAIN = re.compile(r"[a-z0-9._-]+")
-ROLES = frozenset(
-    [
-        "abuse",
-        "accounts",
-        "admin",
-        "administrator",
-        "billing",
-        "bonjour",
-        "careers",
-        "contact",
-        "contacto",
-        "customerservice",
-        "enquiries",
-        "feedback",
-        "finance",
-        "hallo",
-        "hello",
-        "help",
-        "helpdesk",
-        "hostmaster",
-        "hr",
-        "info",
-        "information",
-        "inquiries",
-        "invoice",
-        "invoices",
-        "it",
-        "jobs",
-        "kontakt",
-        "mail",
-        "mailer-daemon",
-        "marketing",
-        "media",
-        "news",
-        "newsletter",
-        "no-reply",
-        "noc",
-        "noreply",
-        "office",
-        "orders",
-        "postmaster",
-        "press",
-        "privacy",
-        "reception",
-        "root",
-        "sales",
-        "security",
-        "service",
-        "shop",
-        "spam",
-        "staff",
-        "support",
-        "team",
-        "web",
-        "webmaster",
-        "donotreply",
-        "do-not-reply",
-    ]
+ROLES = listed(
+    "abuse accounts admin administrator billing bonjour careers contact contacto customerservice enquiries feedback "
+    "finance hallo hello help helpdesk hostmaster hr info information inquiries invoice invoices it jobs kontakt mail "
+    "mailer-daemon marketing media news newsletter no-reply noc noreply office orders postmaster press privacy reception "
+    "root sales security service shop spam staff support team web webmaster donotreply do-not-reply"
 )
 """Mailboxes that several people read (RFC 2142, and what is usual)."""
 

@@ -4,100 +4,21 @@ from __future__ import annotations
 
 import re
 
-from whence.normalise.text import words
+from whence.normalise.text import listed, words
 
 VERSION = "names-1"
 
-TITLES = frozenset(
-    [
-        "mr",
-        "mister",
-        "mrs",
-        "ms",
-        "miss",
-        "mx",
-        "dr",
-        "doctor",
-        "prof",
-        "professor",
-        "rev",
-        "reverend",
-        "herr",
-        "frau",
-        "hr",
-        "fr",
-        "monsieur",
-        "madame",
-        "mme",
-        "mlle",
-        "mademoiselle",
-        "senor",
-        "senora",
-        "senorita",
-        "sr",
-        "sra",
-        "srta",
-        "signor",
-        "signora",
-        "sig",
-        "dott",
-        "dhr",
-        "mevr",
-    ]
+TITLES = listed(
+    "mr mister mrs ms miss mx dr doctor prof professor rev reverend herr frau hr fr monsieur madame mme mlle mademoiselle "
+    "senor senora senorita sr sra srta signor signora sig dott dhr mevr"
 )
 """Ways to address somebody, before the name. Ranks of nobility stay: they tell people apart where they are written."""
-SUFFIXES = frozenset(["jr", "jnr", "junior", "sr", "snr", "senior", "esq", "esquire", "phd", "md", "dds", "dvm", "mba", "cpa"])
+SUFFIXES = listed("jr jnr junior sr snr senior esq esquire phd md dds dvm mba cpa")
 """What follows a name and is written by some and left out by others. Numerals stay: Henry VIII is not Henry VII."""
-PARTICLES = frozenset(
-    [
-        "de",
-        "da",
-        "do",
-        "dos",
-        "das",
-        "di",
-        "del",
-        "della",
-        "dello",
-        "degli",
-        "dei",
-        "du",
-        "des",
-        "la",
-        "le",
-        "les",
-        "los",
-        "las",
-        "el",
-        "van",
-        "von",
-        "vom",
-        "zu",
-        "zum",
-        "zur",
-        "der",
-        "den",
-        "dem",
-        "ter",
-        "ten",
-        "te",
-        "op",
-        "af",
-        "av",
-        "al",
-        "ul",
-        "bin",
-        "bint",
-        "ibn",
-        "ben",
-        "y",
-        "e",
-        "und",
-        "of",
-        "the",
-    ]
+PARTICLES = listed(
+    "de da do dos das di del della dello degli dei du des la le les los las el van von vom zu zum zur der den dem ter ten "
+    "te op af av al ul bin bint ibn ben y e und of the"
 )
-DOCTOR = re.compile(r"\bph\.?\s?d\b\.?", re.IGNORECASE)
 
 
 def person(text: str) -> str:
@@ -107,8 +28,8 @@ def person(text: str) -> str:
     ('john smith jones', 'zoe oneill', '王小明', 'john 1st baron smith')
     """
     if "," in text or "，" in text:
-        return _bare(" ".join(_spoken([part for piece in re.split("[,，]", text) if (part := words(_doctor(piece)))])))
-    return _bare(words(_doctor(text)))
+        return _bare(" ".join(_spoken([part for piece in re.split("[,，]", text) if (part := words(piece))])))
+    return _bare(words(text))
 
 
 def given(text: str) -> str:
@@ -126,7 +47,7 @@ def surname(text: str) -> str:
     >>> surname("van der Berg, Jr."), surname("D'Angelo")
     ('van der berg', 'dangelo')
     """
-    return _unsuffixed(words(_doctor(text)))
+    return _unsuffixed(words(text))
 
 
 def tokens(text: str) -> str:
@@ -157,14 +78,9 @@ def initials(text: str) -> str:
     return "".join(word[0] for word in person(text).split())
 
 
-def _doctor(text: str) -> str:
-    """Ph.D. and PH D as one word."""
-    return DOCTOR.sub("phd", text) if "d" in text or "D" in text else text
-
-
 def _spoken(parts: list[str]) -> list[str]:
     """The parts between commas as they would be spoken; more than two are a list, and stay as they are."""
-    said = [part for part in parts if not set(part.split()) <= TITLES | SUFFIXES] or parts
+    said = [part for part in parts if not set(part.replace("ph d", "phd").split()) <= TITLES | SUFFIXES] or parts
     if (
         len(said) == 2
         and all(len(word) > 1 for word in said[0].split())
@@ -183,14 +99,16 @@ def _bare(text: str) -> str:
 
 
 def _untitled(text: str) -> str:
-    parts = text.split(" ")
-    while len(parts) > 1 and parts[0] in TITLES:
-        parts = parts[1:]
-    return " ".join(parts)
+    first, _, rest = text.partition(" ")
+    while rest and first in TITLES:
+        text = rest
+        first, _, rest = text.partition(" ")
+    return text
 
 
 def _unsuffixed(text: str) -> str:
-    parts = text.split(" ")
-    while len(parts) > 1 and parts[-1] in SUFFIXES:
-        parts = parts[:-1]
-    return " ".join(parts)
+    rest, _, last = text.rpartition(" ")
+    while rest and (last in SUFFIXES or (last == "d" and rest.endswith(" ph"))):
+        text = rest.removesuffix(" ph") if last == "d" else rest
+        rest, _, last = text.rpartition(" ")
+    return text

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 
 VERSION = "networks-1"
+
+PLAIN = re.compile(r"(?:(?:25[0-5]|2[0-4]\d|1\d\d|[1-9]?\d)(?:\.(?!$)|$)){4}", re.ASCII)
+"""A v4 address in its usual form."""
 
 KINDS = ("public", "shared", "private", "loopback", "link_local", "multicast", "documentation", "unspecified", "reserved")
 """What an address can be. `shared` is carrier-grade NAT (RFC 6598): many households behind one address."""
@@ -32,6 +36,8 @@ def network(text: str) -> str | None:
     >>> network("2001:db8::7f"), network("10.1.2.3"), network("::ffff:10.1.2.3"), network("localhost")
     ('2001:db8::/64', '10.1.2.3', '10.1.2.3', None)
     """
+    if PLAIN.fullmatch(text):
+        return text
     address = read(text)
     if address is None:
         return None

@@ -54,6 +54,15 @@ def compact(text: str) -> str:
     return words(text).replace(" ", "")
 
 
+def listed(text: str, mark: str | None = None) -> frozenset[str]:
+    """The parts of a text between its spaces, or another mark, as a set.
+
+    >>> sorted(listed("mr mrs")), sorted(listed("test user,guest", ","))
+    (['mr', 'mrs'], ['guest', 'test user'])
+    """
+    return frozenset(text.split(mark))
+
+
 def _settled(text: str) -> str:
     """Fold until nothing changes: a few characters need a second round."""
     for _ in range(6):
