@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import re
 import tomllib
-import unicodedata
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,6 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from whence.identity.records.table import KINDS, MISSING, Codes, Column, Field, Fields, Records
+from whence.normalise import normalise
 
 
 @dataclass(frozen=True)
@@ -95,11 +95,11 @@ def prepare(table: pa.Table, fields: Fields) -> Records:
         if name not in table.column_names:
             raise ValueError(f"There is no column {name!r}; the table has {', '.join(map(repr, table.column_names))}.")
     ids = _ids(table, fields)
-    order = np.argsort(np.array(ids, dtype=object), kind="stable") if ids else np.empty(0, dtype=np.int64)
+    order = pc.sort_indices(pa.array(ids, type=pa.string())).to_numpy()
     columns = tuple(_column(table[field.name], field, order) for field in fields.fields)
     source = _coded(_texts(table[fields.source]), order)[0] if fields.source else None
     labels = _coded(_texts(table[fields.label]), order)[0] if fields.label else None
-    records = Records(tuple(ids[place] for place in order), columns, source, labels, fields.unique_sources)
+    records = Records(tuple(pa.array(ids, type=pa.string()).take(order).to_pylist()), columns, source, labels, fields.unique_sources)
     _refuse_contradictions(records)
     return records
 
@@ -143,9 +143,9 @@ def _ids(table: pa.Table, fields: Fields) -> list[str]:
     if fields.id is None:
         width = len(str(max(len(table) - 1, 0)))
         return [f"{row:0{width}d}" for row in range(len(table))]
-    ids = _texts(table[fields.id]).to_pylist()
+    ids: list[str] = _texts(table[fields.id]).to_pylist()
     for row, value in enumerate(ids):
-        if value is None or not value.strip():
+        if not value or value.isspace():
             raise ValueError(f"Row {row + 1} has no {fields.id!r}. Give it one, or name no id so that rows are numbered.")
     if fields.source is not None and len(set(ids)) < len(ids):
         ids = [f"{source}/{value}" for source, value in zip(_texts(table[fields.source]).to_pylist(), ids, strict=True)]
@@ -154,6 +154,8 @@ def _ids(table: pa.Table, fields: Fields) -> list[str]:
 
 
 def _refuse_twice(ids: Sequence[str], column: str) -> None:
+    if len(set(ids)) == len(ids):
+        return
     first: dict[str, int] = {}
     for row, value in enumerate(ids):
         if value in first:
@@ -173,26 +175,19 @@ def _recoded(
     indices: pa.Array, texts: Sequence[str | None], order: np.ndarray[tuple[int], np.dtype[np.int64]]
 ) -> tuple[Codes, tuple[str, ...]]:
     """Codes into the sorted distinct texts, for rows in the given order."""
-    distinct = tuple(sorted({text for text in texts if text}))
-    place = {text: code for code, text in enumerate(distinct)}
-    mapped = np.array([*(MISSING if not text else place[text] for text in texts), MISSING], dtype=np.int32)
-    return mapped[indices.fill_null(len(texts)).to_numpy(zero_copy_only=False)][order], distinct
+    found = pa.array([text or None for text in texts], type=pa.string()).dictionary_encode()
+    by_text = pc.sort_indices(found.dictionary)
+    rank = np.full(len(by_text) + 1, MISSING, dtype=np.int32)
+    rank[by_text.to_numpy()] = np.arange(len(by_text))
+    mapped = np.append(rank[found.indices.fill_null(MISSING).to_numpy(zero_copy_only=False)], np.int32(MISSING))
+    codes = mapped[indices.fill_null(len(texts)).to_numpy(zero_copy_only=False)][order]
+    return codes, tuple(found.dictionary.take(by_text).to_pylist())
 
 
 def _column(column: pa.ChunkedArray, field: Field, order: np.ndarray[tuple[int], np.dtype[np.int64]]) -> Column:
     encoded = _texts(column).dictionary_encode()
-    codes, values = _recoded(encoded.indices, _normalised(field.kind, encoded.dictionary.to_pylist()), order)
+    codes, values = _recoded(encoded.indices, normalise(field.kind, encoded.dictionary.to_pylist()), order)
     return Column(field, codes, values)
-
-
-def _normalised(kind: str, values: Sequence[str]) -> list[str | None]:
-    rule: Callable[[str, Sequence[str]], list[str | None]] = _plain
-    return rule(kind, values)
-
-
-def _plain(kind: str, values: Sequence[str]) -> list[str | None]:
-    texts = (" ".join(unicodedata.normalize("NFKC", value).casefold().split()) for value in values)
-    return [None if text in PLACEHOLDERS else text for text in texts]
 
 
 PLACEHOLDERS = frozenset({"", "-", "--", ".", "?", "n/a", "na", "nan", "nil", "none", "null", "unknown", "undefined"})
