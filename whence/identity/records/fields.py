@@ -99,7 +99,9 @@ def prepare(table: pa.Table, fields: Fields) -> Records:
     columns = tuple(_column(table[field.name], field, order) for field in fields.fields)
     source = _coded(_texts(table[fields.source]), order)[0] if fields.source else None
     labels = _coded(_texts(table[fields.label]), order)[0] if fields.label else None
-    records = Records(tuple(pa.array(ids, type=pa.string()).take(order).to_pylist()), columns, source, labels, fields.unique_sources)
+    records = Records(
+        tuple(pa.array(ids, type=pa.string()).take(order).to_pylist()), columns, source, labels, fields.unique_sources
+    )
     _refuse_contradictions(records)
     return records
 

@@ -30,13 +30,13 @@ class Budget:
 
 @dataclass(frozen=True)
 class Search:
-    """A search among the texts of these columns together, with the best `k` per record."""
+    """A search by the terms of these columns together, with the best `k` per record."""
 
-    columns: tuple[str, ...]
+    parts: tuple[Part, ...]
     k: int
 
     def __str__(self) -> str:
-        return f"the {self.k} nearest by {', '.join(self.columns)}"
+        return f"the {self.k} nearest by {', '.join(str(part) for part in self.parts)}"
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ class Plan:
         """The plan as plain values."""
         return {
             "keys": [exact.to_json(key) for key in self.keys],
-            "searches": [{"columns": list(each.columns), "k": each.k} for each in self.searches],
+            "searches": [{"parts": exact.to_json(Key(each.parts)), "k": each.k} for each in self.searches],
             "cap": self.cap,
             "why": list(self.why),
         }
@@ -62,7 +62,7 @@ class Plan:
         """The plan from plain values."""
         return cls(
             keys=tuple(exact.from_json(key) for key in plan.get("keys", ())),
-            searches=tuple(Search(tuple(each["columns"]), int(each["k"])) for each in plan.get("searches", ())),
+            searches=tuple(Search(exact.from_json(each["parts"]).parts, int(each["k"])) for each in plan.get("searches", ())),
             cap=int(plan.get("cap", 50)),
             why=tuple(plan.get("why", ())),
         )
@@ -110,7 +110,7 @@ def retrieve(records: Records, plan: Plan) -> Candidates:
         parts.append(blocked.pairs)
         capped.extend(blocked.capped)
     for each in plan.searches:
-        hits = text.search(records, each.columns, each.k)
+        hits = text.search(records, text.index(records, each.parts), each.k)
         low, high = np.minimum(hits.query, hits.other), np.maximum(hits.query, hits.other)
         parts.append(np.unique(low.astype(np.int64) * len(records) + high))
     whom = [*map(str, plan.keys), *map(str, plan.searches)]
@@ -137,12 +137,9 @@ def suggest(records: Records, budget: Budget | None = None) -> Plan:
     budget = budget or Budget()
     useful = [column for column in records.columns if len(column.values) > 1]
     keys = tuple(_keys(records, useful))
-    worded = tuple(column.field.name for column in useful if column.field.kind in SEARCHED)
+    worded = tuple(Part(column.field.name, text.TERMS[column.field.kind]) for column in useful)
     searches = (Search(worded, budget.candidates),) if worded and len(records) <= budget.searched else ()
     return Plan(keys, searches, budget.cap, ())
-
-
-SEARCHED = ("text", "name", "given_name", "surname", "address", "code")
 
 
 def _keys(records: Records, useful: list[Column]) -> list[Key]:
