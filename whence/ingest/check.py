@@ -13,6 +13,8 @@ from whence.contracts.events import CONSENTS, CONVERSION_SOURCES, EVENTS, TOUCH_
 from whence.ingest import hashing
 from whence.ingest.batch import Batch, Fault
 from whence.ingest.currencies import CURRENCIES
+from whence.normalise import devices
+from whence.normalise.placeholders import is_placeholder
 
 MAX_SKEW = timedelta(minutes=5)
 """How much later a thing may have happened than it was seen: clocks differ that much."""
@@ -48,16 +50,20 @@ def check(batch: Batch) -> Checked:
 
 
 def _clean(rows: pa.RecordBatch) -> pa.RecordBatch:
-    """Identifiers that name nobody become null; hashes become lower case."""
+    """Identifiers that name nobody become null; hashes and the UUIDs of devices become lower case."""
     for name in PERSONAL:
-        change = _lower_or_nothing if name in HASHES else _or_nothing
+        change = _lower_or_nothing if name in HASHES else _device_or_nothing if name == "device_id" else _or_nothing
         at = rows.schema.get_field_index(name)
         rows = rows.set_column(at, rows.schema.field(at), hashing.each(rows[name], change))
     return rows
 
 
 def _or_nothing(value: str) -> str | None:
-    return None if hashing.is_placeholder(value) else value
+    return None if is_placeholder("identifier", value) else value
+
+
+def _device_or_nothing(value: str) -> str | None:
+    return _or_nothing(devices.advertising_id(value) or value)
 
 
 def _lower_or_nothing(value: str) -> str | None:

@@ -9,6 +9,7 @@ field. A text names a column; an inline table says more:
     currency    = { value = "EUR" }                          # a constant
     value_micros = { column = "amount", scale = 1_000_000 }
     email_hash  = { column = "email", hash = "email" }       # email, phone, ip, keyed
+    phone_hash  = { column = "tel", hash = "phone", region = "GB" }  # whose numbers without a country code are
     only        = { column = "type", is = ["imp", "clk"] }   # which rows are the table's
     touched_at  = "click_time"                               # of a conversion's own touch, to be checked
 
@@ -38,6 +39,8 @@ from whence.ingest.batch import Batch, Fault
 from whence.ingest.errors import IngestError
 from whence.ingest.files import FileSource
 from whence.ingest.read import Chunk, Place
+from whence.normalise import networks, phones
+from whence.normalise.placeholders import is_placeholder
 
 UNITS = {"s": 1_000_000, "ms": 1_000, "us": 1}
 HASHES = ("email", "phone", "ip", "keyed")
@@ -57,6 +60,8 @@ class Cell:
     """For times that are not ISO 8601: as strptime writes it."""
     scale: int = 1
     hash: str = ""
+    region: str = ""
+    """For phone numbers without a country code: whose they are, in two letters."""
     map: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -163,6 +168,10 @@ def _cell(given: Any, where: str) -> Cell:
         raise IngestError(f"{where}: unit is '{cell.unit}'. Expected {', '.join(UNITS)}.")
     if cell.hash and cell.hash not in HASHES:
         raise IngestError(f"{where}: hash is '{cell.hash}'. Expected {', '.join(HASHES)}.")
+    if cell.region and (cell.hash != "phone" or not phones.is_region(cell.region)):
+        raise IngestError(
+            f"{where}: region is '{cell.region}'. Expected a country in two letters, such as GB, beside hash = \"phone\"."
+        )
     if cell.zone:
         _zone(cell.zone, where)
     return cell
@@ -243,10 +252,14 @@ class _Maker:
         if cell.hash == "email":
             return hashing.email
         if cell.hash == "phone":
-            return hashing.phone
+            return lambda word: hashing.phone(word, cell.region or None)
         if cell.hash == "ip":
-            return lambda word: self.keyed(network) if (network := hashing.network(word)) else None
-        return lambda word: None if hashing.is_placeholder(word) else self.keyed(word)
+            return self._network
+        return lambda word: None if is_placeholder("identifier", word) else self.keyed(word)
+
+    def _network(self, word: str) -> str | None:
+        network = networks.network(word)
+        return None if network is None or is_placeholder("ip", network) else self.keyed(network)
 
     def _times(self, name: str, cell: Cell, raw: pa.Array) -> pa.Array:
         if pa.types.is_timestamp(raw.type) or pa.types.is_date(raw.type):

@@ -140,7 +140,8 @@ def _line(field: str, column: str | None, looks: dict[str, list[object]]) -> str
     if field in ("price_micros", "value_micros") and not column.endswith("micros"):
         return f"{field} = {{ column = {name}, scale = 1_000_000 }}  # if it holds whole units of the currency"
     if field in ("email_hash", "phone_hash") and not _mostly(values, lambda text: SHA.fullmatch(text) is not None):
-        return f'{field} = {{ column = {name}, hash = "{field[:5]}" }}'
+        where = '  # add region = "GB" if its numbers carry no country code' if field == "phone_hash" else ""
+        return f'{field} = {{ column = {name}, hash = "{field[:5]}" }}{where}'
     if field == "ip_key":
         kind = "ip" if _mostly(values, lambda text: ADDRESS.fullmatch(text) is not None) else "keyed"
         return f'{field} = {{ column = {name}, hash = "{kind}" }}'

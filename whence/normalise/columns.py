@@ -143,7 +143,7 @@ CHANGES: dict[str, Change] = {
         "text": text.fold,
         "ip": networks.network,
         "user_agent": _agent,
-        "device_id": devices.advertising_id,
+        "device_id": devices.device,
         "cookie": devices.cookie,
     }.items()
 }

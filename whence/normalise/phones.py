@@ -12,14 +12,21 @@ VERSION = "phones-2"
 """2: the numbering plans decide which lengths a country has, a bracketed trunk 0 goes, and a national number needs its
 region: 1 took every run of 8 to 15 digits for an international number."""
 
-CLEAN = re.compile(r"\+[1-9]\d{6,14}", re.ASCII)
+
+def is_region(text: str) -> bool:
+    """Whether the numbering plans know a country by these two letters.
+
+    >>> is_region("GB"), is_region("UK")
+    (True, False)
+    """
+    return text in phonenumbers.SUPPORTED_REGIONS
 
 
 def e164(text: str, region: str | None = None) -> str | None:
     """The number with + and its country code; nothing when it cannot be one. Idempotent.
 
-    Without a region only international forms are taken: +44 …, 0044 …, (011) 44 … no. `region` is a country in two
-    letters of ISO 3166, for numbers written as one dials them there. An extension is left out.
+    Without a region only international forms are taken, +44 … and 0044 …. `region` is a country in two letters of
+    ISO 3166, for numbers written as one dials them there. An extension is left out.
 
     >>> e164("+44 (0)7700 900123"), e164("0044-7700-900123"), e164("07700 900123"), e164("07700 900123", "GB")
     ('+447700900123', '+447700900123', None, '+447700900123')

@@ -13,7 +13,7 @@ from whence.normalise.text import listed, words
 VERSION = "placeholders-2"
 """2: knows the kind of a value, hashes by MD5 and SHA-1 and in base64, and more of what people type."""
 
-EMPTY = frozenset(("NA", "\\N", "-1", "NaN"))
+EMPTY = frozenset(("NA", "\\N", "NaN"))
 """What stands for nothing, as it is written."""
 EMPTY_WORDS = listed(
     ",n a,nan,nil,none,null,undefined,unknown,unk,not available,not applicable,not known,not provided,not specified,not given,"
@@ -41,11 +41,11 @@ FAKE_EMAILS = listed(
 FAKE_PHONES = listed("+10000000000 +1111111111 +11111111111 +12345678900 +1234567890 +12345678901 +441234567890 +0000000000")
 """Phone numbers whose hashes are met; is_placeholder knows more by their shape."""
 FAKE_DATES = listed(
-    "1900-01-01 1900-01 1901-01-01 1970-01-01 1970-01 0001-01-01 0001-01 0001 1111-11-11 1753-01-01 1800-01-01 1899-12-30 "
-    "1899-12-31 2099-12-31 9999-01-01 9999-12-31 9999-12 9999"
+    "1900-01-01 1970-01-01 0001-01-01 0001-01 0001 1111-11-11 1753-01-01 1899-12-30 1899-12-31 2099-12-31 9999-01-01 "
+    "9999-12-31 9999-12 9999"
 )
 """What systems write for a day that nobody gave: the first and last days of their calendars."""
-FAKE_YEARS = listed("1900 0001 1111 9999")
+FAKE_YEARS = listed("0001 1111 9999")
 FAKE_POSTCODES = listed("0 000 0000 00000 000000 99999 999999 xxxxx xxx xxxx 123456")
 FAKE_CODES = listed("078051120 219099999 123456789 987654321 1234567890 0123456789 12345678 123456")
 """Numbers that were printed on sample cards, and those that fingers find by themselves."""
@@ -101,7 +101,7 @@ def _fake_hashes() -> frozenset[str]:
     """SHA-256, SHA-1 and MD5 of every fake, in the spellings that are met, as digits and in both alphabets of base64."""
     typed = EMPTY_WORDS | NOBODY_WORDS | {"-", "--", " ", "n/a", "na", "#n/a", "<na>", "(null)", "false", "0000", "12345"}
     fakes = {spelling for each in typed for spelling in (each, each.upper(), each.title())}
-    fakes |= EMPTY | FAKE_EMAILS | FAKE_PHONES | {phone[1:] for phone in FAKE_PHONES} | FAKE_DATES
+    fakes |= EMPTY | {"-1"} | FAKE_EMAILS | FAKE_PHONES | {phone[1:] for phone in FAKE_PHONES} | FAKE_DATES
     fakes |= {"00000000-0000-0000-0000-000000000000", "0" * 32, "ffffffff-ffff-ffff-ffff-ffffffffffff"}
     digests = [made(fake.encode()).digest() for fake in fakes for made in (hashlib.sha256, hashlib.sha1, hashlib.md5)]
     return frozenset(
@@ -160,7 +160,7 @@ def _address(value: str, plain: str) -> bool:
 
 def _code(value: str, plain: str) -> bool:
     bare = plain.replace(" ", "")
-    return bare in FAKE_CODES or bare in NOBODY_WORDS or bare == "na" or SAME.fullmatch(bare) is not None
+    return bare in FAKE_CODES or bare in NOBODY_WORDS or bare == "na" or value == "-1" or SAME.fullmatch(bare) is not None
 
 
 def _ip(value: str, plain: str) -> bool:
@@ -174,7 +174,7 @@ def _ip(value: str, plain: str) -> bool:
 
 def _identifier(value: str, plain: str) -> bool:
     bare = value.strip()
-    return plain in NOBODY_WORDS or plain == "na" or ZEROED.fullmatch(bare) is not None or is_fake_hash(bare)
+    return plain in NOBODY_WORDS or plain == "na" or bare == "-1" or ZEROED.fullmatch(bare) is not None or is_fake_hash(bare)
 
 
 JUDGES: dict[str, Judge] = {
