@@ -14,12 +14,13 @@ import numpy as np
 import numpy.typing as npt
 import scipy.sparse as sp
 from rapidfuzz import fuzz
-from rapidfuzz.distance import JaroWinkler, LCSseq, Levenshtein
+from rapidfuzz.distance import JaroWinkler, Levenshtein, Prefix
 from rapidfuzz.process import cpdist
 
-from whence.identity.records.table import MISSING, Codes, Evidence
+from whence.identity.records.table import MISSING, Codes, Evidence, Floats
 
 Columns = dict[str, npt.NDArray[np.float32]]
+Places = npt.NDArray[np.int64]
 
 CHUNK = 200_000
 """Distinct pairs compared at a time, so that memory does not grow with their number."""
@@ -28,6 +29,7 @@ CLOSE = 0.88
 
 _WORD = re.compile(r"\d+(?:[.,]\d+)*|[^\W\d_]+|[^\W_]+", re.UNICODE)
 _RUN = re.compile(r"[^\W_]+", re.UNICODE)
+_PART = re.compile(r"\d+(?:\.\d+)?|[^\W\d_]+", re.UNICODE)
 _NUMBER = re.compile(r"\d+(?:\.\d+)?")
 
 
@@ -98,10 +100,13 @@ class Text(NamedTuple):
     words: tuple[str, ...]
     bag: frozenset[str]
     numbers: frozenset[float]
+    amounts: dict[str, frozenset[float]]
+    """The numbers beside each word: 16 gb is {"gb": {16}}."""
     codes: frozenset[str]
     """Runs with a digit among letters or other signs, without the signs: dsc-w120/b is dscw120b."""
     squashed: str
     """All letters and digits, without what is between them."""
+    initials: str
 
 
 def take_apart(text: str) -> Text:
@@ -109,12 +114,26 @@ def take_apart(text: str) -> Text:
 
     >>> sorted(take_apart("Sony DSC-W120/B 7.2 MP").codes)
     ['dscw120b']
+    >>> take_apart("2 x 16GB").amounts["gb"]
+    frozenset({16.0})
     """
     words = tuple(split(text))
     numbers = frozenset(float(each) for word in words for each in _NUMBER.findall(word)[:3])
     compact = ("".join(_RUN.findall(run)) for run in text.casefold().split())
     codes = frozenset(run for run in compact if len(run) > 2 and _is_code(run))
-    return Text(words, frozenset(words), numbers, codes, "".join(words))
+    initials = "".join(word[0] for word in words)
+    return Text(words, frozenset(words), numbers, _amounts(words), codes, "".join(words), initials)
+
+
+def _amounts(words: Sequence[str]) -> dict[str, frozenset[float]]:
+    beside: dict[str, set[float]] = {}
+    parts = [part for word in words for part in _PART.findall(word)]
+    for before, number, after in zip(["", *parts[:-1]], parts, [*parts[1:], ""], strict=True):
+        if number[0].isdecimal():
+            for word in (before + "#", "#" + after, after):
+                if word not in ("#", "") and not word.strip("#")[0].isdecimal():
+                    beside.setdefault(word, set()).add(float(number))
+    return {word: frozenset(numbers) for word, numbers in beside.items()}
 
 
 def _is_code(run: str) -> bool:
@@ -160,17 +179,22 @@ def _matrix(bags: Sequence[Iterable[str]], seen: dict[str, int], texts: int) -> 
     return sp.csr_matrix((data, columns, starts), shape=(len(ordered), max(len(vocabulary), 1)))
 
 
-def evidence(name: str, texts: Texts, left: Codes, right: Codes, *, is_cheap: bool = False) -> Evidence:
+def evidence(
+    name: str, texts: Texts, left: Codes, right: Codes, *, is_directed: bool = False, is_cheap: bool = False
+) -> Evidence:
     """Signals `name:…` for pairs of positions in `texts.values`, NaN where either is MISSING.
 
-    Each distinct pair of texts is compared once. `is_cheap` leaves out what is looked at word by word: some
-    100,000 pairs a second instead of some 5,000.
+    Each distinct pair of texts is compared once. `is_directed` says that left and right are different sources, so that
+    what either has alone is told apart; without, the signals do not change when left and right are swapped.
+    `is_cheap` leaves out what is looked at word by word.
     """
     known = (left != MISSING) & (right != MISSING)
-    first, second = np.minimum(left, right)[known].astype(np.int64), np.maximum(left, right)[known].astype(np.int64)
+    first, second = left[known].astype(np.int64), right[known].astype(np.int64)
+    if not is_directed:
+        first, second = np.minimum(first, second), np.maximum(first, second)
     distinct, back = np.unique(first * len(texts.values) + second, return_inverse=True)
     a, b = np.divmod(distinct, max(len(texts.values), 1))
-    parts = [_signals(texts, a[rows], b[rows], is_cheap) for rows in _chunks(len(a))]
+    parts = [_signals(texts, a[rows], b[rows], is_directed, is_cheap) for rows in _chunks(len(a))]
     names = tuple(parts[0])
     values = np.full((len(left), len(names)), np.nan, dtype=np.float32)
     for place, signal in enumerate(names):
@@ -182,14 +206,14 @@ def _chunks(n: int) -> Iterator[slice]:
     yield from (slice(start, start + CHUNK) for start in range(0, max(n, 1), CHUNK))
 
 
-def _signals(texts: Texts, a: npt.NDArray[np.int64], b: npt.NDArray[np.int64], is_cheap: bool) -> Columns:
-    found = _weighed("words", texts.words, a, b) | _weighed("letters", texts.grams, a, b)
+def _signals(texts: Texts, a: Places, b: Places, is_directed: bool, is_cheap: bool) -> Columns:
+    found = _weighed("words", texts.words, a, b, is_directed) | _weighed("letters", texts.grams, a, b, False)
     if is_cheap:
         return found
-    return found | _spelling(texts, a, b) | _word_by_word(texts, a, b)
+    return found | _spelling(texts, a, b) | _word_by_word(texts, a, b, is_directed)
 
 
-def _weighed(what: str, matrix: sp.csr_matrix, a: npt.NDArray[np.int64], b: npt.NDArray[np.int64]) -> Columns:
+def _weighed(what: str, matrix: sp.csr_matrix, a: Places, b: Places, is_directed: bool) -> Columns:
     """Overlap of two bags whose members are weighed: what is shared, and what each has alone."""
     ours, theirs = matrix[a], matrix[b]
     both = ours.multiply(theirs)
@@ -205,13 +229,17 @@ def _weighed(what: str, matrix: sp.csr_matrix, a: npt.NDArray[np.int64], b: npt.
             "most_found": shared / np.minimum(total_a, total_b),
             "least_found": shared / np.maximum(total_a, total_b),
             "shared": shared,
-            "least_unmatched": np.minimum(alone_a, alone_b),
-            "most_unmatched": np.maximum(alone_a, alone_b),
-        }
+        } | _both_sides("unmatched", alone_a, alone_b, is_directed)
     return {f"{what}_{name}": column.astype(np.float32) for name, column in signals.items()}
 
 
-def _spelling(texts: Texts, a: npt.NDArray[np.int64], b: npt.NDArray[np.int64]) -> Columns:
+def _both_sides(what: str, ours: Floats, theirs: Floats, is_directed: bool) -> dict[str, Floats]:
+    """A number that each side has: the lower and the higher, and where sides have a meaning, the left and the right."""
+    sides = {f"lower_{what}": np.minimum(ours, theirs), f"higher_{what}": np.maximum(ours, theirs)}
+    return sides | ({f"left_{what}": ours, f"right_{what}": theirs} if is_directed else {})
+
+
+def _spelling(texts: Texts, a: Places, b: Places) -> Columns:
     """Whole texts as strings of letters."""
     values = np.asarray(texts.values, dtype=object)
     ours, theirs = values[a].tolist(), values[b].tolist()
@@ -225,12 +253,17 @@ def _spelling(texts: Texts, a: npt.NDArray[np.int64], b: npt.NDArray[np.int64]) 
     return {name: np.asarray(cpdist(ours, theirs, scorer=scorer, dtype=np.float32)) for name, scorer in scorers.items()}
 
 
-WORD_BY_WORD = (
-    "softly_found",
+ONE_SIDED = (
     "softly_unmatched",
-    "least_softly_unmatched",
     "rarest_unmatched",
-    "least_rarest_unmatched",
+    "early_unmatched",
+    "words_unmatched",
+    "numeric_unmatched",
+    "codes_unmatched",
+    "words",
+)
+TWO_SIDED = (
+    "softly_found",
     "rarest_shared",
     "first_same",
     "last_same",
@@ -238,100 +271,142 @@ WORD_BY_WORD = (
     "numbers_shared",
     "numbers_unmatched",
     "numbers_conflict",
-    "number_weight_unmatched",
-    "number_weight_conflict",
+    "amounts_same",
+    "amounts_conflict",
     "codes_shared",
     "codes_found",
-    "codes_conflict",
     "codes_similarity",
-    "codes_longest_shared",
-    "words_fewest",
-    "words_most",
+    "codes_start_shared",
 )
 
 
-def _word_by_word(texts: Texts, a: npt.NDArray[np.int64], b: npt.NDArray[np.int64]) -> Columns:
+def _word_by_word(texts: Texts, a: Places, b: Places, is_directed: bool) -> Columns:
+    """Each word's best partner on the other side; numbers and codes apart, since a near miss means nothing there."""
     weight, apart = texts.weight, texts.apart
     rows = np.asarray(
-        [_aligned(apart[i], apart[j], weight) for i, j in zip(a.tolist(), b.tolist(), strict=True)], dtype=np.float32
+        [_aligned(apart[i], apart[j], weight) for i, j in zip(a.tolist(), b.tolist(), strict=True)], dtype=np.float64
     )
-    rows = rows.reshape(len(a), len(WORD_BY_WORD))
-    return {name: rows[:, place] for place, name in enumerate(WORD_BY_WORD)}
+    sides = len(ONE_SIDED)
+    rows = rows.reshape(len(a), 2 * sides + len(TWO_SIDED))
+    found = {name: rows[:, 2 * sides + place] for place, name in enumerate(TWO_SIDED)}
+    for place, name in enumerate(ONE_SIDED):
+        found |= _both_sides(name, rows[:, place], rows[:, sides + place], is_directed)
+    return {name: column.astype(np.float32) for name, column in found.items()}
 
 
 def _aligned(one: Text, other: Text, weight: dict[str, float]) -> tuple[float, ...]:
-    """Each word's best partner on the other side; numbers and codes apart, since a near miss means nothing there."""
     shared = one.bag & other.bag
-    mine, yours = _softly_alone(one, other, shared), _softly_alone(other, one, shared)
-    common = sum(weight[word] for word in shared)
-    alone_a, alone_b = sum(weight[word] for word in mine), sum(weight[word] for word in yours)
-    rarest_a, rarest_b = max((weight[word] for word in mine), default=0.0), max((weight[word] for word in yours), default=0.0)
-    total = common + alone_a + alone_b
+    mine, yours = _alone(one, other, shared), _alone(other, one, shared)
+    common = sum(weight[word] for word in sorted(shared))
+    ours, theirs = _one_sided(one, other, mine, weight), _one_sided(other, one, yours, weight)
+    total = common + ours[0] + theirs[0]
     return (
+        *ours,
+        *theirs,
         common / total if total else math.nan,
-        alone_a + alone_b,
-        min(alone_a, alone_b),
-        max(rarest_a, rarest_b),
-        min(rarest_a, rarest_b),
         max((weight[word] for word in shared), default=0.0),
         float(bool(one.words) and one.words[:1] == other.words[:1]),
         float(bool(one.words) and one.words[-1:] == other.words[-1:]),
         float(_start(one.words, other.words)),
-        *_numbers(one, other, mine, yours, weight),
+        *_numbers(one, other),
         *_codes(one, other),
-        float(min(len(one.bag), len(other.bag))),
-        float(max(len(one.bag), len(other.bag))),
     )
 
 
-def _softly_alone(one: Text, other: Text, shared: frozenset[str]) -> list[str]:
-    """Words that have no partner on the other side, not even glued, cut off or misspelt."""
-    left = sorted(one.bag - shared)
+def _alone(one: Text, other: Text, shared: frozenset[str]) -> list[str]:
+    """Words that have no partner on the other side, not even glued, cut off, as initials or misspelt."""
     partners = sorted(other.bag - shared)
-    return [word for word in left if not _has_partner(word, partners, other.squashed)]
+    spelled_out = _spelled_out(one, partners)
+    return [word for word in sorted(one.bag - shared) if word not in spelled_out and not _has_partner(word, partners, other)]
 
 
-def _has_partner(word: str, partners: Sequence[str], squashed: str) -> bool:
-    if len(word) > 3 and word in squashed:
+def _spelled_out(one: Text, partners: Sequence[str]) -> set[str]:
+    """Words whose initials are a word on the other side: small business edition for sbe."""
+    found: set[str] = set()
+    for short in partners:
+        if 2 < len(short) < 6 and (place := one.initials.find(short)) >= 0:
+            found.update(one.words[place : place + len(short)])
+    return found
+
+
+def _has_partner(word: str, partners: Sequence[str], other: Text) -> bool:
+    if len(word) > 3 and word in other.squashed:
         return True
-    if any(map(str.isdigit, word)):
+    if any(map(str.isdecimal, word)):
         return False
-    return any(_is_close(word, each) for each in partners)
+    return (2 < len(word) < 6 and word in other.initials) or any(_is_close(word, each) for each in partners)
 
 
 def _is_close(word: str, other: str) -> bool:
+    if word[0] != other[0]:
+        return False
     short = min(len(word), len(other))
-    if short == 1 or word[0] != other[0] or other.isdigit():
-        return short == 1 and word[0] == other[0]
-    if short > 2 and (word.startswith(other) or other.startswith(word)):
-        return True
-    return short > 3 and JaroWinkler.similarity(word, other, score_cutoff=CLOSE) > 0
+    if short < 4:
+        return short != 2 and (word.startswith(other) or other.startswith(word))
+    return word.startswith(other) or other.startswith(word) or JaroWinkler.similarity(word, other, score_cutoff=CLOSE) > 0
+
+
+def _one_sided(one: Text, other: Text, alone: list[str], weight: dict[str, float]) -> tuple[float, ...]:
+    early = {*one.words[:3]}
+    lost = [code for code in one.codes if code not in other.codes and code not in other.squashed]
+    return (
+        sum(weight[word] for word in alone),
+        max((weight[word] for word in alone), default=0.0),
+        sum(weight[word] for word in alone if word in early),
+        float(len(alone)),
+        max((weight[word] for word in alone if any(map(str.isdecimal, word))), default=0.0),
+        float(len(lost)),
+        float(len(one.words)),
+    )
 
 
 def _start(ours: tuple[str, ...], theirs: tuple[str, ...]) -> int:
     return next((n for n, (a, b) in enumerate(zip(ours, theirs, strict=False)) if a != b), min(len(ours), len(theirs)))
 
 
-def _numbers(one: Text, other: Text, mine: list[str], yours: list[str], weight: dict[str, float]) -> tuple[float, ...]:
+def _numbers(one: Text, other: Text) -> tuple[float, ...]:
     if not one.numbers or not other.numbers:
         return (math.nan,) * 5
     only_a, only_b = len(one.numbers - other.numbers), len(other.numbers - one.numbers)
-    heavy_a = max((weight[word] for word in mine if any(map(str.isdigit, word))), default=0.0)
-    heavy_b = max((weight[word] for word in yours if any(map(str.isdigit, word))), default=0.0)
+    beside = one.amounts.keys() & other.amounts.keys()
+    agreeing = sum(bool(one.amounts[word] & other.amounts[word]) for word in beside)
     shared = len(one.numbers & other.numbers)
-    return float(shared), float(only_a + only_b), float(min(only_a, only_b)), max(heavy_a, heavy_b), min(heavy_a, heavy_b)
+    return float(shared), float(only_a + only_b), float(min(only_a, only_b)), float(agreeing), float(len(beside) - agreeing)
 
 
 def _codes(one: Text, other: Text) -> tuple[float, ...]:
     if not one.codes and not other.codes:
-        return (math.nan,) * 5
-    found_a = {code for code in one.codes if len(code) > 3 and code in other.squashed}
-    found_b = {code for code in other.codes if len(code) > 3 and code in one.squashed}
-    only_a, only_b = one.codes - found_a - other.codes, other.codes - found_b - one.codes
+        return (math.nan,) * 4
+    found = [code for code in one.codes if len(code) > 3 and code in other.squashed]
+    found += [code for code in other.codes if len(code) > 3 and code in one.squashed]
+    near, start = math.nan, math.nan
     if one.codes and other.codes:
-        near = max(Levenshtein.normalized_similarity(x, y) for x in one.codes for y in other.codes)
-        longest = max(LCSseq.similarity(x, y) for x in one.codes for y in other.codes)
-    else:
-        near, longest = math.nan, 0
-    longest_found = max(map(len, found_a | found_b), default=0)
-    return float(len(one.codes & other.codes)), float(longest_found), float(min(len(only_a), len(only_b))), near, float(longest)
+        pairs = [(x, y) for x in one.codes for y in other.codes]
+        near = max(Levenshtein.normalized_similarity(x, y) for x, y in pairs)
+        start = float(max(Prefix.similarity(x, y) for x, y in pairs))
+    return float(len(one.codes & other.codes)), float(max(map(len, found), default=0)), near, start
+
+
+def across(name: str, texts: Texts, whole: Texts, left: Codes, right: Codes, whole_left: Codes, whole_right: Codes) -> Evidence:
+    """How much of a field's text is found anywhere in the other record: a maker in a title, a code in a description.
+
+    `left` and `right` are positions in the field's `texts`, `whole_left` and `whole_right` in the texts of whole records.
+    """
+    ours, theirs = _found_in(texts, whole, left, whole_right), _found_in(texts, whole, right, whole_left)
+    lower, higher = np.fmin(ours, theirs), np.fmax(ours, theirs)
+    return Evidence((f"{name}:lower_across_found", f"{name}:higher_across_found"), np.column_stack([lower, higher]))
+
+
+def _found_in(texts: Texts, whole: Texts, part: Codes, record: Codes) -> npt.NDArray[np.float32]:
+    """The share of a text's weight whose words are in another record, NaN without a text."""
+    answers: dict[tuple[int, int], float] = {}
+    for pair in set(zip(part.tolist(), record.tolist(), strict=True)):
+        answers[pair] = math.nan if MISSING in pair else _share_found(texts, pair[0], whole.apart[pair[1]])
+    return np.asarray([answers[pair] for pair in zip(part.tolist(), record.tolist(), strict=True)], dtype=np.float32)
+
+
+def _share_found(texts: Texts, place: int, record: Text) -> float:
+    bag = sorted(texts.apart[place].bag)
+    total = sum(texts.weight[word] for word in bag)
+    found = sum(texts.weight[word] for word in bag if word in record.bag or (len(word) > 3 and word in record.squashed))
+    return found / total if total else math.nan
