@@ -128,7 +128,7 @@ def take_apart(text: str) -> Text:
 def _amounts(words: Sequence[str]) -> dict[str, frozenset[float]]:
     beside: dict[str, set[float]] = {}
     parts = [part for word in words for part in _PART.findall(word)]
-    for before, number, after in zip(["", *parts[:-1]], parts, [*parts[1:], ""], strict=True):
+    for before, number, after in zip(["", *parts], parts, [*parts[1:], ""], strict=False):
         if number[0].isdecimal():
             for word in (before + "#", "#" + after, after):
                 if word not in ("#", "") and not word.strip("#")[0].isdecimal():
