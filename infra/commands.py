@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from infra import show
+from infra import records_commands, show
 from whence.cli import spoken
 from whence.contracts.models import MODELS
 from whence.contracts.settings import Settings
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from registry.journal import Promotion
 
 app = typer.Typer()
+app.add_typer(records_commands.app)
 
 Days = Annotated[str, typer.Argument(metavar="DAYS", help="A day, 2026-05-03, or a range, 2026-05-01..2026-05-10.")]
 Model = Annotated[str, typer.Argument(metavar="MODEL", help=f"One of {', '.join(MODELS)}.")]
@@ -128,12 +129,44 @@ def ingest(
 
 
 @app.command()
-def resolve(context: typer.Context, days: Days, as_json: Json = False) -> None:
-    """Decide whose each identifier of the days is."""
-    from serving.batch import resolve_identities
+def resolve(
+    context: typer.Context,
+    days: Annotated[
+        str, typer.Argument(metavar="[DAYS]", help="A day, or a range of days: decide whose its identifiers are.")
+    ] = "",
+    inputs: Annotated[
+        list[Path] | None, typer.Option("--input", "-i", help="A CSV or Parquet file of records instead; may be repeated.")
+    ] = None,
+    fields: Annotated[Path | None, typer.Option(help="What its columns are; found from the data otherwise.")] = None,
+    labels: Annotated[str | None, typer.Option(help="A file of labelled pairs, or the column with the known person.")] = None,
+    out: Annotated[Path | None, typer.Option(help="The folder to write; .whence/resolve/NAME otherwise.")] = None,
+    beta: Annotated[float, typer.Option(help="Below 1, a wrong link weighs more than a missed one.")] = 1.0,
+    threads: Annotated[int, typer.Option(help="Processor cores to use.", min=1)] = 1,
+    force: Annotated[
+        str, typer.Option(metavar="REASON", help="Publish although the fuse would stop it; kept in the ledger.")
+    ] = "",
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would change, and write nothing.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Decide who is who: of the identifiers of some days, or, with --input, of the records in any file.
 
-    with spoken(), show.progress("Resolving", quiet=as_json) as advance:
-        found = resolve_identities(context.obj, _window(days), progress=advance)
+    `whence resolve 2026-05-01..2026-05-10` writes to the tables of the platform. `whence resolve --input people.csv`
+    needs nothing else: it finds out what the columns are, and leaves people with stable ids and a report in a folder.
+    """
+    with spoken():
+        if bool(days) == bool(inputs):
+            raise ValueError(
+                "Give either days, `whence resolve 2026-05-01..2026-05-10`, or files, `whence resolve --input people.csv`"
+                f"{', not both' if days else ''}."
+            )
+        if inputs:
+            request = records_commands.Asked(inputs, fields, labels, out, beta, threads, force, dry_run)
+            records_commands.resolve_files(context.obj.home, request, as_json=as_json)
+            return
+        from serving.batch import resolve_identities
+
+        with show.progress("Resolving", quiet=as_json) as advance:
+            found = resolve_identities(context.obj, _window(days), progress=advance)
         show.facts(found, as_json=as_json, title=f"Resolved {days}")
 
 

@@ -10,15 +10,24 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from whence.identity.records import reading
 from whence.identity.records.explain import Forest, forest
 from whence.identity.records.table import Floats, Pairs
 from whence.identity.records.verdicts import UNSURE, Verdicts
 
 WORDS = ("same", "different", "unsure")
+MEANINGS = {word: word for word in WORDS} | dict.fromkeys(("1", "1.0", "true", "yes", "match"), "same")
+MEANINGS |= dict.fromkeys(("0", "0.0", "false", "no", "distinct"), "different")
+LEFT, RIGHT = ("left_id", "left", "id_l", "unique_id_l"), ("right_id", "right", "id_r", "unique_id_r")
+VERDICT = ("verdict", "label", "same", "match", "clerical_match_score")
+"""What the columns of a file of labels may be called."""
+EARLIEST = datetime(1970, 1, 1, tzinfo=UTC)
+"""The time of a label that has none, so that any later word of the same author counts more."""
 
 
 class LabelError(ValueError):
@@ -128,6 +137,18 @@ def read(path: Path) -> list[Label]:
     return [_parsed(path, number, line) for number, line in enumerate(lines[:-1], 1) if line.strip()]
 
 
+def from_table(path: Path) -> list[Label]:
+    """Labelled pairs of a CSV or Parquet file: two columns of ids, one verdict, and author and time where they are.
+
+    LabelError says which columns are expected, or which row has a verdict that is none.
+    """
+    table = reading.read([path]).table
+    left, right, verdict = (_named(path, table.column_names, each) for each in (LEFT, RIGHT, VERDICT))
+    author, at = ([None] * len(table) if name not in table.column_names else table[name].to_pylist() for name in ("author", "at"))
+    rows = zip(*(table[each].to_pylist() for each in (left, right, verdict)), author, at, strict=True)
+    return [_from_row(path, number, *row) for number, row in enumerate(rows, 1)]
+
+
 def append(path: Path, labels: Sequence[Label]) -> None:
     """Add labels at the end of the file; nothing in it is ever changed. On return they are on the disk."""
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -197,6 +218,27 @@ def _majority(said: Iterable[str]) -> str:
     if votes["same"] == votes["different"]:
         return "unsure"
     return "same" if votes["same"] > votes["different"] else "different"
+
+
+def _named(path: Path, columns: Sequence[str], wanted: Sequence[str]) -> str:
+    for name in wanted:
+        if name in columns:
+            return name
+    raise LabelError(
+        f"{path} has no column '{wanted[0]}'; it has {', '.join(columns)}. A file of labels has left_id, right_id and verdict "
+        "(same, different or unsure), and may have author and at."
+    )
+
+
+def _from_row(path: Path, number: int, left: Any, right: Any, said: Any, author: Any, at: Any) -> Label:
+    verdict = MEANINGS.get(str(said).strip().casefold())
+    if verdict is None:
+        raise LabelError(f"{path}, row {number}: the verdict is '{said}'. Write one of {', '.join(WORDS)}.")
+    try:
+        when = datetime.fromisoformat(str(at)) if at else EARLIEST
+        return Label(str(left), str(right), verdict, str(author or path.name), when if when.tzinfo else when.replace(tzinfo=UTC))
+    except ValueError as wrong:
+        raise LabelError(f"{path}, row {number}: {wrong}") from None
 
 
 def _parsed(path: Path, number: int, line: str) -> Label:

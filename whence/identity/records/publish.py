@@ -1,0 +1,393 @@
+"""From files to a folder with people in it: read, resolve, decide, keep the ids that people had, and tell what was done."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from whence.identity.ledger import Changes, Ledger, Limits, changes, fuse
+from whence.identity.records import explain, fields, reading, report, review, store
+from whence.identity.records.resolve import Options, Resolved, resolve
+from whence.identity.records.store import Folder
+from whence.identity.records.table import Fields
+from whence.identity.records.verdicts import NAMES, UNSURE, Verdicts, decide
+
+SETTLED = 0.001
+"""Pairs below this probability are counted, and not written down."""
+MOST_GONE = 0.2
+"""The share of the last run's records that may be missing without a reason."""
+FEW = 50
+"""A person with so many records is nothing to stop for in a small table, whatever its share is."""
+QUEUE = 1000
+"""Pairs that wait for a person at most; more come when these are answered."""
+
+
+@dataclass(frozen=True)
+class Request:
+    """What a user asks for."""
+
+    inputs: tuple[Path, ...]
+    out: Path
+    fields: Path | None = None
+    """What the columns are; else the folder's own fields.toml, else a guess."""
+    labels: str | None = None
+    """A file of labelled pairs, or the name of a column with the known person."""
+    beta: float = 1.0
+    threads: int = 1
+    force: str = ""
+    """Why to publish although the fuse would stop it."""
+    is_dry: bool = False
+    """Find out what would change, and write nothing."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came of it."""
+
+    folder: Path
+    records: int
+    people: int
+    pairs: int
+    verdicts: Mapping[str, int]
+    to_review: int
+    changes: Mapping[str, int]
+    """Events in the ledger by kind."""
+    is_new: bool
+    """False when the folder already held exactly this."""
+    notes: tuple[str, ...]
+    basis: str
+    """What the probabilities rest on."""
+    is_dry: bool
+    """True when nothing was written because only a look was asked for."""
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Labels:
+    """What people have said, from the file and from earlier reviews."""
+
+    settled: review.Settled
+    notes: tuple[str, ...] = ()
+
+
+class FuseError(RuntimeError):
+    """A run that would change more than a run may change without a reason."""
+
+
+@dataclass(frozen=True)
+class Found:
+    """A run in memory, before anything is written."""
+
+    resolved: Resolved
+    verdicts: Verdicts
+    questions: Sequence[review.Question]
+    ledger: Ledger
+    changed: Changes
+    notes: tuple[str, ...]
+    why: Mapping[str, str]
+    """Why the columns are what they are."""
+
+
+def publish(request: Request, now: datetime) -> Outcome:
+    """Resolve the files of the request, and leave everything in its folder; nothing is touched when nothing has changed.
+
+    Raises FuseError when people would change more than a run may change them, unless `force` says why they should.
+    """
+    folder = Folder(request.out)
+    with folder.locked():
+        started = time.monotonic()
+        given = reading.read(request.inputs)
+        chosen, why = _fields(request, folder, given)
+        labels = _labels(request, folder)
+        resolved = resolve(given.table, chosen, Options(beta=request.beta, threads=request.threads))
+        verdicts = decide(resolved.pairs, resolved.probabilities, request.beta)
+        answered = _answered(resolved, labels.settled.verdicts)
+        questions = review.queue(resolved.pairs, resolved.probabilities, verdicts, resolved.people, answered, QUEUE)
+        ledger, changed = _renewed(folder, resolved, request, now)
+        found = Found(resolved, verdicts, questions, ledger, changed, (*given.notes, *labels.notes), why)
+        is_new = not request.is_dry and _write(folder, found, given.table, chosen, request)
+        return _outcome(found, request, is_new, time.monotonic() - started)
+
+
+def _outcome(found: Found, request: Request, is_new: bool, seconds: float) -> Outcome:
+    return Outcome(
+        folder=request.out,
+        records=len(found.resolved.records),
+        people=found.changed.persons_after,
+        pairs=len(found.resolved.pairs.left),
+        verdicts=found.verdicts.counts(),
+        to_review=len(found.questions),
+        changes=_counts(found.changed),
+        is_new=is_new,
+        is_dry=request.is_dry,
+        notes=found.notes,
+        basis=found.resolved.basis,
+        seconds=seconds,
+    )
+
+
+def _renewed(folder: Folder, resolved: Resolved, request: Request, now: datetime) -> tuple[Ledger, Changes]:
+    """The ledger with this run's events, and what they change; FuseError where that is too much."""
+    path = folder / store.LEDGER
+    ledger = Ledger.of(pq.read_table(path)) if path.exists() else Ledger()
+    cause = f"resolve {', '.join(each.name for each in request.inputs)}{f' ({request.force})' if request.force else ''}"
+    events = ledger.publish((resolved.records.ids, resolved.people.tolist()), now, now, cause, complete=True)
+    renewed = ledger.plus(events)
+    before, after = ledger.people(), renewed.people()
+    changed = changes(before, after)
+    if not request.is_dry and not request.force:
+        _stop(before, after, changed, ledger, now)
+    return renewed, changed
+
+
+def _stop(before: pa.Table, after: pa.Table, changed: Changes, ledger: Ledger, now: datetime) -> None:
+    since = (now - ledger.known_until).total_seconds() / 86400 if ledger.known_until else 1.0
+    limits = Limits(max_in_largest=max(Limits.max_in_largest, FEW / max(len(after), 1)))
+    tripped = fuse(before, after, limits, days=max(since, 1.0))
+    if tripped:
+        raise FuseError(f"{tripped.message} `--dry-run` shows what would change, and --force REASON publishes it.")
+    if changed.identifiers_gone > MOST_GONE * len(before):
+        raise FuseError(
+            f"Not published: {changed.identifiers_gone:,} of {len(before):,} records of the last run are not in this input. "
+            "Give all the records again, another folder with --out, or --force REASON."
+        )
+
+
+def _counts(changed: Changes) -> dict[str, int]:
+    named = {
+        "records new": changed.identifiers_new,
+        "records gone": changed.identifiers_gone,
+        "records that changed their person": changed.identifiers_moved,
+        "people merged": changed.persons_merged,
+        "people split": changed.persons_split,
+    }
+    return {name: count for name, count in named.items() if count}
+
+
+def _fields(request: Request, folder: Folder, given: reading.Input) -> tuple[Fields, Mapping[str, str]]:
+    """What the columns are, and why; a file that was given or edited wins over a guess."""
+    path = request.fields or (folder / store.FIELDS if (folder / store.FIELDS).exists() else None)
+    if path:
+        chosen, why = fields.read(path), dict[str, str]()
+    else:
+        guessed = fields.study(given.table)
+        chosen, why = guessed.fields, dict(guessed.why)
+    if given.source and not chosen.source:
+        chosen = replace(chosen, source=given.source, fields=tuple(each for each in chosen.fields if each.name != given.source))
+    if request.labels and not Path(request.labels).exists():
+        chosen = _with_label(chosen, request.labels, given.table)
+    if not chosen.fields:
+        raise ValueError(f"No column of {request.inputs[0]} can be compared: {'; '.join(f'{k}: {v}' for k, v in why.items())}.")
+    return chosen, why
+
+
+def _with_label(chosen: Fields, label: str, table: pa.Table) -> Fields:
+    if label not in table.column_names:
+        raise ValueError(
+            f"--labels names '{label}', which is neither a file nor a column. The columns are {', '.join(table.column_names)}."
+        )
+    return replace(chosen, label=label, fields=tuple(each for each in chosen.fields if each.name != label))
+
+
+def _labels(request: Request, folder: Folder) -> Labels:
+    """Labels of the file and of earlier reviews together; where authors disagree, a note says so."""
+    said = review.read(folder / store.LABELS)
+    if request.labels and Path(request.labels).exists():
+        said = [*said, *review.from_table(Path(request.labels))]
+    settled = review.settle(said)
+    notes = [f"Labels disagree on {each}." for each in settled.conflicts[:5]]
+    if len(settled.conflicts) > 5:
+        notes.append(f"Labels disagree on {len(settled.conflicts) - 5:,} more pairs.")
+    return Labels(settled, tuple(notes))
+
+
+def _answered(resolved: Resolved, said: Mapping[tuple[str, str], str]) -> npt.NDArray[np.bool_]:
+    mask = np.zeros(len(resolved.pairs.left), dtype=bool)
+    place = {name: at for at, name in enumerate(resolved.records.ids)}
+    size = len(resolved.records)
+    keys = resolved.pairs.left.astype(np.int64) * size + resolved.pairs.right
+    for left, right in said:
+        if left in place and right in place:
+            low, high = sorted((place[left], place[right]))
+            at = int(np.searchsorted(keys, low * size + high))
+            mask[at : at + 1] |= at < len(keys) and bool(keys[at] == low * size + high)
+    return mask
+
+
+def _weakest(resolved: Resolved) -> dict[int, float]:
+    inner = resolved.people[resolved.pairs.left] == resolved.people[resolved.pairs.right]
+    tree = explain.forest(resolved.pairs, resolved.probabilities, inner)
+    found: dict[int, float] = {}
+    whose = resolved.people[resolved.pairs.left[tree.links]]
+    for person, chance in zip(whose.tolist(), resolved.probabilities[tree.links].tolist(), strict=True):
+        found[person] = min(chance, found.get(person, 1.0))
+    return found
+
+
+def _write(folder: Folder, found: Found, table: pa.Table, chosen: Fields, request: Request) -> bool:
+    """Write what differs; the report is renewed only when something else is, since it tells times and changes.
+
+    The ledger is the first to be written: after a crash the next run finds the ids that this one gave.
+    """
+    files = {
+        store.LEDGER: store.parquet(found.ledger.events),
+        store.PEOPLE: store.csv(_people(found)),
+        store.PAIRS: store.parquet(_pairs(found)),
+        store.RECORDS: store.parquet(_records(found, table, chosen)),
+        store.REVIEW: store.csv(_questions(found)),
+        store.SCORER: json.dumps(found.resolved.scorer.to_json(), indent=1).encode(),
+    }
+    if request.fields or not (folder / store.FIELDS).exists():
+        store.replace(folder / store.FIELDS, fields.to_toml(chosen, found.why).encode())
+    page = folder / store.REPORT
+    is_same = page.exists() and all(
+        (folder / name).exists() and (folder / name).read_bytes() == data for name, data in files.items()
+    )
+    files[store.REPORT] = page.read_bytes() if is_same else report.html(_report(found, request)).encode()
+    run = {"inputs": [path.name for path in request.inputs], "beta": request.beta, "basis": found.resolved.basis}
+    return folder.write(files, run)
+
+
+def _people(found: Found) -> pa.Table:
+    people = found.resolved.people
+    sizes = np.bincount(people)
+    asked = np.zeros(len(people), dtype=bool)
+    rows = np.flatnonzero(found.verdicts.codes == UNSURE)
+    weakest, persons = _weakest(found.resolved), found.ledger.people()
+    asked[found.resolved.pairs.left[rows]] = asked[found.resolved.pairs.right[rows]] = True
+    return pa.table(
+        {
+            "record_id": pa.array(found.resolved.records.ids, pa.string()),
+            "person_id": persons["person_id"],
+            "records": sizes[people],
+            "weakest_link": pa.array([_rounded(weakest.get(person)) for person in people.tolist()], pa.float64()),
+            "flags": pa.array(["in review" if each else "" for each in asked.tolist()], pa.string()),
+        }
+    )
+
+
+def _rounded(value: float | None) -> float | None:
+    return None if value is None else round(value, 6)
+
+
+def _pairs(found: Found) -> pa.Table:
+    """The pairs with their verdicts and evidence; those that are surely different are left out."""
+    resolved = found.resolved
+    rows = np.flatnonzero((resolved.probabilities >= SETTLED) | found.verdicts.is_taken)
+    ids = np.asarray(resolved.records.ids, dtype=object)
+    verdict = pa.DictionaryArray.from_arrays(found.verdicts.codes[rows] - min(NAMES), [NAMES[code] for code in sorted(NAMES)])
+    columns: dict[str, Any] = {
+        "left_id": pa.array(ids[resolved.pairs.left[rows]], pa.string()),
+        "right_id": pa.array(ids[resolved.pairs.right[rows]], pa.string()),
+        "probability": resolved.probabilities[rows],
+        "verdict": verdict,
+        "is_one_person": resolved.people[resolved.pairs.left[rows]] == resolved.people[resolved.pairs.right[rows]],
+    }
+    columns |= {name: resolved.evidence.values[rows, at] for at, name in enumerate(resolved.evidence.names)}
+    return pa.table(columns)
+
+
+def _records(found: Found, table: pa.Table, chosen: Fields) -> pa.Table:
+    """The input as it came, in the order of the record ids, so that a person can look at the values."""
+    names = fields._ids(table, chosen)
+    order = np.argsort(np.array(names, dtype=object), kind="stable")
+    shown = table.select([name for name in table.column_names if name != chosen.label]).take(order)
+    return pa.table(
+        {
+            "record_id": pa.array(found.resolved.records.ids, pa.string()),
+            **dict(zip(shown.column_names, shown.columns, strict=True)),
+        }
+    )
+
+
+def _questions(found: Found) -> pa.Table:
+    pairs, ids = found.resolved.pairs, found.resolved.records.ids
+    places = [each.place for each in found.questions]
+    return pa.table(
+        {
+            "left_id": pa.array([ids[pairs.left[at]] for at in places], pa.string()),
+            "right_id": pa.array([ids[pairs.right[at]] for at in places], pa.string()),
+            "probability": pa.array([round(float(found.resolved.probabilities[at]), 6) for at in places], pa.float64()),
+            "impact": pa.array([each.impact for each in found.questions], pa.int64()),
+            "why": pa.array([each.why for each in found.questions], pa.string()),
+        }
+    )
+
+
+def _report(found: Found, request: Request) -> report.Report:
+    resolved, counts, why = found.resolved, found.verdicts.counts(), found.why
+    people = len(np.unique(resolved.people))
+    figures = [
+        (f"{len(resolved.records):,}", "records"),
+        (f"{people:,}", "people"),
+        (f"{len(resolved.records) - people:,}", "records that are a further one of somebody"),
+        (f"{counts['unsure']:,}", "pairs that nobody can be sure of"),
+    ]
+    steps = [(each.name, each.seconds, _told(each.facts)) for each in resolved.steps]
+    columns = [
+        (each.field.name, each.field.kind, why.get(each.field.name, "as the fields file says"))
+        for each in resolved.records.columns
+    ]
+    left_out = [(name, "left out", reason) for name, reason in why.items() if name not in {row[0] for row in columns}]
+    return report.Report(
+        f"Who is who in {', '.join(path.name for path in request.inputs)}",
+        figures,
+        [
+            report.Table(
+                "What the columns are",
+                "Edit fields.toml and run again where this is wrong.",
+                ("column", "kind", "why"),
+                columns + left_out,
+            ),
+            report.Bars("How sure we are", f"Pairs by probability. {resolved.basis}", report.histogram(resolved.probabilities)),
+            report.Bars("How many records people have", "People by the number of their records.", report.sizes(resolved.people)),
+            report.Table(
+                "What has changed since the last run",
+                ", ".join(f"{count:,} {what}" for what, count in _counts(found.changed).items()) or "Nothing.",
+                ("from", "to", "records"),
+                [
+                    (row["from_person"], row["to_person"] or "nobody", row["identifiers"])
+                    for row in found.changed.rows.slice(0, 20).to_pylist()
+                ],
+            ),
+            report.Table("What it took", "CPU seconds of each step.", ("step", "seconds", ""), steps),
+        ],
+        [_sample(found, at) for at in _sampled(found)],
+        found.notes,
+    )
+
+
+def _told(facts: Mapping[str, Any]) -> str:
+    return ", ".join(f"{name} {value:,}" for name, value in facts.items() if isinstance(value, int | float))
+
+
+def _sampled(found: Found) -> list[int]:
+    """One pair of each verdict: the median same, the most useful unsure, the likeliest different."""
+    chances, codes = found.resolved.probabilities, found.verdicts.codes
+    same, different = np.flatnonzero(codes == 1), np.flatnonzero(codes == -1)
+    middle = same[np.argsort(chances[same], kind="stable")[len(same) // 2 : len(same) // 2 + 1]]
+    nearest = different[np.argsort(-chances[different], kind="stable")[:1]]
+    return [*middle.tolist(), *(each.place for each in found.questions[:1]), *nearest.tolist()]
+
+
+def _sample(found: Found, at: int) -> report.Sample:
+    resolved = found.resolved
+    left, right = int(resolved.pairs.left[at]), int(resolved.pairs.right[at])
+    return report.Sample(
+        NAMES[int(found.verdicts.codes[at])],
+        resolved.records.ids[left],
+        resolved.records.ids[right],
+        explain.values(resolved.records, left),
+        explain.values(resolved.records, right),
+        explain.waterfall(resolved.scorer, resolved.evidence, at, float(resolved.probabilities[at])),
+    )
