@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import getpass
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
@@ -10,12 +11,18 @@ from typing import TYPE_CHECKING, Annotated, NamedTuple
 import typer
 
 from infra import show
+from whence.cli import spoken
 
 if TYPE_CHECKING:
     from whence.identity.records.publish import Outcome
+    from whence.identity.records.saved import Saved
 
 app = typer.Typer()
 
+MOST_SHOWN = 30
+"""Rows that one person takes in the terminal at most."""
+
+Folder = Annotated[Path, typer.Argument(metavar="FOLDER", help="The folder that `whence resolve` wrote.")]
 Json = Annotated[bool, typer.Option("--json", help="Answer in JSON, for programs.")]
 
 
@@ -70,3 +77,139 @@ def _title(outcome: Outcome) -> str:
     if outcome.is_dry:
         return "What would change; nothing was written"
     return f"People in {outcome.folder}" if outcome.is_new else f"Nothing has changed in {outcome.folder}"
+
+
+@app.command()
+def review(
+    folder: Folder,
+    page: Annotated[bool, typer.Option("--page", help="On a page in the browser, on this machine alone.")] = False,
+    port: Annotated[int, typer.Option(help="With --page: the port; any free one otherwise.", min=0, max=65535)] = 0,
+    author: Annotated[str, typer.Option(help="Whose answers these are; your user name otherwise.")] = "",
+) -> None:
+    """Ask about the unsure pairs of a run, the most useful first; the next run learns from the answers."""
+    from infra import review_page, review_terminal
+    from whence.identity.records.saved import Saved
+    from whence.identity.records.store import Folder as Kept
+
+    with spoken():
+        saved, who = Saved.open(Kept(folder)), author or getpass.getuser()
+        if page:
+            session = review_page.Session(saved, who)
+            review_page.serve(session, port, lambda address: _open_at(address, len(session.asked)))
+            return
+        counts = review_terminal.run(saved, who, lambda: datetime.now(UTC), show.console, review_terminal.read_key)
+        told = ", ".join(f"{count:,} {verdict}" for verdict, count in counts.items() if count)
+        waiting = len(saved.asked(who))
+        show.console.print(f"\nKept: {told or 'nothing'}. {waiting:,} pairs wait. `whence resolve` learns from the answers.")
+
+
+@app.command()
+def explain(
+    folder: Folder,
+    record: Annotated[str, typer.Argument(help="A record: why its person's records are together.")],
+    other: Annotated[str, typer.Argument(metavar="[OTHER]", help="A second one: the evidence for and against the two.")] = "",
+    picture: Annotated[Path | None, typer.Option(help="With two records: draw the waterfall into this SVG file.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Say why two records are, or are not, one person; or why the records of one person are together."""
+    from whence.identity.records.saved import Saved
+    from whence.identity.records.store import Folder as Kept
+
+    with spoken():
+        saved = Saved.open(Kept(folder))
+        if other:
+            _explain_pair(saved, record, other, picture, as_json=as_json)
+        else:
+            _explain_person(saved, record, as_json=as_json)
+
+
+@app.command()
+def who(
+    folder: Folder,
+    record: Annotated[str, typer.Argument(help="The id of a record.")],
+    valid_at: Annotated[
+        str, typer.Option(metavar="TIME", help="Who was it then? 2026-05-03 or 2026-05-03T14:05Z; now otherwise.")
+    ] = "",
+    known_at: Annotated[
+        str, typer.Option(metavar="TIME", help="Who did we think it was, by what was known then? Now otherwise.")
+    ] = "",
+    as_json: Json = False,
+) -> None:
+    """Whom a record belongs to, or belonged to at a time, or was thought to belong to at a time."""
+    from whence.identity.records.saved import Saved
+    from whence.identity.records.store import Folder as Kept
+
+    with spoken():
+        ledger, now = Saved.open(Kept(folder)).ledger, datetime.now(UTC)
+        history = ledger.history(record)
+        if not len(history):
+            raise LookupError(f"The ledger of {folder} has never heard of '{record}'. The ids are in people.csv.")
+        valid, known = _time(valid_at) or now, _time(known_at) or now
+        person = ledger.resolve(record, valid, known)
+        told = [{"known at": str(each["known_at"])[:19], "what": each["kind"], "person": each["person_id"] or "nobody",
+                 "before": each["from_person"], "cause": each["cause"]} for each in history.to_pylist()]  # fmt: skip
+        if as_json:
+            show.facts({"record": record, "person": person, "valid_at": valid, "known_at": known, "history": told}, as_json=True)
+            return
+        show.console.print(f"{record} {'is' if not valid_at and not known_at else 'was'} {person or 'nobody'}.", highlight=False)
+        show.rows(told, as_json=False, title="What was ever said of it")
+
+
+def _open_at(address: str, waiting: int) -> None:
+    show.console.print(
+        f"{waiting:,} pairs wait. Open this address; it works on this machine alone, until Ctrl+C:", highlight=False
+    )
+    print(address, flush=True)
+
+
+def _explain_pair(saved: Saved, left: str, right: str, picture: Path | None, *, as_json: bool) -> None:
+    from whence.identity.records import explain as told
+    from whence.identity.records.store import replace
+
+    fall = saved.fall(left, right)
+    verdict = saved.verdict(left, right)
+    if picture:
+        replace(picture, told.picture(fall, f"{left} and {right}").encode())
+    if as_json:
+        show.facts({"left": left, "right": right, "verdict": verdict, **asdict(fall)}, as_json=True)
+        return
+    is_one = saved.person(left) == saved.person(right)
+    show.console.print(
+        f"[bold]{left} and {right}[/bold]: {verdict or 'not among the pairs kept'}; {'one person' if is_one else 'two people'}."
+    )
+    show.console.print(told.text(fall, saved.values(left), saved.values(right)))
+    if picture:
+        show.console.print(f"The picture is in {picture}.")
+
+
+def _explain_person(saved: Saved, record: str, *, as_json: bool) -> None:
+    why = saved.why(record)
+    if as_json:
+        show.facts({"person": saved.person(record), **asdict(why)}, as_json=True)
+        return
+    show.rows(
+        [{"record": each, **saved.values(each)} for each in why.records[:MOST_SHOWN]],
+        as_json=False,
+        title=f"{saved.person(record)}: {len(why.records):,} record{'s' if len(why.records) > 1 else ''}",
+    )
+    if why.weakest is None:
+        show.console.print("One record alone: nothing was sure enough to join it.")
+        return
+    links = [{"from": each.left, "to": each.right, "probability": round(each.probability, 4)} for each in why.links]
+    show.rows(links[-MOST_SHOWN:], as_json=False, title="\nThe links that hold them together, the weakest last")
+    near, far = (len(side) for side in why.sides)
+    show.console.print(
+        f"\nWithout the weakest, {why.weakest.left} – {why.weakest.right} ({why.weakest.probability:.1%}), "
+        f"they would be {near} and {far} records. `whence explain {saved.folder.path} {why.weakest.left} {why.weakest.right}` says more.",
+        highlight=False,
+    )
+
+
+def _time(text: str) -> datetime | None:
+    if not text:
+        return None
+    try:
+        found = datetime.fromisoformat(text)
+    except ValueError:
+        raise ValueError(f"'{text}' is no time. Write 2026-05-03 or 2026-05-03T14:05Z.") from None
+    return found if found.tzinfo else found.replace(tzinfo=UTC)

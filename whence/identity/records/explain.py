@@ -248,7 +248,8 @@ def _draw(axes: Any, names: Sequence[str], fall: Waterfall, ends: Floats) -> Non
     axes.axvline(0, color=INK, linewidth=0.8)
     axes.set_yticks(range(len(names)), names)
     axes.invert_yaxis()
-    axes.margins(x=0.14)
+    axes.use_sticky_edges = False
+    axes.margins(x=0.16)
     axes.set_xlabel(
         f"log-odds that both are one; together {fall.log_odds:+.1f}, probability {_percent(fall.probability)}", color=INK
     )

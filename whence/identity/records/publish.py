@@ -254,7 +254,8 @@ def _write(folder: Folder, found: Found, table: pa.Table, chosen: Fields, reques
         (folder / name).exists() and (folder / name).read_bytes() == data for name, data in files.items()
     )
     files[store.REPORT] = page.read_bytes() if is_same else report.html(_report(found, request)).encode()
-    run = {"inputs": [path.name for path in request.inputs], "beta": request.beta, "basis": found.resolved.basis}
+    run: dict[str, Any] = {"inputs": [path.name for path in request.inputs], "beta": request.beta, "basis": found.resolved.basis}
+    run["compared"] = [each.field.name for each in found.resolved.records.columns]
     return folder.write(files, run)
 
 

@@ -173,7 +173,7 @@ main>h2{margin:32px 0 4px}.figures{display:flex;flex-wrap:wrap;gap:12px;margin:0
 .figure{flex:1 1 140px;background:var(--paper);border:1px solid var(--line);border-radius:10px;padding:14px 18px}
 .figure b{display:block;font-size:24px;font-weight:600;font-variant-numeric:tabular-nums}.figure span{color:var(--soft);font-size:13px}
 .notes{margin:0 0 16px;padding:14px 18px 14px 36px;background:#fff8e8;border:1px solid #f0e0b6;border-radius:10px}
-.wide{overflow-x:auto}table{border-collapse:collapse;font-size:13.5px}th{text-align:left;font-weight:600;color:var(--soft)}
+.values th:first-child{white-space:nowrap;overflow-wrap:normal}.wide{overflow-x:auto}table{border-collapse:collapse;font-size:13.5px}th{text-align:left;font-weight:600;color:var(--soft)}
 th,td{padding:4px 18px 4px 0;vertical-align:top;border-bottom:1px solid var(--line);overflow-wrap:anywhere}tr:last-child td,tr:last-child th{border-bottom:0}
 .number{text-align:right;font-variant-numeric:tabular-nums;white-space:nowrap}.bars{width:100%}.bars td{border:0;padding:2px 14px 2px 0;white-space:nowrap}
 .track{width:100%}.track i{display:block;height:12px;border-radius:3px;background:var(--bar)}.none{color:#b3b8c1}

@@ -46,12 +46,13 @@ class Saved:
     """What a run left in its folder."""
 
     folder: Folder
+    run: Mapping[str, Any]
+    """What it wrote down about itself."""
 
     @classmethod
     def open(cls, folder: Folder) -> Saved:
         """The run of this folder; FolderError where there is none, or it did not end."""
-        folder.run()
-        return cls(folder)
+        return cls(folder, folder.run())
 
     @cached_property
     def records(self) -> pa.Table:
@@ -92,9 +93,14 @@ class Saved:
         near = [name for name in self._place if record in name][:3]
         raise LookupError(f"There is no record '{record}' in {self.folder.path}{_meant(near)}. The ids are in people.csv.")
 
+    @cached_property
+    def shown(self) -> list[str]:
+        """The columns that a person is shown: those that were compared, and not a known answer among the others."""
+        return [str(name) for name in self.run["compared"]]
+
     def values(self, record: str) -> dict[str, str | None]:
-        """What a record says, as it came."""
-        row = self.records.slice(self.place(record), 1).drop_columns("record_id").to_pylist()[0]
+        """What a record says in the columns that were compared, as it came."""
+        row = self.records.slice(self.place(record), 1).select(self.shown).to_pylist()[0]
         return {name: None if value is None or value == "" else str(value) for name, value in row.items()}
 
     def person(self, record: str) -> str:
