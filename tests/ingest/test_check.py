@@ -99,6 +99,8 @@ def test_what_is_unusual_and_allowed_goes_on(row: Row) -> None:
         ("email_hash", hashlib.sha256(b"").hexdigest()),
         ("email_hash", hashlib.sha256(b"test@test.com").hexdigest().upper()),
         ("phone_hash", hashlib.sha256(b"+1234567890").hexdigest()),
+        ("device_id", hashlib.md5(b"").hexdigest()),
+        ("external_id", "2jmj7l5rSw0yVb/vlWAYkK/YBwk="),
     ],
 )
 def test_an_identifier_that_names_nobody_becomes_null_and_its_row_goes_on(name: str, value: str) -> None:
@@ -109,6 +111,12 @@ def test_an_identifier_that_names_nobody_becomes_null_and_its_row_goes_on(name: 
 
 def test_hashes_are_brought_to_lower_case_so_that_two_writers_agree() -> None:
     assert checked("sightings", a_sighting(email_hash=SHA.upper())).rows["email_hash"].to_pylist() == [SHA]
+
+
+def test_a_devices_uuid_is_brought_to_lower_case_and_a_cookie_is_not() -> None:
+    found = checked("sightings", a_sighting(device_id="CDDA802E-FB9C-47AD-9866-0794D394C912", cookie_id="AbC"))
+    assert found.rows["device_id"].to_pylist() == ["cdda802e-fb9c-47ad-9866-0794d394c912"]
+    assert found.rows["cookie_id"].to_pylist() == ["AbC"]
 
 
 def test_a_conversion_before_its_own_touch_is_refused() -> None:

@@ -74,6 +74,17 @@ def test_a_row_becomes_what_the_mapping_says(tmp_path: Path) -> None:
     assert not {"10.0.0.1", "v1", "Jane@Doe.example"} & {str(value) for value in touch.values()}
 
 
+def test_a_phone_number_without_a_country_code_is_taken_when_the_mapping_says_whose_it_is(tmp_path: Path) -> None:
+    mapping = '[sightings]\nhappened_at = "at"\nkind = { value = "login" }\nphone_hash = { column = "tel", hash = "phone"'
+    rows = "at,tel\n2026-05-01T10:00:00Z,07700 900123\n2026-05-01T11:00:00Z,+44 7700 900123\n"
+    known = hashlib.sha256(b"+447700900123").hexdigest()
+    for region, first in ((', region = "GB" }', known), (" }", None)):
+        folder = tmp_path / (first or "none")
+        folder.mkdir()
+        found = taken(mapped(folder, mapping + region, rows), "sightings")
+        assert [row["phone_hash"] for row in found] == [first, known]
+
+
 def test_no_conversion_is_lost_to_a_float(tmp_path: Path) -> None:
     mapping = """
         [conversions]
@@ -249,6 +260,14 @@ def test_a_database_that_cannot_be_read_says_so_without_a_password(tmp_path: Pat
         ('[sightings]\nkind = "k"\nhappened_at = { column = "at", unit = "h" }', "unit is 'h'. Expected s, ms, us"),
         ('[sightings]\nkind = "k"\nhappened_at = { column = "at", zone = "Mars/Base" }', "no time zone 'Mars/Base'"),
         ('[sightings]\nkind = "k"\nhappened_at = "at"\nemail_hash = { column = "e", hash = "rot13" }', "hash is 'rot13'"),
+        (
+            '[sightings]\nkind = "k"\nhappened_at = "at"\nphone_hash = { column = "p", hash = "phone", region = "UK" }',
+            "region is 'UK'. Expected a country in two letters, such as GB",
+        ),
+        (
+            '[sightings]\nkind = "k"\nhappened_at = "at"\nemail_hash = { column = "e", hash = "email", region = "GB" }',
+            "beside hash",
+        ),
         ('[sightings]\nkind = "k"\nhappened_at = "at"\nonly = "k"', "only is 'k'"),
         ('[source]\nsheet = 2\n[sightings]\nkind = "k"\nhappened_at = "at"', r"\[source\] has no 'sheet'"),
     ],

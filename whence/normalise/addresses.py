@@ -12,7 +12,7 @@ SHORT = {
     long: short
     for short, longs in {
         "st": "street str saint sainte strasse", "rd": "road", "ave": "avenue av aven avenida avda", "dr": "drive drv",
-        "blvd": "boulevard boul bvd", "ln": "lane", "ct": "court crt", "pl": "place platz", "plz": "plaza pza piazza",
+        "blvd": "boulevard boul bvd bd", "ln": "lane", "ct": "court crt", "pl": "place platz", "plz": "plaza pza piazza",
         "sq": "square sqr", "cres": "crescent crsc", "ter": "terrace terr tce", "pde": "parade", "cl": "close",
         "gdns": "gardens gdn", "gr": "grove grv", "hwy": "highway hway", "pkwy": "parkway pky pkway", "cct": "circuit",
         "cir": "circle circ", "ctr": "center centre cntr", "hts": "heights", "mt": "mount", "ft": "fort", "bldg": "building",
