@@ -196,7 +196,8 @@ def _explain_person(saved: Saved, record: str, *, as_json: bool) -> None:
         show.console.print("One record alone: nothing was sure enough to join it.")
         return
     links = [{"from": each.left, "to": each.right, "probability": round(each.probability, 4)} for each in why.links]
-    show.rows(links[-MOST_SHOWN:], as_json=False, title="\nThe links that hold them together, the weakest last")
+    show.console.print("\nThe links that hold them together, the weakest last", style="bold")
+    show.rows(links[-MOST_SHOWN:], as_json=False)
     near, far = (len(side) for side in why.sides)
     show.console.print(
         f"\nWithout the weakest, {why.weakest.left} – {why.weakest.right} ({why.weakest.probability:.1%}), "

@@ -28,6 +28,7 @@ MOST_GONE = 0.2
 """The share of the last run's records that may be missing without a reason."""
 FEW = 50
 """A person with so many records is nothing to stop for in a small table, whatever its share is."""
+UNLIKELY = 0.1
 QUEUE = 1000
 """Pairs that wait for a person at most; more come when these are answered."""
 
@@ -373,11 +374,11 @@ def _told(facts: Mapping[str, Any]) -> str:
 
 
 def _sampled(found: Found) -> list[int]:
-    """One pair of each verdict: the median same, the most useful unsure, the likeliest different."""
+    """One pair of each verdict: the median same, the most useful unsure, the likeliest of the unlikely."""
     chances, codes = found.resolved.probabilities, found.verdicts.codes
     same, different = np.flatnonzero(codes == 1), np.flatnonzero(codes == -1)
     middle = same[np.argsort(chances[same], kind="stable")[len(same) // 2 : len(same) // 2 + 1]]
-    nearest = different[np.argsort(-chances[different], kind="stable")[:1]]
+    nearest = different[np.lexsort((-chances[different], chances[different] > UNLIKELY))[:1]]
     return [*middle.tolist(), *(each.place for each in found.questions[:1]), *nearest.tolist()]
 
 
