@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from whence.normalise.dates import Order, column, iso, order, year
+from whence.normalise.dates import Order, column, is_real, iso, order, year
 
 
 @pytest.mark.parametrize(
@@ -46,9 +46,8 @@ def test_a_day_is_read_however_it_is_written(text: str) -> None:
         ("March 1850", "1850-03"),
         ("1850-03", "1850-03"),
         ("1850-00-00", "1850"),
-        ("1980-02-31", "1980-02"),
-        ("1980-30-11", "1980-11-30"),
-        ("1980-13-31", "1980"),
+        ("1980-02-31", "1980-02-31"),
+        ("19801331", "1980-13-31"),
         ("yesterday", None),
         ("", None),
         ("12345", None),
@@ -57,6 +56,11 @@ def test_a_day_is_read_however_it_is_written(text: str) -> None:
 )
 def test_a_date_is_as_precise_as_it_is_known(text: str, found: str | None) -> None:
     assert iso(text) == found
+
+
+def test_a_slip_of_the_pen_stays_and_is_no_day_of_the_calendar() -> None:
+    assert column(["1862-11-58", "31/31/1980"]) == ["1862-11-58", "1980-31-31"]
+    assert not any(is_real(text) for text in ("1862-11-58", "1980-13-01", "1981-02-29", "1980-01", "1980"))
 
 
 def test_one_clear_date_settles_the_order_for_the_whole_column() -> None:
@@ -92,6 +96,7 @@ def test_a_year_is_taken_from_any_date() -> None:
 def test_every_day_of_the_calendar_comes_back(day: date, form: str) -> None:
     text = day.strftime(form.replace("%Y", f"{day.year:04}"))
     assert iso(text) == day.isoformat()
+    assert is_real(day.isoformat())
 
 
 @given(st.text() | st.text(st.sampled_from("0123456789-/. marT年月日")))

@@ -218,6 +218,7 @@ def test_a_gmail_address_with_dots_is_another_hash_where_dots_stay() -> None:
         ("gender", "unknown", None, None),
         ("surname", "O’Neill-Smith", None, "oneillsmith"),
         ("birth", "1997", None, None),
+        ("birth", "1997-02-31", None, None),
     ],
 )
 def test_meta_takes_places_without_gaps_and_names_without_punctuation(

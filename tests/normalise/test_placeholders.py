@@ -45,7 +45,7 @@ PEOPLE = {
     "phone": ["+44 7700 900123", "(650) 253-0000", "020 555 0123"],
     "name": ["Na Li", "Tess Testa", "Christopher Guest", "王无", "Li"],
     "given_name": ["Na", "Guest"],
-    "surname": ["Guest", "Foo", "Doe"],
+    "surname": ["Guest", "Foo", "Doe", "Blank", "Tester"],
     "date": ["1970-01-02", "1900", "1999-12-31"],
     "year": ["1900", "1970"],
     "postcode": ["00100", "10000"],

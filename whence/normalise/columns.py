@@ -21,7 +21,7 @@ def normalise(kind: str, values: Sequence[str], *, region: str | None = None, da
     unless `day_first` or `region` (two letters of ISO 3166) says it. Raises ValueError for a kind that is none of
     KINDS, and never for a value.
 
-    A date is YYYY-MM-DD, YYYY-MM or YYYY, as precise as it is known. A phone number is in E.164 where its country is
+    A date is YYYY-MM-DD, YYYY-MM or YYYY, as precise as it is known, slips of the pen included. A phone number is in E.164 where its country is
     known, else its bare digits. A v6 address is its /64. An e-mail address that is none stays as it is written, in lower
     case: it may be a slip of the pen.
 

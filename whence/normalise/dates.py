@@ -37,6 +37,7 @@ MONTHS = {
 }
 PLAIN = re.compile(r"(?!0000)\d{4}(?:-(?:0[1-9]|1[0-2])(?:-(?:0[1-9]|1\d|2[0-8]))?)?", re.ASCII)
 """A date that is in ISO form already, in any calendar."""
+DAY = re.compile(r"(\d{4})-(\d{2})-(\d{2})", re.ASCII)
 YEAR_FIRST = re.compile(r"(\d{4})[-/. ](\d{1,2})(?:[-/. ](\d{1,2}))?(?:[t ].*)?")
 COMPACT = re.compile(r"(\d{4})(\d{2})(\d{2})(?:\.0)?")
 YEAR_LAST = re.compile(r"(\d{1,2})([-/. ])\s*(\d{1,2})[-/. ]\s*(\d{4}|\d{2})(?:[t ,].*)?")
@@ -103,15 +104,30 @@ def column(values: Sequence[str], day_first: bool | None = None) -> list[str | N
 
 
 def iso(text: str, day_first: bool = True) -> str | None:
-    """One date as YYYY-MM-DD, YYYY-MM or YYYY; a day or month that the calendar does not have is left out.
+    """One date as YYYY-MM-DD, YYYY-MM or YYYY.
 
-    >>> iso("12 March 1980"), iso("Mar 12th, 1980"), iso("3/12/80", day_first=False), iso("1980-02-31"), iso("19800312")
-    ('1980-03-12', '1980-03-12', '1980-03-12', '1980-02', '1980-03-12')
+    A slip of the pen, such as a month of 13, stays as it is written: it is one digit from the right one, which is
+    evidence. Ask is_real where it matters.
+
+    >>> iso("12 March 1980"), iso("Mar 12th, 1980"), iso("3/12/80", day_first=False), iso("19800312"), iso("1980-13-12")
+    ('1980-03-12', '1980-03-12', '1980-03-12', '1980-03-12', '1980-13-12')
     """
     if PLAIN.fullmatch(text):
         return text
     found = read(text, day_first)
     return _written(found) if found else None
+
+
+def is_real(text: str) -> bool:
+    """Whether the calendar has this day, in ISO form.
+
+    >>> is_real("1980-02-29"), is_real("1981-02-29"), is_real("1980-02")
+    (True, False, False)
+    """
+    found = DAY.fullmatch(text)
+    if not found or found[1] == "0000" or not 1 <= int(found[2]) <= 12:
+        return False
+    return 1 <= int(found[3]) <= calendar.monthrange(int(found[1]), int(found[2]))[1]
 
 
 def year(text: str) -> str | None:
@@ -161,14 +177,10 @@ def _whole_year(digits: str) -> int:
 
 
 def _written(found: Day) -> str | None:
-    """ISO text of what the calendar has; month and day are swapped when only that is a date."""
+    """ISO text, as far as the date is known; what the calendar does not have stays as it was written."""
     era, month, day = found
     if era == 0:
         return None
-    if month > 12 >= day > 0:
-        month, day = day, month
-    if not 1 <= month <= 12:
+    if month == day == 0:
         return f"{era:04}"
-    if not 1 <= day <= calendar.monthrange(era, month)[1]:
-        return f"{era:04}-{month:02}"
-    return f"{era:04}-{month:02}-{day:02}"
+    return f"{era:04}-{month:02}-{day:02}" if day else f"{era:04}-{month:02}"

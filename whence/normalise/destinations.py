@@ -146,7 +146,7 @@ def _gender(text: str, region: str | None = None) -> str | None:
 def _birth(text: str, region: str | None = None) -> str | None:
     """YYYYMMDD; a day and month that can be read both ways are month first in the United States alone."""
     found = dates.iso(text, day_first=region != "US")
-    return found.replace("-", "") if found and len(found) == 10 else None
+    return found.replace("-", "") if found and dates.is_real(found) else None
 
 
 def _google_given(text: str, region: str | None = None) -> str | None:

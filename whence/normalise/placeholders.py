@@ -13,11 +13,11 @@ from whence.normalise.text import listed, words
 VERSION = "placeholders-2"
 """2: knows the kind of a value, hashes by MD5 and SHA-1 and in base64, and more of what people type."""
 
-EMPTY = frozenset(("NA", "\\N", "NaN"))
+EMPTY = frozenset(("NA", "\\N", "NaN", "NaT"))
 """What stands for nothing, as it is written."""
 EMPTY_WORDS = listed(
     ",n a,nan,nil,none,null,undefined,unknown,unk,not available,not applicable,not known,not provided,not specified,not given,"
-    "not recorded,no data,missing,nat,no name,no value,empty,blank,tbd,tba,to be confirmed,inconnu,unbekannt,desconocido,"
+    "not recorded,no data,missing,no name,no value,empty,tbd,tba,to be confirmed,inconnu,unbekannt,desconocido,"
     "sconosciuto,onbekend,no disponible,keine angabe,k a,non renseigne,не указано,неизвестно,无,不明,غير معروف",
     ",",
 )
@@ -25,7 +25,7 @@ EMPTY_WORDS = listed(
 NOBODY_WORDS = listed("0,anonymous,anonym,test,testing,test test,guest,dummy,redacted,masked,hidden,deleted", ",")
 """What stands for nobody where a person is meant; a category or a number may well be 0."""
 NOBODYS_NAMES = listed(
-    "0,anonymous,anonym,test,testing,test test,test user,tester,guest user,dummy,john doe,jane doe,first last,firstname lastname,"
+    "0,anonymous,anonym,test,testing,test test,test user,guest user,dummy,john doe,jane doe,first last,firstname lastname,"
     "first name,last name,firstname,lastname,full name,fname,lname,name,given name,surname,user,customer,xxx,xx,asdf,qwerty,"
     "max mustermann,mustermann,erika mustermann,foo bar,abc,aaa,mickey mouse,redacted,deleted",
     ",",
@@ -41,8 +41,7 @@ FAKE_EMAILS = listed(
 FAKE_PHONES = listed("+10000000000 +1111111111 +11111111111 +12345678900 +1234567890 +12345678901 +441234567890 +0000000000")
 """Phone numbers whose hashes are met; is_placeholder knows more by their shape."""
 FAKE_DATES = listed(
-    "1900-01-01 1970-01-01 0001-01-01 0001-01 0001 1111-11-11 1753-01-01 1899-12-30 1899-12-31 2099-12-31 9999-01-01 "
-    "9999-12-31 9999-12 9999"
+    "1900-01-01 1970-01-01 0001-01-01 0001-01 0001 1111-11-11 1899-12-30 2099-12-31 9999-01-01 9999-12-31 9999-12 9999"
 )
 """What systems write for a day that nobody gave: the first and last days of their calendars."""
 FAKE_YEARS = listed("0001 1111 9999")
