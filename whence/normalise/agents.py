@@ -39,7 +39,10 @@ def text(agent: str) -> str | None:
 
 
 def read(agent: str) -> Agent:
-    """What an agent says; a frozen one (see is_frozen) says its system and device only roughly."""
+    """What an agent says; a frozen one (see is_frozen) says its system and device only roughly.
+
+    An iPad that asks for desktop pages, as they do since iPadOS 13, says that it is a Mac, and is taken for one.
+    """
     from ua_parser import parse
 
     found = parse(agent[:2000].encode(errors="replace").decode())

@@ -61,12 +61,18 @@ def country(text: str) -> str | None:
 
 
 def likely_region(values: Sequence[str], sample: int = 1000) -> str | None:
-    """The country that most of a column's international numbers are of; nothing when fewer than half agree.
+    """The country that most of a column's international numbers are of.
+
+    Nothing when fewer than half agree, or when fewer than one number in twenty is international.
 
     >>> likely_region(["+44 7700 900123", "07700 900456", "+44 20 7946 0018"])
     'GB'
     """
-    known = [found for value in sorted(values)[:sample] if (found := e164(value))]
+    abroad = sorted(value for value in values if value.lstrip().startswith(("+", "＋", "00")))
+    step = max(1, len(abroad) // sample)
+    known = [found for value in abroad[::step] if (found := e164(value))]
+    if 20 * len(abroad) < len(values):
+        return None
     counts = Counter(country(number) for number in known)
     best, count = counts.most_common(1)[0] if counts else (None, 0)
     return best if best not in (None, "ZZ", "001") and 2 * count > len(known) else None
