@@ -1,0 +1,616 @@
+"""A day of new records joins the people found before, without a rebuild, and gives the people that a rebuild would give.
+
+What is frozen when a state is founded: what the columns are, the keys by which candidates are found, how often
+each value occurs, the scorer, and the rules of clustering. A rebuild is `rebuild` over all records with the same
+frozen parts; a day is `join`. Both give the same people, whatever the order of days, because
+
+- a pair is a candidate by a key only through the block of that key: a block that no new record enters stays as it
+  is, one that still fits the cap gets the pairs with its new records, and one that is over the cap, or now passes
+  it, is blocked again as a whole, so that the pairs that the rebuild would not make are dropped here too;
+- the log-odds of a pair depend on its two records and on the frozen frequencies (a value that was not there
+  counts as one record), so that kept pairs keep theirs;
+- people are found within the connected components of links, so that only components with a new or a dropped pair
+  are clustered again, from their records in the order of their ids.
+
+Searches by text are no part of it: whom a record finds among its nearest depends on everybody at once. A plan with
+searches is frozen without them, and `freeze` refuses one that has nothing else.
+
+On disk a state is a folder of Arrow files, which are mapped and not read, and `state.json`, which names them and
+is replaced in one step: who is killed on the way leaves the state before, and who runs a day twice adds nothing.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from hashlib import sha256
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from whence.identity.clusters import Rules, cluster, components
+from whence.identity.records import fields as columns
+from whence.identity.records import keys, store
+from whence.identity.records.boosted import Boosted
+from whence.identity.records.compare import compare
+from whence.identity.records.fellegi_sunter import FellegiSunter
+from whence.identity.records.retrieve import Plan, retrieve
+from whence.identity.records.scorer import PairScorer
+from whence.identity.records.table import MISSING, Column, Field, Fields, Floats, Pairs, Records
+
+Ints = npt.NDArray[np.int64]
+Bits = npt.NDArray[np.uint64]
+Bools = npt.NDArray[np.bool_]
+
+SCORERS: Mapping[str, Callable[[dict[str, Any]], PairScorer]] = {
+    "boosted": Boosted.from_json,
+    "fellegi_sunter": FellegiSunter.from_json,
+}
+STATE, VERSION = "state.json", 1
+FILTER = 1 << 24
+"""Slots of the filter that most records' keys are sorted out by."""
+
+
+class StateError(ValueError):
+    """A day that cannot join, or a folder that holds no state; the message says what to do."""
+
+
+@dataclass(frozen=True)
+class Frequencies:
+    """How many records held each value of a field when the state was founded, by the value's digest."""
+
+    digests: Bits
+    """Sorted."""
+    counts: Ints
+    total: int
+
+    def of(self, values: Sequence[str]) -> _Counts:
+        """The count of each value; one that was not there counts as one record."""
+        sought = _digests(values)
+        at = np.minimum(np.searchsorted(self.digests, sought), max(len(self.digests) - 1, 0))
+        counts = np.ones(len(values), dtype=np.int64)
+        if len(self.digests):
+            known = self.digests[at] == sought
+            counts[known] = self.counts[at[known]]
+        frozen = counts.view(_Counts)
+        frozen.total = self.total
+        return frozen
+
+
+class _Counts(np.ndarray[tuple[int], np.dtype[np.int64]]):
+    """Counts of some values out of a whole that is known: their sum is the whole's, so that shares are of all records."""
+
+    total: int | None = None
+
+    def sum(self, *args: Any, **more: Any) -> Any:
+        """All records with a value."""
+        return super().sum(*args, **more) if self.total is None else self.total
+
+
+@dataclass(frozen=True)
+class Frozen:
+    """What stays as it was when the state was founded."""
+
+    fields: Fields
+    plan: Plan
+    scorer: PairScorer
+    rules: Rules
+    frequencies: tuple[Frequencies, ...]
+    """One for each field."""
+
+
+@dataclass(frozen=True)
+class _Segment:
+    """The pairs that one day brought, sorted by `left`; records are numbered as they arrived."""
+
+    left: npt.NDArray[np.int32]
+    right: npt.NDArray[np.int32]
+    by: Bits
+    """A bit for each key of the plan that makes the pair."""
+    log_odds: Floats
+
+
+@dataclass(frozen=True)
+class State:
+    """All records so far, their pairs, and their people; records are numbered as they arrived."""
+
+    frozen: Frozen
+    days: tuple[pa.Table, ...]
+    """For each day its records, sorted by id: `id`, `source`, the normalised fields, the digests of the keys."""
+    segments: tuple[_Segment, ...]
+    changed: Mapping[int, int]
+    """The pairs, numbered through all segments, that fewer keys make by now: what is left of `by`, 0 for none."""
+    linked: Ints
+    """The component of links of each record."""
+    person: Ints
+    """The person of each record, as a number that means nothing else."""
+    names: tuple[str, ...] = ()
+    """What the first days are called on disk, as far as they are there."""
+
+    def __len__(self) -> int:
+        return len(self.person)
+
+    def people(self) -> pa.Table:
+        """`record_id` and `person`, sorted by record; people are numbered by their first record."""
+        ids = self.column("id")
+        order = pc.sort_indices(ids).to_numpy()
+        found, first, codes = np.unique(self.person[order], return_index=True, return_inverse=True)
+        number = np.empty(len(found), dtype=np.int64)
+        number[np.argsort(first)] = np.arange(len(found))
+        return pa.table({"record_id": ids.take(pa.array(order)), "person": number[codes]})
+
+    def column(self, name: str) -> pa.ChunkedArray:
+        """One column of all days' records."""
+        return pa.chunked_array([chunk for day in self.days for chunk in day[name].chunks], self.days[0].schema.field(name).type)
+
+
+@dataclass(frozen=True)
+class Joined:
+    """What a day changed."""
+
+    state: State
+    added: int
+    """New records; 0 for a day that had joined before."""
+    compared: int
+    """New pairs."""
+    dropped: int
+    """Pairs whose blocks have grown over the cap."""
+    touched: pa.Table
+    """`record_id` and `person` of every record whose component was clustered again: what the ledger has to hear."""
+
+
+def freeze(records: Records, fields: Fields, plan: Plan, scorer: PairScorer, rules: Rules | None = None) -> Frozen:
+    """Freeze a plan, a scorer, and the frequencies of these records."""
+    if not plan.keys:
+        raise StateError("The plan has no keys, only searches, which look at all records at once. Rebuild such a table each day.")
+    if len(plan.keys) > 64:
+        raise StateError(f"The plan has {len(plan.keys)} keys, and 64 are the most. Leave out those that bring least.")
+    frequencies = tuple(_frequencies(each) for each in records.columns)
+    return Frozen(fields, replace(plan, searches=()), scorer, rules or Rules(), frequencies)
+
+
+def rebuild(frozen: Frozen, table: pa.Table) -> State:
+    """The state after these rows, found from nothing else."""
+    records = columns.prepare(table, frozen.fields)
+    day = _day(records, table, frozen)
+    candidates = retrieve(records, frozen.plan)
+    log_odds = frozen.scorer.log_odds(compare(_counted(records, frozen), candidates.pairs))
+    segment = _Segment(candidates.pairs.left, candidates.pairs.right, candidates.by, log_odds)
+    linked, person = _people(len(records), candidates.pairs, log_odds, frozen, records.source)
+    return State(frozen, (day,), (segment,), {}, linked, person)
+
+
+def join(state: State, table: pa.Table) -> Joined:
+    """The state with a day of new rows. Rows that are there already are left out.
+
+    Raises StateError for a row whose id is there with other values.
+    """
+    day = _without_known(state, _day(columns.prepare(table, state.frozen.fields), table, state.frozen))
+    if not len(day):
+        return Joined(state, 0, 0, 0, state.people().slice(0, 0))
+    grown = replace(state, days=(*state.days, day))
+    found = _candidates(grown, len(state))
+    pairs, by = _distinct(found)
+    log_odds = _scored(grown, pairs)
+    grown = replace(grown, segments=(*state.segments, _Segment(pairs.left, pairs.right, by, log_odds)))
+    changed = _shrunk(grown, found)
+    grown = replace(grown, changed={**state.changed, **changed})
+    gone = [row for row, left in changed.items() if left == 0]
+    return _clustered(grown, len(state), gone, len(pairs.left))
+
+
+def _frequencies(column: Column) -> Frequencies:
+    digests = _digests(column.values)
+    order = np.argsort(digests)
+    return Frequencies(digests[order], column.counts[order], int(column.counts.sum()))
+
+
+def _digests(values: Sequence[str]) -> Bits:
+    """64 bits of each text, the same everywhere; never 0."""
+    texts = np.empty(len(values), dtype=object)
+    texts[:] = values
+    return np.maximum(cast(Bits, pd.util.hash_array(texts, categorize=False)), np.uint64(1))
+
+
+def _counted(records: Records, frozen: Frozen) -> Records:
+    """The same records, their values counted as they were when the state was founded."""
+    counted = tuple(replace(column) for column in records.columns)
+    for column, frequencies in zip(counted, frozen.frequencies, strict=True):
+        column.__dict__["counts"] = frequencies.of(column.values)
+    return replace(records, columns=counted)
+
+
+def _day(records: Records, table: pa.Table, frozen: Frozen) -> pa.Table:
+    """The rows of one day as a state keeps them."""
+    texts = {}
+    for number, column in enumerate(records.columns):
+        values = pa.array(column.values, pa.string())
+        texts[f"text_{number}"] = values.take(pa.array(column.codes, mask=column.codes == MISSING))
+    digests = {f"key_{number}": _key_digests(records, key) for number, key in enumerate(frozen.plan.keys)}
+    return pa.table(
+        {"id": pa.array(records.ids, pa.string()), "source": _sources(records, table, frozen.fields), **texts, **digests}
+    )
+
+
+def _sources(records: Records, table: pa.Table, fields: Fields) -> pa.Array:
+    if records.source is None or fields.source is None:
+        return pa.nulls(len(records), pa.string())
+    names = sorted(set(table[fields.source].cast(pa.string()).to_pylist()) - {None, ""})
+    return pa.array(names, pa.string()).take(pa.array(records.source, mask=records.source == MISSING))
+
+
+def _key_digests(records: Records, key: keys.Key) -> Bits:
+    """A digest of each record's key; 0 where a part is missing."""
+    digests, is_whole = np.zeros(len(records), dtype=np.uint64), np.ones(len(records), dtype=np.bool_)
+    for part in key.parts:
+        codes, texts = keys.transformed(records.column(part.column), part.of)
+        digests = digests * np.uint64(0x9E3779B97F4A7C15) + np.append(_digests(texts), np.uint64(0))[codes]
+        is_whole &= codes != MISSING
+    return np.where(is_whole, np.maximum(digests, np.uint64(1)), np.uint64(0))
+
+
+def _without_known(state: State, day: pa.Table) -> pa.Table:
+    """The rows of the day that are new."""
+    kept = np.flatnonzero(pc.is_in(state.column("id"), day["id"].combine_chunks()).to_numpy())
+    if not len(kept):
+        return day
+    for name in [name for name in day.column_names if not name.startswith("key_")]:
+        before = state.column(name).take(pa.array(kept))
+        now = day[name].take(pc.index_in(state.column("id").take(pa.array(kept)), day["id"].combine_chunks()))
+        is_same = pc.if_else(pc.and_(pc.is_null(before), pc.is_null(now)), True, pc.fill_null(pc.equal(before, now), False))
+        if not pc.all(is_same).as_py():
+            record = state.column("id").take(pa.array(kept))[pc.index(is_same, False).as_py()]
+            what = _name(state.frozen.fields, name)
+            raise StateError(
+                f"Record {record} is there already, with another {what}. Give the changed row an id of its own, or rebuild."
+            )
+    return day.filter(pc.invert(pc.is_in(day["id"], state.column("id").take(pa.array(kept)).combine_chunks())))
+
+
+def _name(fields: Fields, column: str) -> str:
+    return fields.fields[int(column.removeprefix("text_"))].name if column.startswith("text_") else str(fields.source)
+
+
+@dataclass
+class _Found:
+    """What the keys make of a day: pairs with a new record, and old pairs that a key does not make any more."""
+
+    pairs: list[tuple[Ints, Ints, int]] = field(default_factory=list)
+    lost: list[tuple[Ints, int]] = field(default_factory=list)
+
+
+def _candidates(grown: State, old: int) -> _Found:
+    """The pairs of each key, from the blocks that new records enter."""
+    found, new = _Found(), grown.days[-1]
+    sources = _source_codes(grown) if grown.frozen.fields.unique_sources else None
+    for number, key in enumerate(grown.frozen.plan.keys):
+        mine = new[f"key_{number}"].to_numpy()
+        members, digests = _members(grown, number, mine, old)
+        order = np.argsort(digests, kind="stable")
+        members, digests = members[order], digests[order]
+        starts = np.flatnonzero(np.append(True, digests[1:] != digests[:-1])[: len(digests)])
+        sizes = np.diff(np.append(starts, len(digests)))
+        is_large = np.repeat(sizes > grown.frozen.plan.cap + 1, sizes)
+        left, right = _all_pairs(members[~is_large], digests[~is_large], old, sources)
+        found.pairs.append((left, right, number))
+        if is_large.any():
+            _block_again(grown, old, key, number, members[is_large], found)
+    return found
+
+
+def _source_codes(grown: State) -> Ints:
+    return _coded(grown.column("source"))[0].astype(np.int64)
+
+
+def _members(grown: State, number: int, mine: Bits, old: int) -> tuple[Ints, Bits]:
+    """All records whose key is that of a new one, and the digests of their keys."""
+    sought = np.unique(mine[mine != 0])
+    slots = np.zeros(FILTER, dtype=np.bool_)
+    slots[sought & np.uint64(FILTER - 1)] = True
+    members, digests, start = [], [], 0
+    for day in grown.days:
+        for chunk in day[f"key_{number}"].chunks:
+            kept = chunk.to_numpy()
+            near = np.flatnonzero(slots[kept & np.uint64(FILTER - 1)])
+            near = near[np.isin(kept[near], sought)]
+            members.append(near + start)
+            digests.append(kept[near])
+            start += len(kept)
+    return np.concatenate(members), np.concatenate(digests)
+
+
+def _all_pairs(members: Ints, digests: Bits, old: int, sources: Ints | None) -> tuple[Ints, Ints]:
+    """Every pair of a new record and another one of its block; blocks lie together, records in the order they arrived."""
+    lefts, rights, step = [], [], 1
+    while step < len(members):
+        is_pair = digests[step:] == digests[:-step]
+        if not is_pair.any():
+            break
+        is_pair &= members[step:] >= old
+        if sources is not None:
+            is_pair &= sources[members[step:]] != sources[members[:-step]]
+        lefts.append(members[:-step][is_pair])
+        rights.append(members[step:][is_pair])
+        step += 1
+    nothing = np.zeros(0, dtype=np.int64)
+    return np.concatenate([nothing, *lefts]), np.concatenate([nothing, *rights])
+
+
+def _block_again(grown: State, old: int, key: keys.Key, number: int, members: Ints, found: _Found) -> None:
+    """Block the large blocks as a rebuild would, and note the pairs that it would not make any more."""
+    records, order = _part(grown, members)
+    made = np.concatenate([each.pairs for each in keys.block(records, [key], grown.frozen.plan.cap)])
+    one, two = order[made // len(records)], order[made % len(records)]
+    left, right = np.minimum(one, two), np.maximum(one, two)
+    is_new = right >= old
+    found.pairs.append((left[is_new], right[is_new], number))
+    rows = _rows_of(grown, np.sort(members))
+    ours, theirs, by = _pairs_at(grown, rows)
+    inside = (by >> np.uint64(number)) & np.uint64(1) == 1
+    inside &= np.isin(theirs, members)
+    still = np.isin(ours * len(grown.column("id")) + theirs, left * len(grown.column("id")) + right)
+    found.lost.append((rows[inside & ~still], number))
+
+
+def _part(grown: State, members: Ints) -> tuple[Records, Ints]:
+    """Some of the records, as a table of their own with the frozen counts, and their numbers in its order."""
+    at = pa.array(members)
+    ids = grown.column("id").take(at).combine_chunks()
+    order = pc.sort_indices(ids)
+    members, at = members[order.to_numpy()], at.take(order)
+    fields = grown.frozen.fields
+    told = tuple(_column(each, grown.column(f"text_{number}").take(at)) for number, each in enumerate(fields.fields))
+    source = _coded(grown.column("source").take(at))[0] if fields.source else None
+    records = Records(tuple(ids.take(order).to_pylist()), told, source, None, fields.unique_sources)
+    return _counted(records, grown.frozen), members
+
+
+def _column(described: Field, texts: pa.ChunkedArray) -> Column:
+    return Column(described, *_coded(texts))
+
+
+def _coded(texts: pa.ChunkedArray) -> tuple[npt.NDArray[np.int32], tuple[str, ...]]:
+    """Codes into the distinct texts in their order."""
+    found = texts.combine_chunks().dictionary_encode()
+    by_text = pc.sort_indices(found.dictionary)
+    rank = np.full(len(by_text) + 1, MISSING, dtype=np.int32)
+    rank[by_text.to_numpy()] = np.arange(len(by_text), dtype=np.int32)
+    codes = rank[found.indices.fill_null(len(by_text)).to_numpy(zero_copy_only=False)]
+    return codes, tuple(found.dictionary.take(by_text).to_pylist())
+
+
+def _distinct(found: _Found) -> tuple[Pairs, Bits]:
+    """The new pairs, each once, sorted, with a bit for each key."""
+    left = np.concatenate([each[0] for each in found.pairs])
+    right = np.concatenate([each[1] for each in found.pairs])
+    bits = np.concatenate([np.full(len(each[0]), 1 << each[2], dtype=np.uint64) for each in found.pairs])
+    order = np.lexsort((right, left))
+    left, right, bits = left[order], right[order], bits[order]
+    starts = np.flatnonzero(np.append(True, (left[1:] != left[:-1]) | (right[1:] != right[:-1]))[: len(left)])
+    by = np.bitwise_or.reduceat(bits, starts) if len(starts) else bits
+    return Pairs(left[starts].astype(np.int32), right[starts].astype(np.int32)), by
+
+
+def _scored(grown: State, pairs: Pairs) -> Floats:
+    """The log-odds of new pairs."""
+    if not len(pairs.left):
+        return np.zeros(0)
+    records, members = _part(grown, np.union1d(pairs.left, pairs.right).astype(np.int64))
+    place = np.empty(len(grown.column("id")), dtype=np.int32)
+    place[members] = np.arange(len(members), dtype=np.int32)
+    left, right = place[pairs.left], place[pairs.right]
+    order = np.lexsort((np.maximum(left, right), np.minimum(left, right)))
+    local = Pairs(np.minimum(left, right)[order], np.maximum(left, right)[order])
+    log_odds = np.empty(len(order))
+    log_odds[order] = grown.frozen.scorer.log_odds(compare(records, local))
+    return log_odds
+
+
+def _rows_of(state: State, members: Ints) -> Ints:
+    """The numbers of all kept pairs whose left record is one of these."""
+    rows, start = [np.zeros(0, dtype=np.int64)], 0
+    for segment in state.segments:
+        low, high = (np.searchsorted(segment.left, members.astype(np.int32), side) for side in ("left", "right"))
+        counts = high - low
+        rows.append(np.repeat(low - (np.cumsum(counts) - counts), counts) + np.arange(counts.sum()) + start)
+        start += len(segment.left)
+    return np.concatenate(rows)
+
+
+def _pairs_at(state: State, rows: Ints) -> tuple[Ints, Ints, Bits]:
+    """Left, right and what is left of `by` of the pairs of these numbers."""
+    left, right, by = (_gather(state, rows, name) for name in ("left", "right", "by"))
+    if state.changed:
+        changed = np.array(sorted(state.changed), dtype=np.int64)
+        now = np.array([state.changed[row] for row in changed.tolist()], dtype=np.uint64)
+        at = np.minimum(np.searchsorted(changed, rows), len(changed) - 1)
+        by = np.where(changed[at] == rows, now[at], by)
+    return left.astype(np.int64), right.astype(np.int64), by
+
+
+def _gather(state: State, rows: Ints, name: str) -> npt.NDArray[Any]:
+    """One column of the pairs of these numbers, through all segments."""
+    parts = [getattr(segment, name) for segment in state.segments]
+    ends = np.cumsum([len(part) for part in parts])
+    values = np.empty(len(rows), dtype=parts[0].dtype)
+    segment = np.searchsorted(ends, rows, "right")
+    for number, part in enumerate(parts):
+        here = segment == number
+        values[here] = part[rows[here] - (ends[number] - len(part))]
+    return values
+
+
+def _shrunk(grown: State, found: _Found) -> dict[int, int]:
+    """The old pairs that fewer keys make, and what is left of `by`."""
+    left: dict[int, int] = {}
+    for rows, number in found.lost:
+        for row, by in zip(rows.tolist(), _pairs_at(grown, rows)[2].tolist(), strict=True):
+            left[row] = left.get(row, by) & ~(1 << number)
+    return left
+
+
+def _clustered(grown: State, old: int, gone: list[int], compared: int) -> Joined:
+    """Cluster the components again that have a new or a dropped pair."""
+    n, segment = len(grown.column("id")), grown.segments[-1]
+    is_link = segment.log_odds > grown.frozen.rules.cut
+    touched = np.concatenate([segment.left[is_link], segment.right[is_link], *_gone(grown, gone)])
+    touched = np.unique(touched[touched < old]).astype(np.int64)
+    is_touched = np.zeros(int(grown.linked.max(initial=-1)) + 1, dtype=np.bool_)
+    is_touched[grown.linked[touched]] = True
+    members = np.concatenate([np.flatnonzero(is_touched[grown.linked]), np.arange(old, n)])
+    ids = grown.column("id").take(pa.array(members)).combine_chunks()
+    order = pc.sort_indices(ids)
+    members, ids = members[order.to_numpy()], ids.take(order)
+    rows = _rows_of(grown, np.sort(members))
+    left, right, by = _pairs_at(grown, rows)
+    place = np.full(n, MISSING, dtype=np.int32)
+    place[members] = np.arange(len(members), dtype=np.int32)
+    kept = (by != 0) & (place[right] != MISSING)
+    pairs = Pairs(place[left[kept]], place[right[kept]])
+    source = _coded(grown.column("source").take(pa.array(members)))[0] if grown.frozen.fields.source else None
+    linked, person = _people(len(members), pairs, _gather(grown, rows[kept], "log_odds"), grown.frozen, source)
+    state = replace(grown, linked=_with(grown.linked, members, linked, n), person=_with(grown.person, members, person, n))
+    touched_people = pa.table({"record_id": ids, "person": person})
+    return Joined(state, n - old, compared, len(gone), touched_people)
+
+
+def _gone(grown: State, gone: list[int]) -> tuple[Ints, Ints]:
+    left, right, _ = _pairs_at(grown, np.array(gone, dtype=np.int64))
+    return left, right
+
+
+def _with(codes: Ints, members: Ints, mine: Ints, n: int) -> Ints:
+    """The codes of all records, those of these members new."""
+    grown = np.concatenate([codes, np.full(n - len(codes), MISSING)])
+    grown[members] = mine + int(codes.max(initial=-1)) + 1
+    return grown
+
+
+def _people(n: int, pairs: Pairs, log_odds: Floats, frozen: Frozen, source: npt.NDArray[np.int32] | None) -> tuple[Ints, Ints]:
+    """The component of links and the person of each record."""
+    is_link = log_odds > frozen.rules.cut
+    linked = components(n, pairs.left[is_link], pairs.right[is_link])
+    person = cluster(n, pairs, log_odds, frozen.rules, source=source).codes
+    return linked.astype(np.int64), person.astype(np.int64)
+
+
+def save(state: State, folder: Path) -> State:
+    """Put a state into a folder: new days beside those that are there, and then `state.json` in one step."""
+    folder.mkdir(parents=True, exist_ok=True)
+    names = [*state.names]
+    for day, segment in zip(state.days[len(names) :], state.segments[len(names) :], strict=True):
+        pairs = pa.table(asdict(segment))
+        names.append(f"{len(names):05d}-{_digest(day, pairs)}")
+        _write(folder / f"records-{names[-1]}.arrow", day)
+        _write(folder / f"pairs-{names[-1]}.arrow", pairs)
+    graph = pa.table({"linked": state.linked, "person": state.person})
+    changed = pa.table({"row": pa.array(state.changed, pa.int64()), "by": pa.array(state.changed.values(), pa.uint64())})
+    told: dict[str, Any] = {"version": VERSION, "days": names}
+    for kind, table in (("graph", graph), ("changed", changed), ("frequencies", _to_table(state.frozen.frequencies))):
+        told[kind] = f"{kind}-{_digest(table)}.arrow"
+        _write(folder / told[kind], table)
+    told |= _to_json(state.frozen)
+    store.replace(folder / STATE, json.dumps(told, indent=1, ensure_ascii=False).encode())
+    kept = {told[kind] for kind in ("graph", "changed", "frequencies")}
+    kept |= {f"{kind}-{name}.arrow" for name in names for kind in ("records", "pairs")}
+    for path in folder.glob("*.arrow"):
+        if path.name not in kept:
+            path.unlink()
+    return replace(state, names=tuple(names))
+
+
+def load(folder: Path) -> State:
+    """The state of a folder, its tables mapped into memory."""
+    if not (folder / STATE).exists():
+        raise StateError(f"{folder} holds no state. Found one with `rebuild` and `save`.")
+    told = json.loads((folder / STATE).read_text(encoding="utf-8"))
+    if told["version"] != VERSION:
+        raise StateError(f"{folder} holds a state of version {told['version']}, and this is {VERSION}. Rebuild it.")
+    graph, changed = _read(folder / told["graph"]), _read(folder / told["changed"])
+    return State(
+        frozen=_from_json(told, _read(folder / told["frequencies"])),
+        days=tuple(_read(folder / f"records-{name}.arrow") for name in told["days"]),
+        segments=tuple(_segment(_read(folder / f"pairs-{name}.arrow")) for name in told["days"]),
+        changed=dict(zip(changed["row"].to_pylist(), changed["by"].to_pylist(), strict=True)),
+        linked=graph["linked"].to_numpy(),
+        person=graph["person"].to_numpy(),
+        names=tuple(told["days"]),
+    )
+
+
+def add_day(folder: Path, table: pa.Table) -> Joined:
+    """Join a day to the state of a folder. Safe to run twice, and one at a time: store.BusyError when another run is at it."""
+    with store.Folder(folder).locked():
+        joined = join(load(folder), table)
+        return replace(joined, state=save(joined.state, folder)) if joined.added else joined
+
+
+def _segment(pairs: pa.Table) -> _Segment:
+    return _Segment(*(pairs[name].to_numpy() for name in ("left", "right", "by", "log_odds")))
+
+
+def _digest(*tables: pa.Table) -> str:
+    """The same for the same content: names a file, so that one that is there already is right."""
+    found = sha256()
+    for table in tables:
+        for column in table.columns:
+            for chunk in column.chunks:
+                for buffer in chunk.buffers():
+                    found.update(buffer if buffer is not None else b"-")
+    return found.hexdigest()[:16]
+
+
+def _write(path: Path, table: pa.Table) -> None:
+    if path.exists():
+        return
+    draft = path.with_name(f".{path.name}.draft")
+    with draft.open("wb") as file, pa.ipc.new_file(file, table.schema) as writer:
+        writer.write_table(table.combine_chunks())
+    os.replace(draft, path)
+
+
+def _read(path: Path) -> pa.Table:
+    with pa.memory_map(str(path)) as file:
+        return pa.ipc.open_file(file).read_all()
+
+
+def _to_table(frequencies: tuple[Frequencies, ...]) -> pa.Table:
+    sizes = [len(each.digests) for each in frequencies]
+    return pa.table(
+        {
+            "field": np.repeat(np.arange(len(sizes)), sizes),
+            "digest": np.concatenate([np.zeros(0, np.uint64), *(each.digests for each in frequencies)]),
+            "count": np.concatenate([np.zeros(0, np.int64), *(each.counts for each in frequencies)]),
+        }
+    )
+
+
+def _to_json(frozen: Frozen) -> dict[str, Any]:
+    return {
+        "fields": asdict(frozen.fields),
+        "plan": frozen.plan.to_json(),
+        "scorer": frozen.scorer.to_json(),
+        "rules": asdict(frozen.rules),
+        "totals": [each.total for each in frozen.frequencies],
+    }
+
+
+def _from_json(told: Mapping[str, Any], table: pa.Table) -> Frozen:
+    number, digests, counts = (table[name].to_numpy() for name in ("field", "digest", "count"))
+    bounds = np.searchsorted(number, np.arange(len(told["totals"]) + 1))
+    parts = zip(bounds[:-1].tolist(), bounds[1:].tolist(), told["totals"], strict=True)
+    fields = told["fields"] | {"fields": tuple(Field(**each) for each in told["fields"]["fields"])}
+    return Frozen(
+        fields=Fields(**fields),
+        plan=Plan.from_json(told["plan"]),
+        scorer=SCORERS[told["scorer"]["kind"]](told["scorer"]),
+        rules=Rules(**told["rules"]),
+        frequencies=tuple(Frequencies(digests[low:high], counts[low:high], total) for low, high, total in parts),
+    )
