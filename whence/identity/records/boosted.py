@@ -28,6 +28,16 @@ RISING = frozenset({"same", "likeness", "rarity", "similarity", "shared", "cosin
 FALLING = frozenset({"distance", "difference", "unmatched", "conflict", "gap"})
 
 
+@dataclass(frozen=True)
+class Shape:
+    """How large the trees are, how many, and how much each may say."""
+
+    leaves: int
+    rounds: int
+    rate: float
+    in_leaf: int
+
+
 class TooFewLabels(ValueError):
     """Labels from which nothing can be learned."""
 
@@ -120,6 +130,7 @@ def fit(
     calibrate_on: tuple[Evidence, npt.ArrayLike] | None = None,
     is_monotone: bool = True,
     threads: int = 1,
+    shape: Shape | None = None,
 ) -> Boosted:
     """A scorer learned from pairs labelled 1 (one person) or 0 (two).
 
@@ -127,21 +138,22 @@ def fit(
     where every pair belongs to one group, such as a connected component of people. The probabilities are calibrated on
     pairs none of whose people were learned from: on a fifth of the people that is held out when there are many labels,
     by cross-fitting when there are few, or on `calibrate_on` (evidence, labels) where such pairs are given.
+    `shape` is found from the number of labels where none is given.
     The answer does not depend on the order of rows or the number of threads.
     Raises TooFewLabels when there are fewer than ten pairs of either kind.
     """
     y = np.asarray(labels, dtype=np.float64).ravel()
     _check(evidence, y)
-    people = _people(groups, len(y))
+    people = people_of(groups, len(y))
     w = np.ones(len(y)) if weights is None else np.asarray(weights, dtype=np.float64).ravel()
     order = _canonical(evidence.values, y, w)
     x, y, w, people = evidence.values[order], y[order], w[order], people[order]
-    learner = _Learner(evidence.names, tuple(seeds), is_monotone, threads)
+    learner = _Learner(evidence.names, tuple(seeds), is_monotone, threads, shape)
     if calibrate_on is not None:
         models = learner.bag(x, y, w)
         held, truth = calibrate_on
         return Boosted(evidence.names, models, _calibrated(_score(models, held.values), np.asarray(truth, dtype=np.float64)))
-    fold = _scatter(people, FOLDS)
+    fold = scatter(people, FOLDS)
     if len(y) >= LARGE:
         models, raw, judged = _held_out(learner, x, y, w, fold)
     else:
@@ -168,6 +180,7 @@ class _Learner:
     seeds: tuple[int, ...]
     is_monotone: bool
     threads: int
+    shape: Shape | None = None
 
     def bag(self, x: npt.NDArray[np.float32], y: Floats, w: Floats) -> tuple[str, ...]:
         """One model text for each seed."""
@@ -183,15 +196,13 @@ class _Learner:
         return tuple(made)
 
     def _settings(self, y: Floats) -> tuple[dict[str, Any], int]:
-        """The fewer labels of the rarer kind, the smaller the trees and the fewer of them."""
-        rarer = min(y.sum(), len(y) - y.sum())
-        size = (4, 60, 3) if rarer < 50 else (7, 120, 5) if rarer < 300 else (15, 250, 10) if rarer < 3_000 else (31, 200, 30)
-        leaves, rounds, in_leaf = size
+        """What LightGBM is told, and how many rounds."""
+        shape = self.shape or _shape(y)
         settings: dict[str, Any] = {
             "objective": "binary",
-            "num_leaves": leaves,
-            "learning_rate": 0.06,
-            "min_data_in_leaf": in_leaf,
+            "num_leaves": shape.leaves,
+            "learning_rate": shape.rate,
+            "min_data_in_leaf": shape.in_leaf,
             "feature_fraction": 0.5,
             "bagging_fraction": 0.8,
             "bagging_freq": 1,
@@ -204,7 +215,15 @@ class _Learner:
         }
         if self.is_monotone:
             settings["monotone_constraints"] = [direction(name) for name in self.names]
-        return settings, rounds
+        return settings, shape.rounds
+
+
+def _shape(y: Floats) -> Shape:
+    """The fewer labels of the rarer kind, the smaller the trees and the fewer of them."""
+    rarer = min(y.sum(), len(y) - y.sum())
+    size = (4, 60, 3) if rarer < 50 else (7, 120, 5) if rarer < 300 else (15, 250, 10) if rarer < 3_000 else (31, 200, 30)
+    leaves, rounds, in_leaf = size
+    return Shape(leaves, rounds, 0.06, in_leaf)
 
 
 def _held_out(
@@ -253,7 +272,8 @@ def _slope(calibrator: Calibrator) -> float:
     return calibrator.parameters[0] if calibrator.kind == "platt" else sum(calibrator.parameters[:2]) / 2
 
 
-def _people(groups: npt.ArrayLike, n: int) -> npt.NDArray[np.int64]:
+def people_of(groups: npt.ArrayLike, n: int) -> npt.NDArray[np.int64]:
+    """The two people of each pair, from groups as `fit` takes them."""
     given = np.asarray(groups, dtype=np.int64)
     people = given if given.ndim == 2 else np.column_stack([given, given])
     if people.shape != (n, 2):
@@ -261,7 +281,7 @@ def _people(groups: npt.ArrayLike, n: int) -> npt.NDArray[np.int64]:
     return people
 
 
-def _scatter(people: npt.NDArray[np.int64], folds: int) -> npt.NDArray[np.int64]:
+def scatter(people: npt.NDArray[np.int64], folds: int) -> npt.NDArray[np.int64]:
     """A fold for each person, from nothing but its number (Steele, Lea, Flood: SplitMix, 2014)."""
     mixed = people.astype(np.uint64) * np.uint64(0x9E3779B97F4A7C15)
     mixed = (mixed ^ (mixed >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)

@@ -17,7 +17,7 @@ from rapidfuzz import fuzz
 from rapidfuzz.distance import JaroWinkler, Levenshtein, Prefix
 from rapidfuzz.process import cpdist
 
-from whence.identity.records.table import MISSING, Codes, Evidence, Floats
+from whence.identity.records.table import MISSING, Codes, Evidence, Floats, Pairs, Records
 
 Columns = dict[str, npt.NDArray[np.float32]]
 Places = npt.NDArray[np.int64]
@@ -154,8 +154,13 @@ class Texts:
         return tuple(map(take_apart, self.values))
 
     @cached_property
+    def vocabulary(self) -> tuple[str, ...]:
+        """Every word that occurs, sorted."""
+        return tuple(sorted({word for each in self.apart for word in each.bag}))
+
+    @cached_property
     def words(self) -> sp.csr_matrix:
-        """Texts × words: the weight of each word that a text has."""
+        """Texts × vocabulary: the weight of each word that a text has."""
         return _matrix([each.bag for each in self.apart], self.wording.words, self.wording.texts)
 
     @cached_property
@@ -166,7 +171,7 @@ class Texts:
     @cached_property
     def weight(self) -> dict[str, float]:
         """The weight of each word that occurs."""
-        return {word: self.wording.weight(word) for word in sorted(set().union(*(each.bag for each in self.apart)))}
+        return {word: self.wording.weight(word) for word in self.vocabulary}
 
 
 def _matrix(bags: Sequence[Iterable[str]], seen: dict[str, int], texts: int) -> sp.csr_matrix:
@@ -177,6 +182,91 @@ def _matrix(bags: Sequence[Iterable[str]], seen: dict[str, int], texts: int) -> 
     starts = np.concatenate([[0], np.cumsum([len(bag) for bag in ordered])])
     data = weights[columns] if len(columns) else np.empty(0)
     return sp.csr_matrix((data, columns, starts), shape=(len(ordered), max(len(vocabulary), 1)))
+
+
+KINDS = ("text", "name", "address", "place", "code", "category")
+"""The kinds of fields whose words are looked at."""
+WHOLE = "record"
+"""The name of a record's fields read as one text."""
+
+
+class Alone(NamedTuple):
+    """Which words one record of a pair has and the other has not."""
+
+    names: tuple[str, ...]
+    """`field:word`, for each column."""
+    rows: sp.csr_matrix
+    """Pairs × names, 1 or 0."""
+
+
+class Described(NamedTuple):
+    """What the words of some pairs say."""
+
+    evidence: Evidence
+    alone: Alone
+
+
+def describe(records: Records, pairs: Pairs) -> Described:
+    """Signals for the words of each field, of each record as a whole, and of each field in the other record.
+
+    The statistics of words are those of the records themselves, which are always known when they are matched.
+    """
+    columns = tuple(column for column in records.columns if column.field.kind in KINDS)
+    left, right, is_directed = _oriented(records, pairs)
+    whole, every = _whole(records)
+    parts, lone = [], []
+    for column in columns:
+        texts, ours, theirs = Texts(column.values, fit(column.values)), column.codes[left], column.codes[right]
+        name = column.field.name
+        parts.append(evidence(name, texts, ours, theirs, is_directed=is_directed))
+        parts.append(across(name, texts, whole, ours, theirs, every[left], every[right]))
+        lone.append(alone(name, texts, ours, theirs))
+    parts.append(evidence(WHOLE, whole, every[left], every[right], is_directed=is_directed))
+    lone.append(alone(WHOLE, whole, every[left], every[right]))
+    return Described(
+        beside(parts), Alone(sum((each.names for each in lone), ()), sp.hstack([each.rows for each in lone]).tocsr())
+    )
+
+
+def beside(parts: Sequence[Evidence]) -> Evidence:
+    """Signals of the same pairs, side by side."""
+    return Evidence(sum((each.names for each in parts), ()), np.hstack([each.values for each in parts]))
+
+
+def _oriented(records: Records, pairs: Pairs) -> tuple[Codes, Codes, bool]:
+    """Left and right with the lower source left, and whether sides have a meaning: every pair is of two sources."""
+    if records.source is None or not records.unique_sources:
+        return pairs.left, pairs.right, False
+    is_turned = records.source[pairs.left] > records.source[pairs.right]
+    left, right = np.where(is_turned, pairs.right, pairs.left), np.where(is_turned, pairs.left, pairs.right)
+    return left, right, True
+
+
+def _whole(records: Records) -> tuple[Texts, Codes]:
+    """Each record as one text, and which text each record is."""
+    cells = [[*column.values, ""] for column in records.columns]  # MISSING is −1, the last
+    rows = zip(*(column.codes.tolist() for column in records.columns), strict=True)
+    joined = [" ".join(filter(None, (cell[code] for cell, code in zip(cells, row, strict=True)))) for row in rows]
+    values = sorted(set(joined) - {""})
+    place = {value: code for code, value in enumerate(values)}
+    return Texts(tuple(values), fit(values)), np.asarray([place.get(each, MISSING) for each in joined], dtype=np.int32)
+
+
+def alone(name: str, texts: Texts, left: Codes, right: Codes) -> Alone:
+    """The words that one side has alone, of pairs of positions in `texts.values`; none where either is MISSING.
+
+    >>> texts = Texts(("red shoe", "shoe"), fit(["red shoe", "shoe"]))
+    >>> found = alone("title", texts, np.array([0]), np.array([1]))
+    >>> [found.names[column] for column in found.rows.indices]
+    ['title:red']
+    """
+    known = (left != MISSING) & (right != MISSING)
+    present = (texts.words > 0).astype(np.float32)
+    ours, theirs = present[np.where(known, left, 0)], present[np.where(known, right, 0)]
+    rows = abs(ours - theirs).tocsr()
+    rows.eliminate_zeros()
+    kept = sp.diags_array(known.astype(np.float32)) @ rows
+    return Alone(tuple(f"{name}:{word}" for word in texts.vocabulary), sp.csr_matrix(kept))
 
 
 def evidence(
