@@ -250,13 +250,18 @@ class _Look:
         return None
 
     @property
+    def digits(self) -> float:
+        """The share of values with a digit: products have them in their names, people have not."""
+        return sum(any(map(str.isdecimal, value)) for value in self.sample) / max(len(self.sample), 1)
+
+    @property
     def kind(self) -> tuple[str, str]:
         for kind, pattern in PATTERNS:
             share = sum(bool(re.fullmatch(pattern, value)) for value in self.sample) / len(self.sample)
             if share >= 0.8:
                 return kind, f"{share:.0%} of the values look so"
         for kind, words in HINTS:
-            if self.words & words:
+            if self.words & words and not (kind == "name" and self.digits > 0.1):
                 return kind, f"its name says {' '.join(sorted(self.words & words))}"
         if all(re.fullmatch(r"-?\d+([.,]\d+)?", value) for value in self.sample):
             return "number", "all values are numbers"
