@@ -2,12 +2,14 @@
 # Resolve identities
 
 **Makes** the day's `persons`: whose each identifier is, from exact links and from the champion `identity-ranker`;
-and its `decisions`.
+its `decisions`; and every change of who is who in the ledger `person_events`, with two times.
 
 **Owner** identity. **Partition key** a day or a range of days; started by the `events` of the same key.
 
 **When it is red** the day before must be resolved and materialised first: run `materialise_features` for it, then clear this run.
-A finished day stays with the champion that it was first resolved with, so a rerun changes nothing.
+A finished day stays with the champion that it was first resolved with, so a rerun changes nothing. `OverMerged` means that the day
+would bring too many people together, and nothing of it was published: look with `whence resolve DAY --dry-run`; if it is right,
+`whence resolve DAY --force "why"`, then clear this run.
 """
 
 from dataclasses import asdict

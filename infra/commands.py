@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import sys
 from dataclasses import asdict
-from datetime import UTC, datetime
+from dataclasses import fields as dataclass_fields
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -19,6 +20,7 @@ from whence.contracts.times import Window
 
 if TYPE_CHECKING:
     from registry.journal import Promotion
+    from whence.identity.ledger import Changes
 
 app = typer.Typer()
 app.add_typer(records_commands.app)
@@ -30,6 +32,13 @@ Json = Annotated[bool, typer.Option("--json", help="Answer in JSON, for programs
 
 def _window(days: str) -> Window:
     return Window.parse(days)
+
+
+def _one_day(text: str) -> date:
+    window = _window(text)
+    if window.first != window.last:
+        raise ValueError(f"{text} is several days, and each builds on the one before. Name the one day that is next.")
+    return window.first
 
 
 def _model(name: str) -> str:
@@ -163,10 +172,13 @@ def resolve(
             request = records_commands.Asked(inputs, fields, labels, out, beta, threads, force, dry_run)
             records_commands.resolve_files(context.obj.home, request, as_json=as_json)
             return
-        from serving.batch import resolve_identities
+        from serving.batch import preview_identities, resolve_identities
 
+        if dry_run:
+            _preview(preview_identities(context.obj, _one_day(days)), days, as_json=as_json)
+            return
         with show.progress("Resolving", quiet=as_json) as advance:
-            found = resolve_identities(context.obj, _window(days), progress=advance)
+            found = resolve_identities(context.obj, _window(days), progress=advance, force=force)
         show.facts(found, as_json=as_json, title=f"Resolved {days}")
 
 
@@ -302,6 +314,23 @@ def doctor(context: typer.Context, as_json: Json = False) -> None:
         show.rows(found, as_json=as_json)
         if not all(each.is_well for each in found):
             raise typer.Exit(1)
+
+
+def _preview(change: Changes, days: str, *, as_json: bool) -> None:
+    """What would change in all, and the largest moves from person to person."""
+    largest = [
+        {name: round(cell) if isinstance(cell, float) else cell for name, cell in row.items()}
+        for row in change.rows.slice(0, 10).to_pylist()
+    ]
+    counts = {
+        each.name: getattr(change, each.name) for each in dataclass_fields(change) if each.name not in ("rows", "weights_moved")
+    }
+    moved = {f"{name}_moved": round(weight) for name, weight in change.weights_moved.items()}
+    if as_json:
+        show.facts({**counts, **moved, "largest": largest}, as_json=True)
+        return
+    show.facts({**counts, **moved}, as_json=False, title=f"Resolving {days} would change")
+    show.rows(largest, as_json=False, title="The largest moves", empty="Nobody moves.")
 
 
 def _entry(row: Promotion) -> dict[str, object]:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, date, datetime, timedelta
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from whence.contracts.models import ATTRIBUTION_RANKER, CONVERSION_VALUE, IDENTITY_RANKER
 from whence.contracts.times import Window
@@ -16,8 +16,10 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from serving.ranking import History
+    from serving.resolving import Link, Settled
     from whence.bundle import Scorer
     from whence.contracts.settings import Settings
+    from whence.identity.ledger import Changes
 
 Progress = Callable[[int, int], None]
 """Called with days done and days in all."""
@@ -35,6 +37,12 @@ class ResolveReport:
     """Pairs of an anonymous signal and a known person that the model compared."""
     linked: int
     """Anonymous persons newly taken to be a known one because the model said so."""
+    merged: int
+    """Persons that turned out to be another one."""
+    split: int
+    """Persons whose identifiers went to two or more."""
+    moved: int
+    """Identifiers known before that changed their person."""
     persons: int
     """Persons at the end of the window."""
     changed: int
@@ -89,7 +97,7 @@ Report = TypeVar("Report", ResolveReport, AttributeReport, CollectReport)
 
 
 def resolve_identities(
-    settings: Settings, window: Window, progress: Progress | None = None, now: datetime | None = None
+    settings: Settings, window: Window, progress: Progress | None = None, now: datetime | None = None, force: str = ""
 ) -> ResolveReport:
     """Find out whose each identifier of the window's days is, and write it to `persons`.
 
@@ -97,22 +105,36 @@ def resolve_identities(
     `identity-ranker` compares it with the known people on its network; every comparison goes to `decisions`. Which
     champion a day has is pinned by its first run, also when it is none, so that a rerun gives the same rows.
     Ranking reads the features of the day before; in a window of several days they are made on the way where a
-    day before changed. `now` is only written beside the pin.
+    day before changed. Every change is told to the ledger, `person_events`. Raises OverMerged, with nothing of the day written to
+    `persons`, where it would bring too many people together (settings `identity.fuse`), unless `force` gives a
+    reason. `now` is written beside the pin, and is when a day run again came to be known.
     """
     from serving import history
 
     lake, moment = Lake.of(settings), now or datetime.now(UTC)
-    total = ResolveReport(0, 0, 0, 0, 0, 0)
+    total = ResolveReport(*[0] * 9)
     persons_changed = False
     for done, day in enumerate(window, start=1):
         scorer = _pinned(settings, "resolve", day, IDENTITY_RANKER, moment)
         if scorer is not None and day > window.first:
             _make_features(settings, lake, Window(history.before(day), history.before(day)), persons_changed)
-        report, persons_changed = _resolve_day(settings, lake, day, scorer)
+        report, persons_changed = _resolve_day(settings, lake, day, scorer, moment, force)
         total = _sum(total, report)
         if progress:
             progress(done, len(window.days))
-    return _sum(total, ResolveReport(0, 0, 0, 0, int(history.persons(lake, window.last)["person_id"].nunique()), 0))
+    return replace(total, persons=int(history.persons(lake, window.last)["person_id"].nunique()))
+
+
+def preview_identities(settings: Settings, day: date, now: datetime | None = None) -> Changes:
+    """What resolving this day would change in who is who, and what goes with it downstream; writes nothing but the day's pin.
+
+    The weights are the conversions of the fortnight until then and their value, a column a currency.
+    """
+    from serving import publishing
+
+    lake = Lake.of(settings)
+    found = _resolved(settings, lake, day, _pinned(settings, "resolve", day, IDENTITY_RANKER, now or datetime.now(UTC)))
+    return publishing.changes(found.before, found.after, publishing.weights(lake, day))
 
 
 def attribute_conversions(
@@ -157,46 +179,83 @@ def collect_online(settings: Settings, window: Window, progress: Progress | None
     return total
 
 
-def _resolve_day(settings: Settings, lake: Lake, day: date, scorer: Scorer | None) -> tuple[ResolveReport, bool]:
+@dataclass(frozen=True)
+class _Day:
+    """What a day's resolve found, before any of it is written."""
+
+    signals: int
+    linked: int
+    before: pa.Table
+    """Who was who."""
+    after: pa.Table
+    settled: Settled
+    decisions: pa.Table
+
+
+def _resolve_day(
+    settings: Settings, lake: Lake, day: date, scorer: Scorer | None, moment: datetime, force: str
+) -> tuple[ResolveReport, bool]:
+    from serving import publishing
+
+    found, today = _resolved(settings, lake, day, scorer), Window(day, day)
+    publishing.check(found.before, found.after, settings.identity, force)
+    change = publishing.changes(found.before, found.after)
+    decided = lake.replace("decisions", found.decisions, today, {"route": "batch", "model": IDENTITY_RANKER})
+    below = lake.replace("exact_persons", _rows("exact_persons", found.settled.beneath, today), today)
+    above = lake.replace("persons", _rows("persons", found.settled.answers, today), today)
+    told = publishing.tell(lake, today, f"resolve {day}" + (f", forced: {force}" if force else ""), moment)
+    report = ResolveReport(
+        signals=found.signals,
+        answers=len(found.settled.answers),
+        pairs=found.decisions.num_rows,
+        linked=found.linked,
+        merged=change.persons_merged,
+        split=change.persons_split,
+        moved=change.identifiers_moved,
+        persons=0,
+        changed=below + above + decided + told,
+    )
+    return report, above
+
+
+def _resolved(settings: Settings, lake: Lake, day: date, scorer: Scorer | None) -> _Day:
     import pandas as pd
 
-    from serving import history, resolving
+    from serving import decisions, history, publishing, resolving
     from whence.identity import exact
 
-    today = Window(day, day)
-    signals = history.signals(lake, today)
+    signals = history.signals(lake, Window(day, day))
     answers = history.persons(lake, history.before(day))
     beneath = history.exact_persons(lake, history.before(day))
     before = pd.Series(beneath["person_id"].to_numpy(), index=beneath["identifier"].to_numpy(), dtype=object)
     now = resolving.exact_now(before, exact.link(signals, beneath, settings.identity.max_identifiers))
     links = resolving.carried(answers, before, now)
-    found, pairs, decided = _ranked(settings, lake, today, scorer, signals, before, now, frozenset(links))
+    found: dict[str, Link] = {}
+    rows = decisions.none_made()
+    if scorer is not None:
+        found, rows = _ranked(settings, lake, Window(day, day), scorer, signals, before, now, frozenset(links))
     links = resolving.room_for({**found, **links}, now, settings.identity.max_identifiers)
     settled = resolving.settle(answers, before, now, links)
-    below = lake.replace("exact_persons", _rows("exact_persons", settled.beneath, today), today)
-    above = lake.replace("persons", _rows("persons", settled.answers, today), today)
-    return ResolveReport(len(signals), len(settled.answers), pairs, len(found), 0, below + above + decided), above
+    was, is_now = publishing.people(answers), publishing.people(answers, settled.answers)
+    return _Day(len(signals), len(found), was, is_now, settled, rows)
 
 
 def _ranked(
     settings: Settings,
     lake: Lake,
     today: Window,
-    scorer: Scorer | None,
+    scorer: Scorer,
     signals: pd.DataFrame,
     before: pd.Series,
     now: pd.Series,
     linked: frozenset[str],
-) -> tuple[dict[str, Any], int, bool]:
-    """The model's new links, the pairs behind them, and whether the day's decisions changed."""
+) -> tuple[dict[str, Link], pa.Table]:
+    """The model's new links, and its decisions behind them."""
     import pandas as pd
 
     from serving import decisions, history, ranking, resolving
     from whence.identity.exact import who
 
-    part = {"route": "batch", "model": IDENTITY_RANKER}
-    if scorer is None:
-        return {}, 0, lake.replace("decisions", decisions.none_made(), today, part)
     went = resolving.moved(before, now)
     persons = who(signals, pd.DataFrame({"identifier": now.index, "person_id": now.to_numpy()}))
     here = pd.DataFrame({"person_id": persons, "ip_key": signals["ip_key"]}).dropna()
@@ -213,8 +272,7 @@ def _ranked(
         scorer,
         settings.identity,
     )
-    rows = decisions.batch(today, scorer, found.subjects, found.inputs, found.raw, found.probability)
-    return found.links, rows.num_rows, lake.replace("decisions", rows, today, part)
+    return found.links, decisions.batch(today, scorer, found.subjects, found.inputs, found.raw, found.probability)
 
 
 def _attribute_day(settings: Settings, lake: Lake, day: date, ranker: Scorer | None, valuer: Scorer | None) -> AttributeReport:

@@ -22,7 +22,7 @@ from whence.lake import Lake
 pytestmark = pytest.mark.service
 
 NOW = datetime(2026, 5, 9, tzinfo=UTC)
-TABLES = ("persons", "exact_persons", "credits", "decisions")
+TABLES = ("persons", "exact_persons", "person_events", "credits", "decisions")
 
 
 def days(first: int, last: int | None = None) -> Window:

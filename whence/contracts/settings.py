@@ -75,14 +75,29 @@ class Features:
 
 
 @dataclass(frozen=True)
+class Fuse:
+    """What one day may change in who is who before a person has to look at it."""
+
+    max_moved: float = 0.05
+    """The share of the identifiers known before that change their person."""
+    max_merged: float = 0.05
+    """The share of the persons known before that are absorbed."""
+    max_in_largest: float = 0.01
+    """The share of all identifiers that one person may hold."""
+    least: int = 1000
+    """With fewer identifiers than this, shares say nothing."""
+
+
+@dataclass(frozen=True)
 class Identity:
-    """When a ranked match is taken."""
+    """When a ranked match is taken, and when a day's answers are held back."""
 
     cut: float = 0.7
     """The least calibrated probability of a match that is linked."""
     max_candidates: int = 20
     max_identifiers: int = 50
     """A person with more identifiers is a hub, and is not linked further."""
+    fuse: Fuse = Fuse()
 
 
 @dataclass(frozen=True)

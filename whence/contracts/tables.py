@@ -128,6 +128,24 @@ FEATURES = {
     ),
 }
 
+PERSON_EVENTS = [
+    column("event_id", pa.string(), "The instant it came to be known and the identifier; one event each.", required=True),
+    column(
+        "kind",
+        pa.string(),
+        "assign: new, or known to hold earlier; merge: its person was absorbed; split: its person lives on without it; "
+        "retract: it belongs to nobody.",
+        required=True,
+    ),
+    column("identifier", pa.string(), "kind:value, as email_hash:9f2…, or a record's id.", required=True),
+    column("person_id", pa.string(), "The person that it belongs to from valid_at on; null for a retract."),
+    column("from_person", pa.string(), "The person that it belonged to before; null for a new one."),
+    column("valid_at", INSTANT, "From when on it is so in the world.", required=True),
+    column("known_at", INSTANT, "From when on we know it.", required=True),
+    column("cause", pa.string(), "What made it known: a run, a model, a person's name and reason.", required=True),
+]
+"""Whose an identifier is, as it came to be known: what `whence.identity.ledger` writes and reads."""
+
 TABLES: dict[str, Table] = {
     "touches": _table("touches", TOUCHES, ("event_id",), "Ads seen, clicked, or held out."),
     "conversions": _table("conversions", CONVERSIONS, ("event_id",), "What people did that is worth money."),
@@ -198,6 +216,12 @@ TABLES: dict[str, Table] = {
         ),
         ("day", "identifier"),
         "The exact answer beneath a ranked one in `persons`, so that a later log-in can take the ranked one back.",
+    ),
+    "person_events": _table(
+        "person_events",
+        PERSON_EVENTS,
+        ("day", "known_at", "identifier"),
+        "Every change in whose an identifier is, never rewritten; `day` is that of known_at.",
     ),
     "credits": _table(
         "credits",

@@ -33,7 +33,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from whence.contracts.events import INSTANT, column
+from whence.contracts.tables import PERSON_EVENTS
 from whence.contracts.times import utc
 
 Ints = npt.NDArray[np.int64]
@@ -45,24 +45,6 @@ Assignment = Mapping[str, int | str] | tuple[Sequence[str], Sequence[int | str]]
 NOBODY = -1
 
 ASSIGN, MERGE, SPLIT, RETRACT = "assign", "merge", "split", "retract"
-
-PERSON_EVENTS = [
-    column("event_id", pa.string(), "The instant it came to be known and the identifier; one event each.", required=True),
-    column(
-        "kind",
-        pa.string(),
-        "assign: new, or known to hold earlier; merge: its person was absorbed; split: its person lives on without it; "
-        "retract: it belongs to nobody.",
-        required=True,
-    ),
-    column("identifier", pa.string(), "kind:value, as email_hash:9f2…, or a record's id.", required=True),
-    column("person_id", pa.string(), "The person that it belongs to from valid_at on; null for a retract."),
-    column("from_person", pa.string(), "The person that it belonged to before; null for a new one."),
-    column("valid_at", INSTANT, "From when on it is so in the world.", required=True),
-    column("known_at", INSTANT, "From when on we know it.", required=True),
-    column("cause", pa.string(), "What made it known: a run, a model, a person's name and reason.", required=True),
-]
-"""The columns of the table `person_events`, an event a row; sorted by known_at, then identifier."""
 
 SCHEMA = pa.schema(PERSON_EVENTS)
 
@@ -137,13 +119,40 @@ class Ledger:
             )
         return events
 
+    def record(self, people: pa.Table, valid_at: datetime, known_at: datetime, cause: str) -> pa.Table:
+        """The events that make the ledger say what `people` says: identifier and person_id, the ids given by somebody else.
+
+        Name everybody: a person that has no identifier here is absorbed. A merge holds for as long as its identifier has been
+        known, since who turns out to be one person was so all along; everything else holds from valid_at on.
+        Raises LedgerError as `publish` does.
+        """
+        rows = people.sort_by("identifier").combine_chunks()
+        identifiers, given = rows["identifier"].combine_chunks(), rows["person_id"].combine_chunks()
+        persons = pa.concat_arrays([self._persons, given.filter(pc.invert(pc.is_in(given, self._persons))).unique()])
+        then, now = _positions(pa.chunked_array([given]), persons), self._now(self._place(identifiers))
+        lives_on = np.bincount(then, minlength=len(persons)) > 0
+        said = (utc(valid_at), utc(known_at), cause)
+        events = _rows(identifiers, now, then, then != now, persons, said, lives_on)
+        if len(events) and self.known_until is not None and said[1] <= self.known_until:
+            raise LedgerError(f"The ledger knows until {self.known_until.isoformat()}. Record with a later known_at.")
+        return self._since_known(events)
+
+    def _since_known(self, rows: pa.Table) -> pa.Table:
+        """The rows with every merge moved back to when its identifier was first valid."""
+        first = self.events.group_by("identifier").aggregate([("valid_at", "min")])
+        since = first["valid_at_min"].take(pc.index_in(rows["identifier"], first["identifier"].combine_chunks()))
+        valid = pc.if_else(
+            pc.and_kleene(pc.equal(rows["kind"], MERGE), pc.less(since, rows["valid_at"])), since, rows["valid_at"]
+        )
+        return rows.set_column(rows.column_names.index("valid_at"), rows.schema.field("valid_at"), valid)
+
     def retract(self, identifiers: Iterable[str], valid_at: datetime, known_at: datetime, cause: str) -> pa.Table:
         """The events that make these identifiers nobody's from valid_at on; those that are nobody's already are left out."""
         names = pa.array(sorted(set(identifiers)), pa.string())
         valid, known = utc(valid_at), utc(known_at)
         if self.known_until is not None and known <= self.known_until:
             raise LedgerError(f"The ledger knows until {self.known_until.isoformat()}. Retract with a later known_at.")
-        now = self._now(names)
+        now = self._now(self._place(names))
         return _rows(names, now, np.full(len(names), NOBODY), now != NOBODY, self._persons, (valid, known, cause), None)
 
     def as_known(self, known_at: datetime) -> Ledger:
@@ -187,7 +196,7 @@ class Ledger:
 
     def _published(self, identifiers: pa.Array, clusters: Ints, said: _Said, complete: bool) -> pa.Table:
         places = self._place(identifiers)
-        now = np.where(places >= 0, self._latest.persons[places], NOBODY) if len(self._names) else np.full(len(places), NOBODY)
+        now = self._now(places)
         owner, persons = self._owners(identifiers, clusters, places, now, said[1])
         then = owner[clusters]
         is_new = (then != now) | ((places >= 0) & (self._steady(places) > _instant(said[0])))
@@ -270,9 +279,9 @@ class Ledger:
         found = pc.index_in(pa.array(identifiers, pa.string()), self._names)
         return cast(Ints, found.fill_null(-1).to_numpy(zero_copy_only=False).astype(np.int64))
 
-    def _now(self, identifiers: pa.Array) -> Ints:
-        places = self._place(identifiers)
-        return np.array([self._latest.persons[at] if at >= 0 else NOBODY for at in places], dtype=np.int64)
+    def _now(self, places: Ints) -> Ints:
+        """Whose the identifiers at these places are by all that is known."""
+        return np.where(places >= 0, self._latest.persons[places], NOBODY) if len(self._names) else np.full(len(places), NOBODY)
 
     @cached_property
     def _coded(self) -> tuple[pa.Array, Ints]:
