@@ -55,7 +55,10 @@ class Blocked:
     """The pairs of one key, as `left * records + right`, sorted, and the blocks that were too large."""
 
     pairs: PairCodes
-    capped: tuple[Capped, ...]
+    capped: tuple[Capped, ...] = ()
+    """The largest of the blocks above the cap."""
+    large: int = 0
+    """How many blocks were above the cap."""
 
 
 def block(records: Records, keys: Sequence[Key], cap: int = 50) -> Iterator[Blocked]:
@@ -76,8 +79,8 @@ def block(records: Records, keys: Sequence[Key], cap: int = 50) -> Iterator[Bloc
             )
             found = con.sql(sql).to_arrow_table()
             left, right = (found[side].to_numpy() for side in ("row", "other"))
-            near, capped = _large_blocks(records, key, coded, cap)
-            yield Blocked(np.sort(np.concatenate([left.astype(np.int64) * len(records) + right, near])), capped)
+            near, capped, large = _large_blocks(records, key, coded, cap)
+            yield Blocked(np.sort(np.concatenate([left.astype(np.int64) * len(records) + right, near])), capped, large)
 
 
 def pairs_of(table: ir.Table, parts: Sequence[str], cap: int, two_sources: bool = False) -> ir.Table:
@@ -141,6 +144,8 @@ TRANSFORMS: Mapping[str, Callable[[str], str]] = {
     "sound of last": lambda value: _soundex(next(iter(reversed(_tokens(value))), "")),
     "year": lambda value: value[:4] if value[:4].isdigit() else "",
     "month and day": lambda value: value[5:10],
+    "before at": lambda value: value.partition("@")[0],
+    "last 7": lambda value: value[-7:],
 }
 """What of a value has to agree, on a normalised text."""
 
@@ -172,46 +177,85 @@ def _unbound(table: pa.Table) -> ir.Table:
     return ibis.table(ibis.Schema.from_pyarrow(table.schema), name="records")
 
 
-def _large_blocks(records: Records, key: Key, coded: _Coded, cap: int) -> tuple[PairCodes, tuple[Capped, ...]]:
-    """Neighbours in sorted order inside the blocks that are too large, and what was skipped."""
-    together = np.zeros(len(records), dtype=np.int64)
-    filled = np.ones(len(records), dtype=bool)
-    for part in key.parts:
-        codes = coded.codes(part)
-        filled &= codes != MISSING
-        together = together * (len(coded.texts[part]) + 1) + codes + 1
-    ordered = np.sort(together[filled])
-    if not (ordered[cap + 1 :] == ordered[: -cap - 1]).any():
-        return np.empty(0, dtype=np.int64), ()
-    _, number, sizes = np.unique(together[filled], return_inverse=True, return_counts=True)
-    rows = np.flatnonzero(filled)[sizes[number] > cap + 1]
-    group = number[sizes[number] > cap + 1]
-    order = np.lexsort([*(column.codes[rows] for column in reversed(records.columns)), group])
+def _large_blocks(records: Records, key: Key, coded: _Coded, cap: int) -> tuple[PairCodes, tuple[Capped, ...], int]:
+    """Neighbours in sorted order inside the blocks that are too large, the largest of these blocks, and how many there are."""
+    rows, group = _rows_of_large_blocks(key, coded, cap)
+    if not len(rows):
+        return np.empty(0, dtype=np.int64), (), 0
+    order = np.lexsort((*_telling(records, key, rows), group))
     rows, group = rows[order], group[order]
-    found = []
-    for step in range(1, cap // 2 + 1):
-        same = group[step:] == group[:-step]
-        one, two = rows[:-step][same], rows[step:][same]
-        if records.unique_sources and records.source is not None:
-            other = records.source[one] != records.source[two]
-            one, two = one[other], two[other]
-        found.append(np.minimum(one, two).astype(np.int64) * len(records) + np.maximum(one, two))
     starts = np.flatnonzero(np.r_[True, group[1:] != group[:-1]])
+    sizes = np.diff(np.r_[starts, len(rows)])
+    windows = np.array([_window(int(size), cap) for size in sizes])
+    pairs = _neighbours(records, rows, group, np.repeat(windows, sizes))
+    largest = np.argsort(-sizes, kind="stable")[:REPORTED]
     capped = tuple(
-        Capped(str(key), _value(key, coded, rows[start]), int(size), _skipped(int(size), cap))
-        for start, size in sorted(zip(starts, sizes[group[starts]], strict=True), key=lambda each: -int(each[1]))
+        Capped(str(key), _value(key, coded, rows[starts[at]]), int(sizes[at]), _skipped(int(sizes[at]), int(windows[at])))
+        for at in largest
     )
-    return np.concatenate(found), capped
+    return pairs, capped, len(sizes)
+
+
+REPORTED = 10
+"""The largest blocks of a key that are named; the others are counted."""
+
+
+def _rows_of_large_blocks(key: Key, coded: _Coded, cap: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """The rows in blocks of more than `cap + 1`, and a number for the block of each."""
+    together, filled = np.zeros(len(coded.table), dtype=np.int64), np.ones(len(coded.table), dtype=bool)
+    span = 1
+    for part in key.parts:
+        codes, width = coded.codes(part), len(coded.texts[part]) + 1
+        filled &= codes != MISSING
+        if span * width > 1 << 62:
+            together = np.unique(together, return_inverse=True)[1].astype(np.int64)
+            span = len(together)
+        together, span = together * width + codes + 1, span * width
+    rows = np.flatnonzero(filled)
+    ordered = np.sort(together[rows])
+    if not (ordered[cap + 1 :] == ordered[: -cap - 1]).any():
+        return rows[:0], together[:0]
+    starts = np.flatnonzero(np.r_[True, ordered[1:] != ordered[:-1]])
+    values = ordered[starts]
+    is_large = np.diff(np.r_[starts, len(ordered)]) > cap + 1
+    number = np.searchsorted(values, together[rows])
+    return rows[is_large[number]], number[is_large[number]]
+
+
+def _telling(records: Records, key: Key, rows: npt.NDArray[np.int64]) -> list[Codes]:
+    """Codes to put the rows of a block in order by: last the column that tells most records apart, as np.lexsort wants it."""
+    used = {part.column for part in key.parts}
+    others = [column.codes[rows] for column in records.columns if column.field.name not in used and len(column.values) > 1]
+    sample = slice(None, None, max(1, len(rows) // 10_000))
+    apart = [len(np.unique(codes[sample])) for codes in others]
+    return [others[at] for at in np.argsort(apart, kind="stable")[-4:]]
+
+
+def _window(size: int, cap: int) -> int:
+    """How many neighbours on each side: half the cap, and fewer in a giant block, so that it costs little more than a large one."""
+    return min(cap // 2, max(1, 1000 * cap // size))
+
+
+def _neighbours(
+    records: Records, rows: npt.NDArray[np.int64], group: npt.NDArray[np.int64], window: npt.NDArray[np.int64]
+) -> PairCodes:
+    found = []
+    for step in range(1, int(window.max()) + 1):
+        near = np.flatnonzero((group[step:] == group[:-step]) & (window[step:] >= step))
+        one, two = rows[near], rows[near + step]
+        if records.unique_sources and records.source is not None:
+            apart = records.source[one] != records.source[two]
+            one, two = one[apart], two[apart]
+        found.append(np.minimum(one, two) * len(records) + np.maximum(one, two))
+    return np.concatenate(found)
 
 
 def _value(key: Key, coded: _Coded, row: int) -> str:
     return " + ".join(coded.texts[part][coded.codes(part)[row]] for part in key.parts)
 
 
-def _skipped(size: int, cap: int) -> int:
-    window = cap // 2
-    made = window * size - window * (window + 1) // 2
-    return size * (size - 1) // 2 - made
+def _skipped(size: int, window: int) -> int:
+    return size * (size - 1) // 2 - (window * size - window * (window + 1) // 2)
 
 
 def to_json(key: Key) -> list[dict[str, str]]:

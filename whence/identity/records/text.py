@@ -22,8 +22,6 @@ K1 = 1.2
 B = 0.75
 GRAMS = 1 << 20
 """3-grams are numbered by a hash of 20 bits."""
-GRAM_WEIGHT = 0.5
-"""A sign of a text is in three grams at once, so that a gram says less than a word that is as rare."""
 WORK = 500_000_000
 """Products of two terms that a search may cost, about three seconds of one core; what is too common is left out first."""
 WORK_PER_RECORD = 300
@@ -51,31 +49,46 @@ class Index:
     """What each record scores against itself."""
 
 
-def index(records: Records, parts: Sequence[Part], work: int | None = None) -> Index:
-    """The terms of the records by BM25, without those that only one record holds and those that are too costly."""
-    blocks, scales = [], []
-    for part in parts:
-        block, scale = _terms(records, part)
-        blocks.append(block)
-        scales.append(np.full(block.shape[1], scale))
-    counts = sp.hstack(blocks, format="csr", dtype=np.float32) if blocks else sp.csr_matrix((len(records), 0), dtype=np.float32)
-    kept, dropped = _affordable(records, counts, work or max(WORK, WORK_PER_RECORD * len(records)))
-    lengths = np.asarray(counts.sum(axis=1)).ravel()
-    idf = _idf(counts) * (np.concatenate(scales) if scales else 1.0)
-    counts = counts[:, kept]
-    weights = bm25(counts, lengths, idf[kept])
-    held = counts.copy()
+def index(records: Records, parts: Sequence[Part], weights: Sequence[float] | None = None, work: int | None = None) -> Index:
+    """The terms of the records by BM25, without those that only one record holds and those that are too costly.
+
+    Without `weights` one part is as BM25 has it. With weights, several parts count by them: a record that agrees with
+    itself on a part scores that part's weight there on average, so that a long text does not outweigh a short name.
+    """
+    counts = [_terms(records, part) for part in parts]
+    kept, dropped = _affordable(counts, work or max(WORK, WORK_PER_RECORD * len(records)))
+    blocks = [_bm25(each, keep) for each, keep in zip(counts, kept, strict=True)]
+    if weights is not None:
+        blocks = [_scaled(block, weight) for block, weight in zip(blocks, weights, strict=True)]
+    joined = sp.hstack(blocks, format="csr", dtype=np.float32) if blocks else sp.csr_matrix((len(records), 0), dtype=np.float32)
+    held = joined.copy()
     held.data = np.ones_like(held.data)
-    return Index(held, weights, dropped, np.asarray(weights.sum(axis=1)).ravel())
+    return Index(held, joined, dropped, _row_sums(joined))
 
 
-def bm25(counts: Sparse, lengths: Floats, idf: Floats) -> Sparse:
-    """Robertson's weight of each term in each record, with k1=1.2 and b=0.75."""
-    mean = float(lengths[lengths > 0].mean()) if (lengths > 0).any() else 1.0
-    norm = np.repeat(K1 * (1 - B + B * lengths / mean), np.diff(counts.indptr))
-    weights = counts.copy()
-    weights.data = (idf[counts.indices] * counts.data * (K1 + 1) / (counts.data + norm)).astype(np.float32)
+def _bm25(counts: Sparse, kept: npt.NDArray[np.int64]) -> Sparse:
+    """Robertson's weight of each term that is kept in each record, with k1=1.2 and b=0.75."""
+    held = np.bincount(counts.indices, minlength=counts.shape[1])
+    filled = max(int((np.diff(counts.indptr) > 0).sum()), 1)
+    idf = np.log1p((counts.shape[0] - held + 0.5) / (held + 0.5))[kept]
+    lengths = _row_sums(counts)
+    norm = K1 * (1 - B + B * lengths / max(lengths.sum() / filled, 1.0))
+    weights = counts[:, kept]
+    spread = np.repeat(norm, np.diff(weights.indptr))
+    weights.data = (idf[weights.indices] * weights.data * (K1 + 1) / (weights.data + spread)).astype(np.float32)
     return weights
+
+
+def _scaled(block: Sparse, weight: float) -> Sparse:
+    own = _row_sums(block)
+    mean = own[own > 0].mean() if (own > 0).any() else 1.0
+    scaled = block.copy()
+    scaled.data = (block.data * (weight / mean)).astype(np.float32)
+    return scaled
+
+
+def _row_sums(matrix: Sparse) -> Floats:
+    return np.asarray(matrix.sum(axis=1), dtype=np.float64).ravel()
 
 
 def search(records: Records, held: Index, k: int, rows: npt.NDArray[np.int64] | None = None, chunk: int = 20_000) -> Hits:
@@ -135,29 +148,22 @@ def _joined(hits: Sequence[Hits]) -> Hits:
     )
 
 
-def _idf(counts: Sparse) -> Floats:
-    held = np.bincount(counts.indices, minlength=counts.shape[1])
-    return np.log1p((counts.shape[0] - held + 0.5) / (held + 0.5))
+def _affordable(counts: Sequence[Sparse], work: int) -> tuple[list[npt.NDArray[np.int64]], int]:
+    """For each part the terms that more than one record holds, from the rarest on until the work is spent; and the rest's number."""
+    held = [np.bincount(each.indices, minlength=each.shape[1]) for each in counts]
+    everything = np.sort(np.concatenate([np.empty(0, dtype=np.int64), *held]))
+    spent = np.cumsum(everything**2)
+    affordable = np.flatnonzero(spent <= work)
+    most = int(everything[affordable[-1]]) if len(affordable) else 1
+    kept = [np.flatnonzero((each > 1) & (each <= most)) for each in held]
+    return kept, int(sum((each > most).sum() for each in held))
 
 
-def _affordable(records: Records, counts: Sparse, work: int) -> tuple[npt.NDArray[np.int64], int]:
-    """The terms that more than one record holds, from the rarest on, until the work is spent."""
-    held = np.bincount(counts.indices, minlength=counts.shape[1])
-    shared = np.flatnonzero(held > 1)
-    shared = shared[np.argsort(held[shared], kind="stable")]
-    spent = np.cumsum(held[shared].astype(np.int64) ** 2)
-    kept = shared[spent <= work]
-    return np.sort(kept), len(shared) - len(kept)
-
-
-def _terms(records: Records, part: Part) -> tuple[Sparse, float]:
+def _terms(records: Records, part: Part) -> Sparse:
     column = records.column(part.column)
-    if part.of == "grams":
-        values, scale = _gram_counts(column.values), GRAM_WEIGHT
-    else:
-        values, scale = _word_counts(column.values, WORDS[part.of]), 1.0
+    values = _gram_counts(column.values) if part.of == "grams" else _word_counts(column.values, WORDS[part.of])
     with_missing = sp.vstack([values, sp.csr_matrix((1, values.shape[1]), dtype=np.float32)], format="csr")
-    return with_missing[np.where(column.codes == MISSING, len(column.values), column.codes)], scale
+    return with_missing[np.where(column.codes == MISSING, len(column.values), column.codes)]
 
 
 def _gram_counts(values: Sequence[str]) -> Sparse:

@@ -1,0 +1,338 @@
+"""Which columns and keys find candidates: chosen from the data alone, without labels."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import combinations
+
+import numpy as np
+import numpy.typing as npt
+
+from whence.identity.records import text
+from whence.identity.records.keys import Key, Part, transformed
+from whence.identity.records.table import MISSING, Codes, Column, Records
+
+SAMPLE = 1000
+NEIGHBOURS = 20
+FAINT = 0.03
+"""A column whose best hits stand out less than this share of the best column's is not searched."""
+WEAK_PAIRS = 20_000
+ENOUGH = 50
+"""Plausible pairs without which keys cannot be judged."""
+COUNTED = 50_000
+"""Records that are looked at to count what a key makes."""
+MOST_KEYS = 16
+LEAST_GAIN = 0.002
+FIXED_COST = 0.1
+"""What a key costs before it makes a pair, in pairs per record."""
+MISMATCH_BITS = 3.0
+"""What a disagreement takes away from a pair: values of one person agree about seven times in eight."""
+
+Bools = npt.NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class Weighed:
+    """A column to search by, and how much it says."""
+
+    part: Part
+    weight: float
+    why: str
+
+
+def weigh(records: Records) -> tuple[list[Weighed], list[str]]:
+    """The columns to search by, heaviest first, and a sentence for each that is left out.
+
+    A column weighs what its own searches promise: how often the best hit of a record has that record as its best hit in
+    turn, times how far that hit stands out among the others. A column that many records share, or whose texts all
+    resemble each other, gets next to nothing; no label is needed.
+    """
+    sample = np.unique(np.linspace(0, len(records) - 1, min(len(records), SAMPLE)).astype(np.int64))
+    found, left_out = [], []
+    for column in records.columns:
+        if len(column.values) < 2:
+            left_out.append(f"{column.field.name}: no two values")
+            continue
+        part = Part(column.field.name, text.TERMS[column.field.kind])
+        found.append((part, standing_out(records, text.index(records, [part]), sample)))
+    best = max((weight for _, weight in found), default=0.0)
+    kept: list[Weighed] = []
+    for part, weight in sorted(found, key=lambda each: (-each[1], each[0].column)):
+        if weight <= FAINT * best:
+            left_out.append(f"{part.column}: its best hits do not stand out")
+        elif holder := next((each.part.column for each in kept if _says_again(records, part, each.part)), None):
+            left_out.append(f"{part.column}: {holder} says it already")
+        else:
+            kept.append(Weighed(part, round(weight / best, 4), f"{part.column}: best hits stand out by {weight:.3f}"))
+    return kept, left_out
+
+
+def standing_out(records: Records, held: text.Index, sample: npt.NDArray[np.int64]) -> float:
+    """How often a record and its best hit choose each other, times how far the hit's score is above the rest, from 0 to 1.
+
+    The rest is the next hit where no source holds a person twice, and else the last of the hits, since a person may have
+    many records.
+    """
+    hits = text.search(records, held, NEIGHBOURS, sample)
+    scores = np.zeros((len(records), NEIGHBOURS), dtype=np.float32)
+    scores[hits.query, hits.rank] = hits.score
+    top = np.full(len(records), MISSING)
+    top[hits.query[hits.rank == 0]] = hits.other[hits.rank == 0]
+    asked = sample[top[sample] != MISSING]
+    if not len(asked):
+        return 0.0
+    back = text.search(records, held, 1, np.unique(top[asked]))
+    returned = np.full(len(records), MISSING)
+    returned[back.query] = back.other
+    rest = scores[asked, 1 if records.unique_sources else -1]
+    is_mutual = returned[top[asked]] == asked
+    return float((is_mutual * (1 - rest / scores[asked, 0])).sum() / len(sample))
+
+
+def _says_again(records: Records, part: Part, holder: Part) -> bool:
+    """Whether nearly every record's words in one column are among its words in the other, as a surname in a whole name."""
+    if not part.of == holder.of == "grams":
+        return False
+    one, two = records.column(part.column), records.column(holder.column)
+    rows = np.flatnonzero((one.codes != MISSING) & (two.codes != MISSING))
+    if len(rows) < 0.5 * (one.codes != MISSING).sum():
+        return False
+    rows = rows[np.unique(np.linspace(0, len(rows) - 1, min(len(rows), 500)).astype(np.int64))]
+    inside = [set(one.values[one.codes[row]].split()) <= set(two.values[two.codes[row]].split()) for row in rows]
+    return float(np.mean(inside)) >= 0.9
+
+
+def keys(records: Records, pairs: float, alone: bool = True) -> tuple[list[Key], list[str]]:
+    """Keys that find what plausible pairs agree on, at a cost of about so many pairs in all, and why each was taken.
+
+    Plausible pairs come from rare keys, on a slice of their values, and are those that agree on more than chance would
+    explain. A key is judged only by pairs that were found by columns it does not use.
+    """
+    parts = _parts(records)
+    if not parts:
+        return [], []
+    coded = {part: transformed(records.column(part.column), part.of)[0] for part in parts}
+    rarity = {part: _meeting(codes) for part, codes in coded.items()}
+    offers = _offers(records, parts, coded, rarity, pairs)
+    left, right, found_by = _plausible(records, offers, coded, rarity)
+    if len(left) < ENOUGH:
+        return _unjudged(offers) if alone else ([], ["too few plausible pairs to judge keys by"])
+    agrees = {part: (codes[left] == codes[right]) & (codes[left] != MISSING) for part, codes in coded.items()}
+    costs = _Costs(records, coded, {key: _cost(records, key, rarity) for key in offers})
+    return _greedy(offers, agrees, found_by, costs, pairs)
+
+
+def plausible(records: Records, left: Codes, right: Codes) -> Bools:
+    """Which pairs agree on so much that is rare that chance would hardly explain it, for the size of the table.
+
+    Bits: each agreement brings the log of how rare its value is, each disagreement takes MISMATCH_BITS; a pair needs as
+    many as single it out among all partners, and three more.
+    """
+    bits = np.zeros(len(left))
+    for column in records.columns:
+        one, two = column.codes[left], column.codes[right]
+        filled = (one != MISSING) & (two != MISSING)
+        total = max(int(column.counts.sum()), 1)
+        rare = np.append(np.log2(total / np.maximum(column.counts, 1)), 0.0)
+        bits += np.where(filled, np.where(one == two, rare[one], -MISMATCH_BITS), 0.0)
+    return np.asarray(bits > np.log2(max(len(records), 2)) + 3)
+
+
+PARTS: dict[str, tuple[str, ...]] = {
+    "name": ("whole", "sorted tokens", "last token", "first token"),
+    "given_name": ("whole", "sound", "first 3"),
+    "surname": ("whole", "sound", "first 4"),
+    "date": ("whole", "year", "month and day"),
+    "year": ("whole",),
+    "email": ("whole", "before at"),
+    "phone": ("whole", "last 7"),
+    "postcode": ("whole", "first 3"),
+    "address": ("whole", "sorted tokens", "first 4"),
+    "place": ("whole", "first 4"),
+    "code": ("whole",),
+    "number": ("whole",),
+    "text": ("whole", "sorted tokens"),
+    "ip": ("whole",),
+}
+"""What of each kind may be part of a key; other kinds say too little."""
+
+
+def _parts(records: Records) -> list[Part]:
+    """Nothing for long texts, which hardly ever agree as a whole."""
+    parts = []
+    for column in records.columns:
+        if len(column.values) > 1 and _mean_length(column) <= 60:
+            parts += [Part(column.field.name, of) for of in PARTS.get(column.field.kind, ())]
+    return parts
+
+
+def _mean_length(column: Column) -> float:
+    step = max(1, len(column.values) // 1000)
+    return float(np.mean([len(value) for value in column.values[::step]]))
+
+
+def _meeting(codes: Codes) -> float:
+    """The chance that two records hold the same value here."""
+    counts = np.bincount(codes[codes != MISSING]).astype(float)
+    return float((counts * (counts - 1)).sum() / max(len(codes) * (len(codes) - 1.0), 1.0))
+
+
+def _cost(records: Records, key: Key, rarity: dict[Part, float]) -> float:
+    """Pairs that a key makes, were its parts independent."""
+    return float(len(records) * (len(records) - 1.0) / 2 * np.prod([rarity[part] for part in key.parts]))
+
+
+def _offers(records: Records, parts: list[Part], coded: dict[Part, Codes], rarity: dict[Part, float], pairs: float) -> list[Key]:
+    """Keys of one, two or three columns that are not too costly, and not needlessly narrow."""
+    meets = [part for part in parts if rarity[part] > 0]
+    offers: list[Key] = []
+    for size in (1, 2, 3):
+        for some in combinations(meets, size):
+            if len({part.column for part in some}) < size:
+                continue
+            key = Key(some)
+            narrow = (
+                any(_cost(records, Key(tuple(p for p in some if p != part)), rarity) <= 0.05 * len(records) for part in some)
+                and size > 1
+            )
+            if not narrow and _cost(records, key, rarity) <= pairs / 3:
+                offers.append(key)
+        if size == 2 and len(offers) >= 40:
+            break
+    return sorted(offers, key=lambda key: (len(key.parts), _cost(records, key, rarity), str(key)))[:300]
+
+
+def _plausible(
+    records: Records, offers: Sequence[Key], coded: dict[Part, Codes], rarity: dict[Part, float]
+) -> tuple[Codes, Codes, list[tuple[frozenset[str], Bools]]]:
+    """Plausible pairs from the rarest offers, and for each of those which of the pairs it found."""
+    anchors: list[Key] = []
+    for key in sorted(offers, key=lambda key: (_cost(records, key, rarity), str(key))):
+        columns = {part.column for part in key.parts}
+        if sum(columns == {part.column for part in other.parts} for other in anchors) == 0 and len(anchors) < 12:
+            anchors.append(key)
+    pieces = [_slice(records, key, coded, WEAK_PAIRS // max(len(anchors), 1)) for key in anchors]
+    size = len(records)
+    everything = np.unique(np.concatenate([np.empty(0, dtype=np.int64), *pieces]))
+    left, right = (everything // size).astype(np.int32), (everything % size).astype(np.int32)
+    good = plausible(records, left, right)
+    left, right = left[good], right[good]
+    found_by = []
+    for key in anchors:
+        agrees = np.logical_and.reduce(
+            [(coded[part][left] == coded[part][right]) & (coded[part][left] != MISSING) for part in key.parts]
+        )
+        found_by.append((frozenset(part.column for part in key.parts), agrees))
+    return left, right, found_by
+
+
+def _slice(records: Records, key: Key, coded: dict[Part, Codes], pairs: int) -> npt.NDArray[np.int64]:
+    """About so many pairs of neighbours within blocks of a key, from a slice of its values."""
+    rows, together = _together(records, key, coded, max(1, len(records) // COUNTED))
+    order = np.argsort(together, kind="stable")
+    rows, together = rows[order], together[order]
+    same = together[1:] == together[:-1]
+    one, two = rows[:-1][same], rows[1:][same]
+    if records.unique_sources and records.source is not None:
+        apart = records.source[one] != records.source[two]
+        one, two = one[apart], two[apart]
+    step = -(-len(one) // max(pairs, 1)) or 1
+    return (np.minimum(one, two) * len(records) + np.maximum(one, two))[::step]
+
+
+def _together(
+    records: Records, key: Key, coded: dict[Part, Codes], share: int
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.uint64]]:
+    """The rows that fill a key, and their values of it mixed to a number; of one in `share` values of the rarest part."""
+    rarest = max(key.parts, key=lambda part: int(coded[part].max(initial=0)))
+    rows = np.flatnonzero((coded[rarest] != MISSING) & (_mixed(coded[rarest]) % np.uint64(share) == 0))
+    for part in key.parts:
+        rows = rows[coded[part][rows] != MISSING]
+    together = np.zeros(len(rows), dtype=np.uint64)
+    for part in key.parts:
+        together = (together ^ _mixed(coded[part][rows])) * np.uint64(0x9E3779B97F4A7C15)
+    return rows, together
+
+
+def _mixed(codes: Codes) -> npt.NDArray[np.uint64]:
+    numbers = codes.astype(np.uint64) * np.uint64(0x9E3779B97F4A7C15)
+    return numbers ^ (numbers >> np.uint64(32))
+
+
+def _unjudged(offers: Sequence[Key]) -> tuple[list[Key], list[str]]:
+    """The cheapest key of each set of columns, where nothing tells which are good."""
+    chosen = list({frozenset(part.column for part in key.parts): key for key in reversed(offers)}.values())[-6:]
+    return chosen, [f"{key}: rare enough; too few plausible pairs to judge by" for key in chosen]
+
+
+class _Costs:
+    """Pairs that keys make: guessed as if their parts were independent, and counted for a key once it is about to be taken."""
+
+    def __init__(self, records: Records, coded: dict[Part, Codes], guessed: dict[Key, float]) -> None:
+        self._records = records
+        self._coded = coded
+        self._known = dict(guessed)
+        self._counted: set[Key] = set()
+
+    def __getitem__(self, key: Key) -> float:
+        return self._known[key]
+
+    def per_record(self, key: Key) -> float:
+        """Pairs for each record of the table."""
+        return self._known[key] / len(self._records)
+
+    def count(self, key: Key) -> bool:
+        """Count what the key makes, in a slice of its values where the table is large; False if it was counted before."""
+        if key in self._counted:
+            return False
+        self._counted.add(key)
+        share = max(1, len(self._records) // COUNTED)
+        _, together = _together(self._records, key, self._coded, share)
+        together = np.sort(together)
+        starts = np.flatnonzero(np.r_[True, together[1:] != together[:-1]]) if len(together) else together
+        sizes = np.diff(np.r_[starts, len(together)]).astype(float)
+        self._known[key] = share * float((sizes * (sizes - 1) / 2).sum())
+        return True
+
+
+def _greedy(
+    offers: Sequence[Key],
+    agrees: dict[Part, Bools],
+    found_by: Sequence[tuple[frozenset[str], Bools]],
+    costs: _Costs,
+    pairs: float,
+) -> tuple[list[Key], list[str]]:
+    """The key that brings most new plausible pairs for its cost, again and again, until the pairs are spent."""
+    hits = {key: np.logical_and.reduce([agrees[part] for part in key.parts]) for key in offers}
+    fair = {key: _found_elsewhere(key, found_by) for key in offers}
+    total = len(next(iter(hits.values())))
+    covered = np.zeros(total, dtype=bool)
+    chosen: list[Key] = []
+    why: list[str] = []
+    spent = 0.0
+
+    def gain(key: Key) -> float:
+        return float((hits[key] & fair[key] & ~covered).sum()) / max(float(fair[key].sum()), ENOUGH)
+
+    while len(chosen) < MOST_KEYS:
+        gains = {key: gain(key) for key in offers if key not in chosen and spent + costs[key] <= pairs}
+        gains = {key: share for key, share in gains.items() if share >= LEAST_GAIN}
+        if not gains:
+            break
+        best = max(gains, key=lambda key: gains[key] / (costs.per_record(key) + FIXED_COST))
+        if costs.count(best):
+            continue
+        chosen.append(best)
+        spent += costs[best]
+        covered |= hits[best]
+        why.append(
+            f"{best}: finds {gains[best]:.1%} more of {total} plausible pairs, for {costs.per_record(best):.2f} pairs a record"
+        )
+    return chosen, why
+
+
+def _found_elsewhere(key: Key, found_by: Sequence[tuple[frozenset[str], Bools]]) -> Bools:
+    columns = {part.column for part in key.parts}
+    others = [found for used, found in found_by if not used & columns]
+    return np.logical_or.reduce(others) if others else np.zeros(len(found_by[0][1]), dtype=bool)
