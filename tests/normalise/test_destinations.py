@@ -22,15 +22,48 @@ META_VECTORS = [
     ("country", "US", None, "79adb2a2fce5c6ba215fe5f27f532d4e7edbac4b6a5e09e1ef3a08084a904621"),
 ]
 
-SNAP = "developers.snap.com/api/marketing-api/Conversions-API/Parameters"
+META_CODE = "github.com/facebook/facebook-php-business-sdk test/FacebookAdsTest/Object/ServerSide/ServerSideNormalizeTest.php"
+META_FORMS = [
+    ("phone", "+442071838750", None, "442071838750"),
+    ("postcode", "  98121", "US", "98121"),
+    ("postcode", "98121-4892", "US", "98121"),
+    ("postcode", "NR9 5AL", "GB", "nr95al"),
+    ("city", "Menlo Park", None, "menlopark"),
+    ("city", "Seattle-98121", None, "seattle"),
+    ("city", "Washington D.C", None, "washingtondc"),
+    ("country", "   US   ", None, "us"),
+    ("country", "United States of America", None, None),
+    ("email", "324342@@@@bar.com", None, None),
+]
+
+SNAP = (
+    "developers.snap.com/api/marketing-api/Conversions-API/Parameters, github.com/Snapchat/business-sdk-python test/test_util.py"
+)
+BRITISH = "19f25a18866af88fc60189c3af85010a0b971cf976053787fe21e004538c20a0"
+AMERICAN = "34053b331d29734f081bf74160cd33bc2f621b3b6f8ec991500bebf49f14e014"
 SNAP_VECTORS = [
     ("email", "Person@Example.com", None, "542d240129883c019e106e3b1b2d3f3cb3537c43c425364de8e951d5a3083345"),
+    ("email", "    test123@example.com  ", None, "20b82517b67108ed3a171539dc5dd1da605660249b02f38dd70f572a545c7d18"),
     ("phone", "+44 844 412 4653", None, "dc008fda46e2e64002cf2f82a4906236282d431c4f75e5b60bfe79fc48546383"),
+    ("phone", "+44-447-234-2344", None, BRITISH),
+    ("phone", "0044-447-234-2344", None, BRITISH),
+    ("phone", "+44-0447-234-2344", None, BRITISH),
+    ("phone", "+44 0447 234 2344", None, BRITISH),
+    ("phone", "447-234-2344", "US", AMERICAN),
+    ("phone", "4472342344", "US", AMERICAN),
+    ("phone", "+1-447-234-2344", None, AMERICAN),
+    ("phone", "(447)-234-2344", "US", AMERICAN),
+    ("phone", "447 234-2344", "US", AMERICAN),
+    ("phone", "+1-(447) 234 2344", None, AMERICAN),
     ("given_name", "John", None, "96d9632f363564cc3032521409cf22a852f2032eec099ed5967c0d000cec607a"),
     ("given_name", "Raphaël", None, "e74bb89e718fe1e19c422a48382870399f8bf7ca8dfa008739e75b0be76627b7"),
 ]
 
 TIKTOK = "ads.tiktok.com/help/article/how-to-create-a-custom-audience-with-a-customer-file (its line says johndoe by mistake)"
+TIKTOK_FORMS = [  # ads.tiktok.com/help/article/customer-file and Segment's page on the Events API
+    ("phone", "+442071838750", None, "+442071838750"),
+    ("phone", "(213) 373-4253", "US", "+12133734253"),
+]
 TIKTOK_VECTORS = [
     ("email", "janedoe@gmail.com", None, "d6117306485ed0e50afab3ac871e98f81699151f30281527d63ff5f233656c69"),
 ]
@@ -166,7 +199,12 @@ HASHED = [
     *(("google", *vector) for vector in GOOGLE_VECTORS),
     *(("uid2", *vector) for vector in UID2_VECTORS),
 ]
-FORMS = [*(("google", *form) for form in GOOGLE_FORMS), *(("uid2", *form) for form in UID2_FORMS)]
+FORMS = [
+    *(("meta", *form) for form in META_FORMS),
+    *(("tiktok", *form) for form in TIKTOK_FORMS),
+    *(("google", *form) for form in GOOGLE_FORMS),
+    *(("uid2", *form) for form in UID2_FORMS),
+]
 
 
 @pytest.mark.parametrize(("destination", "field", "text", "region", "digest"), HASHED)

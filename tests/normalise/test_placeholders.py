@@ -20,7 +20,16 @@ from whence.lake import Lake
 from whence.normalise import is_placeholder, normalise
 from whence.normalise.columns import KINDS
 from whence.normalise.emails import is_role
-from whence.normalise.placeholders import EMPTY_WORDS, JUDGES, NOBODY_WORDS, NOBODYS_NAMES
+from whence.normalise.placeholders import (
+    EMPTY_WORDS,
+    FAKE_CODES,
+    FAKE_DATES,
+    FAKE_EMAILS,
+    FAKE_PHONES,
+    JUDGES,
+    NOBODY_WORDS,
+    NOBODYS_NAMES,
+)
 from whence.normalise.text import words
 
 PLACEHOLDERS = {
@@ -78,6 +87,14 @@ def test_the_hash_of_a_placeholder_is_one_however_it_is_written(fake: str, diges
     for written in (raw.hexdigest(), raw.hexdigest().upper(), base64.b64encode(raw.digest()).decode()):
         assert is_placeholder("hash", written)
         assert is_placeholder("device_id", written)
+
+
+def test_every_listed_fake_is_missing_from_its_column() -> None:
+    assert not any(normalise("email", sorted(FAKE_EMAILS)))
+    assert not any(normalise("phone", sorted(FAKE_PHONES)))
+    assert not any(normalise("phone", [phone.removeprefix("+") for phone in sorted(FAKE_PHONES)]))
+    assert not any(normalise("date", sorted(FAKE_DATES)))
+    assert not any(normalise("code", sorted(FAKE_CODES)))
 
 
 def test_a_hash_of_somebody_is_none() -> None:
