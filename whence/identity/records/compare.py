@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
 from rapidfuzz.distance import DamerauLevenshtein, JaroWinkler
+from rapidfuzz.fuzz import token_set_ratio, token_sort_ratio
 from rapidfuzz.process import cpdist
 
+from whence.identity.records import wording
 from whence.identity.records.table import MISSING, Codes, Column, Evidence, Floats, Pairs, Records
 
 Likeness = Callable[[Sequence[str], Sequence[str]], npt.NDArray[np.float32]]
@@ -18,51 +21,104 @@ CHUNK = 2_000_000
 """Pairs compared at a time, so that memory does not grow with the number of pairs."""
 LIKENESS, RARITY = "likeness", "rarity"
 """The two signals of every field: how alike its values are (1 when equal), and how rare the value that both share is, in nats."""
+LETTERS = "letters_cosine"
+WORDED = ("text", "name", "address")
+"""Kinds whose likeness is that of weighed letters as well as of spelling."""
+MANY = 100_000
+"""Distinct names or addresses from which spelling alone has to do: letters are weighed at some 50 µs a value."""
+EQUAL = np.float32(1.0)
+NEARLY = np.float32(0.999)
 
 
 def compare(records: Records, pairs: Pairs) -> Evidence:
-    """Two signals for each field, NaN where either record lacks a value: likeness in [0, 1], and rarity, 0 unless equal.
+    """Signals for each field, NaN where either record lacks a value: likeness in [0, 1], and rarity, 0 unless equal.
 
-    Equality and rarity come from integer codes; texts are looked at once for each distinct pair of unequal values.
+    Texts have the signals of `wording` besides. Equality and rarity come from integer codes; texts are looked at once
+    for each distinct pair of unequal values.
     """
-    names = tuple(f"{column.field.name}:{signal}" for column in records.columns for signal in (LIKENESS, RARITY))
-    values = np.full((len(pairs.left), len(names)), np.nan, dtype=np.float32)
-    for rows in _chunks(len(pairs.left)):
-        for place, column in enumerate(records.columns):
-            values[rows, 2 * place : 2 * place + 2] = _signals(column, pairs.left[rows], pairs.right[rows])
-    return Evidence(names, values)
+    return Comparer(records)(pairs)
+
+
+class Comparer:
+    """Compares pairs of the same records time and again, and reads their texts once."""
+
+    def __init__(self, records: Records) -> None:
+        self._columns = tuple(map(_Comparison, records.columns))
+
+    def __call__(self, pairs: Pairs) -> Evidence:
+        """The evidence of pairs, as `compare` has it."""
+        names = tuple(name for each in self._columns for name in each.names)
+        values = np.full((len(pairs.left), len(names)), np.nan, dtype=np.float32)
+        for rows in _chunks(len(pairs.left)):
+            start = 0
+            for each in self._columns:
+                each.fill(values[rows, start : start + len(each.names)], pairs.left[rows], pairs.right[rows])
+                start += len(each.names)
+        return Evidence(names, values)
+
+
+class _Comparison:
+    """One field's signals."""
+
+    def __init__(self, column: Column) -> None:
+        self.column = column
+        words = wording.evidence("", self.texts, *_nobody(), is_cheap=True).names if column.field.kind == "text" else ()
+        self.names = tuple(f"{column.field.name}:{signal.removeprefix(':')}" for signal in (LIKENESS, RARITY, *words))
+
+    @cached_property
+    def texts(self) -> wording.Texts:
+        return wording.Texts(self.column.values, wording.fit(self.column.values))
+
+    def fill(self, into: npt.NDArray[np.float32], left: Codes, right: Codes) -> None:
+        ours, theirs = self.column.codes[left], self.column.codes[right]
+        known = (ours != MISSING) & (theirs != MISSING)
+        same = known & (ours == theirs)
+        into[known, :2] = 0.0
+        into[same, 0] = EQUAL
+        into[same, 1] = rarity(self.column)[ours[same]]
+        rows = np.flatnonzero(known if self.column.field.kind == "text" else known & ~same)
+        if len(rows):
+            distinct, back = _distinct(self.column, ours[rows], theirs[rows])
+            found = self._of_distinct(*distinct)[back]
+            into[rows, 2:] = found[:, 1:]
+            unlike = ~same[rows]
+            into[rows[unlike], 0] = np.minimum(found[unlike, 0], NEARLY)
+
+    def _of_distinct(self, ours: Codes, theirs: Codes) -> npt.NDArray[np.float32]:
+        """Likeness and, for texts, the signals of wording, of distinct pairs of values."""
+        kind = self.column.field.kind
+        if kind not in WORDED or (kind != "text" and len(self.column.values) > MANY):
+            return self._likeness(ours, theirs)[:, None]
+        worded = wording.evidence("", self.texts, ours, theirs, is_cheap=True)
+        letters = np.nan_to_num(worded.values[:, worded.names.index(f":{LETTERS}")])
+        if kind == "text":
+            return np.column_stack([letters, worded.values])
+        return np.asarray((letters + self._likeness(ours, theirs)) / 2, dtype=np.float32)[:, None]
+
+    def _likeness(self, ours: Codes, theirs: Codes) -> npt.NDArray[np.float32]:
+        texts = np.asarray(self.column.values, dtype=object)
+        return LIKENESSES[self.column.field.kind](texts[ours].tolist(), texts[theirs].tolist())
+
+
+def _nobody() -> tuple[Codes, Codes]:
+    return np.empty(0, dtype=np.int32), np.empty(0, dtype=np.int32)
 
 
 def _chunks(n: int) -> Iterator[slice]:
     yield from (slice(start, min(start + CHUNK, n)) for start in range(0, n, CHUNK))
 
 
-def _signals(column: Column, left: Codes, right: Codes) -> npt.NDArray[np.float32]:
-    ours, theirs = column.codes[left], column.codes[right]
-    known = (ours != MISSING) & (theirs != MISSING)
-    same = known & (ours == theirs)
-    signals = np.full((len(left), 2), np.nan, dtype=np.float32)
-    signals[known] = 0.0
-    signals[same, 0] = 1.0
-    signals[same, 1] = rarity(column)[ours[same]]
-    unlike = known & ~same
-    if unlike.any():
-        signals[unlike, 0] = _of_distinct(column, ours[unlike], theirs[unlike])
-    return signals
+def _distinct(column: Column, ours: Codes, theirs: Codes) -> tuple[tuple[Codes, Codes], npt.NDArray[np.int64]]:
+    """The different pairs of values, whichever side each is on, and which of them each pair of records has."""
+    first, second = np.minimum(ours, theirs).astype(np.int64), np.maximum(ours, theirs).astype(np.int64)
+    distinct, back = np.unique(first * len(column.values) + second, return_inverse=True)
+    a, b = np.divmod(distinct, len(column.values))
+    return (a.astype(np.int32), b.astype(np.int32)), back
 
 
 def rarity(column: Column) -> npt.NDArray[np.float32]:
     """How surprising each value is, in nats: minus the logarithm of the share of records that hold it."""
     return np.asarray(-np.log(column.counts / max(column.counts.sum(), 1)), dtype=np.float32)
-
-
-def _of_distinct(column: Column, ours: Codes, theirs: Codes) -> npt.NDArray[np.float32]:
-    first, second = np.minimum(ours, theirs).astype(np.int64), np.maximum(ours, theirs).astype(np.int64)
-    distinct, back = np.unique(first * len(column.values) + second, return_inverse=True)
-    a, b = np.divmod(distinct, len(column.values))
-    texts = np.asarray(column.values, dtype=object)
-    alike = LIKENESSES[column.field.kind](texts[a].tolist(), texts[b].tolist())
-    return np.minimum(alike, np.float32(0.999))[back]
 
 
 def spelling(ours: Sequence[str], theirs: Sequence[str]) -> npt.NDArray[np.float32]:
@@ -83,9 +139,8 @@ def edits(ours: Sequence[str], theirs: Sequence[str]) -> npt.NDArray[np.float32]
     return np.asarray(cpdist(ours, theirs, scorer=DamerauLevenshtein.normalized_similarity, dtype=np.float32))
 
 
-def wording(ours: Sequence[str], theirs: Sequence[str]) -> npt.NDArray[np.float32]:
+def phrasing(ours: Sequence[str], theirs: Sequence[str]) -> npt.NDArray[np.float32]:
     """The better of spelling in order and of words in any order."""
-    from rapidfuzz.fuzz import token_set_ratio, token_sort_ratio
 
     ordered, inside = (
         np.asarray(cpdist(ours, theirs, scorer=each, dtype=np.float32)) for each in (token_sort_ratio, token_set_ratio)
@@ -145,7 +200,7 @@ def nothing(ours: Sequence[str], theirs: Sequence[str]) -> npt.NDArray[np.float3
 
 
 LIKENESSES: dict[str, Likeness] = {
-    "name": wording,
+    "name": phrasing,
     "given_name": spelling,
     "surname": spelling,
     "date": dates,
@@ -153,12 +208,12 @@ LIKENESSES: dict[str, Likeness] = {
     "email": spelling,
     "phone": edits,
     "postcode": edits,
-    "address": wording,
+    "address": phrasing,
     "place": spelling,
     "code": edits,
     "category": spelling,
     "number": amounts,
-    "text": wording,
+    "text": phrasing,
     "ip": nothing,
-    "user_agent": wording,
+    "user_agent": phrasing,
 }

@@ -14,10 +14,10 @@ from whence.identity.records.table import Evidence, Floats
 
 Levels = npt.NDArray[np.int8]
 
-EDGES = (0.3, 0.5, 0.6, 0.7, 0.8, 0.88, 0.94)
+EDGES = (0.1, 0.2, 0.3, 0.4, 0.5, 0.55, 0.6, 0.65, 0.7, 0.75, 0.8, 0.84, 0.88, 0.92, 0.96)
 """Likeness is cut here; equal values come above, cut by their rarity."""
-RARITIES = (3.0, 5.0, 7.0, 9.0)
-"""Nats of surprise at which equal values are cut: one record in 20, 150, 1,100, 8,100."""
+RARITIES = (2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0, 9.0)
+"""Nats of surprise at which equal values are cut: one record in 7, 20, 55, 150, 400, 1,100, 3,000, 8,100."""
 SILENT = -1
 ROUNDS = 60
 SETTLED = 1e-5
@@ -75,21 +75,42 @@ def levels(evidence: Evidence, field: str) -> Levels:
 COUNT = len(EDGES) + len(RARITIES) + 2
 
 
-def fit(evidence: Evidence, chance: Evidence, share: float = 0.2) -> FellegiSunter:
-    """Rates of agreement among matches and others; `chance` is the evidence of pairs drawn at random.
+def fields(evidence: Evidence) -> tuple[str, ...]:
+    """The fields that evidence is about."""
+    return tuple(name.removesuffix(":likeness") for name in evidence.names if name.endswith(":likeness"))
+
+
+def all_levels(evidence: Evidence) -> Levels:
+    """The level of agreement of each pair in each field, shape (pairs, fields)."""
+    named = [levels(evidence, each) for each in fields(evidence)]
+    return np.column_stack(named) if named else np.empty((len(evidence.values), 0), dtype=np.int8)
+
+
+def fit(evidence: Evidence, share: float = 0.2) -> FellegiSunter:
+    """Rates of agreement among matches and others, of candidate pairs alone.
 
     `share` is the first guess of how many of the candidates are matches.
     """
-    fields = tuple(name.removesuffix(":likeness") for name in evidence.names if name.endswith(":likeness"))
-    seen = (
-        np.column_stack([levels(evidence, each) for each in fields]) if fields else np.empty((len(evidence.values), 0), np.int8)
-    )
-    drawn = np.column_stack([levels(chance, each) for each in fields]) if fields else np.empty((len(chance.values), 0), np.int8)
+    return _fitted(fields(evidence), all_levels(evidence), None, 0.0, share)
+
+
+def fit_to_all(evidence: Evidence, chance: Evidence, others: float) -> FellegiSunter:
+    """Rates of agreement among matches and all other pairs: candidates, and `others` more pairs that agree as `chance` does.
+
+    Fields that many strangers share weigh little here, whichever way candidates were found.
+    """
+    return _fitted(fields(evidence), all_levels(evidence), all_levels(chance), others, len(evidence.values) / max(others, 1) / 3)
+
+
+def _fitted(named: tuple[str, ...], seen: Levels, drawn: Levels | None, others: float, share: float) -> FellegiSunter:
     patterns, times = _patterns(seen)
-    others = [_rates(drawn[:, place], np.ones(len(drawn))) for place in range(len(fields))]
-    matches = [_first_guess() for _ in fields]
-    base, matches, others = _expect_and_maximise(patterns, times, matches, others, share)
-    weights = tuple(Weights(name, tuple(_rising(m, u).tolist())) for name, m, u in zip(fields, matches, others, strict=True))
+    rest = np.zeros((seen.shape[1], COUNT))
+    if drawn is not None and len(drawn):
+        for place in range(seen.shape[1]):
+            known = drawn[:, place][drawn[:, place] != SILENT]
+            rest[place] = others / len(drawn) * (np.bincount(known, minlength=COUNT) + 1e-3)
+    base, matches, strangers = _expect_and_maximise(patterns, times, rest, others, share)
+    weights = tuple(Weights(name, tuple(rising(m, u).tolist())) for name, m, u in zip(named, matches, strangers, strict=True))
     return FellegiSunter(base, weights)
 
 
@@ -104,30 +125,35 @@ def _first_guess() -> Floats:
     return np.asarray(guess / guess.sum())
 
 
-def _rates(level: Levels, weight: Floats) -> Floats:
+def rates(level: Levels, weight: Floats, more: Floats | None = None) -> Floats:
+    """The share of each level among weighted pairs that have one, and `more` pairs by level."""
     known = level != SILENT
-    counts = np.bincount(level[known], weight[known], COUNT)
+    counts = np.bincount(level[known], weight[known], COUNT) + (0.0 if more is None else more)
     return np.asarray((counts + PRIOR / COUNT) / (counts.sum() + PRIOR))
 
 
 def _expect_and_maximise(
-    patterns: Levels, times: Floats, matches: list[Floats], others: list[Floats], share: float
+    patterns: Levels, times: Floats, rest: Floats, others: float, share: float
 ) -> tuple[float, list[Floats], list[Floats]]:
-    base = float(logit(share))
+    fields = range(patterns.shape[1])
+    whole = max(float(times.sum()) + others, 1.0)
+    base = float(logit(np.clip(share, 1e-9, 0.5)))
+    matches = [_first_guess() for _ in fields]
+    strangers = [rates(patterns[:, place], 0.5 * times, rest[place]) for place in fields]
     for _ in range(ROUNDS):
         odds = np.full(len(patterns), base)
-        for place, (m, u) in enumerate(zip(matches, others, strict=True)):
-            odds += np.append(np.log(m / u), 0.0)[patterns[:, place]]
+        for place in fields:
+            odds += np.append(np.log(matches[place] / strangers[place]), 0.0)[patterns[:, place]]
         chance = expit(odds) * times
-        matches = [_rates(patterns[:, place], chance) for place in range(len(matches))]
-        others = [_rates(patterns[:, place], times - chance) for place in range(len(others))]
-        previous, base = base, float(logit(np.clip(chance.sum() / max(times.sum(), 1.0), 1e-6, 1 - 1e-6)))
+        matches = [rates(patterns[:, place], chance) for place in fields]
+        strangers = [rates(patterns[:, place], times - chance, rest[place]) for place in fields]
+        previous, base = base, float(logit(np.clip(chance.sum() / whole, 1e-12, 1 - 1e-6)))
         if abs(base - previous) < SETTLED:
             break
-    return base, matches, others
+    return base, matches, strangers
 
 
-def _rising(matches: Floats, others: Floats) -> Floats:
+def rising(matches: Floats, others: Floats) -> Floats:
     """Log-ratios that never fall as values grow more alike."""
     weight = matches + others
     return np.asarray(isotonic_regression(np.log(matches / others), weights=weight).x)

@@ -13,13 +13,21 @@ import numpy.typing as npt
 import pyarrow as pa
 from scipy.special import expit
 
-from whence.identity.records import boosted, fellegi_sunter
-from whence.identity.records.compare import compare
+from whence.identity.clusters import Rules, cluster
+from whence.identity.records import boosted, fellegi_sunter, vouching
+from whence.identity.records.compare import Comparer
+from whence.identity.records.known import Known, labelled, settled, with_known
 from whence.identity.records.scorer import PairScorer
-from whence.identity.records.table import MISSING, Evidence, Fields, Floats, Pairs, Records
+from whence.identity.records.table import Evidence, Fields, Floats, Pairs, Records
 
-CHANCE_PAIRS = 200_000
+CHANCE_PAIRS = 50_000
 """Pairs drawn at random, to see how often strangers agree."""
+SAMPLE = 200_000
+"""Candidate pairs from which rates of agreement are found."""
+WORTH = 0.5
+"""How much the fields must have to say about each other before they are believed rather than counted."""
+ABSENT = -0.5
+"""Log-odds of a pair that retrieval did not find worth a look."""
 
 
 @dataclass(frozen=True)
@@ -32,8 +40,6 @@ class Options:
     """Candidates per record that retrieval aims at."""
     threads: int = 1
     seed: int = 0
-    cut: float = 0.5
-    """The least probability of a pair that may link two records on its own."""
 
 
 @dataclass(frozen=True)
@@ -65,7 +71,8 @@ class Resolved:
 def resolve(table: pa.Table, fields: Fields | None = None, options: Options = Options()) -> Resolved:
     """The person of each row; what the columns are is guessed where `fields` does not say.
 
-    With labels (`fields.label`) boosted trees learn from them; without, Fellegi and Sunter's model is fitted to all pairs.
+    With labels (`fields.label`) boosted trees learn from them; without, fields vouch for each other where they have enough
+    to say, and else a model of agreement is fitted to the candidates.
     """
     from whence.identity.records import fields as columns
     from whence.identity.records import retrieve
@@ -77,7 +84,7 @@ def resolve(table: pa.Table, fields: Fields | None = None, options: Options = Op
         facts |= {"records": len(records), "fields": {each.field.name: each.field.kind for each in records.columns}}
     with watch("retrieve") as facts:
         found = retrieve.retrieve(records, retrieve.suggest(records, retrieve.Budget(options.budget)))
-        pairs = found.pairs
+        pairs = with_known(records, found.pairs, options.known)
         facts |= {"pairs": len(pairs.left)}
     return _judged(records, pairs, options, watch)
 
@@ -88,41 +95,71 @@ def resolve_pairs(records: Records, pairs: Pairs, options: Options = Options()) 
 
 
 def _judged(records: Records, pairs: Pairs, options: Options, watch: _Watch) -> Resolved:
-    with watch("compare"):
-        evidence = compare(records, pairs)
-    with watch("score"):
-        scorer, basis = _scorer(records, pairs, evidence, options)
-        log_odds = scorer.log_odds(evidence)
+    comparer = Comparer(records)
+    with watch("compare") as facts:
+        evidence = comparer(pairs)
+        facts |= {"signals": len(evidence.names)}
+    with watch("score") as facts:
+        scorer, basis = _scorer(records, pairs, evidence, comparer, options)
+        log_odds = settled(records, pairs, scorer.log_odds(evidence), options.known)
+        facts |= {"basis": basis, "matches expected": round(float(expit(log_odds).sum()), 1)}
     with watch("cluster") as facts:
-        people = _clustered(records, pairs, log_odds, options)
-        facts |= {"people": len(np.unique(people))}
-    return Resolved(records, pairs, evidence, scorer, log_odds, expit(log_odds), people, tuple(watch.steps), basis)
+        rules = Rules(cut=-2 * float(np.log(options.beta)), absent=ABSENT, unique_sources=records.unique_sources)
+        people = cluster(len(records), pairs, log_odds, rules, source=records.source)
+        facts |= {"people": len(people), "refused": len(people.refusals)}
+    codes = people.codes.astype(np.int64)
+    return Resolved(records, pairs, evidence, scorer, log_odds, expit(log_odds), codes, tuple(watch.steps), basis)
 
 
-def _scorer(records: Records, pairs: Pairs, evidence: Evidence, options: Options) -> tuple[PairScorer, str]:
+def _scorer(records: Records, pairs: Pairs, evidence: Evidence, comparer: Comparer, options: Options) -> tuple[PairScorer, str]:
+    learned = _learned(records, pairs, evidence, options)
+    if learned is not None:
+        return learned
+    some = _some(evidence, options.seed)
+    share = len(some.values) / max(len(evidence.values), 1)
+    chance = comparer(chance_pairs(records, options.seed))
+    weights = fellegi_sunter.fit_to_all(some, chance, share * max(_possible(records) - len(evidence.values), 0.0))
+    vouched = vouching.fit(records, evidence, weights, seed=options.seed, threads=options.threads)
+    if vouched is not None and vouched.worth >= WORTH:
+        return vouched.scorer, (
+            f"No labels: {len(vouched.witnesses)} fields vouched for each other ({', '.join(vouched.witnesses)}); "
+            "nobody has confirmed the probabilities."
+        )
+    return fellegi_sunter.fit(
+        some
+    ), "No labels: a model of agreement fitted to the candidates; nobody has confirmed the probabilities."
+
+
+def _learned(records: Records, pairs: Pairs, evidence: Evidence, options: Options) -> tuple[PairScorer, str] | None:
     labelled = _labelled(records, pairs)
-    if labelled is not None:
-        rows, same, people = labelled
-        try:
-            learned = boosted.fit(
-                Evidence(evidence.names, evidence.values[rows]), same, people, seeds=(options.seed,), threads=options.threads
-            )
-        except boosted.TooFewLabels:
-            pass
-        else:
-            return learned, f"{len(same)} labelled pairs; calibrated on people that were not learned from."
-    scorer = fellegi_sunter.fit(evidence, compare(records, chance_pairs(records, options.seed)))
-    return scorer, "No labels: a model of agreement fitted to all pairs, whose probabilities nothing has confirmed."
-
-
-def _labelled(records: Records, pairs: Pairs) -> tuple[npt.NDArray[np.int64], Floats, npt.NDArray[np.int64]] | None:
-    """The candidate pairs whose records both have a label, whether it is the same, and both people."""
-    if records.labels is None:
+    if labelled is None:
         return None
-    ours, theirs = records.labels[pairs.left], records.labels[pairs.right]
-    rows = np.flatnonzero((ours != MISSING) & (theirs != MISSING))
-    people = np.column_stack([ours[rows], theirs[rows]]).astype(np.int64)
-    return rows, (ours[rows] == theirs[rows]).astype(np.float64), people
+    rows, same, people = labelled
+    shown = Evidence(evidence.names, evidence.values[rows])
+    try:
+        scorer = boosted.fit(shown, same, people, seeds=(options.seed,), threads=options.threads)
+    except boosted.TooFewLabels:
+        return None
+    return scorer, f"{len(same)} labelled pairs; calibrated on people that were not learned from."
+
+
+def _some(evidence: Evidence, seed: int) -> Evidence:
+    n = len(evidence.values)
+    if n <= SAMPLE:
+        return evidence
+    rows = np.sort(np.random.default_rng(seed).choice(n, SAMPLE, replace=False))
+    return Evidence(evidence.names, evidence.values[rows])
+
+
+def _possible(records: Records) -> float:
+    """How many pairs of records could be compared at all."""
+    n = float(len(records))
+    within = (
+        np.bincount(records.source[records.source != MISSING]).astype(float)
+        if records.unique_sources and records.source is not None
+        else np.zeros(0)
+    )
+    return float(n * (n - 1) / 2 - (within * (within - 1) / 2).sum())
 
 
 def chance_pairs(records: Records, seed: int = 0, count: int = CHANCE_PAIRS) -> Pairs:
@@ -136,16 +173,6 @@ def chance_pairs(records: Records, seed: int = 0, count: int = CHANCE_PAIRS) -> 
     if records.unique_sources and records.source is not None:
         kept &= records.source[left] != records.source[right]
     return Pairs(left[kept], right[kept])
-
-
-def _clustered(records: Records, pairs: Pairs, log_odds: Floats, options: Options) -> npt.NDArray[np.int64]:
-    from scipy.sparse import coo_matrix
-    from scipy.sparse.csgraph import connected_components
-
-    linked = expit(log_odds) >= options.cut
-    n = len(records)
-    graph = coo_matrix((np.ones(int(linked.sum())), (pairs.left[linked], pairs.right[linked])), shape=(n, n))
-    return np.asarray(connected_components(graph, directed=False)[1], dtype=np.int64)
 
 
 class _Watch:

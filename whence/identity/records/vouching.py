@@ -1,0 +1,218 @@
+"""Fields vouch for each other: how often one agrees tells how many pairs are matches among those that the others describe alike.
+
+Naive agreement models take fields for independent and count a household's shared name and address many times over.
+Here each field in turn is foretold from the others by boosted trees, which learn what those share. Among pairs that
+are alike in the other fields it agrees at a rate between that of strangers and that of matches, and where it lies
+between is the chance of a match. Only the one field and the rest need be independent, given the truth.
+
+Papers: A. Blum, T. Mitchell, Combining labeled and unlabeled data with co-training, COLT 1998; the correction for a
+noisy label is that of N. Natarajan et al., Learning with noisy labels, NIPS 2013.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from scipy.special import expit, logit
+
+from whence.calibration import Calibrator
+from whence.identity.records import fellegi_sunter as agreement
+from whence.identity.records.boosted import Boosted, direction
+from whence.identity.records.fellegi_sunter import SILENT, FellegiSunter, Levels
+from whence.identity.records.table import MISSING, Evidence, Floats, Records
+
+Matrix = npt.NDArray[np.float32]
+Bools = npt.NDArray[np.bool_]
+
+SAMPLE = 120_000
+"""Pairs that are learned from."""
+FEWEST = 500
+"""Pairs with a value below which a field vouches for nothing …"""
+RARE = 30
+"""… and how many must agree, and how many differ."""
+LEARNER: dict[str, Any] = {
+    "learning_rate": 0.1,
+    "num_leaves": 15,
+    "min_data_in_leaf": 20,
+    "lambda_l2": 5.0,
+    "feature_fraction": 0.7,
+    "max_bin": 63,
+    "deterministic": True,
+    "force_row_wise": True,
+    "verbosity": -1,
+}
+ROUNDS = 60
+SETTLING = 8
+"""How often rates and chances are found from each other."""
+LEAST_GAP = 0.02
+TEXTUAL = 0.3
+"""Share of words found in another field of the same record, beyond chance, from which two fields say the same."""
+
+
+@dataclass(frozen=True)
+class Witness:
+    """One field's testimony on the sampled pairs."""
+
+    field: int
+    level: Levels
+    agrees: Bools
+    foretold: Floats
+    """The chance that it agrees, from fields that do not repeat it, by models that have not seen the pair."""
+    rates: tuple[float, float]
+    """How often it agrees among strangers and among matches, at first."""
+    gain: float
+    """How much better than chance it was foretold: its weight."""
+
+    @property
+    def worth(self) -> float:
+        """Weight times the share of pairs that it can speak on."""
+        return self.gain * float((self.level != SILENT).mean())
+
+
+@dataclass(frozen=True)
+class Vouched:
+    """A scorer learned from fields alone, and how much they had to say."""
+
+    scorer: Boosted
+    witnesses: tuple[str, ...]
+    worth: float
+
+
+def fit(records: Records, evidence: Evidence, weights: FellegiSunter, *, seed: int = 0, threads: int = 1) -> Vouched | None:
+    """A scorer without labels; None when no field can be foretold from the others."""
+    rows = _sample(len(evidence.values), seed)
+    sampled = Evidence(evidence.names, evidence.values[rows])
+    learner = LEARNER | {"seed": seed, "num_threads": threads}
+    found = _witnesses(sampled, weights, repeats(records), learner)
+    if not found:
+        return None
+    odds = _together(found)
+    names = agreement.fields(evidence)
+    scorer = _student(sampled, odds, learner)
+    return Vouched(scorer, tuple(names[each.field] for each in found), sum(each.worth for each in found))
+
+
+def _sample(n: int, seed: int) -> npt.NDArray[np.int64]:
+    if n <= SAMPLE:
+        return np.arange(n)
+    return np.sort(np.random.default_rng(seed).choice(n, SAMPLE, replace=False))
+
+
+def repeats(records: Records, seed: int = 0) -> Bools:
+    """Which fields repeat each other: the words of one are found in the other of the same record, beyond chance."""
+    generator = np.random.default_rng(seed)
+    rows = generator.choice(len(records), min(len(records), 2000), replace=False)
+    words = [_words(column.values, column.codes[rows]) for column in records.columns]
+    shuffled = generator.permutation(len(rows))
+    said = np.eye(len(words), dtype=np.bool_)
+    for one in range(len(words)):
+        for other in range(one):
+            others = [words[other][place] for place in shuffled]
+            said[one, other] = said[other, one] = _found(words[one], words[other]) - _found(words[one], others) > TEXTUAL
+    return said
+
+
+def _words(values: tuple[str, ...], codes: npt.NDArray[np.int32]) -> list[frozenset[str]]:
+    return [frozenset() if code == MISSING else frozenset(values[code].replace("-", " ").split()) for code in codes.tolist()]
+
+
+def _found(ours: list[frozenset[str]], theirs: list[frozenset[str]]) -> float:
+    shares = [len(a & b) / min(len(a), len(b)) for a, b in zip(ours, theirs, strict=True) if a and b]
+    return float(np.mean(shares)) if shares else 0.0
+
+
+def _witnesses(evidence: Evidence, weights: FellegiSunter, said: Bools, learner: dict[str, Any]) -> tuple[Witness, ...]:
+    names = agreement.fields(evidence)
+    seen = agreement.all_levels(evidence)
+    half = np.random.default_rng(learner["seed"]).random(len(seen)) < 0.5
+    found = []
+    for field, name in enumerate(names):
+        weight = np.asarray(weights.weights[field].levels)
+        agrees = np.append(weight > max(1.0, weight.max() / 2), False)[seen[:, field]]
+        others = tuple(names[other] for other in range(len(names)) if not said[field, other])
+        signals = [place for place, signal in enumerate(evidence.names) if signal.rpartition(":")[0] in others]
+        known = seen[:, field] != SILENT
+        if known.sum() < FEWEST or not RARE < agrees[known].sum() < known.sum() - RARE or not signals:
+            continue
+        foretold = _foretold(evidence.values[:, signals], agrees, known, half, learner)
+        found.append(_witness(field, seen[:, field], agrees, known, foretold))
+        del name
+    return tuple(each for each in found if each.gain > 0)
+
+
+def _foretold(x: Matrix, agrees: Bools, known: Bools, half: Bools, learner: dict[str, Any]) -> Floats:
+    """The chance of agreement of each pair, by a model of the other half of the pairs."""
+    import lightgbm
+
+    settings = learner | {"objective": "binary"}
+    foretold = np.empty(len(x))
+    for side in (half, ~half):
+        rows = lightgbm.Dataset(x[side & known], agrees[side & known].astype(np.float32), params=settings)
+        model = lightgbm.train(settings, rows, ROUNDS)
+        foretold[~side] = model.predict(x[~side], num_threads=learner["num_threads"])
+    return foretold
+
+
+def _witness(field: int, level: Levels, agrees: Bools, known: Bools, foretold: Floats) -> Witness:
+    """The rates at both ends of what was foretold, and how far apart it lies for pairs that agree and differ."""
+    order = np.argsort(-foretold[known], kind="stable")
+    ranked = agrees[known][order]
+    of_matches, of_strangers = float(ranked[: max(50, len(ranked) // 200)].mean()), float(ranked[len(ranked) // 2 :].mean())
+    told = float(foretold[known & agrees].mean() - foretold[known & ~agrees].mean())
+    return Witness(
+        field, level, agrees, foretold, (of_strangers, of_matches), max(of_matches - of_strangers, 0.0) * max(told, 0.0)
+    )
+
+
+def _together(witnesses: tuple[Witness, ...]) -> Floats:
+    """Log-odds of each pair: each witness's chance from the others and its own agreement on top, averaged by gain.
+
+    The rates of agreement are found from the chances, and the chances from the rates, in turn.
+    """
+    gains = np.asarray([each.gain for each in witnesses])[:, None]
+    rates = [each.rates for each in witnesses]
+    for turn in range(SETTLING + 1):
+        chances = np.stack([_chance(each, at) for each, at in zip(witnesses, rates, strict=True)])
+        if turn < SETTLING:
+            overall = expit((gains * logit(chances)).sum(axis=0) / gains.sum())
+            rates = [_rates(each, overall) for each in witnesses]
+    own = np.stack([_own(each, chance) for each, chance in zip(witnesses, chances, strict=True)])
+    return np.asarray((gains * (logit(chances) + own)).sum(axis=0) / gains.sum())
+
+
+def _chance(witness: Witness, rates: tuple[float, float]) -> Floats:
+    of_strangers, of_matches = rates
+    return np.clip((witness.foretold - of_strangers) / max(of_matches - of_strangers, 0.05), 1e-4, 1 - 1e-4)
+
+
+def _rates(witness: Witness, chance: Floats) -> tuple[float, float]:
+    known = witness.level != SILENT
+    is_match, agrees = chance[known], witness.agrees[known]
+    of_strangers = float((1 - is_match) @ agrees / max(float((1 - is_match).sum()), 1e-9))
+    of_matches = max(float(is_match @ agrees / max(float(is_match.sum()), 1e-9)), of_strangers + LEAST_GAP)
+    return min(of_strangers, of_matches - LEAST_GAP), of_matches
+
+
+def _own(witness: Witness, chance: Floats) -> Floats:
+    """What the field's own level adds, given the chance that the others give."""
+    matches, others = agreement.rates(witness.level, chance), agreement.rates(witness.level, 1 - chance)
+    return np.append(agreement.rising(matches, others), 0.0)[witness.level]
+
+
+def _student(evidence: Evidence, odds: Floats, learner: dict[str, Any]) -> Boosted:
+    """One model of all signals that gives what the witnesses gave together."""
+    import lightgbm
+
+    settings = learner | {
+        "objective": "cross_entropy",
+        "num_leaves": 31,
+        "min_data_in_leaf": 30,
+        "monotone_constraints": [direction(name) for name in evidence.names],
+    }
+    plain = [f"signal_{place}" for place in range(len(evidence.names))]
+    rows = lightgbm.Dataset(evidence.values, expit(odds).astype(np.float32), feature_name=plain, params=settings)
+    text = lightgbm.train(settings, rows, 2 * ROUNDS).model_to_string().partition("\nparameters:")[0] + "\n"
+    return Boosted(evidence.names, (text,), Calibrator("platt", float(expit(odds).mean()), (1.0, 0.0)))
