@@ -18,7 +18,7 @@ from __future__ import annotations
 import heapq
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, cached_property
 
 import numpy as np
 import numpy.typing as npt
@@ -159,7 +159,7 @@ class _Graph:
     right: Positions
     weight: Floats
 
-    @property
+    @cached_property
     def links(self) -> tuple[Positions, Positions]:
         is_link = self.weight > 0
         return self.left[is_link], self.right[is_link]
@@ -206,6 +206,8 @@ class _Apart:
 
 def _numbered(codes: npt.NDArray[np.integer]) -> Codes:
     """The same groups, numbered by their first record."""
+    if bool(np.all(codes[1:] <= np.maximum.accumulate(codes)[:-1] + 1)) and codes[:1].tolist() in ([], [0]):
+        return codes.astype(np.int32, copy=False)
     first = np.full(int(codes.max(initial=-1)) + 1, len(codes), dtype=np.int64)
     first[codes[::-1]] = np.arange(len(codes) - 1, -1, -1)
     order = np.argsort(first, kind="stable")
@@ -260,40 +262,42 @@ def _parted(graph: _Graph, ties: _Apart) -> _Graph:
     return _Graph(graph.n, graph.left, graph.right, np.where(ties.between(graph.left, graph.right), NEVER, graph.weight))
 
 
-def _partition(graph: _Graph, found: Codes, ties: _Apart, rules: Rules) -> Codes:
+def _partition(graph: _Graph, found: Codes, ties: _Apart, rules: Rules) -> Ints:
     """The people inside each component: all of it where nothing speaks against, else the best partition that we find."""
-    groups = _Groups.of(found)
+    sizes = np.bincount(found)
     inside = graph.only(found[graph.left] == found[graph.right])
-    hard = np.flatnonzero(_is_conflicted(inside, groups, ties, rules))
-    inside = inside.only(np.isin(found, hard)[inside.left])
-    codes = found.astype(np.int64) * int(groups.sizes.max(initial=1))  # room for the people of each component
+    is_hard = _is_conflicted(inside, found, sizes, ties, rules)
+    inside = inside.only(is_hard[found[inside.left]])
+    groups, hard = _Groups.of(found, is_hard), np.flatnonzero(is_hard)
+    codes = found.astype(np.int64) * int(sizes.max(initial=1))  # room for the people of each component
     for size in range(2, rules.exact + 1):
-        chosen = hard[groups.sizes[hard] == size]
+        chosen = hard[sizes[hard] == size]
         for some in np.array_split(chosen, -(-len(chosen) * len(_partitions(size)) // CHUNK)) if len(chosen) else ():
             codes[groups.records(some)] += _solved(inside, groups, some, ties, rules)
-    for records, part in _parts(inside, groups, hard[groups.sizes[hard] > rules.exact]):
+    for records, part in _parts(inside, groups, hard[sizes[hard] > rules.exact]):
         codes[records] += _greedy(part, _claims(records, ties), rules)
-    return _numbered(np.unique(codes, return_inverse=True)[1])
+    return codes
 
 
 @dataclass(frozen=True)
 class _Groups:
-    """Records group by group, each group's in their order."""
+    """The records of some of the groups, group by group, each group's in their order."""
 
     of_record: Codes
     sizes: Ints
     starts: Ints
     members: Ints
     rank: Ints
-    """The place of each record in its group."""
+    """The place of each of these records in its group."""
 
     @classmethod
-    def of(cls, codes: Codes) -> _Groups:
-        sizes = np.bincount(codes)
+    def of(cls, codes: Codes, is_chosen: Bools) -> _Groups:
+        sizes = np.where(is_chosen, np.bincount(codes, minlength=len(is_chosen)), 0)
         starts = np.cumsum(sizes) - sizes
-        members = np.argsort(codes, kind="stable")
-        rank = np.empty(len(codes), dtype=np.int64)
-        rank[members] = np.arange(len(codes)) - np.repeat(starts, sizes)
+        members = np.flatnonzero(is_chosen[codes])
+        members = members[np.argsort(codes[members], kind="stable")]
+        rank = np.zeros(len(codes), dtype=np.int64)
+        rank[members] = np.arange(len(members)) - np.repeat(starts, sizes)
         return cls(codes, sizes, starts, members, rank)
 
     def records(self, groups: Ints) -> Ints:
@@ -301,14 +305,14 @@ class _Groups:
         return self.members[self.starts[groups][:, None] + np.arange(self.sizes[groups[0]])]
 
 
-def _is_conflicted(inside: _Graph, groups: _Groups, ties: _Apart, rules: Rules) -> Bools:
+def _is_conflicted(inside: _Graph, found: Codes, sizes: Ints, ties: _Apart, rules: Rules) -> Bools:
     """Whether something inside a component speaks against its being one person."""
-    number, component = len(groups.sizes), groups.of_record[inside.left]
+    number, component = len(sizes), found[inside.left]
     against = np.bincount(component[inside.weight < 0], minlength=number) > 0
-    for broken in ties.within(groups.of_record, number).values():
+    for broken in ties.within(found, number).values():
         against |= broken
     if rules.absent < 0:
-        against |= np.bincount(component, minlength=number) < groups.sizes * (groups.sizes - 1) // 2
+        against |= np.bincount(component, minlength=number) < sizes * (sizes - 1) // 2
     return against
 
 
@@ -501,7 +505,7 @@ def _one_to_one(graph: _Graph, ties: _Apart) -> Codes:
     return components(graph.n, rows[at[is_pair]], columns[taken[is_pair]])
 
 
-def _connected(graph: _Graph, codes: Codes) -> Codes:
+def _connected(graph: _Graph, codes: Positions) -> Codes:
     """The same people, each in the parts that links hold together: parting the others loses nothing."""
     left, right = graph.links
     is_inside = codes[left] == codes[right]
@@ -510,8 +514,8 @@ def _connected(graph: _Graph, codes: Codes) -> Codes:
 
 def _contradictions(linked: Codes, codes: Codes, ties: _Apart) -> Iterator[Refusal]:
     """The components in which links hold records together that may not be one person."""
-    groups = _Groups.of(linked)
-    for what, broken in ties.within(linked, len(groups.sizes)).items():
+    for what, broken in ties.within(linked, int(linked.max(initial=-1)) + 1).items():
+        groups = _Groups.of(linked, broken)
         for group in np.flatnonzero(broken):
             start, size = groups.starts[group], int(groups.sizes[group])
             records = groups.members[start : start + size]
@@ -522,12 +526,12 @@ def _contradictions(linked: Codes, codes: Codes, ties: _Apart) -> Iterator[Refus
 
 def _fitting(graph: _Graph, codes: Codes, rules: Rules) -> tuple[Codes, list[Refusal]]:
     """The same people, those with too many records parted along their weakest links."""
-    groups = _Groups.of(codes)
-    large = np.flatnonzero(groups.sizes > rules.max_size)
-    if not len(large):
+    is_large = np.bincount(codes) > rules.max_size
+    if not is_large.any():
         return codes, []
+    groups, large = _Groups.of(codes, is_large), np.flatnonzero(is_large)
     left, right = codes[graph.left], codes[graph.right]
-    inside = graph.only((graph.weight > 0) & (left == right) & np.isin(left, large))
+    inside = graph.only((graph.weight > 0) & (left == right) & is_large[left])
     fitting = codes.astype(np.int64) * graph.n
     refusals = []
     for records, part in _parts(inside, groups, large):
@@ -578,30 +582,32 @@ def _described(graph: _Graph, codes: Codes, refusals: tuple[Refusal, ...], rules
     is_inside = codes[left] == codes[right]
     left, right, weight = left[is_inside], right[is_inside], weight[is_inside]
     sizes, of = np.bincount(codes), codes[left]
-    kept = sizes[of] == 2
-    kept[~kept] = _spanning(graph.n, left[~kept], right[~kept], weight[~kept])
-    order = np.flatnonzero(kept)
-    order = order[np.lexsort((right[order], left[order], weight[order]))]
-    cluster_of, first = np.unique(of[order], return_index=True)
-    least = order[first]
+    is_pair = sizes[of] == 2
+    least = np.full(len(sizes), MISSING)
+    least[of[is_pair]] = np.flatnonzero(is_pair)
+    tree = np.flatnonzero(~is_pair)
+    tree = tree[_spanning(graph.n, left[tree], right[tree], weight[tree])]
+    least[of[tree]] = tree  # from the strongest on, so that the weakest link stays
     weakest, pair = np.full(len(sizes), np.nan), np.full((len(sizes), 2), MISSING, dtype=np.int32)
-    weakest[cluster_of] = weight[least] * STEP + rules.cut
-    pair[cluster_of, 0], pair[cluster_of, 1] = left[least], right[least]
+    has_link = least != MISSING
+    weakest[has_link] = weight[least[has_link]] * STEP + rules.cut
+    pair[has_link, 0], pair[has_link, 1] = left[least[has_link]], right[least[has_link]]
     links, possible = np.bincount(of, minlength=len(sizes)), sizes * (sizes - 1) // 2
     cohesion = np.where(sizes > 1, links / np.maximum(possible, 1), 1.0)
     return Clusters(codes, sizes, weakest, pair, cohesion, refusals)
 
 
-def _spanning(n: int, left: Positions, right: Positions, weight: Floats) -> Bools:
-    """Which links are on the maximum spanning tree; of equal ones the first, so that there is one such tree."""
+def _spanning(n: int, left: Positions, right: Positions, weight: Floats) -> Ints:
+    """The links on the maximum spanning tree, from the strongest on; of equal ones the last, so that there is one such tree."""
     if not len(left):
-        return np.zeros(0, dtype=np.bool_)
-    order = np.argsort(-weight, kind="stable")  # pairs are sorted, so that equal weights stay in their order
+        return np.zeros(0, dtype=np.int64)
+    order = np.argsort(weight, kind="stable")[::-1]  # pairs are sorted, so that equal weights lie in their order
     place = np.empty(len(order), dtype=np.float64)
     place[order] = np.arange(1, len(order) + 1)
-    records, both = np.unique(np.concatenate([left, right]), return_inverse=True)
-    a, b = both[: len(left)], both[len(left) :]
-    tree = minimum_spanning_tree(csr_array((place, (a, b)), shape=(len(records), len(records))))
-    is_kept = np.zeros(len(left), dtype=np.bool_)
-    is_kept[order[tree.data.astype(np.int64) - 1]] = True
-    return is_kept
+    is_held = np.zeros(n, dtype=np.bool_)
+    is_held[left] = is_held[right] = True
+    number = np.cumsum(is_held) - 1
+    size = int(is_held.sum())
+    tree = minimum_spanning_tree(csr_array((place, (number[left], number[right])), shape=(size, size)))
+    on_tree: Ints = order[np.sort(tree.data.astype(np.int64) - 1)]
+    return on_tree
