@@ -110,7 +110,7 @@ def publish(request: Request, now: datetime) -> Outcome:
         given = reading.read(request.inputs)
         chosen, why = _fields(request, folder, given)
         labels = _labels(request, folder)
-        resolved = resolve(given.table, chosen, Options(beta=request.beta, threads=request.threads))
+        resolved = resolve(given.table, chosen, Options(beta=request.beta, threads=request.threads, known=labels.settled.known))
         verdicts = decide(resolved.pairs, resolved.probabilities, request.beta)
         answered = _answered(resolved, labels.settled.verdicts)
         questions = review.queue(resolved.pairs, resolved.probabilities, verdicts, resolved.people, answered, QUEUE)

@@ -18,7 +18,7 @@ from whence.identity.records import boosted, fellegi_sunter, vouching
 from whence.identity.records.compare import Comparer
 from whence.identity.records.known import Known, labelled, settled, with_known
 from whence.identity.records.scorer import PairScorer
-from whence.identity.records.table import Evidence, Fields, Floats, Pairs, Records
+from whence.identity.records.table import MISSING, Evidence, Fields, Floats, Pairs, Records
 
 CHANCE_PAIRS = 50_000
 """Pairs drawn at random, to see how often strangers agree."""
@@ -40,6 +40,8 @@ class Options:
     """Candidates per record that retrieval aims at."""
     threads: int = 1
     seed: int = 0
+    known: Known = field(default_factory=dict)
+    """What people have said of single pairs: learned from like labels, and never overruled."""
 
 
 @dataclass(frozen=True)
@@ -131,10 +133,9 @@ def _scorer(records: Records, pairs: Pairs, evidence: Evidence, comparer: Compar
 
 
 def _learned(records: Records, pairs: Pairs, evidence: Evidence, options: Options) -> tuple[PairScorer, str] | None:
-    labelled = _labelled(records, pairs)
-    if labelled is None:
+    rows, same, people = labelled(records, pairs, options.known)
+    if not len(rows):
         return None
-    rows, same, people = labelled
     shown = Evidence(evidence.names, evidence.values[rows])
     try:
         scorer = boosted.fit(shown, same, people, seeds=(options.seed,), threads=options.threads)
