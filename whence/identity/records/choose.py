@@ -17,17 +17,17 @@ SAMPLE = 1000
 NEIGHBOURS = 20
 FAINT = 0.03
 """A column whose best hits stand out less than this share of the best column's is not searched."""
-WEAK_PAIRS = 20_000
-ENOUGH = 50
-"""Plausible pairs without which keys cannot be judged."""
 COUNTED = 50_000
 """Records that are looked at to count what a key makes."""
 MOST_KEYS = 16
 LEAST_GAIN = 0.002
-FIXED_COST = 0.1
+NARROW = 0.4
+"""Pairs per record below which a key needs no further part."""
+FIXED_COST = 0.2
 """What a key costs before it makes a pair, in pairs per record."""
-MISMATCH_BITS = 3.0
-"""What a disagreement takes away from a pair: values of one person agree about seven times in eight."""
+MISMATCH_BITS = 2.0
+"""What a disagreement takes away from a pair: values of one person agree about three times in four."""
+SPARE_BITS = 2.0
 
 Bools = npt.NDArray[np.bool_]
 
@@ -103,31 +103,28 @@ def _says_again(records: Records, part: Part, holder: Part) -> bool:
     return float(np.mean(inside)) >= 0.9
 
 
-def keys(records: Records, pairs: float, alone: bool = True) -> tuple[list[Key], list[str]]:
-    """Keys that find what plausible pairs agree on, at a cost of about so many pairs in all, and why each was taken.
+def keys(records: Records, pairs: float) -> tuple[list[Key], list[str]]:
+    """Keys that still agree when things go wrong, for about so many pairs in all, and what each adds.
 
-    Plausible pairs come from rare keys, on a slice of their values, and are those that agree on more than chance would
-    explain. A key is judged only by pairs that were found by columns it does not use.
+    Made-up pairs of one person lose columns as real ones do: values are missing as often as they are in the table, are
+    mistyped, are replaced, and a move changes all of a home at once. Each key is taken for the share of these pairs that
+    only it finds, weighed against the pairs that it makes in the table.
     """
     parts = _parts(records)
-    if not parts:
-        return [], []
     coded = {part: transformed(records.column(part.column), part.of)[0] for part in parts}
     rarity = {part: _meeting(codes) for part, codes in coded.items()}
-    offers = _offers(records, parts, coded, rarity, pairs)
-    left, right, found_by = _plausible(records, offers, coded, rarity)
-    if len(left) < ENOUGH:
-        return _unjudged(offers) if alone else ([], ["too few plausible pairs to judge keys by"])
-    agrees = {part: (codes[left] == codes[right]) & (codes[left] != MISSING) for part, codes in coded.items()}
+    offers = _offers(records, parts, rarity, pairs)
+    if not offers:
+        return [], []
     costs = _Costs(records, coded, {key: _cost(records, key, rarity) for key in offers})
-    return _greedy(offers, agrees, found_by, costs, pairs)
+    return _greedy(offers, _mishaps(records, parts), costs, pairs)
 
 
 def plausible(records: Records, left: Codes, right: Codes) -> Bools:
     """Which pairs agree on so much that is rare that chance would hardly explain it, for the size of the table.
 
     Bits: each agreement brings the log of how rare its value is, each disagreement takes MISMATCH_BITS; a pair needs as
-    many as single it out among all partners, and three more.
+    many as single it out among all partners, and some more.
     """
     bits = np.zeros(len(left))
     for column in records.columns:
@@ -136,7 +133,7 @@ def plausible(records: Records, left: Codes, right: Codes) -> Bools:
         total = max(int(column.counts.sum()), 1)
         rare = np.append(np.log2(total / np.maximum(column.counts, 1)), 0.0)
         bits += np.where(filled, np.where(one == two, rare[one], -MISMATCH_BITS), 0.0)
-    return np.asarray(bits > np.log2(max(len(records), 2)) + 3)
+    return np.asarray(bits > np.log2(max(len(records), 2)) + SPARE_BITS)
 
 
 PARTS: dict[str, tuple[str, ...]] = {
@@ -148,14 +145,23 @@ PARTS: dict[str, tuple[str, ...]] = {
     "email": ("whole", "before at"),
     "phone": ("whole", "last 7"),
     "postcode": ("whole", "first 3"),
-    "address": ("whole", "sorted tokens", "first 4"),
-    "place": ("whole", "first 4"),
+    "address": ("whole",),
+    "place": ("whole",),
     "code": ("whole",),
     "number": ("whole",),
     "text": ("whole", "sorted tokens"),
     "ip": ("whole",),
 }
 """What of each kind may be part of a key; other kinds say too little."""
+
+HOME = frozenset({"address", "postcode", "place"})
+"""Kinds that change together when a person moves."""
+MADE_UP = 4000
+MOVED = 0.3
+REPLACED = 0.1
+MISTYPED = 0.15
+SURVIVES = 0.6
+"""How often a part of a mistyped value still agrees."""
 
 
 def _parts(records: Records) -> list[Part]:
@@ -183,7 +189,7 @@ def _cost(records: Records, key: Key, rarity: dict[Part, float]) -> float:
     return float(len(records) * (len(records) - 1.0) / 2 * np.prod([rarity[part] for part in key.parts]))
 
 
-def _offers(records: Records, parts: list[Part], coded: dict[Part, Codes], rarity: dict[Part, float], pairs: float) -> list[Key]:
+def _offers(records: Records, parts: list[Part], rarity: dict[Part, float], pairs: float) -> list[Key]:
     """Keys of one, two or three columns that are not too costly, and not needlessly narrow."""
     meets = [part for part in parts if rarity[part] > 0]
     offers: list[Key] = []
@@ -193,7 +199,7 @@ def _offers(records: Records, parts: list[Part], coded: dict[Part, Codes], rarit
                 continue
             key = Key(some)
             narrow = (
-                any(_cost(records, Key(tuple(p for p in some if p != part)), rarity) <= 0.05 * len(records) for part in some)
+                any(_cost(records, Key(tuple(p for p in some if p != part)), rarity) <= NARROW * len(records) for part in some)
                 and size > 1
             )
             if not narrow and _cost(records, key, rarity) <= pairs / 3:
@@ -203,67 +209,22 @@ def _offers(records: Records, parts: list[Part], coded: dict[Part, Codes], rarit
     return sorted(offers, key=lambda key: (len(key.parts), _cost(records, key, rarity), str(key)))[:300]
 
 
-def _plausible(
-    records: Records, offers: Sequence[Key], coded: dict[Part, Codes], rarity: dict[Part, float]
-) -> tuple[Codes, Codes, list[tuple[frozenset[str], Bools]]]:
-    """Plausible pairs from the rarest offers, and for each of those which of the pairs it found."""
-    anchors: list[Key] = []
-    for key in sorted(offers, key=lambda key: (_cost(records, key, rarity), str(key))):
-        columns = {part.column for part in key.parts}
-        if sum(columns == {part.column for part in other.parts} for other in anchors) == 0 and len(anchors) < 12:
-            anchors.append(key)
-    pieces = [_slice(records, key, coded, WEAK_PAIRS // max(len(anchors), 1)) for key in anchors]
-    size = len(records)
-    everything = np.unique(np.concatenate([np.empty(0, dtype=np.int64), *pieces]))
-    left, right = (everything // size).astype(np.int32), (everything % size).astype(np.int32)
-    good = plausible(records, left, right)
-    left, right = left[good], right[good]
-    found_by = []
-    for key in anchors:
-        agrees = np.logical_and.reduce(
-            [(coded[part][left] == coded[part][right]) & (coded[part][left] != MISSING) for part in key.parts]
-        )
-        found_by.append((frozenset(part.column for part in key.parts), agrees))
-    return left, right, found_by
-
-
-def _slice(records: Records, key: Key, coded: dict[Part, Codes], pairs: int) -> npt.NDArray[np.int64]:
-    """About so many pairs of neighbours within blocks of a key, from a slice of its values."""
-    rows, together = _together(records, key, coded, max(1, len(records) // COUNTED))
-    order = np.argsort(together, kind="stable")
-    rows, together = rows[order], together[order]
-    same = together[1:] == together[:-1]
-    one, two = rows[:-1][same], rows[1:][same]
-    if records.unique_sources and records.source is not None:
-        apart = records.source[one] != records.source[two]
-        one, two = one[apart], two[apart]
-    step = -(-len(one) // max(pairs, 1)) or 1
-    return (np.minimum(one, two) * len(records) + np.maximum(one, two))[::step]
-
-
-def _together(
-    records: Records, key: Key, coded: dict[Part, Codes], share: int
-) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.uint64]]:
-    """The rows that fill a key, and their values of it mixed to a number; of one in `share` values of the rarest part."""
-    rarest = max(key.parts, key=lambda part: int(coded[part].max(initial=0)))
-    rows = np.flatnonzero((coded[rarest] != MISSING) & (_mixed(coded[rarest]) % np.uint64(share) == 0))
-    for part in key.parts:
-        rows = rows[coded[part][rows] != MISSING]
-    together = np.zeros(len(rows), dtype=np.uint64)
-    for part in key.parts:
-        together = (together ^ _mixed(coded[part][rows])) * np.uint64(0x9E3779B97F4A7C15)
-    return rows, together
-
-
-def _mixed(codes: Codes) -> npt.NDArray[np.uint64]:
-    numbers = codes.astype(np.uint64) * np.uint64(0x9E3779B97F4A7C15)
-    return numbers ^ (numbers >> np.uint64(32))
-
-
-def _unjudged(offers: Sequence[Key]) -> tuple[list[Key], list[str]]:
-    """The cheapest key of each set of columns, where nothing tells which are good."""
-    chosen = list({frozenset(part.column for part in key.parts): key for key in reversed(offers)}.values())[-6:]
-    return chosen, [f"{key}: rare enough; too few plausible pairs to judge by" for key in chosen]
+def _mishaps(records: Records, parts: Sequence[Part]) -> dict[Part, Bools]:
+    """For made-up pairs of one person whether each part of them still agrees."""
+    rng = np.random.default_rng(7)
+    moved = rng.random(MADE_UP) < MOVED
+    agrees: dict[Part, Bools] = {}
+    for column in records.columns:
+        filled = float((column.codes != MISSING).mean())
+        present = (rng.random(MADE_UP) < filled) & (rng.random(MADE_UP) < filled)
+        kept = present & (rng.random(MADE_UP) >= REPLACED)
+        if column.field.kind in HOME:
+            kept &= ~moved
+        mistyped = rng.random(MADE_UP) < MISTYPED
+        for part in (part for part in parts if part.column == column.field.name):
+            survives = (part.of != "whole") & (rng.random(MADE_UP) < SURVIVES)
+            agrees[part] = kept & (~mistyped | survives)
+    return agrees
 
 
 class _Costs:
@@ -288,36 +249,40 @@ class _Costs:
             return False
         self._counted.add(key)
         share = max(1, len(self._records) // COUNTED)
-        _, together = _together(self._records, key, self._coded, share)
-        together = np.sort(together)
+        together = np.sort(_together(self._records, key, self._coded, share))
         starts = np.flatnonzero(np.r_[True, together[1:] != together[:-1]]) if len(together) else together
         sizes = np.diff(np.r_[starts, len(together)]).astype(float)
         self._known[key] = share * float((sizes * (sizes - 1) / 2).sum())
         return True
 
 
-def _greedy(
-    offers: Sequence[Key],
-    agrees: dict[Part, Bools],
-    found_by: Sequence[tuple[frozenset[str], Bools]],
-    costs: _Costs,
-    pairs: float,
-) -> tuple[list[Key], list[str]]:
-    """The key that brings most new plausible pairs for its cost, again and again, until the pairs are spent."""
+def _together(records: Records, key: Key, coded: dict[Part, Codes], share: int) -> npt.NDArray[np.uint64]:
+    """What rows hold of a key, mixed to a number; of one in `share` values of its part with most values."""
+    rarest = max(key.parts, key=lambda part: int(coded[part].max(initial=0)))
+    rows = np.flatnonzero((coded[rarest] != MISSING) & (_mixed(coded[rarest]) % np.uint64(share) == 0))
+    for part in key.parts:
+        rows = rows[coded[part][rows] != MISSING]
+    together = np.zeros(len(rows), dtype=np.uint64)
+    for part in key.parts:
+        together = (together ^ _mixed(coded[part][rows])) * np.uint64(0x9E3779B97F4A7C15)
+    return together
+
+
+def _mixed(codes: Codes) -> npt.NDArray[np.uint64]:
+    numbers = codes.astype(np.uint64) * np.uint64(0x9E3779B97F4A7C15)
+    return numbers ^ (numbers >> np.uint64(32))
+
+
+def _greedy(offers: Sequence[Key], agrees: dict[Part, Bools], costs: _Costs, pairs: float) -> tuple[list[Key], list[str]]:
+    """The key that finds most of what is not found yet for its cost, again and again, until the pairs are spent."""
     hits = {key: np.logical_and.reduce([agrees[part] for part in key.parts]) for key in offers}
-    fair = {key: _found_elsewhere(key, found_by) for key in offers}
-    total = len(next(iter(hits.values())))
-    covered = np.zeros(total, dtype=bool)
+    missed = np.ones(MADE_UP, dtype=bool)
     chosen: list[Key] = []
     why: list[str] = []
     spent = 0.0
-
-    def gain(key: Key) -> float:
-        return float((hits[key] & fair[key] & ~covered).sum()) / max(float(fair[key].sum()), ENOUGH)
-
     while len(chosen) < MOST_KEYS:
-        gains = {key: gain(key) for key in offers if key not in chosen and spent + costs[key] <= pairs}
-        gains = {key: share for key, share in gains.items() if share >= LEAST_GAIN}
+        gains = {key: float((hits[key] & missed).mean()) for key in offers if key not in chosen and spent + costs[key] <= pairs}
+        gains = {key: gain for key, gain in gains.items() if gain >= LEAST_GAIN}
         if not gains:
             break
         best = max(gains, key=lambda key: gains[key] / (costs.per_record(key) + FIXED_COST))
@@ -325,14 +290,8 @@ def _greedy(
             continue
         chosen.append(best)
         spent += costs[best]
-        covered |= hits[best]
+        missed &= ~hits[best]
         why.append(
-            f"{best}: finds {gains[best]:.1%} more of {total} plausible pairs, for {costs.per_record(best):.2f} pairs a record"
+            f"{best}: {gains[best]:.1%} of made-up pairs that no key before it finds, for {costs.per_record(best):.2f} pairs a record"
         )
     return chosen, why
-
-
-def _found_elsewhere(key: Key, found_by: Sequence[tuple[frozenset[str], Bools]]) -> Bools:
-    columns = {part.column for part in key.parts}
-    others = [found for used, found in found_by if not used & columns]
-    return np.logical_or.reduce(others) if others else np.zeros(len(found_by[0][1]), dtype=bool)

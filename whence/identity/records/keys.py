@@ -11,6 +11,7 @@ import ibis.expr.types as ir
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from whence.identity.records.table import MISSING, Codes, Column, Records
 
@@ -23,7 +24,7 @@ class Part:
 
     column: str
     of: str = "whole"
-    """One of TRANSFORMS."""
+    """`whole`, or one of TRANSFORMS."""
 
     def __str__(self) -> str:
         return self.column if self.of == "whole" else f"{self.of} of {self.column}"
@@ -102,12 +103,13 @@ def transformed(column: Column, of: str) -> tuple[Codes, tuple[str, ...]]:
     """The codes and the distinct texts of a transform of a column's values; MISSING where the transform has nothing."""
     if of == "whole":
         return column.codes, column.values
-    change = TRANSFORMS[of]
-    texts = [change(value) for value in column.values]
-    distinct = tuple(sorted({text for text in texts if text}))
+    texts = pa.array(TRANSFORMS[of](column.values), type=pa.string()).dictionary_encode()
+    found = texts.dictionary.to_pylist()
+    distinct = tuple(sorted(text for text in found if text))
     place = {text: code for code, text in enumerate(distinct)}
-    mapped = np.array([*(place.get(text, MISSING) for text in texts), MISSING], dtype=np.int32)
-    return mapped[column.codes], distinct
+    codes = np.array([*(place.get(text, MISSING) for text in found), MISSING], dtype=np.int32)
+    of_value = np.append(codes[texts.indices.to_numpy(zero_copy_only=False)], MISSING)
+    return of_value[column.codes].astype(np.int32), distinct
 
 
 def _tokens(value: str) -> list[str]:
@@ -131,23 +133,31 @@ def _soundex(word: str) -> str:
 
 _SOUND = {letter: str(code) for code, group in enumerate(("bfpv", "cgjkqsxz", "dt", "l", "mn", "r"), start=1) for letter in group}
 
-TRANSFORMS: Mapping[str, Callable[[str], str]] = {
-    "whole": lambda value: value,
-    "first 2": lambda value: value[:2],
-    "first 3": lambda value: value[:3],
-    "first 4": lambda value: value[:4],
-    "first token": lambda value: next(iter(_tokens(value)), ""),
-    "last token": lambda value: next(iter(reversed(_tokens(value))), ""),
-    "sorted tokens": lambda value: " ".join(sorted(_tokens(value))),
-    "initials": lambda value: "".join(sorted(token[0] for token in _tokens(value))),
-    "sound": lambda value: _soundex(next(iter(_tokens(value)), "")),
-    "sound of last": lambda value: _soundex(next(iter(reversed(_tokens(value))), "")),
-    "year": lambda value: value[:4] if value[:4].isdigit() else "",
-    "month and day": lambda value: value[5:10],
-    "before at": lambda value: value.partition("@")[0],
-    "last 7": lambda value: value[-7:],
+
+def _each(change: Callable[[str], str]) -> Callable[[Sequence[str]], list[str]]:
+    return lambda values: [change(value) for value in values]
+
+
+def _first(signs: int) -> Callable[[Sequence[str]], pa.Array]:
+    return lambda values: pc.utf8_slice_codeunits(pa.array(values, type=pa.string()), 0, signs)
+
+
+TRANSFORMS: Mapping[str, Callable[[Sequence[str]], Sequence[str] | pa.Array]] = {
+    "first 2": _first(2),
+    "first 3": _first(3),
+    "first 4": _first(4),
+    "first token": _each(lambda value: next(iter(_tokens(value)), "")),
+    "last token": _each(lambda value: next(iter(reversed(_tokens(value))), "")),
+    "sorted tokens": _each(lambda value: " ".join(sorted(_tokens(value)))),
+    "initials": _each(lambda value: "".join(sorted(token[0] for token in _tokens(value)))),
+    "sound": _each(lambda value: _soundex(next(iter(_tokens(value)), ""))),
+    "sound of last": _each(lambda value: _soundex(next(iter(reversed(_tokens(value))), ""))),
+    "year": _each(lambda value: value[:4] if value[:4].isdigit() else ""),
+    "month and day": _each(lambda value: value[5:10]),
+    "before at": _each(lambda value: value.partition("@")[0]),
+    "last 7": _each(lambda value: value[-7:]),
 }
-"""What of a value has to agree, on a normalised text."""
+"""What of a value has to agree, on a normalised text; `whole` is all of it."""
 
 
 @dataclass(frozen=True)

@@ -24,7 +24,7 @@ class Budget:
     """Partners per record that a search may return; twice as many where a person may have many records in one source."""
     cap: int = 50
     """Partners per record that a key may return."""
-    searched: int = 200_000
+    searched: int = 60_000
     """Tables with more records than this are not searched by text."""
     by_keys: float = 4.0
     """Pairs per record that all keys together may make, where keys are all there is."""
@@ -246,7 +246,7 @@ def suggest(records: Records, budget: Budget | None = None) -> Plan:
         _searches(records, budget) if len(records) <= budget.searched else ((), ["too many records to search; keys alone"])
     )
     per_record = budget.by_keys_beside_search if searches else budget.by_keys
-    keys, reasons = choose.keys(records, per_record * len(records), alone=not searches)
+    keys, reasons = choose.keys(records, per_record * len(records))
     return Plan(tuple(keys), searches, budget.cap, (*why, *reasons))
 
 
