@@ -15,6 +15,7 @@ import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
+from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Literal
@@ -39,6 +40,7 @@ RESAMPLES = 4000
 
 Verdict = Literal["met", "short", "-"]
 Job = Callable[[], Any] | Sequence[str]
+"""A function of a module, a `partial` of one with texts and numbers, or a command."""
 
 
 class BenchError(RuntimeError):
@@ -99,7 +101,8 @@ def absent(what: str, target: str = "") -> Row:
 def interleaved(jobs: Mapping[str, Job], runs: int) -> dict[str, Runs]:
     """Run each job `runs` times in fresh processes with one thread, forwards and backwards in turn.
 
-    A job is a command, or a function without arguments of a module that can be imported. Raises BenchError when one fails.
+    A job is a command, a function without arguments of a module that can be imported, or a `partial` of one with texts and
+    numbers in their order. Raises BenchError when one fails.
     """
     found: dict[str, list[tuple[float, float, Any]]] = {name: [] for name in jobs}
     for number in range(runs):
@@ -200,7 +203,7 @@ def _ratio(pairs: Sequence[tuple[float, float]]) -> float:
 
 def _run(name: str, job: Job) -> tuple[float, float, Any]:
     """CPU seconds, peak megabytes and answer of one process."""
-    argv = [sys.executable, "-m", "infra.benching", f"{job.__module__}:{job.__qualname__}"] if callable(job) else list(job)
+    argv = _argv(job) if callable(job) else list(job)
     with tempfile.TemporaryFile("w+") as out, tempfile.TemporaryFile("w+") as err:
         child = subprocess.Popen(argv, stdout=out, stderr=err, cwd=REPOSITORY, env={**os.environ, **ONE_THREAD})
         _, status, usage = os.wait4(child.pid, 0)
@@ -214,6 +217,11 @@ def _run(name: str, job: Job) -> tuple[float, float, Any]:
     if callable(job):  # the kernel starts ru_maxrss at the parent's size, so a function tells its own
         peak, answer = answer["peak_mb"], answer["answer"]
     return usage.ru_utime + usage.ru_stime, peak, answer
+
+
+def _argv(job: Callable[[], Any]) -> list[str]:
+    function, words = (job.func, list(job.args)) if isinstance(job, partial) else (job, [])
+    return [sys.executable, "-m", "infra.benching", f"{function.__module__}:{function.__qualname__}", json.dumps(words)]
 
 
 def _read(line: str) -> Any:
@@ -251,12 +259,12 @@ def _version(package: str) -> str | None:
         return None
 
 
-def _child(target: str) -> None:
+def _child(target: str, words: str) -> None:
     """Run a function of a module and print its answer, as the last line."""
     module, name = target.split(":")
-    answer = getattr(importlib.import_module(module), name)()
+    answer = getattr(importlib.import_module(module), name)(*json.loads(words))
     print(json.dumps({"answer": answer, "peak_mb": _peak_mb()}))
 
 
 if __name__ == "__main__":
-    _child(sys.argv[1])
+    _child(*sys.argv[1:])

@@ -1,6 +1,8 @@
 import json
+import math
 import os
 import sys
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -35,6 +37,11 @@ def test_a_function_runs_in_a_process_of_its_own_and_tells_its_peak() -> None:
     found = interleaved({"cores": os.cpu_count}, runs=1)["cores"]
     assert found.answers == (os.cpu_count(),)
     assert 5 < found.peak_mb[0] < 100
+
+
+def test_a_function_is_given_its_words_and_numbers() -> None:
+    found = interleaved({"pow": partial(math.pow, 2, 3)}, runs=1)["pow"]
+    assert found.answers == (8.0,)
 
 
 def test_the_interval_of_a_ratio_holds_the_ratio() -> None:

@@ -90,11 +90,22 @@ class Judged:
     """Pairs whose texts were compared."""
 
 
-def fit(records: Records, pairs: Pairs, labelled: Labelled, *, seed: int = 0, threads: int = 1) -> Judged:
+def fit(
+    records: Records,
+    pairs: Pairs,
+    rows: npt.NDArray[np.int64],
+    same: Floats,
+    people: npt.NDArray[np.int64],
+    *,
+    seed: int = 0,
+    threads: int = 1,
+) -> Judged:
     """Learn both steps from labelled pairs, and score all pairs.
 
+    `rows` are the places of labelled pairs, `same` 1 for one person or 0 for two, `people` the person of each record.
     Raises TooFewLabels where either step would have fewer than ten pairs of either kind.
     """
+    labelled = Labelled(rows, same, people, _weights(records, same))
     draw = np.random.default_rng(seed)
     told = rounded(whole_values(records, pairs))
     first = _learned(told, _drawn(labelled, draw), FIRST, seed, threads)
@@ -156,6 +167,15 @@ _MIX = np.uint64(0x9E3779B97F4A7C15)
 
 def _of(evidence: Evidence, rows: npt.NDArray[Any]) -> Evidence:
     return Evidence(evidence.names, evidence.values[rows])
+
+
+def _weights(records: Records, same: Floats) -> Floats:
+    """How many candidate pairs each labelled one stands for, next to those of one person.
+
+    Where a share of the people is labelled, so is that share of the pairs of one person, but only its square of the others.
+    """
+    share = 1.0 if records.labels is None else float((records.labels != MISSING).mean())
+    return np.where(same == 1, 1.0, 1 / max(share, 1e-3))
 
 
 def _drawn(labelled: Labelled, draw: np.random.Generator) -> Labelled:

@@ -14,9 +14,10 @@ import pyarrow as pa
 from scipy.special import expit
 
 from whence.identity.clusters import Rules, cluster
-from whence.identity.records import boosted, fellegi_sunter, vouching
+from whence.identity.records import boosted, cascade, fellegi_sunter, vouching
 from whence.identity.records.compare import Comparer
 from whence.identity.records.known import Known, labelled, settled, with_known
+from whence.identity.records.retrieve import Plan
 from whence.identity.records.scorer import PairScorer
 from whence.identity.records.table import MISSING, Evidence, Fields, Floats, Pairs, Records
 
@@ -40,6 +41,8 @@ class Options:
     """Candidates per record that retrieval aims at."""
     threads: int = 1
     seed: int = 0
+    plan: Plan | None = None
+    """How candidates are found; suggested from the data where nothing is given."""
     known: Known = field(default_factory=dict)
     """What people have said of single pairs: learned from like labels, and never overruled."""
 
@@ -70,6 +73,10 @@ class Resolved:
     """What the probabilities rest on, in a sentence."""
 
 
+_Scored = tuple[Evidence, PairScorer, Floats, str]
+"""Evidence and log-odds of all pairs, what gave them, and what they rest on."""
+
+
 def resolve(table: pa.Table, fields: Fields | None = None, options: Options = Options()) -> Resolved:
     """The person of each row; what the columns are is guessed where `fields` does not say.
 
@@ -85,7 +92,7 @@ def resolve(table: pa.Table, fields: Fields | None = None, options: Options = Op
         records = columns.prepare(table, chosen)
         facts |= {"records": len(records), "fields": {each.field.name: each.field.kind for each in records.columns}}
     with watch("retrieve") as facts:
-        found = retrieve.retrieve(records, retrieve.suggest(records, retrieve.Budget(options.budget)))
+        found = retrieve.retrieve(records, options.plan or retrieve.suggest(records, retrieve.Budget(options.budget)))
         pairs = with_known(records, found.pairs, options.known)
         facts |= {"pairs": len(pairs.left)}
     return _judged(records, pairs, options, watch)
@@ -97,20 +104,42 @@ def resolve_pairs(records: Records, pairs: Pairs, options: Options = Options()) 
 
 
 def _judged(records: Records, pairs: Pairs, options: Options, watch: _Watch) -> Resolved:
-    comparer = Comparer(records)
-    with watch("compare") as facts:
-        evidence = comparer(pairs)
-        facts |= {"signals": len(evidence.names)}
-    with watch("score") as facts:
-        scorer, basis = _scorer(records, pairs, evidence, comparer, options)
-        log_odds = settled(records, pairs, scorer.log_odds(evidence), options.known)
-        facts |= {"basis": basis, "matches expected": round(float(expit(log_odds).sum()), 1)}
+    evidence, scorer, log_odds, basis = _in_two_steps(records, pairs, options, watch) or _in_one(records, pairs, options, watch)
+    log_odds = settled(records, pairs, log_odds, options.known)
     with watch("cluster") as facts:
         rules = Rules(cut=-2 * float(np.log(options.beta)), absent=ABSENT, unique_sources=records.unique_sources)
         people = cluster(len(records), pairs, log_odds, rules, source=records.source)
         facts |= {"people": len(people), "refused": len(people.refusals)}
     codes = people.codes.astype(np.int64)
     return Resolved(records, pairs, evidence, scorer, log_odds, expit(log_odds), codes, tuple(watch.steps), basis)
+
+
+def _in_one(records: Records, pairs: Pairs, options: Options, watch: _Watch) -> _Scored:
+    """All pairs compared in full, and scored."""
+    comparer = Comparer(records)
+    with watch("compare") as facts:
+        evidence = comparer(pairs)
+        facts |= {"signals": len(evidence.names)}
+    with watch("score") as facts:
+        scorer, basis = _scorer(records, pairs, evidence, comparer, options)
+        log_odds = scorer.log_odds(evidence)
+        facts |= {"basis": basis, "matches expected": round(float(expit(log_odds).sum()), 1)}
+    return evidence, scorer, log_odds, basis
+
+
+def _in_two_steps(records: Records, pairs: Pairs, options: Options, watch: _Watch) -> _Scored | None:
+    """Whole values first, texts for the pairs that those leave open; nothing where pairs or labels are too few for it."""
+    if len(pairs.left) < cascade.WORTH_IT:
+        return None
+    rows, same, people = labelled(records, pairs, options.known)
+    with watch("compare and score") as facts:
+        try:
+            found = cascade.fit(records, pairs, rows, same, people, seed=options.seed, threads=options.threads)
+        except boosted.TooFewLabels:
+            return None
+        basis = f"{len(same)} labelled pairs; calibrated on people that were not learned from."
+        facts |= {"basis": basis, "texts compared": found.compared}
+    return found.evidence, found.scorer, found.log_odds, basis
 
 
 def _scorer(records: Records, pairs: Pairs, evidence: Evidence, comparer: Comparer, options: Options) -> tuple[PairScorer, str]:
