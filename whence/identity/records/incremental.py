@@ -39,6 +39,7 @@ from whence.identity.clusters import Rules, cluster, components
 from whence.identity.records import fields as columns
 from whence.identity.records import keys, store
 from whence.identity.records.boosted import Boosted
+from whence.identity.records.cascade import Cascade
 from whence.identity.records.compare import compare
 from whence.identity.records.fellegi_sunter import FellegiSunter
 from whence.identity.records.retrieve import Plan, retrieve
@@ -51,6 +52,7 @@ Bools = npt.NDArray[np.bool_]
 
 SCORERS: Mapping[str, Callable[[dict[str, Any]], PairScorer]] = {
     "boosted": Boosted.from_json,
+    "cascade": Cascade.from_json,
     "fellegi_sunter": FellegiSunter.from_json,
 }
 STATE, VERSION = "state.json", 1

@@ -16,6 +16,7 @@ import pyarrow.csv
 from whence.identity.ledger import Ledger
 from whence.identity.records import explain, fields, review, store
 from whence.identity.records.boosted import Boosted
+from whence.identity.records.cascade import Cascade
 from whence.identity.records.compare import compare
 from whence.identity.records.explain import Waterfall, Why
 from whence.identity.records.fellegi_sunter import FellegiSunter
@@ -25,6 +26,7 @@ from whence.identity.records.table import Evidence, Fields, Pairs
 
 SCORERS: Mapping[str, Callable[[dict[str, Any]], PairScorer]] = {
     "boosted": Boosted.from_json,
+    "cascade": Cascade.from_json,
     "fellegi_sunter": FellegiSunter.from_json,
 }
 OWN = ("left_id", "right_id", "probability", "verdict", "is_one_person")
