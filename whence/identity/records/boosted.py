@@ -153,13 +153,21 @@ def fit(
         models = learner.bag(x, y, w)
         held, truth = calibrate_on
         return Boosted(evidence.names, models, _calibrated(_score(models, held.values), np.asarray(truth, dtype=np.float64)))
-    fold = scatter(people, FOLDS)
     if len(y) >= LARGE:
-        models, raw, judged = _held_out(learner, x, y, w, fold)
+        models, raw, judged = _held_out(learner, x, y, w, people)
     else:
-        models, raw, judged = _cross_fitted(learner, x, y, w, fold)
+        models, raw, judged = _cross_fitted(learner, x, y, w, people)
+    return Boosted(evidence.names, models, _calibrated(raw, y[judged], _standing_for(people, w, judged)))
+
+
+def _standing_for(people: npt.NDArray[np.int64], w: Floats, taken: npt.NDArray[np.bool_]) -> Floats:
+    """Weights of the pairs that are taken: two people are rarely both among them, so such pairs stand for those left out."""
+    stands = w[taken].copy()
     is_apart = people[:, 0] != people[:, 1]
-    return Boosted(evidence.names, models, _calibrated(raw, y[judged], (w * np.where(is_apart, FOLDS, 1.0))[judged]))
+    for kind in (is_apart, ~is_apart):
+        if (kind & taken).any():
+            stands[kind[taken]] *= w[kind].sum() / w[kind & taken].sum()
+    return stands
 
 
 def direction(name: str) -> int:
@@ -227,22 +235,24 @@ def _shape(y: Floats) -> Shape:
 
 
 def _held_out(
-    learner: _Learner, x: npt.NDArray[np.float32], y: Floats, w: Floats, fold: npt.NDArray[np.int64]
+    learner: _Learner, x: npt.NDArray[np.float32], y: Floats, w: Floats, people: npt.NDArray[np.int64]
 ) -> tuple[tuple[str, ...], Floats, npt.NDArray[np.bool_]]:
+    fold = scatter(people, FOLDS)
     learned, judged = (fold != 0).all(axis=1), (fold == 0).all(axis=1)
     models = learner.bag(x[learned], y[learned], w[learned])
     return models, _score(models, x[judged]), judged
 
 
 def _cross_fitted(
-    learner: _Learner, x: npt.NDArray[np.float32], y: Floats, w: Floats, fold: npt.NDArray[np.int64]
+    learner: _Learner, x: npt.NDArray[np.float32], y: Floats, w: Floats, people: npt.NDArray[np.int64]
 ) -> tuple[tuple[str, ...], Floats, npt.NDArray[np.bool_]]:
     """The models learn from all pairs; what calibrates them are scores by models that learned from the other folds alone."""
-    raw = np.full(len(y), np.nan)
+    raw, fold = np.full(len(y), np.nan), scatter(people, FOLDS)
     for held in range(FOLDS):
         learned, judged = (fold != held).all(axis=1), (fold == held).all(axis=1)
         if judged.any() and min(y[learned].sum(), (1 - y[learned]).sum()) > 0:
-            raw[judged] = _score(learner.bag(x[learned], y[learned], w[learned]), x[judged])
+            models = learner.bag(x[learned], y[learned], _standing_for(people, w, learned))
+            raw[judged] = _score(models, x[judged])
     judged = ~np.isnan(raw)
     return learner.bag(x, y, w), raw[judged], judged
 

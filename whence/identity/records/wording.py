@@ -17,7 +17,7 @@ from rapidfuzz import fuzz
 from rapidfuzz.distance import JaroWinkler, Levenshtein, Prefix
 from rapidfuzz.process import cpdist
 
-from whence.identity.records.table import MISSING, Codes, Evidence, Floats, Pairs, Records
+from whence.identity.records.table import MISSING, Codes, Column, Evidence, Floats, Pairs, Records
 
 Columns = dict[str, npt.NDArray[np.float32]]
 Places = npt.NDArray[np.int64]
@@ -220,12 +220,28 @@ def describe(records: Records, pairs: Pairs) -> Described:
         name = column.field.name
         parts.append(evidence(name, texts, ours, theirs, is_directed=is_directed))
         parts.append(across(name, texts, whole, ours, theirs, every[left], every[right]))
+        parts.append(_sided(name, "commonness", np.log(column.counts), ours, theirs, is_directed))
         lone.append(alone(name, texts, ours, theirs))
+    for column in (column for column in records.columns if column.field.kind == "number"):
+        parts.append(_sided(column.field.name, "amount", _amount(column), column.codes[left], column.codes[right], is_directed))
     parts.append(evidence(WHOLE, whole, every[left], every[right], is_directed=is_directed))
     lone.append(alone(WHOLE, whole, every[left], every[right]))
     return Described(
         beside(parts), Alone(sum((each.names for each in lone), ()), sp.hstack([each.rows for each in lone]).tocsr())
     )
+
+
+def _sided(name: str, what: str, of_value: Floats, ours: Codes, theirs: Codes, is_directed: bool) -> Evidence:
+    """A number that belongs to a value, on both sides, and how far apart they are; NaN where a side is MISSING."""
+    a, b = (np.append(of_value, np.nan)[codes] for codes in (ours, theirs))
+    columns = _both_sides(what, a, b, is_directed) | {f"{what}_apart": a - b if is_directed else np.abs(a - b)}
+    return Evidence(tuple(f"{name}:{signal}" for signal in columns), np.column_stack(list(columns.values())).astype(np.float32))
+
+
+def _amount(column: Column) -> Floats:
+    """The logarithm of a column of numbers, whatever their sign."""
+    found = [_NUMBER.search(value) for value in column.values]
+    return np.asarray([math.log1p(float(each.group())) if each else math.nan for each in found])
 
 
 def beside(parts: Sequence[Evidence]) -> Evidence:
