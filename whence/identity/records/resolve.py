@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -13,11 +13,12 @@ import numpy.typing as npt
 import pyarrow as pa
 from scipy.special import expit
 
-from whence.identity.clusters import Rules, cluster
+from whence.identity.clusters import Refusal, Rules, cluster
 from whence.identity.records import boosted, cascade, fellegi_sunter, vouching
 from whence.identity.records.compare import Comparer
 from whence.identity.records.known import Known, labelled, settled, with_known
 from whence.identity.records.retrieve import Plan
+from whence.identity.records.retrieve import Report
 from whence.identity.records.scorer import PairScorer
 from whence.identity.records.table import MISSING, Evidence, Fields, Floats, Pairs, Records
 
@@ -71,6 +72,10 @@ class Resolved:
     steps: tuple[Step, ...]
     basis: str
     """What the probabilities rest on, in a sentence."""
+    refusals: tuple[Refusal, ...] = ()
+    """Groups that were not made one person as the pairs alone would have it."""
+    retrieved: Report | None = None
+    """What retrieval made and left out; None for pairs that were given."""
 
 
 _Scored = tuple[Evidence, PairScorer, Floats, str]
@@ -95,7 +100,7 @@ def resolve(table: pa.Table, fields: Fields | None = None, options: Options = Op
         found = retrieve.retrieve(records, options.plan or retrieve.suggest(records, retrieve.Budget(options.budget)))
         pairs = with_known(records, found.pairs, options.known)
         facts |= {"pairs": len(pairs.left)}
-    return _judged(records, pairs, options, watch)
+    return replace(_judged(records, pairs, options, watch), retrieved=found.report)
 
 
 def resolve_pairs(records: Records, pairs: Pairs, options: Options = Options()) -> Resolved:
@@ -111,7 +116,7 @@ def _judged(records: Records, pairs: Pairs, options: Options, watch: _Watch) -> 
         people = cluster(len(records), pairs, log_odds, rules, source=records.source)
         facts |= {"people": len(people), "refused": len(people.refusals)}
     codes = people.codes.astype(np.int64)
-    return Resolved(records, pairs, evidence, scorer, log_odds, expit(log_odds), codes, tuple(watch.steps), basis)
+    return Resolved(records, pairs, evidence, scorer, log_odds, expit(log_odds), codes, tuple(watch.steps), basis, people.refusals)
 
 
 def _in_one(records: Records, pairs: Pairs, options: Options, watch: _Watch) -> _Scored:
