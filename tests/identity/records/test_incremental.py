@@ -21,7 +21,7 @@ from whence.identity.records.keys import Key, Part
 from whence.identity.records.retrieve import Plan, Search
 from whence.identity.records.table import Field, Fields
 
-FIELDS = Fields((Field("surname", "surname"), Field("town", "place"), Field("code", "code")), id="id")
+FIELDS = Fields((Field("surname", "name"), Field("town", "place"), Field("code", "code")), id="id")
 KEYS = (Key((Part("surname"),)), Key((Part("town"), Part("surname", "first 2"))), Key((Part("code"),)))
 SCORER = FellegiSunter(-1.0, tuple(Weights(each.name, tuple(np.linspace(-2.0, 3.0, COUNT))) for each in FIELDS.fields))
 """Evidence for whom it is by likeness and rarity: no better than it must be to make people of all sizes."""

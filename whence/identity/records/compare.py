@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property
 
 import numpy as np
@@ -13,6 +13,7 @@ from rapidfuzz.process import cpdist
 
 from whence.identity.records import wording
 from whence.identity.records.table import MISSING, Codes, Column, Evidence, Floats, Pairs, Records
+from whence.identity.records.wording import Wording
 
 Likeness = Callable[[Sequence[str], Sequence[str]], npt.NDArray[np.float32]]
 """How alike two texts are, 0 to 1, for two lists of the same length."""
@@ -30,20 +31,30 @@ EQUAL = np.float32(1.0)
 NEARLY = np.float32(0.999)
 
 
-def compare(records: Records, pairs: Pairs) -> Evidence:
+def compare(records: Records, pairs: Pairs, wordings: Mapping[str, Wording] | None = None) -> Evidence:
     """Signals for each field, NaN where either record lacks a value: likeness in [0, 1], and rarity, 0 unless equal.
 
     Texts have the signals of `wording` besides. Equality and rarity come from integer codes; texts are looked at once
-    for each distinct pair of unequal values.
+    for each distinct pair of unequal values. `wordings` tells how common words are, by field, where it was found before;
+    otherwise it is found from these records.
     """
-    return Comparer(records)(pairs)
+    return Comparer(records, wordings)(pairs)
+
+
+def wordings(records: Records) -> dict[str, Wording]:
+    """How common words are in each field whose words are looked at."""
+    return {column.field.name: wording.fit(column.values) for column in records.columns if _is_worded(column)}
+
+
+def _is_worded(column: Column) -> bool:
+    return column.field.kind == "text" or (column.field.kind in WORDED and len(column.values) <= MANY)
 
 
 class Comparer:
     """Compares pairs of the same records time and again, and reads their texts once."""
 
-    def __init__(self, records: Records) -> None:
-        self._columns = tuple(map(_Comparison, records.columns))
+    def __init__(self, records: Records, wordings: Mapping[str, Wording] | None = None) -> None:
+        self._columns = tuple(_Comparison(column, wordings) for column in records.columns)
 
     def __call__(self, pairs: Pairs) -> Evidence:
         """The evidence of pairs, as `compare` has it."""
@@ -60,14 +71,17 @@ class Comparer:
 class _Comparison:
     """One field's signals."""
 
-    def __init__(self, column: Column) -> None:
+    def __init__(self, column: Column, wordings: Mapping[str, Wording] | None) -> None:
         self.column = column
+        self.wordings = wordings
+        self.is_worded = _is_worded(column) if wordings is None else column.field.name in wordings
         words = wording.evidence("", self.texts, *_nobody(), is_cheap=True).names if column.field.kind == "text" else ()
         self.names = tuple(f"{column.field.name}:{signal.removeprefix(':')}" for signal in (LIKENESS, RARITY, *words))
 
     @cached_property
     def texts(self) -> wording.Texts:
-        return wording.Texts(self.column.values, wording.fit(self.column.values))
+        known = wording.fit(self.column.values) if self.wordings is None else self.wordings.get(self.column.field.name)
+        return wording.Texts(self.column.values, known or wording.fit(()))
 
     def fill(self, into: npt.NDArray[np.float32], left: Codes, right: Codes) -> None:
         ours, theirs = self.column.codes[left], self.column.codes[right]
@@ -87,7 +101,7 @@ class _Comparison:
     def _of_distinct(self, ours: Codes, theirs: Codes) -> npt.NDArray[np.float32]:
         """Likeness and, for texts, the signals of wording, of distinct pairs of values."""
         kind = self.column.field.kind
-        if kind not in WORDED or (kind != "text" and len(self.column.values) > MANY):
+        if not self.is_worded:
             return self._likeness(ours, theirs)[:, None]
         worded = wording.evidence("", self.texts, ours, theirs, is_cheap=True)
         letters = np.nan_to_num(worded.values[:, worded.names.index(f":{LETTERS}")])

@@ -23,7 +23,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from hashlib import sha256
 from pathlib import Path
@@ -40,11 +40,12 @@ from whence.identity.records import fields as columns
 from whence.identity.records import keys, store
 from whence.identity.records.boosted import Boosted
 from whence.identity.records.cascade import Cascade
-from whence.identity.records.compare import compare
+from whence.identity.records.compare import compare, wordings
 from whence.identity.records.fellegi_sunter import FellegiSunter
-from whence.identity.records.retrieve import Plan, retrieve
+from whence.identity.records.retrieve import Plan
 from whence.identity.records.scorer import PairScorer
 from whence.identity.records.table import MISSING, Column, Field, Fields, Floats, Pairs, Records
+from whence.identity.records.wording import Wording
 
 Ints = npt.NDArray[np.int64]
 Bits = npt.NDArray[np.uint64]
@@ -106,6 +107,17 @@ class Frozen:
     rules: Rules
     frequencies: tuple[Frequencies, ...]
     """One for each field."""
+    orders: tuple[tuple[str, ...], ...]
+    """For each key the columns by which its large blocks are put in order."""
+    wordings: Mapping[str, Wording]
+    """How common words are in each field whose words are looked at."""
+
+    def block(self, records: Records, numbers: Iterable[int]) -> Iterator[tuple[Ints, Ints, int]]:
+        """The pairs of the keys of these numbers, by the places of their records, and the number of the key."""
+        numbers, by_key = list(numbers), dict(zip(self.plan.keys, self.orders, strict=True))
+        chosen = [self.plan.keys[number] for number in numbers]
+        for number, blocked in zip(numbers, keys.block(records, chosen, self.plan.cap, by_key), strict=True):
+            yield blocked.pairs // len(records), blocked.pairs % len(records), number
 
 
 @dataclass(frozen=True)
@@ -175,18 +187,19 @@ def freeze(records: Records, fields: Fields, plan: Plan, scorer: PairScorer, rul
     if len(plan.keys) > 64:
         raise StateError(f"The plan has {len(plan.keys)} keys, and 64 are the most. Leave out those that bring least.")
     frequencies = tuple(_frequencies(each) for each in records.columns)
-    return Frozen(fields, replace(plan, searches=()), scorer, rules or Rules(), frequencies)
+    everyone = np.arange(len(records))
+    orders = tuple(keys.telling(records, key, everyone) for key in plan.keys)
+    return Frozen(fields, replace(plan, searches=()), scorer, rules or Rules(), frequencies, orders, wordings(records))
 
 
 def rebuild(frozen: Frozen, table: pa.Table) -> State:
     """The state after these rows, found from nothing else."""
     records = columns.prepare(table, frozen.fields)
     day = _day(records, table, frozen)
-    candidates = retrieve(records, frozen.plan)
-    log_odds = frozen.scorer.log_odds(compare(_counted(records, frozen), candidates.pairs))
-    segment = _Segment(candidates.pairs.left, candidates.pairs.right, candidates.by, log_odds)
-    linked, person = _people(len(records), candidates.pairs, log_odds, frozen, records.source)
-    return State(frozen, (day,), (segment,), {}, linked, person)
+    pairs, by = _distinct(list(frozen.block(records, range(len(frozen.plan.keys)))))
+    log_odds = frozen.scorer.log_odds(compare(_counted(records, frozen), pairs, frozen.wordings))
+    linked, person = _people(len(records), pairs, log_odds, frozen, records.source)
+    return State(frozen, (day,), (_Segment(pairs.left, pairs.right, by, log_odds),), {}, linked, person)
 
 
 def join(state: State, table: pa.Table) -> Joined:
@@ -199,7 +212,7 @@ def join(state: State, table: pa.Table) -> Joined:
         return Joined(state, 0, 0, 0, state.people().slice(0, 0))
     grown = replace(state, days=(*state.days, day))
     found = _candidates(grown, len(state))
-    pairs, by = _distinct(found)
+    pairs, by = _distinct(found.pairs)
     log_odds = _scored(grown, pairs)
     grown = replace(grown, segments=(*state.segments, _Segment(pairs.left, pairs.right, by, log_odds)))
     changed = _shrunk(grown, found)
@@ -292,7 +305,7 @@ def _candidates(grown: State, old: int) -> _Found:
     """The pairs of each key, from the blocks that new records enter."""
     found, new = _Found(), grown.days[-1]
     sources = _source_codes(grown) if grown.frozen.fields.unique_sources else None
-    for number, key in enumerate(grown.frozen.plan.keys):
+    for number in range(len(grown.frozen.plan.keys)):
         mine = new[f"key_{number}"].to_numpy()
         members, digests = _members(grown, number, mine, old)
         order = np.argsort(digests, kind="stable")
@@ -303,7 +316,7 @@ def _candidates(grown: State, old: int) -> _Found:
         left, right = _all_pairs(members[~is_large], digests[~is_large], old, sources)
         found.pairs.append((left, right, number))
         if is_large.any():
-            _block_again(grown, old, key, number, members[is_large], found)
+            _block_again(grown, old, number, members[is_large], found)
     return found
 
 
@@ -345,11 +358,11 @@ def _all_pairs(members: Ints, digests: Bits, old: int, sources: Ints | None) -> 
     return np.concatenate([nothing, *lefts]), np.concatenate([nothing, *rights])
 
 
-def _block_again(grown: State, old: int, key: keys.Key, number: int, members: Ints, found: _Found) -> None:
+def _block_again(grown: State, old: int, number: int, members: Ints, found: _Found) -> None:
     """Block the large blocks as a rebuild would, and note the pairs that it would not make any more."""
     records, order = _part(grown, members)
-    made = np.concatenate([each.pairs for each in keys.block(records, [key], grown.frozen.plan.cap)])
-    one, two = order[made // len(records)], order[made % len(records)]
+    ((one, two, _),) = grown.frozen.block(records, [number])
+    one, two = order[one], order[two]
     left, right = np.minimum(one, two), np.maximum(one, two)
     is_new = right >= old
     found.pairs.append((left[is_new], right[is_new], number))
@@ -388,11 +401,10 @@ def _coded(texts: pa.ChunkedArray) -> tuple[npt.NDArray[np.int32], tuple[str, ..
     return codes, tuple(found.dictionary.take(by_text).to_pylist())
 
 
-def _distinct(found: _Found) -> tuple[Pairs, Bits]:
-    """The new pairs, each once, sorted, with a bit for each key."""
-    left = np.concatenate([each[0] for each in found.pairs])
-    right = np.concatenate([each[1] for each in found.pairs])
-    bits = np.concatenate([np.full(len(each[0]), 1 << each[2], dtype=np.uint64) for each in found.pairs])
+def _distinct(found: list[tuple[Ints, Ints, int]]) -> tuple[Pairs, Bits]:
+    """The pairs, each once, sorted, with a bit for each key."""
+    left, right = (np.concatenate([each[side] for each in found]) for side in (0, 1))
+    bits = np.concatenate([np.full(len(each[0]), 1 << each[2], dtype=np.uint64) for each in found])
     order = np.lexsort((right, left))
     left, right, bits = left[order], right[order], bits[order]
     starts = np.flatnonzero(np.append(True, (left[1:] != left[:-1]) | (right[1:] != right[:-1]))[: len(left)])
@@ -411,7 +423,7 @@ def _scored(grown: State, pairs: Pairs) -> Floats:
     order = np.lexsort((np.maximum(left, right), np.minimum(left, right)))
     local = Pairs(np.minimum(left, right)[order], np.maximum(left, right)[order])
     log_odds = np.empty(len(order))
-    log_odds[order] = grown.frozen.scorer.log_odds(compare(records, local))
+    log_odds[order] = grown.frozen.scorer.log_odds(compare(records, local, grown.frozen.wordings))
     return log_odds
 
 
@@ -600,6 +612,8 @@ def _to_json(frozen: Frozen) -> dict[str, Any]:
         "plan": frozen.plan.to_json(),
         "scorer": frozen.scorer.to_json(),
         "rules": asdict(frozen.rules),
+        "orders": frozen.orders,
+        "wordings": {name: each.to_json() for name, each in frozen.wordings.items()},
         "totals": [each.total for each in frozen.frequencies],
     }
 
@@ -615,4 +629,6 @@ def _from_json(told: Mapping[str, Any], table: pa.Table) -> Frozen:
         scorer=SCORERS[told["scorer"]["kind"]](told["scorer"]),
         rules=Rules(**told["rules"]),
         frequencies=tuple(Frequencies(digests[low:high], counts[low:high], total) for low, high, total in parts),
+        orders=tuple(map(tuple, told["orders"])),
+        wordings={name: Wording.from_json(each) for name, each in told["wordings"].items()},
     )

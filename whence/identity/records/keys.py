@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from typing import Any
 
 import ibis
 import ibis.expr.types as ir
@@ -62,11 +63,14 @@ class Blocked:
     """How many blocks were above the cap."""
 
 
-def block(records: Records, keys: Sequence[Key], cap: int = 50) -> Iterator[Blocked]:
+def block(
+    records: Records, keys: Sequence[Key], cap: int = 50, orders: Mapping[Key, Sequence[str]] | None = None
+) -> Iterator[Blocked]:
     """For each key in turn the pairs of records that agree on it; a record gets at most about `cap` partners from a key.
 
     A larger block is not dropped: its records are put in order of their other columns, and each is paired with its
-    next few neighbours, so that the cost of a block is bounded by its size.
+    next few neighbours, so that the cost of a block is bounded by its size. The columns are found by `telling`, unless
+    `orders` names them: then the pairs of a block depend on nothing outside it.
     """
     import duckdb
 
@@ -80,7 +84,7 @@ def block(records: Records, keys: Sequence[Key], cap: int = 50) -> Iterator[Bloc
             )
             found = con.sql(sql).to_arrow_table()
             left, right = (found[side].to_numpy() for side in ("row", "other"))
-            near, capped, large = _large_blocks(records, key, coded, cap)
+            near, capped, large = _large_blocks(records, key, coded, cap, (orders or {}).get(key))
             yield Blocked(np.sort(np.concatenate([left.astype(np.int64) * len(records) + right, near])), capped, large)
 
 
@@ -187,12 +191,16 @@ def _unbound(table: pa.Table) -> ir.Table:
     return ibis.table(ibis.Schema.from_pyarrow(table.schema), name="records")
 
 
-def _large_blocks(records: Records, key: Key, coded: _Coded, cap: int) -> tuple[PairCodes, tuple[Capped, ...], int]:
+def _large_blocks(
+    records: Records, key: Key, coded: _Coded, cap: int, order_by: Sequence[str] | None
+) -> tuple[PairCodes, tuple[Capped, ...], int]:
     """Neighbours in sorted order inside the blocks that are too large, the largest of these blocks, and how many there are."""
     rows, group = _rows_of_large_blocks(key, coded, cap)
     if not len(rows):
         return np.empty(0, dtype=np.int64), (), 0
-    order = np.lexsort((*_telling(records, key, rows), group))
+    names = telling(records, key, rows) if order_by is None else order_by
+    codes: list[npt.NDArray[Any]] = [records.column(name).codes[rows] for name in names]
+    order = np.lexsort((*codes, group))
     rows, group = rows[order], group[order]
     starts = np.flatnonzero(np.r_[True, group[1:] != group[:-1]])
     sizes = np.diff(np.r_[starts, len(rows)])
@@ -232,13 +240,13 @@ def _rows_of_large_blocks(key: Key, coded: _Coded, cap: int) -> tuple[npt.NDArra
     return rows[is_large[number]], number[is_large[number]]
 
 
-def _telling(records: Records, key: Key, rows: npt.NDArray[np.int64]) -> list[Codes]:
-    """Codes to put the rows of a block in order by: last the column that tells most records apart, as np.lexsort wants it."""
+def telling(records: Records, key: Key, rows: npt.NDArray[np.int64]) -> tuple[str, ...]:
+    """The columns to put rows of one key in order by: last the one that tells most of them apart, as np.lexsort wants it."""
     used = {part.column for part in key.parts}
-    others = [column.codes[rows] for column in records.columns if column.field.name not in used and len(column.values) > 1]
-    sample = slice(None, None, max(1, len(rows) // 10_000))
-    apart = [len(np.unique(codes[sample])) for codes in others]
-    return [others[at] for at in np.argsort(apart, kind="stable")[-4:]]
+    others = [column for column in records.columns if column.field.name not in used and len(column.values) > 1]
+    sample = rows[:: max(1, len(rows) // 10_000)]
+    apart = [len(np.unique(column.codes[sample])) for column in others]
+    return tuple(others[at].field.name for at in np.argsort(apart, kind="stable")[-4:])
 
 
 def _window(size: int, cap: int) -> int:
