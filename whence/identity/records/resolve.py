@@ -17,8 +17,7 @@ from whence.identity.clusters import Refusal, Rules, cluster
 from whence.identity.records import boosted, cascade, fellegi_sunter, vouching
 from whence.identity.records.compare import Comparer
 from whence.identity.records.known import Known, labelled, settled, with_known
-from whence.identity.records.retrieve import Plan
-from whence.identity.records.retrieve import Report
+from whence.identity.records.retrieve import Plan, Report
 from whence.identity.records.scorer import PairScorer
 from whence.identity.records.table import MISSING, Evidence, Fields, Floats, Pairs, Records
 
