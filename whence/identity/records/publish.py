@@ -17,6 +17,7 @@ import pyarrow.parquet as pq
 
 from whence.identity.ledger import Changes, Ledger, Limits, changes, fuse
 from whence.identity.records import explain, fields, reading, report, review, store
+from whence.identity.records.boosted import FEWEST
 from whence.identity.records.resolve import Options, Resolved, resolve
 from whence.identity.records.store import Folder
 from whence.identity.records.table import Fields
@@ -29,6 +30,8 @@ MOST_GONE = 0.2
 FEW = 50
 """A person with so many records is nothing to stop for in a small table, whatever its share is."""
 UNLIKELY = 0.1
+SHOWN = 20
+"""Rows of a table in the report at most."""
 QUEUE = 1000
 """Pairs that wait for a person at most; more come when these are answered."""
 
@@ -115,9 +118,31 @@ def publish(request: Request, now: datetime) -> Outcome:
         answered = _answered(resolved, labels.settled.verdicts)
         questions = review.queue(resolved.pairs, resolved.probabilities, verdicts, resolved.people, answered, QUEUE)
         ledger, changed = _renewed(folder, resolved, request, now)
-        found = Found(resolved, verdicts, questions, ledger, changed, (*given.notes, *labels.notes), why)
+        notes = (*given.notes, *labels.notes, *_large_blocks(resolved), *_few_labels(resolved, labels))
+        found = Found(resolved, verdicts, questions, ledger, changed, notes, why)
         is_new = not request.is_dry and _write(folder, found, given.table, chosen, request)
         return _outcome(found, request, is_new, time.monotonic() - started)
+
+
+def _few_labels(resolved: Resolved, labels: Labels) -> list[str]:
+    known = labels.settled.known
+    if not known or not resolved.basis.startswith("No labels"):
+        return []
+    return [
+        f"{len(known):,} labelled pairs are too few to learn from ({FEWEST} of each kind are needed); they are taken as said."
+    ]
+
+
+def _large_blocks(resolved: Resolved) -> list[str]:
+    """The cost that was bounded, in one line."""
+    capped = resolved.retrieved.capped if resolved.retrieved else ()
+    if not capped:
+        return []
+    worst = max(capped, key=lambda each: each.skipped)
+    return [
+        f"{worst.records:,} records agree on {worst.key} ('{worst.value}'): {worst.skipped:,} of their pairs were not compared. "
+        "If this value says nothing, take the column out of fields.toml."
+    ]
 
 
 def _outcome(found: Found, request: Request, is_new: bool, seconds: float) -> Outcome:
@@ -267,13 +292,15 @@ def _people(found: Found) -> pa.Table:
     rows = np.flatnonzero(found.verdicts.codes == UNSURE)
     weakest, persons = _weakest(found.resolved), found.ledger.people()
     asked[found.resolved.pairs.left[rows]] = asked[found.resolved.pairs.right[rows]] = True
+    refused = {each.record: f"refused: {each.reason}" for each in found.resolved.refusals}
+    flags = ["; ".join(filter(None, (refused.get(at), "in review" if each else None))) for at, each in enumerate(asked.tolist())]
     return pa.table(
         {
             "record_id": pa.array(found.resolved.records.ids, pa.string()),
             "person_id": persons["person_id"],
             "records": sizes[people],
             "weakest_link": pa.array([_rounded(weakest.get(person)) for person in people.tolist()], pa.float64()),
-            "flags": pa.array(["in review" if each else "" for each in asked.tolist()], pa.string()),
+            "flags": pa.array(flags, pa.string()),
         }
     )
 
@@ -351,15 +378,17 @@ def _report(found: Found, request: Request) -> report.Report:
                 ("column", "kind", "why"),
                 columns + left_out,
             ),
+            *_retrieval(resolved),
             report.Bars("How sure we are", f"Pairs by probability. {resolved.basis}", report.histogram(resolved.probabilities)),
             report.Bars("How many records people have", "People by the number of their records.", report.sizes(resolved.people)),
+            _refusals(resolved),
             report.Table(
                 "What has changed since the last run",
                 ", ".join(f"{count:,} {what}" for what, count in _counts(found.changed).items()) or "Nothing.",
                 ("from", "to", "records"),
                 [
                     (row["from_person"], row["to_person"] or "nobody", row["identifiers"])
-                    for row in found.changed.rows.slice(0, 20).to_pylist()
+                    for row in found.changed.rows.slice(0, SHOWN).to_pylist()
                 ],
             ),
             report.Table("What it took", "CPU seconds of each step.", ("step", "seconds", ""), steps),
@@ -367,6 +396,40 @@ def _report(found: Found, request: Request) -> report.Report:
         [_sample(found, at) for at in _sampled(found)],
         found.notes,
     )
+
+
+def _retrieval(resolved: Resolved) -> list[report.Table]:
+    """How candidates were found, and the blocks that were too large to compare everyone with everyone."""
+    told = resolved.retrieved
+    if told is None:
+        return []
+    recall = (
+        ""
+        if told.estimated_recall is None
+        else f" We estimate that they hold {told.estimated_recall:.1%} of the pairs that are one."
+    )
+    tables = [
+        report.Table(
+            "Which pairs were compared",
+            f"{told.per_record:.1f} candidates a record.{recall}",
+            ("found by", "pairs", "by nothing else"),
+            [(each.by, each.pairs, each.only) for each in told.found],
+        )
+    ]
+    if told.capped:
+        rows = [(each.key, each.value, each.records, each.skipped) for each in told.capped[:SHOWN]]
+        lead = (
+            "So many records agree here that not all were compared with all; their pairs are found by other keys, or not at all."
+        )
+        tables.append(report.Table("Blocks that were too large", lead, ("key", "value", "records", "pairs left out"), rows))
+    return tables
+
+
+def _refusals(resolved: Resolved) -> report.Table:
+    found = resolved.refusals
+    lead = f"{len(found):,} groups of records were not made one person." if found else "No group of records was refused."
+    rows = [(each.reason, each.size, resolved.records.ids[each.record], each.detail) for each in found[:SHOWN]]
+    return report.Table("What was refused", lead, ("why", "size", "first record", ""), rows)
 
 
 def _told(facts: Mapping[str, Any]) -> str:
