@@ -167,7 +167,7 @@ def cluster_f1(found: Ints, truth: Ints) -> tuple[float, float, float]:
     >>> cluster_f1(np.array([0, 0, 1, 1]), np.array([0, 0, 1, 2]))[1:]
     (0.5, 1.0)
     """
-    both = pairs_within(_together(found, truth))
+    both = pairs_within(together(found, truth))
     ours, true = pairs_within(found), pairs_within(truth)
     return 2 * both / max(ours + true, 1), both / max(ours, 1), both / max(true, 1)
 
@@ -178,7 +178,7 @@ def b_cubed(found: Ints, truth: Ints) -> float:
     >>> b_cubed(np.array([0, 0, 1]), np.array([0, 0, 0])), b_cubed(np.array([0, 1, 1]), np.array([3, 5, 5]))
     (0.7142857142857143, 1.0)
     """
-    shared, mine, true = (_sizes(each) for each in (_together(found, truth), found, truth))
+    shared, mine, true = (_sizes(each) for each in (together(found, truth), found, truth))
     precision, recall = float((shared / mine).mean()), float((shared / true).mean())
     return 2 * precision * recall / (precision + recall)
 
@@ -189,7 +189,8 @@ def _sizes(groups: Ints) -> Ints:
     return np.asarray(counts[at], dtype=np.int64)
 
 
-def _together(one: Ints, other: Ints) -> Ints:
+def together(one: Ints, other: Ints) -> Ints:
+    """A number for each pair of groups that a record is in."""
     return one.astype(np.int64) * (int(other.max(initial=0)) + 1) + other
 
 

@@ -13,8 +13,8 @@ from whence.identity.records.boosted import Boosted, BoostedError, Shape
 from whence.identity.records.compare import RARITY, compare, rarity
 from whence.identity.records.table import MISSING, Evidence, Floats, Pairs, Records
 
-WORTH_IT = 500_000
-"""Pairs from which two steps are faster than one."""
+WORTH_IT, ENOUGH = 100_000, 10_000
+"""Pairs, and labelled pairs of either kind, from which two steps are faster than one and as good."""
 LABELS = 150_000
 """Labelled pairs that a step learns from at most."""
 SURE = float(np.log(0.995 / 0.005))
@@ -88,6 +88,11 @@ class Judged:
     log_odds: Floats
     compared: int
     """Pairs whose texts were compared."""
+
+
+def is_worth_it(pairs: Pairs, same: Floats) -> bool:
+    """Whether there are pairs enough to gain by two steps, and labels (1 for one person, 0 for two) enough for both."""
+    return len(pairs.left) >= WORTH_IT and min(same.sum(), len(same) - same.sum()) >= ENOUGH
 
 
 def fit(

@@ -25,6 +25,8 @@ def places(records: Records, known: Known) -> tuple[Pairs, npt.NDArray[np.bool_]
     >>> pairs.left.tolist(), pairs.right.tolist(), same.tolist()
     ([0], [2], [True])
     """
+    if not known:
+        return Pairs(np.empty(0, dtype=np.int32), np.empty(0, dtype=np.int32)), np.empty(0, dtype=bool)
     at = {name: place for place, name in enumerate(records.ids)}
     found = {tuple(sorted((at[a], at[b]))): same for (a, b), same in known.items() if a in at and b in at and a != b}
     rows = sorted(found)
@@ -34,6 +36,8 @@ def places(records: Records, known: Known) -> tuple[Pairs, npt.NDArray[np.bool_]
 
 def with_known(records: Records, pairs: Pairs, known: Known) -> Pairs:
     """The candidates and the known pairs together, each once, sorted."""
+    if not known:
+        return pairs
     said, _ = places(records, known)
     keys = np.union1d(_keys(pairs, len(records)), _keys(said, len(records)))
     return Pairs((keys // len(records)).astype(np.int32), (keys % len(records)).astype(np.int32)) if len(keys) else pairs
@@ -60,6 +64,8 @@ def labelled(records: Records, pairs: Pairs, known: Known) -> tuple[Ints, Floats
 
 def settled(records: Records, pairs: Pairs, log_odds: Floats, known: Known) -> Floats:
     """The log-odds with what people have said in their place."""
+    if not known:
+        return log_odds
     said, same = places(records, known)
     rows, there = _found(pairs, said, len(records))
     found = log_odds.copy()
@@ -69,6 +75,8 @@ def settled(records: Records, pairs: Pairs, log_odds: Floats, known: Known) -> F
 
 def _people(records: Records, same: Pairs) -> Ints:
     """A person for each record: connected by what was said, or by one label."""
+    if not len(same.left) and records.labels is not None:
+        return records.labels.astype(np.int64)
     from scipy.sparse import coo_matrix
     from scipy.sparse.csgraph import connected_components
 
@@ -87,6 +95,8 @@ def _people(records: Records, same: Pairs) -> Ints:
 
 def _found(pairs: Pairs, said: Pairs, n: int) -> tuple[Ints, Ints]:
     """Where the known pairs are among the pairs: positions in both."""
+    if not len(said.left):
+        return np.empty(0, dtype=np.int64), np.empty(0, dtype=np.int64)
     _, rows, there = np.intersect1d(_keys(pairs, n), _keys(said, n), assume_unique=True, return_indices=True)
     return rows, there
 

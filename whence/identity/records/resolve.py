@@ -133,9 +133,9 @@ def _in_one(records: Records, pairs: Pairs, options: Options, watch: _Watch) -> 
 
 def _in_two_steps(records: Records, pairs: Pairs, options: Options, watch: _Watch) -> _Scored | None:
     """Whole values first, texts for the pairs that those leave open; nothing where pairs or labels are too few for it."""
-    if len(pairs.left) < cascade.WORTH_IT:
-        return None
     rows, same, people = labelled(records, pairs, options.known)
+    if not cascade.is_worth_it(pairs, same):
+        return None
     with watch("compare and score") as facts:
         try:
             found = cascade.fit(records, pairs, rows, same, people, seed=options.seed, threads=options.threads)

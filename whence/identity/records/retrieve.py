@@ -218,6 +218,8 @@ def estimate(records: Records, plan: Plan, pairs: Pairs, by: npt.NDArray[np.uint
     """
     if not len(pairs.left) or len(plan.keys) < 2:
         return None
+    step = -(-len(pairs.left) // ESTIMATED)  # every so many pairs of a large table
+    pairs, by = Pairs(pairs.left[::step], pairs.right[::step]), by[::step]
     good = choose.plausible(records, pairs.left, pairs.right)
     caught = [(by[good] >> np.uint64(number)) & np.uint64(1) == 1 for number in range(len(plan.keys))]
     columns = [{part.column for part in key.parts} for key in plan.keys]
@@ -230,6 +232,8 @@ def estimate(records: Records, plan: Plan, pairs: Pairs, by: npt.NDArray[np.uint
     return float(np.median(shares)) if shares else None
 
 
+ESTIMATED = 300_000
+"""Pairs from which recall is estimated, at most about."""
 ENOUGH = 20
 """Pairs that two keys must both catch before they say anything about the rest."""
 
