@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import random
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import orjson
 import pyarrow as pa
 import pytest
 from hypothesis import given, settings
@@ -180,8 +180,8 @@ def test_wrong_days_and_folders_are_named(tmp_path: Path) -> None:
     with pytest.raises(StateError, match="holds no state"):
         load(tmp_path)
     save(state, tmp_path)
-    told = json.loads((tmp_path / "state.json").read_text())
-    (tmp_path / "state.json").write_text(json.dumps(told | {"version": 0}))
+    told = orjson.loads((tmp_path / "state.json").read_bytes())
+    (tmp_path / "state.json").write_bytes(orjson.dumps(told | {"version": 0}))
     with pytest.raises(StateError, match="version 0"):
         load(tmp_path)
     with pytest.raises(StateError, match="only searches"):

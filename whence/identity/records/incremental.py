@@ -21,7 +21,6 @@ is replaced in one step: who is killed on the way leaves the state before, and w
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
@@ -31,6 +30,7 @@ from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
+import orjson
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -57,7 +57,7 @@ SCORERS: Mapping[str, Callable[[dict[str, Any]], PairScorer]] = {
     "fellegi_sunter": FellegiSunter.from_json,
 }
 STATE, VERSION = "state.json", 1
-FILTER = 1 << 24
+FILTER = 1 << 21
 """Slots of the filter that most records' keys are sorted out by."""
 
 
@@ -147,6 +147,8 @@ class State:
     """The person of each record, as a number that means nothing else."""
     names: tuple[str, ...] = ()
     """What the first days are called on disk, as far as they are there."""
+    kept_as: str = ""
+    """The file with what is frozen; empty before there is one."""
 
     def __len__(self) -> int:
         return len(self.person)
@@ -518,44 +520,45 @@ def _people(n: int, pairs: Pairs, log_odds: Floats, frozen: Frozen, source: npt.
 def save(state: State, folder: Path) -> State:
     """Put a state into a folder: new days beside those that are there, and then `state.json` in one step."""
     folder.mkdir(parents=True, exist_ok=True)
-    names = [*state.names]
-    for day, segment in zip(state.days[len(names) :], state.segments[len(names) :], strict=True):
+    names = list(state.names)
+    for number, (day, segment) in enumerate(zip(state.days, state.segments, strict=True)):
         pairs = pa.table(asdict(segment))
-        names.append(f"{len(names):05d}-{_digest(day, pairs)}")
-        _write(folder / f"records-{names[-1]}.arrow", day)
-        _write(folder / f"pairs-{names[-1]}.arrow", pairs)
+        if number == len(names):
+            names.append(f"{number:05d}-{_digest(day, pairs)}")
+        _write(folder / f"records-{names[number]}.arrow", day)
+        _write(folder / f"pairs-{names[number]}.arrow", pairs)
+    told: dict[str, Any] = {"version": VERSION, "days": names, "frozen": state.kept_as or _keep(state.frozen, folder)}
     graph = pa.table({"linked": state.linked, "person": state.person})
     changed = pa.table({"row": pa.array(state.changed, pa.int64()), "by": pa.array(state.changed.values(), pa.uint64())})
-    told: dict[str, Any] = {"version": VERSION, "days": names}
-    for kind, table in (("graph", graph), ("changed", changed), ("frequencies", _to_table(state.frozen.frequencies))):
+    for kind, table in (("graph", graph), ("changed", changed)):
         told[kind] = f"{kind}-{_digest(table)}.arrow"
         _write(folder / told[kind], table)
-    told |= _to_json(state.frozen)
-    store.replace(folder / STATE, json.dumps(told, indent=1, ensure_ascii=False).encode())
-    kept = {told[kind] for kind in ("graph", "changed", "frequencies")}
-    kept |= {f"{kind}-{name}.arrow" for name in names for kind in ("records", "pairs")}
-    for path in folder.glob("*.arrow"):
-        if path.name not in kept:
-            path.unlink()
-    return replace(state, names=tuple(names))
+    store.replace(folder / STATE, orjson.dumps(told, option=orjson.OPT_INDENT_2))
+    kept = {told["graph"], told["changed"], *(f"{kind}-{name}.arrow" for name in names for kind in ("records", "pairs"))}
+    for kind in ("records", "pairs", "graph", "changed"):
+        for path in folder.glob(f"{kind}-*.arrow"):
+            if path.name not in kept:
+                path.unlink()
+    return replace(state, names=tuple(names), kept_as=told["frozen"])
 
 
 def load(folder: Path) -> State:
     """The state of a folder, its tables mapped into memory."""
     if not (folder / STATE).exists():
         raise StateError(f"{folder} holds no state. Found one with `rebuild` and `save`.")
-    told = json.loads((folder / STATE).read_text(encoding="utf-8"))
+    told = orjson.loads((folder / STATE).read_bytes())
     if told["version"] != VERSION:
         raise StateError(f"{folder} holds a state of version {told['version']}, and this is {VERSION}. Rebuild it.")
     graph, changed = _read(folder / told["graph"]), _read(folder / told["changed"])
     return State(
-        frozen=_from_json(told, _read(folder / told["frequencies"])),
+        frozen=_from_json(orjson.loads((folder / told["frozen"]).read_bytes()), folder),
         days=tuple(_read(folder / f"records-{name}.arrow") for name in told["days"]),
         segments=tuple(_segment(_read(folder / f"pairs-{name}.arrow")) for name in told["days"]),
         changed=dict(zip(changed["row"].to_pylist(), changed["by"].to_pylist(), strict=True)),
         linked=graph["linked"].to_numpy(),
         person=graph["person"].to_numpy(),
         names=tuple(told["days"]),
+        kept_as=told["frozen"],
     )
 
 
@@ -595,6 +598,17 @@ def _read(path: Path) -> pa.Table:
         return pa.ipc.open_file(file).read_all()
 
 
+def _keep(frozen: Frozen, folder: Path) -> str:
+    """Write down what is frozen, once."""
+    frequencies = _to_table(frozen.frequencies)
+    file = f"frequencies-{_digest(frequencies)}.arrow"
+    _write(folder / file, frequencies)
+    told = orjson.dumps(_to_json(frozen) | {"frequencies": file}, option=orjson.OPT_SERIALIZE_NUMPY)
+    name = f"frozen-{sha256(told).hexdigest()[:16]}.json"
+    store.replace(folder / name, told)
+    return name
+
+
 def _to_table(frequencies: tuple[Frequencies, ...]) -> pa.Table:
     sizes = [len(each.digests) for each in frequencies]
     return pa.table(
@@ -618,10 +632,10 @@ def _to_json(frozen: Frozen) -> dict[str, Any]:
     }
 
 
-def _from_json(told: Mapping[str, Any], table: pa.Table) -> Frozen:
-    number, digests, counts = (table[name].to_numpy() for name in ("field", "digest", "count"))
-    bounds = np.searchsorted(number, np.arange(len(told["totals"]) + 1))
-    parts = zip(bounds[:-1].tolist(), bounds[1:].tolist(), told["totals"], strict=True)
+def _from_json(told: Mapping[str, Any], folder: Path) -> Frozen:
+    number, digests, counts = (column.to_numpy() for column in _read(folder / told["frequencies"]).columns)
+    bounds = np.searchsorted(number, np.arange(len(told["totals"]) + 1)).tolist()
+    parts = zip(bounds[:-1], bounds[1:], told["totals"], strict=True)
     fields = told["fields"] | {"fields": tuple(Field(**each) for each in told["fields"]["fields"])}
     return Frozen(
         fields=Fields(**fields),
