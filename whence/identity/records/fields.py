@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from whence.identity.records import headers, kinds
 from whence.identity.records.table import KINDS, MISSING, Codes, Column, Field, Fields, Records
 from whence.normalise import normalise
 
@@ -29,24 +29,33 @@ def guess(table: pa.Table) -> Fields:
     return study(table).fields
 
 
-def study(table: pa.Table) -> Guess:
-    """The kinds of the columns as `guess` finds them, with the reason for each."""
-    looks = [_look(name, table[name]) for name in table.column_names]
-    source = next((look.name for look in looks if look.is_source), None)
-    key = next((look.name for look in looks if look.is_named_id and _names_rows(table, look.name, source)), None)
+def study(table: pa.Table, source: str | None = None) -> Guess:
+    """The kinds of the columns as `guess` finds them, with the reason for each; `source` tells files apart where one does."""
+    looks = [kinds.look(name, _texts(table[name])) for name in table.column_names]
+    source = source or next((look.name for look in looks if _is_source(look)), None)
+    parts = _parts(table, source)
+    ids = {look.name: reason for look in looks if look.name != source and (reason := _names_rows(look, parts))}
+    key = max(ids, key=lambda name: headers.names_a_row(name), default=None)
     fields, why = [], {}
     for look in looks:
-        if look.name == key:
-            why[look.name] = "names the row: no value comes twice"
-        elif look.name == source:
+        if look.name == source:
             why[look.name] = "tells the sources apart"
-        elif reason := look.useless:
+        elif look.name == key:
+            why[look.name] = f"names the row: {ids[look.name]}"
+        elif reason := _useless(look, ids, parts):
             why[look.name] = reason
         else:
             kind, reason = look.kind
             fields.append(Field(look.name, kind))
             why[look.name] = reason
+    fields = _whole_names(fields, {look.name: look for look in looks})
     return Guess(Fields(tuple(fields), id=key, source=source), why)
+
+
+def _whole_names(fields: Sequence[Field], looks: Mapping[str, kinds.Look]) -> list[Field]:
+    """A lone `nombre` or `nom` of several words is the whole name."""
+    parts = {field.kind for field in fields} & {"given_name", "surname"}
+    return [Field(field.name, "name") if {field.kind} == parts and looks[field.name].words > 1.4 else field for field in fields]
 
 
 def read(path: Path | str) -> Fields:
@@ -192,9 +201,6 @@ def _column(column: pa.ChunkedArray, field: Field, order: np.ndarray[tuple[int],
     return Column(field, codes, values)
 
 
-PLACEHOLDERS = frozenset({"", "-", "--", ".", "?", "n/a", "na", "nan", "nil", "none", "null", "unknown", "undefined"})
-
-
 def _refuse_contradictions(records: Records) -> None:
     """A source that holds a person twice, although it was said that none does."""
     if records.labels is None or records.source is None or not records.unique_sources:
@@ -211,100 +217,46 @@ def _refuse_contradictions(records: Records) -> None:
         seen[label, source] = row
 
 
-@dataclass(frozen=True)
-class _Look:
-    """What can be seen of a column."""
+def _is_source(look: kinds.Look) -> bool:
+    return 2 <= look.distinct <= kinds.FEW and look.filled == look.rows and headers.is_source(look.name)
 
-    name: str
-    rows: int
-    filled: int
-    distinct: int
-    sample: tuple[str, ...]
 
-    @property
-    def words(self) -> frozenset[str]:
-        """The words of the column's name."""
-        name = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", re.split(r"[/#]", self.name)[-1])
-        return frozenset(re.findall(r"[^\W\d_]+", name.casefold()))
+def _parts(table: pa.Table, source: str | None) -> list[pa.Table]:
+    """The rows of each source."""
+    if source is None:
+        return [table]
+    coded = _texts(table[source]).dictionary_encode()
+    return [table.filter(pc.equal(coded.indices, code)) for code in range(len(coded.dictionary))]
 
-    @property
-    def is_named_id(self) -> bool:
-        return self.filled == self.rows and (
-            bool(self.words & {"id", "uid", "uuid", "guid", "key", "rowid", "recid", "index"}) or not self.name
-        )
 
-    @property
-    def is_source(self) -> bool:
-        return (
-            2 <= self.distinct <= 20 and self.filled == self.rows and bool(self.words & {"source", "dataset", "quelle", "origen"})
-        )
-
-    @property
-    def useless(self) -> str | None:
-        if not self.filled:
-            return "no row has a value"
-        if self.distinct == 1 and self.rows > 1:
-            return f"every value is {self.sample[0]!r}"
-        if self.words & {"cluster", "label", "entity", "truth", "golden", "person"} and self.words & {"id", "cluster", "label"}:
-            return "looks like a known answer; name it as label to learn from it"
+def _names_rows(look: kinds.Look, parts: Sequence[pa.Table]) -> str | None:
+    """Why a column names rows, if it does: no value comes twice in a source, and its header or its shape says so."""
+    if look.filled < look.rows or look.rows < 2 or look.words > 1.5 or kinds.is_evidence(look):
         return None
-
-    @property
-    def digits(self) -> float:
-        """The share of values with a digit: products have them in their names, people have not."""
-        return sum(any(map(str.isdecimal, value)) for value in self.sample) / max(len(self.sample), 1)
-
-    @property
-    def kind(self) -> tuple[str, str]:
-        for kind, pattern in PATTERNS:
-            share = sum(bool(re.fullmatch(pattern, value)) for value in self.sample) / len(self.sample)
-            if share >= 0.8:
-                return kind, f"{share:.0%} of the values look so"
-        for kind, words in HINTS:
-            if self.words & words and not (kind == "name" and self.digits > 0.1):
-                return kind, f"its name says {' '.join(sorted(self.words & words))}"
-        if all(re.fullmatch(r"-?\d+([.,]\d+)?", value) for value in self.sample):
-            return "number", "all values are numbers"
-        if self.distinct <= max(20, self.filled * 0.01):
-            return "category", f"only {self.distinct} values"
-        tokens = sum(len(value.split()) for value in self.sample) / len(self.sample)
-        if tokens <= 1.2 and sum(any(c.isdigit() for c in value) for value in self.sample) > 0.5 * len(self.sample):
-            return "code", "one word with digits"
-        return "text", "texts of many words" if tokens > 3 else "texts"
+    looks = [look] if len(parts) == 1 else [kinds.look(look.name, _texts(part[look.name])) for part in parts]
+    if not all(each.is_unique or each.rows == 1 for each in looks):
+        return None
+    said = headers.names_a_row(look.name)
+    if said == 2:
+        return "no value comes twice, and its name says id"
+    counted = all(kinds.is_counted(each, 20 if said else 1.5) for each in looks)
+    if len(looks) > 1 and not counted and look.distinct < 0.9 * look.rows:
+        return None
+    if counted or all(map(kinds.is_token, looks)):
+        return f"no value comes twice, and they look {'counted' if counted else 'made by a machine'}, such as {look.sample[0]!r}"
+    return None
 
 
-def _names_rows(table: pa.Table, name: str, source: str | None) -> bool:
-    """Whether no value comes twice, or not twice in one source."""
-    by = [name] if source is None else [name, source]
-    return bool(table.select(by).group_by(by).aggregate([]).num_rows == len(table))
-
-
-def _look(name: str, column: pa.ChunkedArray) -> _Look:
-    counts = _texts(column).dictionary_encode()
-    values = sorted({text.strip() for text in counts.dictionary.to_pylist() if text.strip().casefold() not in PLACEHOLDERS})
-    step = max(1, len(values) // 2000)
-    filled = len(counts) - counts.null_count
-    return _Look(name, len(counts), filled if values else 0, len(values), tuple(values[::step]))
-
-
-PATTERNS: tuple[tuple[str, str], ...] = (
-    ("email", r"[^@\s]+@[^@\s]+\.\w+"),
-    ("date", r"\d{4}-\d{1,2}-\d{1,2}|\d{1,2}[./-]\d{1,2}[./-]\d{2,4}|(18|19|20)\d\d(0[1-9]|1[0-2])([0-2]\d|3[01])"),
-    ("year", r"(1[5-9]|20)\d\d"),
-    ("ip", r"\d{1,3}(\.\d{1,3}){3}|[0-9a-fA-F]{0,4}(:[0-9a-fA-F]{0,4}){2,7}"),
-    ("user_agent", r"Mozilla/.*|\w+/[\d.]+ \(.*"),
-)
-
-HINTS: tuple[tuple[str, frozenset[str]], ...] = (
-    ("given_name", frozenset({"first", "given", "forename", "firstname", "vorname", "prenom", "nombre"})),
-    ("surname", frozenset({"surname", "last", "family", "lastname", "nachname", "nom", "apellido"})),
-    ("email", frozenset({"email", "mail"})),
-    ("phone", frozenset({"phone", "tel", "telephone", "mobile", "telefon"})),
-    ("postcode", frozenset({"postcode", "zip", "zipcode", "postal", "plz"})),
-    ("address", frozenset({"address", "street", "strasse", "addr", "rue", "calle"})),
-    ("place", frozenset({"city", "town", "place", "suburb", "state", "region", "country", "ort", "stadt", "ville"})),
-    ("date", frozenset({"dob", "birth", "date", "born"})),
-    ("name", frozenset({"name", "author", "authors"})),
-    ("code", frozenset({"ssn", "sku", "isbn", "model", "modelno", "serial"})),
-    ("text", frozenset({"title", "description", "abstract", "text"})),
-)
+def _useless(look: kinds.Look, ids: Mapping[str, str], parts: Sequence[pa.Table]) -> str | None:
+    """Why a column is no evidence."""
+    if not look.filled:
+        return "no row has a value"
+    if look.distinct == 1 and look.rows > 1:
+        return f"every value is {look.sample[0]!r}"
+    if headers.is_known_answer(look.name):
+        return "looks like a known answer; name it as label to learn from it"
+    if look.name in ids:
+        return f"one more that names the row: {ids[look.name]}"
+    if len(parts) > 1 and sum(part[look.name].null_count < len(part) for part in parts) < 2:
+        return "only one of the sources has it"
+    return None

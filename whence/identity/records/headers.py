@@ -1,0 +1,171 @@
+"""What the name of a column says about it, in the languages that tables are written in."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+
+from whence.normalise.text import words
+
+
+@dataclass(frozen=True)
+class Words:
+    """How one meaning is written in headers, folded."""
+
+    whole: frozenset[str]
+    """Words, or a whole name without its spaces: too short, or too common inside others, to be looked for there."""
+    inside: tuple[str, ...] = ()
+    """Stems that may stand anywhere in a word: Telefonnummer, födelsedatum."""
+
+
+def says(name: str) -> dict[str, str]:
+    """Each kind that a header speaks of, with the word that does, the most telling first.
+
+    >>> says("Teléfono móvil"), says("C.P."), says("födelsedatum"), says("custEmail")
+    ({'phone': 'movil'}, {'postcode': 'cp'}, {'date': 'fodelse'}, {'email': 'email'})
+    """
+    return dict(_says(name))
+
+
+@cache
+def _says(name: str) -> tuple[tuple[str, str], ...]:
+    parts = split(name)
+    joined = "".join(parts)
+    found = []
+    for kind, known in MEANINGS.items():
+        word = _found(known, parts, joined)
+        if word:
+            found.append((kind, word))
+    return tuple(found)
+
+
+def _found(known: Words, parts: tuple[str, ...], joined: str) -> str | None:
+    whole = next((part for part in (*parts, joined) if part in known.whole), None)
+    return whole or next((stem for stem in known.inside if stem in joined), None)
+
+
+@cache
+def split(name: str) -> tuple[str, ...]:
+    """The folded words of a header; camel case, digits and the path before the last / or # apart.
+
+    >>> split("http://x.org/#birthDate"), split("F. Nacimiento"), split("addr_2")
+    (('birth', 'date'), ('f', 'nacimiento'), ('addr',))
+    """
+    last = re.split(r"[/#]", name.rstrip("/#"))[-1] if "://" in name or "#" in name else name
+    spaced = re.sub(r"(?<=[a-zà-ÿ])(?=[A-ZÀ-Þ])", " ", last)
+    return tuple(re.findall(r"[^\W\d_]+", words(spaced.replace("_", " ")) or ""))
+
+
+def folded(name: str) -> str:
+    """A header as it is compared with another's.
+
+    >>> folded("Birth_Date") == folded("birth date")
+    True
+    """
+    return " ".join(re.findall(r"[^\W_]+", words(re.sub(r"(?<=[a-z])(?=[A-Z])", " ", name).replace("_", " ")) or name))
+
+
+def _words(whole: str, inside: str = "") -> Words:
+    return Words(frozenset(whole.split()), tuple(inside.split()))
+
+
+MEANINGS: Mapping[str, Words] = {
+    "email": _words(
+        "mail email epost posta eposta youxiang meru pochta",
+        "email emailadr courriel correoe correoelec sahkopost メール 邮箱 почта البريد",
+    ),
+    "url": _words("url uri www web link href homepage website site sitio internet wangzhi", "website webseite webadr weburl"),
+    "phone": _words(
+        "phone tel mobile mobil handy movil cell gsm fax telf tlf tlfn puh puhelin telefon cellulare cellulaire portable denwa "
+        "dianhua shouji hatif telemovel phoneno tfno",
+        "telephone telefon telefoon phone celular rufnummer telemov matkapuh handynr mobilnummer mobiltel 電話 电话 手机 携帯 телефон هاتف",
+    ),
+    "postcode": _words(
+        "zip plz cp cap cep psc postal postcode irsz pin pincode postnr postnummer yubin indeks youbian",
+        "zipcode postcode postalcode postleitzahl codepostal codigopostal postinumero iranyitoszam kodpoczt postakodu codpostal "
+        "codicepostale 郵便 邮编 邮政编码 индекс",
+    ),
+    "date": _words(
+        "dob date born datum fecha data dato ddn geb gebdat birthday tarih tarihi pvm paiva dat dogum shengri tanjobi",
+        "birth geburt naissance nacimient nascita nasciment geboorte geboren fodelse fodsel narozen nastere szulet syntyma "
+        "urodzen rozhden tarix 生年月日 日期 出生 рожден дата تاريخ",
+    ),
+    "year": _words("year jahr annee ano anno jaar rok vuosi yil nian год", "birthyear baujahr erscheinungsjahr"),
+    "given_name": _words(
+        "first given forename fname prenom nombre nome vorname voornaam fornamn fornavn jmeno prenume imie imya adi ad ime "
+        "keresztnev utonev etunimi mei 名 имя",
+        "firstname givenname forename vorname voornaam tilltalsnamn keresztnev etunimi nombredepila prenom",
+    ),
+    "surname": _words(
+        "surname last family lname apellido apellidos cognome sobrenome apelido nume nom soyad soyadi sei myoji prezime familiya 姓 苗字 фамилия",
+        "surname lastname familyname nachname familienname zuname nomdefamille nombredefamil achternaam efternamn efternavn "
+        "prijmeni vezeteknev csaladnev sukunimi nazwisk apellid",
+    ),
+    "address": _words(
+        "address addr street str rue calle via rua gata gade vej ulice utca katu osoite cim adres adresa adresi adrese voie "
+        "strada jusho dizhi unwan ulica domicilio morada",
+        "address strasse anschrift adresse adress direccion domicili indirizzo endereco logradouro straat osoite lakcim 住所 地址 адрес العنوان",
+    ),
+    "place": _words(
+        "city town place suburb state region country county province ort stadt land ville commune pays ciudad localidad "
+        "poblacion municipio provincia pais citta comune paese cidade concelho stad plaats gemeente kommun mesto obec okres "
+        "oras judet localitate varos megye kaupunki kunta sehir ilce ulke gorod shi nation borough district location "
+        "localite miasto",
+        "wohnort woonplaats hometown birthplace geburtsort lieudenais lugarden postort bundesland 城市 都市 город страна المدينة",
+    ),
+    "name": _words(
+        "name naam namn navn nev nimi isim fullname author authors autor auteur auteurs autore autores autoren contact person "
+        "xingming namae verfasser editor director actor actors artist artista artiste interpret kunstler kunstnar zpevak esittaja",
+        "fullname personname kundenname customername clientname patientname nombrecomplet nomcomplet nomecomplet 氏名 姓名 名前 фио الاسم",
+    ),
+    "code": _words(
+        "ssn nss sku isbn issn ean upc gtin asin mpn imei iban bic vat nif dni cif cui siren siret doi model modelno serial "
+        "passport nin bsn nino rfc cpf cnpj personnummer cpr hetu vin lei barcode artnr modell modele modelo",
+        "modelno modelnumber partnumber serialn steuernr steuernummer barcode socialsec sozialvers personnummer henkilotun "
+        "artikelnummer rodnecislo taxid vatid vatno codicefisc socsec modelnum",
+    ),
+    "text": _words(
+        "title titel titre titulo titolo description beschreibung abstract text notes note comment summary bezeichnung product "
+        "produkt produit producto titul otsikko rubrik company firma firm organisation organization societe empresa "
+        "azienda bedrijf foretag virksomhed yritys ceg sirket business produs termek tuote song track album",
+        "description beschreib descripc descrip productname produktname firmenname companyname kommentar bemerkung raisonsoc razonsoc",
+    ),
+}
+"""The order is that of how telling they are: a `date of birth, place` is a date before it is a place."""
+
+ROW = _words("id uid uuid guid key rowid recid index idx pk oid objectid tunnus azonosito identifikator clave cle")
+"""Words for what names a row."""
+NUMBERED = _words(
+    "no nr num number numero nummer numer nro cislo sorszam numara n code codigo kod kode koodi record rec ref reference "
+    "referencia referenz aktenzeichen expediente dossier bianhao bango nomer raqm matricule matricula matrikel row line seq lfd",
+    "kundennr kundennummer customerno customernumber clientno recordid rownum laufnummer belegnr vorgangsnr",
+)
+"""Weaker ones: what names a row, or a person, or a thing."""
+KNOWN = frozenset({"cluster", "label", "entity", "truth", "golden", "person"})
+SOURCES = frozenset({"source", "dataset", "quelle", "origen", "fonte", "provider", "herkunft", "bron", "kilde", "kalla", "zdroj"})
+
+
+def names_a_row(name: str) -> int:
+    """2 where a header says that it names rows, 1 where it may, 0 where it does not.
+
+    >>> names_a_row("customer_id"), names_a_row("Akten-Nr."), names_a_row("city")
+    (2, 1, 0)
+    """
+    parts = split(name)
+    joined = "".join(parts)
+    if _found(ROW, parts, joined) or not name or joined in ("unnamed", "rownumber"):
+        return 2
+    return 1 if _found(NUMBERED, parts, joined) else 0
+
+
+def is_known_answer(name: str) -> bool:
+    """Whether a header says that the column holds the true person of each row."""
+    parts = set(split(name))
+    return bool(parts & KNOWN) and bool(parts & {"id", "cluster", "label"})
+
+
+def is_source(name: str) -> bool:
+    """Whether a header says that the column tells where a row is from."""
+    return bool(set(split(name)) & SOURCES)
