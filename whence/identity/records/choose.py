@@ -235,6 +235,8 @@ class _Costs:
         self._coded = coded
         self._known = dict(guessed)
         self._counted: set[Key] = set()
+        self._share = max(1, len(records) // COUNTED)
+        self._slices: dict[Part, npt.NDArray[np.int64]] = {}
 
     def __getitem__(self, key: Key) -> float:
         return self._known[key]
@@ -248,18 +250,23 @@ class _Costs:
         if key in self._counted:
             return False
         self._counted.add(key)
-        share = max(1, len(self._records) // COUNTED)
-        together = np.sort(_together(self._records, key, self._coded, share))
+        together = np.sort(_together(self._slice(key), key, self._coded))
         starts = np.flatnonzero(np.r_[True, together[1:] != together[:-1]]) if len(together) else together
         sizes = np.diff(np.r_[starts, len(together)]).astype(float)
-        self._known[key] = share * float((sizes * (sizes - 1) / 2).sum())
+        self._known[key] = self._share * float((sizes * (sizes - 1) / 2).sum())
         return True
 
+    def _slice(self, key: Key) -> npt.NDArray[np.int64]:
+        """All rows with some of the values of the part that has most."""
+        part = max(key.parts, key=lambda part: int(self._coded[part].max(initial=0)))
+        if part not in self._slices:
+            codes = self._coded[part]
+            self._slices[part] = np.flatnonzero((codes != MISSING) & (_mixed(codes) % np.uint64(self._share) == 0))
+        return self._slices[part]
 
-def _together(records: Records, key: Key, coded: dict[Part, Codes], share: int) -> npt.NDArray[np.uint64]:
-    """What rows hold of a key, mixed to a number; of one in `share` values of its part with most values."""
-    rarest = max(key.parts, key=lambda part: int(coded[part].max(initial=0)))
-    rows = np.flatnonzero((coded[rarest] != MISSING) & (_mixed(coded[rarest]) % np.uint64(share) == 0))
+
+def _together(rows: npt.NDArray[np.int64], key: Key, coded: dict[Part, Codes]) -> npt.NDArray[np.uint64]:
+    """What rows hold of a key, mixed to a number, without the rows that do not fill it."""
     for part in key.parts:
         rows = rows[coded[part][rows] != MISSING]
     together = np.zeros(len(rows), dtype=np.uint64)

@@ -17,6 +17,7 @@ import pyarrow.compute as pc
 from whence.identity.records.table import MISSING, Codes, Column, Records
 
 PairCodes = npt.NDArray[np.int64]
+Rows = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -74,46 +75,82 @@ def block(
     """
     import duckdb
 
-    coded = _coded(records, keys)
     with duckdb.connect(config={"threads": 1}) as con:
-        con.register("records", coded.table)
         for key in keys:
-            names = [coded.names[part] for part in key.parts]
-            sql = str(
-                ibis.to_sql(pairs_of(_unbound(coded.table), names, cap, two_sources=records.unique_sources), dialect="duckdb")
-            )
-            found = con.sql(sql).to_arrow_table()
-            left, right = (found[side].to_numpy() for side in ("row", "other"))
-            near, capped, large = _large_blocks(records, key, coded, cap, (orders or {}).get(key))
-            yield Blocked(np.sort(np.concatenate([left.astype(np.int64) * len(records) + right, near])), capped, large)
+            rows, group, sizes = _blocks(records, key)
+            crowded = sizes[group] > cap + 1
+            pairs = _joined(con, records, rows[~crowded], group[~crowded], cap)
+            near, capped = _large_blocks(records, key, rows[crowded], group[crowded], cap, (orders or {}).get(key))
+            yield Blocked(np.sort(np.concatenate([pairs, near])), capped, int((sizes > cap + 1).sum()))
 
 
-def pairs_of(table: ir.Table, parts: Sequence[str], cap: int, two_sources: bool = False) -> ir.Table:
-    """The expression for rows that agree on all parts, in blocks of no more than `cap + 1` rows; `row` is below `other`."""
+def _joined(con: Any, records: Records, rows: Rows, group: Rows, cap: int) -> PairCodes:
+    """The pairs within blocks, by the database; records alone with their key have not come this far."""
+    columns = {"row": rows.astype(np.int32), "key": group}
+    if records.unique_sources and records.source is not None:
+        columns["source"] = records.source[rows]
+    table = pa.table(columns)
+    expression = pairs_of(ibis.table(ibis.Schema.from_pyarrow(table.schema), name="keyed"), ["key"], cap)
+    con.register("keyed", table)
+    found = con.sql(str(ibis.to_sql(expression, dialect="duckdb"))).to_arrow_table()
+    con.unregister("keyed")
+    return np.asarray(found["row"].to_numpy().astype(np.int64) * len(records) + found["other"].to_numpy())
+
+
+def pairs_of(table: ir.Table, parts: Sequence[str], cap: int) -> ir.Table:
+    """The expression for rows that agree on all parts, in blocks of no more than `cap + 1` rows; `row` is below `other`.
+
+    With a column `source` only rows of different sources are paired. The same expression runs on Spark.
+    """
     filled = table.filter(*(table[part].notnull() for part in parts))
     sizes = filled.group_by(list(parts)).agg(size=filled.count())
     small = sizes.filter((sizes.size > 1) & (sizes.size <= cap + 1))
-    left = filled.join(small, list(parts)).select("row", *(["source"] if two_sources else []), *parts)
-    right = filled.view().rename(other="row")
-    if two_sources:
-        right = right.rename(other_source="source")
-    conditions = [*parts, left.row < right.other]
-    if two_sources:
-        conditions.append(left.source != right.other_source)
-    return left.join(right, conditions).select("row", "other")
+    sourced = ["source"] if "source" in table.columns else []
+    left = filled.join(small, list(parts)).select("row", *sourced, *parts)
+    right = filled.view().rename(other="row", **({"other_source": "source"} if sourced else {}))
+    apart = [left.source != right.other_source] if sourced else []
+    return left.join(right, [*parts, left.row < right.other, *apart]).select("row", "other")
 
 
-def transformed(column: Column, of: str) -> tuple[Codes, tuple[str, ...]]:
+def _blocks(records: Records, key: Key) -> tuple[Rows, Rows, Rows]:
+    """The rows that share a key with another, the number of each one's block, and the sizes of the blocks."""
+    together, filled = np.zeros(len(records), dtype=np.int64), np.ones(len(records), dtype=bool)
+    span = 1
+    for part in key.parts:
+        codes, texts = transformed(records.column(part.column), part.of)
+        filled &= codes != MISSING
+        if span * (len(texts) + 1) > 1 << 62:
+            together = np.unique(together, return_inverse=True)[1].astype(np.int64)
+            span = len(together)
+        together, span = together * (len(texts) + 1) + codes + 1, span * (len(texts) + 1)
+    rows = np.flatnonzero(filled)
+    rows = rows[np.argsort(together[rows], kind="stable")]
+    if not len(rows):
+        return rows, rows, rows
+    starts = np.flatnonzero(np.r_[True, together[rows][1:] != together[rows][:-1]])
+    sizes = np.diff(np.r_[starts, len(rows)])
+    is_shared = sizes > 1
+    return rows[np.repeat(is_shared, sizes)], np.repeat(np.arange(is_shared.sum()), sizes[is_shared]), sizes[is_shared]
+
+
+def transformed(column: Column, of: str) -> tuple[Codes, Sequence[str]]:
     """The codes and the distinct texts of a transform of a column's values; MISSING where the transform has nothing."""
     if of == "whole":
         return column.codes, column.values
-    texts = pa.array(TRANSFORMS[of](column.values), type=pa.string()).dictionary_encode()
-    found = texts.dictionary.to_pylist()
-    distinct = tuple(sorted(text for text in found if text))
-    place = {text: code for code, text in enumerate(distinct)}
-    codes = np.array([*(place.get(text, MISSING) for text in found), MISSING], dtype=np.int32)
-    of_value = np.append(codes[texts.indices.to_numpy(zero_copy_only=False)], MISSING)
-    return of_value[column.codes].astype(np.int32), distinct
+    if of not in column.derived:
+        column.derived[of] = _transformed(column, TRANSFORMS[of](column.values))
+    return column.derived[of]
+
+
+def _transformed(column: Column, texts: Sequence[str] | pa.Array) -> tuple[Codes, Sequence[str]]:
+    coded = pa.array(texts, type=pa.string()).dictionary_encode()
+    order = pc.array_sort_indices(coded.dictionary).to_numpy()
+    distinct = coded.dictionary.take(order).to_pylist()
+    blank = 1 if distinct and distinct[0] == "" else 0
+    rank = np.empty(len(order), dtype=np.int32)
+    rank[order] = np.arange(len(order), dtype=np.int32) - blank
+    of_value = np.append(rank[coded.indices.to_numpy(zero_copy_only=False)], np.int32(MISSING))
+    return of_value[column.codes].astype(np.int32), distinct[blank:]
 
 
 def _tokens(value: str) -> list[str]:
@@ -121,21 +158,24 @@ def _tokens(value: str) -> list[str]:
 
 
 def _soundex(word: str) -> str:
-    """The classic four-sign code of how a word sounds (Russell 1918), for words in Latin letters."""
-    letters = [letter for letter in word if "a" <= letter <= "z"]
+    """The classic four-sign code of how a word sounds (Russell 1918), for words in Latin letters.
+
+    >>> _soundex("robert"), _soundex("rupert"), _soundex("tymczak")
+    ('r163', 'r163', 't522')
+    """
+    letters = _NOT_LATIN.sub("", word)
     if not letters:
         return word
-    sounds = [_SOUND.get(letter, "") for letter in letters]
-    kept, last = [letters[0]], sounds[0]
-    for letter, sound in zip(letters[1:], sounds[1:], strict=True):
-        if sound and sound != last:
-            kept.append(sound)
-        if letter not in "hw":
-            last = sound
-    return ("".join(kept) + "000")[:4]
+    sounds = _RUNS.sub(r"\1", letters[0].translate(_FIRST) + letters[1:].translate(_SOUNDS))
+    return (letters[0] + sounds[1:].replace(".", "") + "000")[:4]
 
 
-_SOUND = {letter: str(code) for code, group in enumerate(("bfpv", "cgjkqsxz", "dt", "l", "mn", "r"), start=1) for letter in group}
+_NOT_LATIN = re.compile("[^a-z]")
+_RUNS = re.compile(r"([1-6])\1+")
+_GROUPS = ("bfpv", "cgjkqsxz", "dt", "l", "mn", "r")
+_CODED = {letter: str(code) for code, group in enumerate(_GROUPS, start=1) for letter in group}
+_SOUNDS = str.maketrans(_CODED | dict.fromkeys("aeiouy", ".") | dict.fromkeys("hw", ""))
+_FIRST = str.maketrans(_CODED | dict.fromkeys("aeiouyhw", "."))
 
 
 def _each(change: Callable[[str], str]) -> Callable[[Sequence[str]], list[str]]:
@@ -164,40 +204,12 @@ TRANSFORMS: Mapping[str, Callable[[Sequence[str]], Sequence[str] | pa.Array]] = 
 """What of a value has to agree, on a normalised text; `whole` is all of it."""
 
 
-@dataclass(frozen=True)
-class _Coded:
-    table: pa.Table
-    names: Mapping[Part, str]
-    texts: Mapping[Part, tuple[str, ...]]
-
-    def codes(self, part: Part) -> Codes:
-        return np.asarray(self.table[self.names[part]].fill_null(MISSING).to_numpy(), dtype=np.int32)
-
-
-def _coded(records: Records, keys: Sequence[Key]) -> _Coded:
-    parts = sorted({part for key in keys for part in key.parts}, key=str)
-    columns: dict[str, pa.Array] = {"row": pa.array(np.arange(len(records), dtype=np.int32))}
-    if records.source is not None:
-        columns["source"] = pa.array(records.source)
-    names, texts = {}, {}
-    for number, part in enumerate(parts):
-        codes, texts[part] = transformed(records.column(part.column), part.of)
-        names[part] = f"part_{number}"
-        columns[names[part]] = pa.array(codes, mask=codes == MISSING)
-    return _Coded(pa.table(columns), names, texts)
-
-
-def _unbound(table: pa.Table) -> ir.Table:
-    return ibis.table(ibis.Schema.from_pyarrow(table.schema), name="records")
-
-
 def _large_blocks(
-    records: Records, key: Key, coded: _Coded, cap: int, order_by: Sequence[str] | None
-) -> tuple[PairCodes, tuple[Capped, ...], int]:
-    """Neighbours in sorted order inside the blocks that are too large, the largest of these blocks, and how many there are."""
-    rows, group = _rows_of_large_blocks(key, coded, cap)
+    records: Records, key: Key, rows: Rows, group: Rows, cap: int, order_by: Sequence[str] | None
+) -> tuple[PairCodes, tuple[Capped, ...]]:
+    """Neighbours in sorted order inside the blocks that are too large, and the largest of these blocks."""
     if not len(rows):
-        return np.empty(0, dtype=np.int64), (), 0
+        return np.empty(0, dtype=np.int64), ()
     names = telling(records, key, rows) if order_by is None else order_by
     codes: list[npt.NDArray[Any]] = [records.column(name).codes[rows] for name in names]
     order = np.lexsort((*codes, group))
@@ -206,41 +218,18 @@ def _large_blocks(
     sizes = np.diff(np.r_[starts, len(rows)])
     windows = np.array([_window(int(size), cap) for size in sizes])
     pairs = _neighbours(records, rows, group, np.repeat(windows, sizes))
-    largest = np.argsort(-sizes, kind="stable")[:REPORTED]
-    capped = tuple(
-        Capped(str(key), _value(key, coded, rows[starts[at]]), int(sizes[at]), _skipped(int(sizes[at]), int(windows[at])))
-        for at in largest
+    capped = (
+        Capped(str(key), _value(records, key, rows[starts[at]]), int(sizes[at]), _skipped(int(sizes[at]), int(windows[at])))
+        for at in np.argsort(-sizes, kind="stable")[:REPORTED]
     )
-    return pairs, capped, len(sizes)
+    return pairs, tuple(capped)
 
 
 REPORTED = 10
 """The largest blocks of a key that are named; the others are counted."""
 
 
-def _rows_of_large_blocks(key: Key, coded: _Coded, cap: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-    """The rows in blocks of more than `cap + 1`, and a number for the block of each."""
-    together, filled = np.zeros(len(coded.table), dtype=np.int64), np.ones(len(coded.table), dtype=bool)
-    span = 1
-    for part in key.parts:
-        codes, width = coded.codes(part), len(coded.texts[part]) + 1
-        filled &= codes != MISSING
-        if span * width > 1 << 62:
-            together = np.unique(together, return_inverse=True)[1].astype(np.int64)
-            span = len(together)
-        together, span = together * width + codes + 1, span * width
-    rows = np.flatnonzero(filled)
-    ordered = np.sort(together[rows])
-    if not (ordered[cap + 1 :] == ordered[: -cap - 1]).any():
-        return rows[:0], together[:0]
-    starts = np.flatnonzero(np.r_[True, ordered[1:] != ordered[:-1]])
-    values = ordered[starts]
-    is_large = np.diff(np.r_[starts, len(ordered)]) > cap + 1
-    number = np.searchsorted(values, together[rows])
-    return rows[is_large[number]], number[is_large[number]]
-
-
-def telling(records: Records, key: Key, rows: npt.NDArray[np.int64]) -> tuple[str, ...]:
+def telling(records: Records, key: Key, rows: Rows) -> tuple[str, ...]:
     """The columns to put rows of one key in order by: last the one that tells most of them apart, as np.lexsort wants it."""
     used = {part.column for part in key.parts}
     others = [column for column in records.columns if column.field.name not in used and len(column.values) > 1]
@@ -254,9 +243,7 @@ def _window(size: int, cap: int) -> int:
     return min(cap // 2, max(1, 1000 * cap // size))
 
 
-def _neighbours(
-    records: Records, rows: npt.NDArray[np.int64], group: npt.NDArray[np.int64], window: npt.NDArray[np.int64]
-) -> PairCodes:
+def _neighbours(records: Records, rows: Rows, group: Rows, window: Rows) -> PairCodes:
     found = []
     for step in range(1, int(window.max()) + 1):
         near = np.flatnonzero((group[step:] == group[:-step]) & (window[step:] >= step))
@@ -268,8 +255,9 @@ def _neighbours(
     return np.concatenate(found)
 
 
-def _value(key: Key, coded: _Coded, row: int) -> str:
-    return " + ".join(coded.texts[part][coded.codes(part)[row]] for part in key.parts)
+def _value(records: Records, key: Key, row: int) -> str:
+    parts = (transformed(records.column(part.column), part.of) for part in key.parts)
+    return " + ".join(texts[codes[row]] for codes, texts in parts)
 
 
 def _skipped(size: int, window: int) -> int:

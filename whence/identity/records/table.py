@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import NamedTuple
@@ -73,6 +74,11 @@ class Column:
     def counts(self) -> npt.NDArray[np.int64]:
         """How many records hold each value."""
         return np.bincount(self.codes[self.codes != MISSING], minlength=len(self.values))
+
+    @cached_property
+    def derived(self) -> dict[str, tuple[Codes, Sequence[str]]]:
+        """Codes and texts of what has been made of the values so far, such as their first letters, by name."""
+        return {}
 
 
 @dataclass(frozen=True)
