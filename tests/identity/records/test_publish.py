@@ -169,3 +169,10 @@ def test_bad_input_is_named(tmp_path: Path, rows: list[str], given: dict[str, st
 def test_a_table_with_nothing_to_compare_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"No column of .* can be compared: .*every value is 'x'"):
         run(a_file(tmp_path, ["x,", "x,"], header="one,two"), tmp_path / "out")
+
+
+def test_an_id_that_comes_twice_is_asked_about_and_not_numbered_over(tmp_path: Path) -> None:
+    with pytest.raises(
+        ValueError, match="'id' seems to name the rows, but 1 of its values come more than once: '1' in rows 1 and 3"
+    ):
+        run(a_file(tmp_path, ["1,Ann,Lee,,", "2,Bo,Li,,", "1,Ann,Lee,,"]), tmp_path / "out")

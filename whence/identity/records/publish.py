@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from whence.identity.ledger import Changes, Ledger, Limits, changes, fuse
@@ -29,6 +30,9 @@ MOST_GONE = 0.2
 """The share of the last run's records that may be missing without a reason."""
 FEW = 50
 """A person with so many records is nothing to stop for in a small table, whatever its share is."""
+IDS = frozenset({"id", "uid", "uuid", "guid", "unique_id", "record_id", "rec_id", "row_id", "rowid", "recid"})
+"""Columns that a person takes for the rows' own ids."""
+NUL_ROW = "\0row"
 UNLIKELY = 0.1
 SHOWN = 20
 """Rows of a table in the report at most."""
@@ -208,6 +212,8 @@ def _fields(request: Request, folder: Folder, given: reading.Input) -> tuple[Fie
     else:
         guessed = fields.study(given.table)
         chosen, why = guessed.fields, dict(guessed.why)
+        if chosen.id is None:
+            _refuse_spoilt_id(given)
     if given.source and not chosen.source:
         chosen = replace(chosen, source=given.source, fields=tuple(each for each in chosen.fields if each.name != given.source))
     if request.labels and not Path(request.labels).exists():
@@ -215,6 +221,24 @@ def _fields(request: Request, folder: Folder, given: reading.Input) -> tuple[Fie
     if not chosen.fields:
         raise ValueError(f"No column of {request.inputs[0]} can be compared: {'; '.join(f'{k}: {v}' for k, v in why.items())}.")
     return chosen, why
+
+
+def _refuse_spoilt_id(given: reading.Input) -> None:
+    """A column that is called an id, and holds one twice: better asked about than numbered over."""
+    by = [given.source] if given.source else []
+    for name in (each for each in given.table.column_names if each.strip().casefold() in IDS):
+        counted = given.table.append_column(NUL_ROW, pa.array(np.arange(1, len(given.table) + 1))).select([name, *by, NUL_ROW])
+        counts = counted.group_by([name, *by]).aggregate([(NUL_ROW, "count"), (NUL_ROW, "min"), (NUL_ROW, "max")])
+        twice = counts.filter(pc.and_(pc.greater(counts[f"{NUL_ROW}_count"], 1), pc.is_valid(counts[name]))).sort_by(
+            f"{NUL_ROW}_min"
+        )
+        if len(twice):
+            row = twice.slice(0, 1).to_pylist()[0]
+            raise ValueError(
+                f"The column '{name}' seems to name the rows, but {len(twice):,} of its values come more than once: '{row[name]}' in "
+                f"rows {row[NUL_ROW + '_min']:,} and {row[NUL_ROW + '_max']:,}. Take the copies out, or say what the column is "
+                "with --fields (without an id, rows are numbered)."
+            )
 
 
 def _with_label(chosen: Fields, label: str, table: pa.Table) -> Fields:
