@@ -14,7 +14,7 @@ from scipy.special import expit
 from whence.identity.devices import ranker as rankers
 from whence.identity.devices.index import Candidates, candidates
 from whence.identity.devices.pairs import evidence
-from whence.identity.devices.profiles import Profiles, profile
+from whence.identity.devices.profiles import LEAST_DAYS, LEAST_REQUESTS, Profiles, profile
 from whence.identity.devices.ranker import NOBODY, Ranker
 from whence.identity.records.table import Evidence, Floats, Pairs
 from whence.identity.records.verdicts import Mask, expected_fbeta_cut
@@ -60,12 +60,20 @@ class Linked:
         return pa.table(rows, schema=types).sort_by([("device", "ascending"), ("partner", "ascending")])
 
 
-def compare(requests: pa.Table, as_of: datetime, *, context: bool = True) -> Compared:
+def compare(
+    requests: pa.Table,
+    as_of: datetime,
+    *,
+    context: bool = True,
+    least_requests: int = LEAST_REQUESTS,
+    least_days: int = LEAST_DAYS,
+) -> Compared:
     """All that is known before `as_of` about pairs of devices that may be one person's.
 
-    `requests` has the columns of profiles.COLUMNS, in any order. Raises ValueError for one that is absent.
+    `requests` has the columns of profiles.COLUMNS, in any order. Devices with fewer than `least_requests` or
+    `least_days` are left out. Raises ValueError for a column that is absent.
     """
-    profiles = profile(requests, as_of)
+    profiles = profile(requests, as_of, least_requests, least_days)
     found = candidates(profiles)
     return Compared(profiles, found, evidence(profiles, found.pairs, context=context))
 
@@ -74,7 +82,8 @@ def learn(compared: Compared, accounts: Mapping[str, str], units: Mapping[str, s
     """A ranker learned from the devices whose account is known, as by a log-in; log-ins are no evidence, only labels.
 
     `units` names for each such device whoever is kept whole when models are checked on others, such as the
-    household; the account where it is not given. Raises TooFewLabels when hardly any two devices are known.
+    household; the account where it is not given. Labelled pairs are no fair sample of all: the ranker is moved to the
+    share of matches among these. Raises TooFewLabels when hardly any two devices are known.
     """
     names = compared.profiles.devices
     account = _coded(names, accounts)
@@ -82,7 +91,10 @@ def learn(compared: Compared, accounts: Mapping[str, str], units: Mapping[str, s
     left, right = account[compared.pairs.left], account[compared.pairs.right]
     labels = np.where((left == NOBODY) | (right == NOBODY), np.nan, (left == right) * 1.0)
     share = max(float((account != NOBODY).mean()), 1e-9) if len(account) else 1.0
-    return rankers.fit(compared.evidence, compared.pairs, labels, unit, share=share)
+    ranker = rankers.fit(compared.evidence, compared.pairs, labels, unit, share=share)
+    weights = np.where(labels == 1, 1.0, 1 / share)[~np.isnan(labels)]
+    base = float(np.average(labels[~np.isnan(labels)], weights=weights))
+    return rankers.adapted(ranker, ranker.log_odds(compared.evidence, compared.pairs, len(names), unit), base)
 
 
 def link(compared: Compared, ranker: Ranker, beta: float = BETA) -> Linked:

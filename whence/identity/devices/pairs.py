@@ -37,21 +37,24 @@ def evidence(profiles: Profiles, pairs: Pairs, *, context: bool = True) -> Evide
 
 
 def against_rivals(values: Floats, pairs: Pairs, devices: int) -> dict[str, Floats]:
-    """The value's rank among the candidates of both devices, and what it lacks to the best other candidate of each."""
+    """How many candidates of either device have a better value, and what it lacks to the best other candidate of each.
+
+    >>> found = against_rivals(np.array([0.75, 0.25]), Pairs(np.array([0, 0], np.int32), np.array([1, 2], np.int32)), 3)
+    >>> found["worst_rank"].tolist(), found["worst_lead"].tolist()
+    ([0.0, 1.0], [0.5, -0.5])
+    """
     device = np.concatenate([pairs.left, pairs.right])
-    twice = np.concatenate([values, values])
+    twice = np.tile(np.round(values, 6), 2)  # what differs by less is no difference, only another order of adding
     order = np.lexsort((-twice, device))
-    starts = np.searchsorted(device[order], np.arange(devices))
+    ranked, starts = twice[order], np.searchsorted(device[order], np.arange(devices))
+    is_new = np.concatenate([[True], (np.diff(ranked) != 0) | (np.diff(device[order]) != 0)])[: len(order)]
     place = np.empty(len(device))
-    place[order] = np.arange(len(device)) - starts[device[order]]
-    ranked = twice[order]
+    place[order] = np.maximum.accumulate(np.where(is_new, np.arange(len(order)), 0)) - starts[device[order]]
     sizes = np.bincount(device, minlength=devices)
-    best = np.full(devices, np.nan)
-    second = np.full(devices, np.nan)
+    best, second = np.full(devices, np.nan), np.full(devices, np.nan)
     best[sizes > 0] = ranked[starts[sizes > 0]]
     second[sizes > 1] = ranked[starts[sizes > 1] + 1]
-    rival = np.where(place == 0, second[device], best[device])
-    lead = twice - rival
+    lead = twice - np.where(twice == best[device], second[device], best[device])
     n = len(values)
     return {
         "best_rank": np.minimum(place[:n], place[n:]),

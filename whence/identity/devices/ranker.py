@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from scipy import sparse
-from scipy.special import expit
+from scipy.special import expit, logit
 
 from whence.identity.devices.pairs import against_rivals
 from whence.identity.devices.profiles import dots
@@ -20,6 +20,7 @@ from whence.identity.records.table import Evidence, Floats, Pairs
 Ints = npt.NDArray[np.int64]
 Mask = npt.NDArray[np.bool_]
 
+ROUNDS, FLOOR = 100, 1e-6
 NOBODY = -1
 """The unit of a device whose owner nobody knows."""
 
@@ -34,6 +35,8 @@ class Ranker:
 
     alone: tuple[Boosted, Boosted]
     together: Boosted
+    shift: float = 0.0
+    """Added to the log-odds, where matches are commoner or rarer than among the pairs that it learned from."""
 
     def log_odds(self, evidence: Evidence, pairs: Pairs, devices: int, units: npt.ArrayLike | None = None) -> Floats:
         """Calibrated log-odds that the two devices of each pair are one person's, shape (pairs,).
@@ -41,11 +44,13 @@ class Ranker:
         `units` as it was given to `fit`, where the pairs that it learned from are among these.
         """
         known = _known(units, devices)
-        return self.together.log_odds(with_neighbours(evidence, _apart(self.alone, evidence, pairs, known), pairs, devices))
+        alone = _apart(self.alone, evidence, pairs, known)
+        return self.together.log_odds(with_neighbours(evidence, alone, pairs, devices)) + self.shift
 
     def to_json(self) -> dict[str, Any]:
         """A plain dict; `from_json` gives back the same answers."""
-        return {"kind": "devices", "alone": [each.to_json() for each in self.alone], "together": self.together.to_json()}
+        alone = [each.to_json() for each in self.alone]
+        return {"kind": "devices", "alone": alone, "together": self.together.to_json(), "shift": self.shift}
 
     @classmethod
     def from_json(cls, given: dict[str, Any]) -> Ranker:
@@ -53,7 +58,7 @@ class Ranker:
         if given.get("kind") != "devices" or len(given.get("alone", ())) != 2 or "together" not in given:
             raise BoostedError("This is no ranker of devices as it was written. Train it again, or restore the file.")
         one, other = (Boosted.from_json(each) for each in given["alone"])
-        return cls((one, other), Boosted.from_json(given["together"]))
+        return cls((one, other), Boosted.from_json(given["together"]), float(given["shift"]))
 
 
 def fit(
@@ -81,18 +86,39 @@ def fit(
         )
     groups = np.column_stack([unit[pairs.left], unit[pairs.right]])
     is_labelled = ~np.isnan(y) & (groups != NOBODY).all(axis=1)
-    weights = np.where(groups[:, 0] == groups[:, 1], 1.0, 1 / share)
+    is_apart = groups[:, 0] != groups[:, 1]
+    weights = np.where(is_apart, 1 / share, 1.0)
     half = _half(groups)
 
-    def learned(which: Evidence, rows: Mask, twice: float) -> Boosted:
-        some = Evidence(which.names, which.values[rows])
-        weight = np.where(groups[rows, 0] == groups[rows, 1], 1.0, twice) * weights[rows]
-        return boosted.fit(some, y[rows], groups[rows], weights=weight, is_monotone=False, seeds=seeds)
+    def some(which: Evidence, rows: Mask) -> Evidence:
+        return Evidence(which.names, which.values[rows])
 
-    halves = [is_labelled & (half == number).all(axis=1) for number in (0, 1)]
-    alone = (learned(evidence, halves[0], 2.0), learned(evidence, halves[1], 2.0))
-    full = with_neighbours(evidence, _apart(alone, evidence, pairs, unit), pairs, len(unit))
-    return Ranker(alone, learned(full, is_labelled, 1.0))
+    def alone(one: Mask, other: Mask) -> Boosted:
+        given = weights[one] * np.where(is_apart[one], 2.0, 1.0)
+        told = (some(evidence, other), y[other])
+        return boosted.fit(
+            some(evidence, one), y[one], groups[one], weights=given, calibrate_on=told, is_monotone=False, seeds=seeds
+        )
+
+    one, other = (is_labelled & (half == number).all(axis=1) for number in (0, 1))
+    both = (alone(one, other), alone(other, one))
+    full = some(with_neighbours(evidence, _apart(both, evidence, pairs, unit), pairs, len(unit)), is_labelled)
+    at, given = groups[is_labelled], weights[is_labelled]
+    return Ranker(both, boosted.fit(full, y[is_labelled], at, weights=given, is_monotone=False, seeds=seeds))
+
+
+def adapted(ranker: Ranker, log_odds: Floats, base: float) -> Ranker:
+    """The ranker for all pairs, where the labelled ones were no fair sample: its `log_odds` of all pairs, and the
+    (weighted) share of matches among the labelled ones.
+
+    Two devices of one person are likelier to be labelled both than two of strangers, yet what they look like does
+    not depend on the label. So the share of matches is sought at which the probabilities, moved to it, average to it.
+    Saerens, Latinne, Decaestecker: Adjusting the outputs of a classifier to new a priori probabilities (2002).
+    """
+    share = float(base)
+    for _ in range(ROUNDS):
+        share = float(np.clip(expit(log_odds + logit(share) - logit(base)).mean(), FLOOR, 1 - FLOOR))
+    return replace(ranker, shift=ranker.shift + float(logit(share) - logit(base)))
 
 
 def with_neighbours(evidence: Evidence, log_odds: Floats, pairs: Pairs, devices: int) -> Evidence:
