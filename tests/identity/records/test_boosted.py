@@ -19,7 +19,7 @@ def some_pairs(n=400, seed=0):
     labels = (people[:, 0] == people[:, 1]).astype(int)
     values = np.column_stack([labels * 1.5 + draw.normal(size=n), draw.normal(size=n)]).astype(np.float32)
     values[draw.random((n, 2)) < 0.1] = np.nan
-    return Evidence(("title:cosine", "title:length"), values), labels, people
+    return Evidence(("title:likeness", "title:length"), values), labels, people
 
 
 @pytest.fixture(scope="module")
