@@ -87,7 +87,7 @@ def test_pairs_that_nobody_compared_can_speak_against_a_chain() -> None:
     assert people(3, chain, Rules(absent=-1.5)).codes.tolist() == [0, 0, 1]
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=20, deadline=None)
 @given(graphs(), st.sampled_from([0.0, -0.25, -2.0]))
 def test_small_components_are_as_good_as_the_best_of_all_partitions(
     graph: tuple[int, dict[tuple[int, int], float]], absent: float
@@ -108,7 +108,7 @@ def test_the_greedy_way_reaches_nearly_all_of_the_best(absent: float) -> None:
     assert 0.99 * best <= ours <= best + 1e-9
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=13, deadline=None)
 @given(graphs(), st.randoms(use_true_random=False), st.sampled_from([1, 8]), st.sampled_from([0.0, -0.5]))
 def test_neither_the_order_of_pairs_nor_of_their_ends_matters(graph, random, exact, absent) -> None:  # type: ignore[no-untyped-def]
     n, links = graph
@@ -121,7 +121,7 @@ def test_neither_the_order_of_pairs_nor_of_their_ends_matters(graph, random, exa
     assert one.weakest_pair.tolist() == other.weakest_pair.tolist()
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=13, deadline=None)
 @given(graphs(6), graphs(6), st.sampled_from([1, 8]), st.booleans())
 def test_a_component_is_parted_alike_whatever_stands_beside_it(first, second, exact, is_sourced) -> None:  # type: ignore[no-untyped-def]
     (n, links), (m, others) = first, second
@@ -133,7 +133,7 @@ def test_a_component_is_parted_alike_whatever_stands_beside_it(first, second, ex
         assert alone.codes.tolist() == together.codes[:n].tolist()
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=12, deadline=None)
 @given(graphs(12))
 def test_weakest_links_are_those_of_the_maximum_spanning_tree(graph) -> None:  # type: ignore[no-untyped-def]
     n, links = graph
@@ -152,7 +152,7 @@ def test_weakest_links_are_those_of_the_maximum_spanning_tree(graph) -> None:  #
             assert found.weakest_pair[number].tolist() == [MISSING, MISSING]
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=12, deadline=None)
 @given(graphs(12))
 def test_components_are_those_of_networkx(graph) -> None:  # type: ignore[no-untyped-def]
     n, links = graph
@@ -164,7 +164,7 @@ def test_components_are_those_of_networkx(graph) -> None:  # type: ignore[no-unt
     assert [np.flatnonzero(codes == number).tolist() for number in range(codes.max() + 1)] == expected
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=13, deadline=None)
 @given(graphs(), st.sampled_from([1, 8]), st.lists(st.integers(-1, 1), min_size=7, max_size=7))
 def test_different_values_of_a_unique_field_are_never_one_person(graph, exact, values) -> None:  # type: ignore[no-untyped-def]
     n, links = graph
@@ -185,7 +185,7 @@ def test_a_contradiction_is_refused_with_its_reason_and_size() -> None:
     assert "different values of account" in found.refusals[0].detail
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=13, deadline=None)
 @given(graphs())
 def test_two_sources_without_duplicates_are_paired_so_that_the_most_is_kept(graph) -> None:  # type: ignore[no-untyped-def]
     n, links = graph

@@ -172,7 +172,7 @@ def test_wrong_publications_are_named() -> None:
         Ledger.of(pa.concat_tables([twice, twice]))
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=12, deadline=None)
 @given(histories, st.booleans())
 def test_every_answer_is_the_one_that_reading_all_events_gives(history: list[tuple[People, int]], complete: bool) -> None:
     ledger = of_history(history, complete)
@@ -186,7 +186,7 @@ def test_every_answer_is_the_one_that_reading_all_events_gives(history: list[tup
             assert ledger.resolve(name, day(valid), day(known)) == expected
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=12, deadline=None)
 @given(histories, partition, st.integers(0, 12))
 def test_the_last_publication_is_the_answer_from_its_time_on(history: list[tuple[People, int]], last: People, valid: int) -> None:
     ledger = told(of_history(history), last, 50, valid)
@@ -198,7 +198,7 @@ def test_the_last_publication_is_the_answer_from_its_time_on(history: list[tuple
                 assert (found[one] == found[other]) == (last[one] == last[other])
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=12, deadline=None)
 @given(histories, partition, st.booleans())
 def test_what_was_answered_once_is_answered_for_ever(history: list[tuple[People, int]], last: People, complete: bool) -> None:
     before = of_history(history)
@@ -209,7 +209,7 @@ def test_what_was_answered_once_is_answered_for_ever(history: list[tuple[People,
             assert ids(before, known=known, valid=valid) == ids(after, known=known, valid=valid)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=12, deadline=None)
 @given(histories, st.booleans(), st.randoms(use_true_random=False))
 def test_publications_are_safe_to_run_twice_and_in_any_order_of_rows(
     history: list[tuple[People, int]], complete: bool, shuffler: random.Random
@@ -229,7 +229,7 @@ def test_publications_are_safe_to_run_twice_and_in_any_order_of_rows(
     )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(st.lists(st.integers(0, 4), min_size=len(NAMES), max_size=len(NAMES)), st.lists(st.integers(0, 2), min_size=5, max_size=5))
 def test_any_merges_undone_restore_every_id(codes: list[int], merged: list[int]) -> None:
     people = dict(zip(NAMES, codes, strict=True))
@@ -237,7 +237,7 @@ def test_any_merges_undone_restore_every_id(codes: list[int], merged: list[int])
     assert ids(ledger, known=0) == ids(ledger, known=2)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=12, deadline=None)
 @given(histories)
 def test_an_id_lives_once_or_comes_back_with_half_of_what_it_had(history: list[tuple[People, int]]) -> None:
     ledger = of_history(history, complete=True)
