@@ -14,7 +14,7 @@ import pyarrow as pa
 from scipy.special import expit
 
 from whence.identity.clusters import Refusal, Rules, cluster
-from whence.identity.records import boosted, cascade, fellegi_sunter, vouching
+from whence.identity.records import boosted, cascade, fellegi_sunter, rivals, vouching
 from whence.identity.records.compare import Comparer
 from whence.identity.records.known import Known, labelled, settled, with_known
 from whence.identity.records.retrieve import Plan, Report
@@ -29,6 +29,11 @@ WORTH = 0.5
 """How much the fields must have to say about each other before they are believed rather than counted."""
 ABSENT = -0.5
 """Log-odds of a pair that retrieval did not find worth a look."""
+NEVER = -20.0
+"""Log-odds of a pair of one source where no source holds anybody twice."""
+FEWEST = 200
+"""Pairs between two sources below which nothing is learned from their contest."""
+UNCONFIRMED = "nobody has confirmed the probabilities."
 
 
 @dataclass(frozen=True)
@@ -109,13 +114,18 @@ def resolve_pairs(records: Records, pairs: Pairs, options: Options = Options()) 
 
 def _judged(records: Records, pairs: Pairs, options: Options, watch: _Watch) -> Resolved:
     evidence, scorer, log_odds, basis = _in_two_steps(records, pairs, options, watch) or _in_one(records, pairs, options, watch)
+    if _is_linked(records, pairs, evidence):
+        records = replace(records, unique_sources=True)
+        log_odds = np.where(np.isin(np.arange(len(log_odds)), _asked(records, pairs, True)), log_odds, NEVER)
     log_odds = settled(records, pairs, log_odds, options.known)
     with watch("cluster") as facts:
         rules = Rules(cut=-2 * float(np.log(options.beta)), absent=ABSENT, unique_sources=records.unique_sources)
         people = cluster(len(records), pairs, log_odds, rules, source=records.source)
         facts |= {"people": len(people), "refused": len(people.refusals)}
     codes = people.codes.astype(np.int64)
-    return Resolved(records, pairs, evidence, scorer, log_odds, expit(log_odds), codes, tuple(watch.steps), basis, people.refusals)
+    return Resolved(
+        records, pairs, evidence, scorer, log_odds, expit(log_odds), codes, tuple(watch.steps), basis, people.refusals
+    )
 
 
 def _in_one(records: Records, pairs: Pairs, options: Options, watch: _Watch) -> _Scored:
@@ -150,19 +160,36 @@ def _scorer(records: Records, pairs: Pairs, evidence: Evidence, comparer: Compar
     learned = _learned(records, pairs, evidence, options)
     if learned is not None:
         return learned
-    some = _some(evidence, options.seed)
-    share = len(some.values) / max(len(evidence.values), 1)
+    is_linked = _is_linked(records, pairs, evidence)
+    rows = _asked(records, pairs, is_linked)
+    asked = Evidence(evidence.names, evidence.values[rows]) if is_linked else evidence
+    some = _some(asked, options.seed)
+    share = len(some.values) / max(len(asked.values), 1)
     chance = comparer(chance_pairs(records, options.seed))
-    weights = fellegi_sunter.fit_to_all(some, chance, share * max(_possible(records) - len(evidence.values), 0.0))
-    vouched = vouching.fit(records, evidence, weights, seed=options.seed, threads=options.threads)
+    weights = fellegi_sunter.fit_to_all(some, chance, share * max(_possible(records) - len(asked.values), 0.0))
+    vouched = vouching.fit(records, asked, weights, seed=options.seed, threads=options.threads)
     if vouched is not None and vouched.worth >= WORTH:
-        return vouched.scorer, (
-            f"No labels: {len(vouched.witnesses)} fields vouched for each other ({', '.join(vouched.witnesses)}); "
-            "nobody has confirmed the probabilities."
-        )
-    return fellegi_sunter.fit(
-        some
-    ), "No labels: a model of agreement fitted to the candidates; nobody has confirmed the probabilities."
+        return vouched.scorer, f"No labels: {', '.join(vouched.witnesses)} vouched for each other; {UNCONFIRMED}"
+    counted = fellegi_sunter.fit(some)
+    if is_linked and records.source is not None and len(asked.values) >= FEWEST:
+        how = {"seed": options.seed, "threads": options.threads}
+        odds = rivals.judged(len(records), pairs, evidence, records.source, counted.log_odds(evidence), **how)
+        return vouching.student(asked, odds[rows], **how), f"No labels: partners against what strangers look like; {UNCONFIRMED}"
+    return counted, f"No labels: a model of agreement fitted to the candidates; {UNCONFIRMED}"
+
+
+def _is_linked(records: Records, pairs: Pairs, evidence: Evidence) -> bool:
+    """Whether no source holds anybody twice, as was said, or as it looks where nothing is known."""
+    if records.unique_sources or records.source is None or records.labels is not None:
+        return records.unique_sources
+    return rivals.are_without_repeats(pairs, evidence, records.source)
+
+
+def _asked(records: Records, pairs: Pairs, is_linked: bool) -> npt.NDArray[np.int64]:
+    """The pairs that may be of one person."""
+    if not is_linked or records.source is None:
+        return np.arange(len(pairs.left))
+    return np.flatnonzero(records.source[pairs.left] != records.source[pairs.right])
 
 
 def _learned(records: Records, pairs: Pairs, evidence: Evidence, options: Options) -> tuple[PairScorer, str] | None:

@@ -48,6 +48,8 @@ ROUNDS = 60
 SETTLING = 8
 """How often rates and chances are found from each other."""
 LEAST_GAP = 0.02
+COMMON = 0.02
+"""The chance that two records share a value from which a field is too common to vouch: what strangers share proves nothing."""
 TEXTUAL = 0.3
 """Share of words found in another field of the same record, beyond chance, from which two fields say the same."""
 
@@ -86,12 +88,12 @@ def fit(records: Records, evidence: Evidence, weights: FellegiSunter, *, seed: i
     rows = _sample(len(evidence.values), seed)
     sampled = Evidence(evidence.names, evidence.values[rows])
     learner = LEARNER | {"seed": seed, "num_threads": threads}
-    found = _witnesses(sampled, weights, repeats(records), learner)
+    found = _witnesses(sampled, weights, repeats(records), _is_common(records), learner)
     if not found:
         return None
     odds = _together(found)
     names = agreement.fields(evidence)
-    scorer = _student(sampled, odds, learner)
+    scorer = student(sampled, odds, seed=seed, threads=threads)
     return Vouched(scorer, tuple(names[each.field] for each in found), sum(each.worth for each in found))
 
 
@@ -115,6 +117,11 @@ def repeats(records: Records, seed: int = 0) -> Bools:
     return said
 
 
+def _is_common(records: Records) -> Bools:
+    shares = [column.counts / max(column.counts.sum(), 1) for column in records.columns]
+    return np.asarray([float(share @ share) > COMMON for share in shares], dtype=np.bool_)
+
+
 def _words(values: tuple[str, ...], codes: npt.NDArray[np.int32]) -> list[frozenset[str]]:
     return [frozenset() if code == MISSING else frozenset(values[code].replace("-", " ").split()) for code in codes.tolist()]
 
@@ -124,22 +131,23 @@ def _found(ours: list[frozenset[str]], theirs: list[frozenset[str]]) -> float:
     return float(np.mean(shares)) if shares else 0.0
 
 
-def _witnesses(evidence: Evidence, weights: FellegiSunter, said: Bools, learner: dict[str, Any]) -> tuple[Witness, ...]:
+def _witnesses(
+    evidence: Evidence, weights: FellegiSunter, said: Bools, common: Bools, learner: dict[str, Any]
+) -> tuple[Witness, ...]:
     names = agreement.fields(evidence)
     seen = agreement.all_levels(evidence)
     half = np.random.default_rng(learner["seed"]).random(len(seen)) < 0.5
     found = []
-    for field, name in enumerate(names):
+    for field in range(len(names)):
         weight = np.asarray(weights.weights[field].levels)
         agrees = np.append(weight > max(1.0, weight.max() / 2), False)[seen[:, field]]
         others = tuple(names[other] for other in range(len(names)) if not said[field, other])
         signals = [place for place, signal in enumerate(evidence.names) if signal.rpartition(":")[0] in others]
         known = seen[:, field] != SILENT
-        if known.sum() < FEWEST or not RARE < agrees[known].sum() < known.sum() - RARE or not signals:
+        if common[field] or known.sum() < FEWEST or not RARE < agrees[known].sum() < known.sum() - RARE or not signals:
             continue
         foretold = _foretold(evidence.values[:, signals], agrees, known, half, learner)
         found.append(_witness(field, seen[:, field], agrees, known, foretold))
-        del name
     return tuple(each for each in found if each.gain > 0)
 
 
@@ -202,15 +210,17 @@ def _own(witness: Witness, chance: Floats) -> Floats:
     return np.append(agreement.rising(matches, others), 0.0)[witness.level]
 
 
-def _student(evidence: Evidence, odds: Floats, learner: dict[str, Any]) -> Boosted:
-    """One model of all signals that gives what the witnesses gave together."""
+def student(evidence: Evidence, odds: Floats, *, seed: int = 0, threads: int = 1) -> Boosted:
+    """One model of all signals that gives what others gave together."""
     import lightgbm
 
-    settings = learner | {
+    settings = LEARNER | {
         "objective": "cross_entropy",
         "num_leaves": 31,
         "min_data_in_leaf": 30,
         "monotone_constraints": [direction(name) for name in evidence.names],
+        "seed": seed,
+        "num_threads": threads,
     }
     plain = [f"signal_{place}" for place in range(len(evidence.names))]
     rows = lightgbm.Dataset(evidence.values, expit(odds).astype(np.float32), feature_name=plain, params=settings)

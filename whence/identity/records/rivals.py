@@ -1,0 +1,142 @@
+"""Two sources without repeats: a record's best partner in the other source is real if nothing in its own source comes as near.
+
+Whatever is alike within a source is alike by chance, since a source holds nobody twice. So the best pairs within
+sources, and the second best between them, show how good a pair of strangers can look; the best between the sources
+are matches as far as they look better. Trees learn to tell the two kinds apart, and are asked about records that they
+have not seen.
+
+Paper: the same competition is used for spectra in L. Käll et al., Semi-supervised learning for peptide
+identification, Nature Methods 4 (2007).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from scipy.optimize import isotonic_regression
+from scipy.special import expit, logit
+
+from whence.identity.records.boosted import direction
+from whence.identity.records.table import Codes, Evidence, Floats, Pairs
+
+Bools = npt.NDArray[np.bool_]
+
+TURNS = 1
+ROUNDS = 80
+BINS = 40
+LEAST = 1e-4
+FEWEST = 100
+"""Best pairs and strangers below which nothing is learned."""
+LEARNER: dict[str, Any] = {
+    "objective": "cross_entropy",
+    "learning_rate": 0.1,
+    "num_leaves": 15,
+    "min_data_in_leaf": 20,
+    "lambda_l2": 5.0,
+    "feature_fraction": 0.7,
+    "max_bin": 63,
+    "deterministic": True,
+    "force_row_wise": True,
+    "verbosity": -1,
+}
+ALIKE = 0.9
+"""Mean likeness from which two records are alike in all they tell."""
+REPEATED = 0.25
+"""Of alike pairs, how many within sources there may be for one between …"""
+COMMON = 0.1
+"""… or for each record."""
+
+
+def are_without_repeats(pairs: Pairs, evidence: Evidence, source: Codes) -> bool:
+    """Whether two sources seem to hold nobody twice: pairs that are alike in all they tell lie between them, hardly within.
+
+    Where hardly any pairs are alike there is nothing to see, and two tables are taken to be without repeats.
+    """
+    if len(np.unique(source)) != 2:
+        return False
+    likeness = evidence.values[:, [place for place, name in enumerate(evidence.names) if name.endswith(":likeness")]]
+    known = (~np.isnan(likeness)).sum(axis=1)
+    alike = (known >= 2) & (np.nansum(likeness, axis=1) >= ALIKE * known)
+    between = source[pairs.left] != source[pairs.right]
+    return bool((alike & ~between).sum() <= max(REPEATED * (alike & between).sum(), COMMON * len(source)))
+
+
+def judged(n: int, pairs: Pairs, evidence: Evidence, source: Codes, start: Floats, *, seed: int = 0, threads: int = 1) -> Floats:
+    """Log-odds of each pair, from a first score that only has to put matches near the top; shape (pairs,)."""
+    between = source[pairs.left] != source[pairs.right]
+    score = start
+    side = np.random.default_rng(seed).random(n) < 0.5
+    for _ in range(TURNS):
+        best, second, within = _contest(n, pairs, score, between)
+        if min(best.sum(), second.sum()) < FEWEST:
+            break
+        chance = np.where(best, expit(_least(score, best, second, within)), 0.0)
+        shown = best | second | within
+        score = _learned(pairs, evidence, shown, chance, side, LEARNER | {"seed": seed, "num_threads": threads})
+    return _least(score, *_contest(n, pairs, score, between))
+
+
+def _contest(n: int, pairs: Pairs, score: Floats, between: Bools) -> tuple[Bools, Bools, Bools]:
+    """Pairs that are the one best of both records between the sources; the second best there; the best within sources."""
+    best = _both_best(n, pairs, np.where(between, score, -np.inf))
+    second = _a_best(n, pairs, np.where(between & ~best, score, -np.inf))
+    within = _both_best(n, pairs, np.where(between, -np.inf, score))
+    return best, second, within
+
+
+def _least(score: Floats, best: Bools, second: Bools, within: Bools) -> Floats:
+    """The log-odds against whichever strangers look better; there are none within sources where nobody compared those."""
+    odds = _against(score, best, second)
+    return np.minimum(odds, _against(score, best, within)) if within.sum() >= FEWEST else odds
+
+
+def _tops(n: int, pairs: Pairs, score: Floats) -> Floats:
+    top = np.full(n, -np.inf)
+    np.maximum.at(top, pairs.left, score)
+    np.maximum.at(top, pairs.right, score)
+    return top
+
+
+def _a_best(n: int, pairs: Pairs, score: Floats) -> Bools:
+    top = _tops(n, pairs, score)
+    return np.asarray(np.isfinite(score) & ((score == top[pairs.left]) | (score == top[pairs.right])))
+
+
+def _both_best(n: int, pairs: Pairs, score: Floats) -> Bools:
+    """Pairs that no other of either record equals."""
+    top = _tops(n, pairs, score)
+    leads = np.isfinite(score) & (score == top[pairs.left]), np.isfinite(score) & (score == top[pairs.right])
+    ties = np.bincount(pairs.left[leads[0]], minlength=n) + np.bincount(pairs.right[leads[1]], minlength=n)
+    return np.asarray(leads[0] & leads[1] & (ties[pairs.left] == 1) & (ties[pairs.right] == 1))
+
+
+def _against(score: Floats, best: Bools, strangers: Bools) -> Floats:
+    """Log-odds of a match at each score: how much more often the best have it than strangers, above where they have it alike."""
+    edges = np.unique(np.quantile(score[best], np.linspace(0, 1, BINS + 1)[1:-1])) if best.any() else np.zeros(0)
+    bins = np.searchsorted(edges, score, side="right")
+    of_best, of_strangers = (np.bincount(bins[kind], minlength=len(edges) + 1) + 0.5 for kind in (best, strangers))
+    share_best, share_strangers = of_best / of_best.sum(), of_strangers / of_strangers.sum()
+    ratio = np.exp(isotonic_regression(np.log(share_best / share_strangers), weights=share_best + share_strangers).x)
+    odds = logit(np.clip(1 - min(float(ratio[0]), 1.0) / ratio, LEAST, 1 - LEAST))
+    return np.asarray(np.interp(score, *_knots(score, bins, odds)))
+
+
+def _knots(score: Floats, bins: npt.NDArray[np.int64], odds: Floats) -> tuple[Floats, Floats]:
+    there = np.unique(bins)
+    return np.asarray([np.median(score[bins == each]) for each in there]), odds[there]
+
+
+def _learned(pairs: Pairs, evidence: Evidence, shown: Bools, chance: Floats, side: Bools, learner: dict[str, Any]) -> Floats:
+    """Scores of all pairs by models of the records on the other side."""
+    import lightgbm
+
+    settings = learner | {"monotone_constraints": [direction(name) for name in evidence.names]}
+    score = np.empty(len(chance))
+    for mine in (side[pairs.left], ~side[pairs.left]):
+        chosen = shown & mine
+        rows = lightgbm.Dataset(evidence.values[chosen], chance[chosen].astype(np.float32), params=settings)
+        model = lightgbm.train(settings, rows, ROUNDS)
+        score[~mine] = model.predict(evidence.values[~mine], raw_score=True, num_threads=learner["num_threads"])
+    return score
