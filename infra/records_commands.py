@@ -155,6 +155,55 @@ def who(
         show.rows(told, as_json=False, title="What was ever said of it")
 
 
+@app.command()
+def adjudicate(
+    folder: Folder,
+    url: Annotated[str, typer.Option(help="An OpenAI-compatible endpoint, up to and with /v1.")],
+    model: Annotated[str, typer.Option(help="The model's name there.")],
+    send: Annotated[
+        list[str], typer.Option(help="A column that may be sent; may be repeated. Nothing else leaves this machine.")
+    ],
+    calls: Annotated[int, typer.Option(help="Calls at most, retries included.", min=0)] = 100,
+    money: Annotated[float, typer.Option(help="Money at most, in the currency of the prices.", min=0)] = 1.0,
+    price_in: Annotated[float, typer.Option(help="Price of a million tokens sent.", min=0)] = 0.0,
+    price_out: Annotated[float, typer.Option(help="Price of a million tokens received.", min=0)] = 0.0,
+    as_json: Json = False,
+) -> None:
+    """Ask a language model about unsure pairs, and say whether its answers help, by what people have labelled.
+
+    The key is read from the environment, WHENCE_ADJUDICATOR_KEY. Answers go to adjudicated.csv; no run uses them by itself.
+    """
+    import httpx
+
+    from whence.identity.records.adjudicate import Adjudicator, Budget, Endpoint, second_opinion
+    from whence.identity.records.saved import Saved
+    from whence.identity.records.store import Folder as Kept
+
+    with spoken(), httpx.Client() as client:
+        saved = Saved.open(Kept(folder))
+        endpoint = Endpoint(url, model, price_in=price_in, price_out=price_out)
+        asker = Adjudicator(endpoint, _columns(saved, send), folder / "answers.sqlite", Budget(calls, money), client)
+        asked, verdict = second_opinion(saved, asker)
+        told = {
+            "answers": sum(each is not None for each in asked.answers),
+            "of them from the cache": asked.cached,
+            "calls": asked.calls,
+            "spent": round(asked.spent, 6),
+            "unusable answers": asked.malformed,
+            "stopped": asked.stopped or "no: all were asked",
+            "admitted": verdict.is_admitted,
+            "why": verdict.reason,
+        }
+        show.facts(told, as_json=as_json, title=f"A second opinion, in {folder}/adjudicated.csv")
+
+
+def _columns(saved: Saved, wanted: list[str]) -> list[str]:
+    for name in wanted:
+        if name not in saved.shown:
+            raise ValueError(f"--send names '{name}', which was not compared. The columns are {', '.join(saved.shown)}.")
+    return wanted
+
+
 def _open_at(address: str, waiting: int) -> None:
     show.console.print(
         f"{waiting:,} pairs wait. Open this address; it works on this machine alone, until Ctrl+C:", highlight=False

@@ -21,6 +21,7 @@ from tests.identity.records.test_publish import a_file, some_people
 from whence.contracts.settings import Settings
 from whence.identity.records import review
 from whence.identity.records.publish import Request, publish
+from whence.identity.records.review import Label
 from whence.identity.records.saved import Saved
 from whence.identity.records.store import LABELS, Folder
 
@@ -115,6 +116,17 @@ def test_explain_and_who_answer_of_a_finished_run(out: Path) -> None:
     assert "1a was nobody" in whence(out, "who", str(out), "1a", "--known-at", "2026-04-01").output
     assert "is no time" in whence(out, "who", str(out), "1a", "--known-at", "soon").stderr
     assert "never heard of 'zz'" in whence(out, "who", str(out), "zz").stderr
+
+
+@pytest.mark.service
+def test_a_second_opinion_is_asked_within_its_budget_and_believed_by_nobody_yet(out: Path) -> None:
+    review.append(out / LABELS, [Label("0a", "0b", "same", "Ada", NOON)])
+    words = ["--url", "http://127.0.0.1:1/v1", "--model", "m", "--send", "surname", "--calls", "0", "--json"]
+    told = json.loads(whence(out, "adjudicate", str(out), *words).output)
+    assert (told["calls"], told["answers"], told["admitted"]) == (0, 0, False)
+    assert "30 of each are needed" in told["why"]
+    assert (out / "adjudicated.csv").read_text().startswith('"left_id"')
+    assert "was not compared" in whence(out, "adjudicate", str(out), *words[:5], "ssn").stderr
 
 
 @pytest.mark.service

@@ -79,7 +79,7 @@ def test_a_waterfall_ends_at_the_scorers_log_odds(parts: list[float]) -> None:
     assert waterfall(Fixed(parts), EVIDENCE, 0).log_odds == pytest.approx(sum(parts), abs=1e-9)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(
     st.sets(st.tuples(st.integers(0, 9), st.integers(0, 9)).filter(lambda e: e[0] < e[1]), min_size=1, max_size=25), st.randoms()
 )

@@ -58,7 +58,7 @@ def by_dynamic_programme(p: Floats, beta: float) -> Floats:
 probability = st.one_of(st.sampled_from([0.0, 1.0, 0.5]), st.floats(0, 1))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(st.lists(probability, min_size=1, max_size=7), st.sampled_from([0.5, 1.0, 2.0, 0.7]))
 def test_expected_fbeta_is_that_of_all_outcomes(p: list[float], beta: float) -> None:
     taken, none = expected_fbeta(p, np.zeros(len(p)), beta)
@@ -69,7 +69,7 @@ def test_expected_fbeta_is_that_of_all_outcomes(p: list[float], beta: float) -> 
     assert taken[order] == pytest.approx(truth[1:], abs=1e-6 if beta == 0.7 else 1e-9)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(st.lists(probability, min_size=1, max_size=7), st.sampled_from([0.5, 1.0, 2.0]))
 def test_no_cut_has_a_greater_expected_fbeta(p: list[float], beta: float) -> None:
     mask = expected_fbeta_cut(p, np.zeros(len(p)), beta)

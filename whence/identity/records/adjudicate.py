@@ -16,8 +16,12 @@ from typing import Any
 import httpx
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
 from scipy.special import expit, logit
 
+from whence.identity.records import review
+from whence.identity.records.saved import Saved
+from whence.identity.records.store import LABELS, csv, replace
 from whence.identity.records.table import Floats
 
 FEWEST = 30
@@ -26,6 +30,7 @@ SPLITS, DRAWS, LEVEL = 5, 400, 0.95
 LONGEST_ANSWER = 60
 """Tokens that an answer may take."""
 CLIP = 0.999
+OPINIONS = "adjudicated.csv"
 
 RULES = (
     "You compare two records and say whether they are about the same entity. Values may have typos, be abbreviated, out of date or "
@@ -292,6 +297,40 @@ def judge(log_odds: Floats, scores: Floats, labels: npt.ArrayLike, groups: npt.A
         )
     a, b, c = _line(with_it, y)
     return Verdict(True, f"The answers save {saved.mean():.3f} nats a pair ({low:.3f} to {high:.3f}).", (low, high), (a, b, c))
+
+
+def second_opinion(saved: Saved, asker: Adjudicator) -> tuple[Asked, Verdict]:
+    """Ask about the pairs that people have labelled, so that answers can be judged, and then about the unsure ones.
+
+    Answers and, where they are admitted, probabilities with them are left in adjudicated.csv of the folder.
+    """
+    said = review.settle(review.read(saved.folder / LABELS)).known
+    known = [pair for pair in said if saved.has(pair[0]) and saved.has(pair[1])]
+    waiting = [
+        (each.left, each.right)
+        for each in saved.asked("")
+        if (min(each.left, each.right), max(each.left, each.right)) not in said
+    ]
+    pairs = [*known, *waiting]
+    asked = asker.ask([(saved.values(left), saved.values(right)) for left, right in pairs])
+    scores = np.array([np.nan if each is None else each.score for each in asked.answers])
+    log_odds = np.array([saved.fall(left, right).log_odds for left, right in pairs])
+    labels = np.array([said[pair] for pair in known], dtype=np.float64)
+    verdict = judge(log_odds[: len(known)], scores[: len(known)], labels, np.array([saved.person(left) for left, _ in known]))
+    chances = verdict.apply(log_odds, scores)
+    rows = [
+        {
+            "left_id": left,
+            "right_id": right,
+            "answer": each.verdict,
+            "probability": round(chance, 6) if verdict.is_admitted else None,
+        }
+        for (left, right), each, chance in zip(pairs, asked.answers, chances.tolist(), strict=True)
+        if each
+    ]
+    columns = {"left_id": pa.string(), "right_id": pa.string(), "answer": pa.string(), "probability": pa.float64()}
+    replace(saved.folder / OPINIONS, csv(pa.Table.from_pylist(rows, schema=pa.schema(columns))))
+    return asked, verdict
 
 
 def _losses(x: Floats, y: Floats, fold: npt.NDArray[np.int64]) -> Floats:

@@ -88,6 +88,10 @@ class Saved:
     def _place(self) -> dict[str, int]:
         return {name: at for at, name in enumerate(self.records["record_id"].to_pylist())}
 
+    def has(self, record: str) -> bool:
+        """Whether the run had this record."""
+        return record in self._place
+
     def place(self, record: str) -> int:
         """Where a record stands; LookupError with near ids for one that is not there."""
         if record in self._place:
