@@ -27,7 +27,7 @@ CHUNK = 200_000
 CLOSE = 0.88
 """Jaro–Winkler from which two words may be one word misspelt."""
 
-_WORD = re.compile(r"\d+(?:[.,]\d+)*|[^\W\d_]+|[^\W_]+", re.UNICODE)
+_SPLIT = re.compile(r"\d+(?:\.\d+)+|[^\W_]+", re.UNICODE)
 _RUN = re.compile(r"[^\W_]+", re.UNICODE)
 _PART = re.compile(r"\d+(?:\.\d+)?|[^\W\d_]+", re.UNICODE)
 _NUMBER = re.compile(r"\d+(?:\.\d+)?")
@@ -73,15 +73,12 @@ def _kept(counted: Counter[str]) -> dict[str, int]:
 
 
 def split(text: str) -> list[str]:
-    """The words and numbers of a text, in small letters; runs that mix letters and digits stay whole and are split as well.
+    """The words and numbers of a text, in small letters; what mixes letters and digits stays whole, 8.0 is 8.
 
-    >>> split("Canon EOS-5D, 24.1 MP (2008)")
-    ['canon', 'eos', '5d', '24.1', 'mp', '2008']
+    >>> split("Canon EOS-5D, 24.1 MP (2008), 8.0")
+    ['canon', 'eos', '5d', '24.1', 'mp', '2008', '8']
     """
-    found = []
-    for run in re.findall(r"\d+(?:\.\d+)+|[^\W_]+", text.casefold()):
-        found.append(run[:-2] if run.endswith(".0") else run)
-    return found
+    return [run[:-2] if run.endswith(".0") else run for run in _SPLIT.findall(text.casefold())]
 
 
 def trigrams(text: str) -> list[str]:
@@ -292,7 +289,7 @@ def evidence(
 
     Each distinct pair of texts is compared once. `is_directed` says that left and right are different sources, so that
     what either has alone is told apart; without, the signals do not change when left and right are swapped.
-    `is_cheap` leaves out what is looked at word by word.
+    `is_cheap` leaves out what is looked at word by word: some 200,000 pairs a CPU second instead of some 5,000.
     """
     known = (left != MISSING) & (right != MISSING)
     first, second = left[known].astype(np.int64), right[known].astype(np.int64)
