@@ -17,11 +17,11 @@ WORTH_IT, ENOUGH = 100_000, 10_000
 """Pairs, and labelled pairs of either kind, from which two steps are faster than one and as good."""
 LABELS = 150_000
 """Labelled pairs that a step learns from at most."""
-SURE = float(np.log(0.995 / 0.005))
+SURE = float(np.log(0.99 / 0.01))
 """Log-odds at which whole values settle a pair."""
 STEPS = 16.0
 """Likenesses are told apart to 1/16 and rarities to 1 nat, so that equal evidence is scored once."""
-FIRST, SECOND = Shape(leaves=63, rounds=60, rate=0.15, in_leaf=30), Shape(leaves=63, rounds=50, rate=0.15, in_leaf=30)
+FIRST, SECOND = Shape(leaves=63, rounds=50, rate=0.15, in_leaf=30), Shape(leaves=63, rounds=40, rate=0.15, in_leaf=30)
 
 
 class Labelled(NamedTuple):
@@ -112,7 +112,7 @@ def fit(
     """
     labelled = Labelled(rows, same, people, _weights(records, same))
     draw = np.random.default_rng(seed)
-    told = rounded(whole_values(records, pairs))
+    told = whole_values(records, pairs)
     first = _learned(told, _drawn(labelled, draw), FIRST, seed, threads)
     log_odds = _scored(first, told)
     is_open = np.abs(log_odds) < SURE
@@ -126,13 +126,12 @@ def fit(
 
 
 def whole_values(records: Records, pairs: Pairs) -> Evidence:
-    """The signals that need no texts: the rarity of each field, which is 0 where values differ and NaN where one is missing."""
+    """The signals that need no texts, rounded: the rarity of each field, 0 where values differ, NaN where one is missing."""
     values = np.empty((len(pairs.left), len(records.columns)), dtype=np.float32)
     for place, column in enumerate(records.columns):
         ours, theirs = column.codes[pairs.left], column.codes[pairs.right]
-        signal = np.where(ours == theirs, np.append(rarity(column), np.float32(np.nan))[ours], np.float32(0))
-        signal[(ours == MISSING) | (theirs == MISSING)] = np.nan
-        values[:, place] = signal
+        rare = np.append(np.floor(rarity(column)), np.float32(np.nan))  # the last for a missing value
+        values[:, place] = np.where(ours == theirs, rare[ours], np.where((ours | theirs) < 0, np.float32(np.nan), np.float32(0)))
     return Evidence(tuple(f"{column.field.name}:{RARITY}" for column in records.columns), values)
 
 
