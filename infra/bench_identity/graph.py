@@ -19,11 +19,11 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from infra.benching import ONE_THREAD, REPOSITORY, Row, median_range, ratio, verdict
-from whence.identity.clusters import components
+from whence.identity.clusters import cluster, components
 from whence.identity.ledger import Ledger
 from whence.identity.records import boosted, fields, incremental, resolve, retrieve
 from whence.identity.records.compare import compare
-from whence.identity.records.table import Pairs
+from whence.identity.records.table import Floats, Pairs
 from whence.world.registers import register
 
 Ints = npt.NDArray[np.int64]
@@ -38,7 +38,13 @@ LEARNED = 200_000
 
 def measure(runs: int) -> list[Row]:
     """All rows of this part."""
-    return [connected(runs), shuffled(), *(joined(records, runs) for records in (100_000, 1_000_000))]
+    return [
+        connected(runs),
+        clustered(runs),
+        *told(runs),
+        shuffled(),
+        *(joined(records, runs) for records in (100_000, 1_000_000)),
+    ]
 
 
 def connected(runs: int) -> Row:
@@ -83,6 +89,63 @@ def by_networkx(n: int, left: npt.NDArray[np.int32], right: npt.NDArray[np.int32
     for number, members in enumerate(nx.connected_components(graph)):
         codes[list(members)] = number
     return codes
+
+
+def clustered(runs: int) -> Row:
+    """Correlation clustering of people of two on average, with doubts inside and links between households."""
+    pairs, log_odds = doubtful()
+    seconds = [_timed(lambda: cluster(NODES, pairs, log_odds))[0] for _ in range(runs)]
+    found = median_range(seconds)
+    return Row(
+        f"correlation clustering, {NODES:,} records, {len(log_odds):,} pairs",
+        f"{found.value:.2f} CPU seconds",
+        found.show(),
+        "≤ 1.5",
+        verdict(met=found.value <= 1.5),
+    )
+
+
+def doubtful(pairs: int = 3_000_000) -> tuple[Pairs, Floats]:
+    """Pairs within people, who are of geometric sizes, and random pairs of strangers; log-odds that are wrong for 2 %."""
+    rng = np.random.default_rng(1)
+    person = rng.permutation(np.repeat(np.arange(NODES), rng.geometric(1 / 1.9, NODES))[:NODES])
+    order = np.argsort(person, kind="stable")
+    keys = []
+    for step in range(1, 8):
+        is_one = person[order][step:] == person[order][:-step]
+        one, two = order[:-step][is_one], order[step:][is_one]
+        keys.append(np.minimum(one, two) * NODES + np.maximum(one, two))
+    strangers = rng.integers(0, NODES, (2, pairs - sum(map(len, keys))))
+    keys.append(strangers.min(axis=0) * NODES + strangers.max(axis=0))
+    left, right = np.divmod(np.unique(np.concatenate(keys)), NODES)
+    left, right = left[left < right].astype(np.int32), right[left < right].astype(np.int32)
+    return Pairs(left, right), np.where(person[left] == person[right], 5.0, -5.0) + 2.5 * rng.standard_normal(len(left))
+
+
+def told(runs: int) -> list[Row]:
+    """A first publication of a million identifiers, and a million questions with a time each."""
+    rng = np.random.default_rng(0)
+    names = [f"record:{number:08d}" for number in range(NODES)]
+    people, first = rng.integers(0, NODES * 53 // 100, NODES), datetime(2026, 5, 1, tzinfo=UTC)
+    publications, questions = [], []
+    for _ in range(runs):
+        seconds, events = _timed(lambda: Ledger().publish((names, people), first, first, "a run"))
+        publications.append(seconds)
+        ledger, asked = Ledger().plus(events), pa.array(names).take(pa.array(rng.integers(0, NODES, NODES)))
+        at = np.datetime64("2026-05-01", "us") + rng.integers(-5, 5, NODES).astype("timedelta64[D]")
+        ledger.resolve("record:00000000", first, first)
+        questions.append(_timed(lambda ledger=ledger, asked=asked, at=at: ledger.resolve_many(asked, at, at))[0])  # type: ignore[misc]
+    published, answered = median_range(publications), median_range(questions)
+    return [
+        Row("ledger: publish 1,000,000 identifiers", f"{published.value:.2f} CPU seconds", published.show(), "≤ 3", verdict(met=published.value <= 3)),
+        Row(
+            "ledger: whose were they, as known then",
+            f"{NODES / answered.value / 1e6:.1f} million a CPU second",
+            f"[{NODES / answered.high / 1e6:.1f}, {NODES / answered.low / 1e6:.1f}]",
+            "≥ 1",
+            verdict(met=answered.value <= 1),
+        ),
+    ]  # fmt: skip
 
 
 def shuffled() -> Row:

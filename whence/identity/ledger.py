@@ -39,7 +39,7 @@ from whence.contracts.times import utc
 Ints = npt.NDArray[np.int64]
 Bools = npt.NDArray[np.bool_]
 Instants = datetime | npt.NDArray[np.datetime64]
-Assignment = Mapping[str, int | str] | tuple[Sequence[str], Sequence[int | str]]
+Assignment = Mapping[str, int | str] | tuple[Sequence[str], Sequence[int | str] | npt.NDArray[np.integer[Any]]]
 """The cluster of each identifier, all numbers or all texts: a mapping, or identifiers and clusters side by side."""
 
 NOBODY = -1

@@ -61,6 +61,9 @@ FILTER = 1 << 21
 """Slots of the filter that most records' keys are sorted out by."""
 
 
+TOUCHED = pa.schema([("record_id", pa.string()), ("person", pa.int64())])
+
+
 class StateError(ValueError):
     """A day that cannot join, or a folder that holds no state; the message says what to do."""
 
@@ -211,7 +214,7 @@ def join(state: State, table: pa.Table) -> Joined:
     """
     day = _without_known(state, _day(columns.prepare(table, state.frozen.fields), table, state.frozen))
     if not len(day):
-        return Joined(state, 0, 0, 0, state.people().slice(0, 0))
+        return Joined(state, 0, 0, 0, TOUCHED.empty_table())
     grown = replace(state, days=(*state.days, day))
     found = _candidates(grown, len(state))
     pairs, by = _distinct(found.pairs)
@@ -493,7 +496,7 @@ def _clustered(grown: State, old: int, gone: list[int], compared: int) -> Joined
     source = _coded(grown.column("source").take(pa.array(members)))[0] if grown.frozen.fields.source else None
     linked, person = _people(len(members), pairs, _gather(grown, rows[kept], "log_odds"), grown.frozen, source)
     state = replace(grown, linked=_with(grown.linked, members, linked, n), person=_with(grown.person, members, person, n))
-    touched_people = pa.table({"record_id": ids, "person": person})
+    touched_people = pa.table({"record_id": ids, "person": person}, schema=TOUCHED)
     return Joined(state, n - old, compared, len(gone), touched_people)
 
 
