@@ -83,6 +83,7 @@ def test_visits_follow_a_power_law_and_a_person_comes_back_to_favourites(browsed
     assert again > 0.2
 
 
+@pytest.mark.service
 def test_the_identifiers_are_those_of_the_worlds_own_events(browsed: Browsed, tmp_path: Path) -> None:
     settings = some_settings(tmp_path, world=SMALL)
     simulate(settings)

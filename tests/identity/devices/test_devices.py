@@ -194,7 +194,7 @@ def judged(browsed: Browsed, compared: graph.Compared) -> tuple[Pairs, np.ndarra
 
 @pytest.mark.service
 def test_people_never_learned_from_are_found_with_calibrated_probabilities_whatever_the_order_of_requests() -> None:
-    browsed = browse(World(seed=7, people=700, days=14, first_day=date(2026, 5, 1)))
+    browsed = browse(World(seed=7, people=500, days=14, first_day=date(2026, 5, 1)))
     as_of = FIRST + timedelta(days=14)
     compared = graph.compare(browsed.requests, as_of)
     truth, household, person = judged(browsed, compared)
