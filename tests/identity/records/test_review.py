@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from whence.identity.records.review import Label, LabelError, append, queue, read, settle
+from whence.identity.records.review import EARLIEST, Label, LabelError, append, from_table, queue, read, settle
 from whence.identity.records.table import Pairs
 from whence.identity.records.verdicts import SAME, UNSURE, Verdicts
 
@@ -140,3 +140,30 @@ def test_the_most_doubtful_of_equal_impact_comes_first_and_answered_pairs_do_not
 def test_there_is_nothing_to_ask_when_all_is_sure() -> None:
     sure = Verdicts(np.array([SAME], dtype=np.int8), np.ones(1, dtype=bool), 1.0)
     assert queue(pairs_of((0, 1)), np.array([0.99]), sure, np.zeros(2, dtype=np.int64)) == []
+
+
+def test_one_question_about_two_people_comes_before_a_second_about_them() -> None:
+    pairs = pairs_of((0, 2), (1, 2), (3, 4))
+    found = queue(pairs, np.array([0.5, 0.5, 0.4]), unsure(3), np.array([0, 0, 1, 2, 3]))
+    assert [each.place for each in found] == [0, 2, 1]
+
+
+def test_labels_of_a_file_are_read_under_the_names_they_have(tmp_path: Path) -> None:
+    path = tmp_path / "pairs.csv"
+    path.write_text("left_id,right_id,verdict,author,at\na,b,same,Ada,2026-05-01T12:00:00\nc,d,0,,\n")
+    assert from_table(path) == [a_label(), Label("c", "d", "different", "pairs.csv", EARLIEST)]
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("a,b\n1,2\n", "has no column 'left_id'; it has a, b"),
+        ("left_id,right_id,verdict\na,b,same\na,c,perhaps\n", "row 2: the verdict is 'perhaps'"),
+        ("left_id,right_id,verdict\na,a,same\n", "row 1: A label is of two records"),
+    ],
+)
+def test_a_file_of_labels_that_is_none_is_named_by_row(tmp_path: Path, text: str, words: str) -> None:
+    path = tmp_path / "pairs.csv"
+    path.write_text(text)
+    with pytest.raises(LabelError, match=words):
+        from_table(path)

@@ -173,3 +173,17 @@ def test_impossible_questions_are_refused_in_words() -> None:
 def test_no_candidates_are_no_verdicts() -> None:
     nothing = np.zeros(0, dtype=np.int32)
     assert decide(Pairs(nothing, nothing), np.zeros(0)).counts() == {"different": 0, "unsure": 0, "same": 0}
+
+
+def test_leaving_the_unlikely_out_of_the_search_changes_no_cut() -> None:
+    rng = np.random.default_rng(6)
+    for beta in (0.5, 1.0, 2.0):
+        p, groups = rng.beta(0.1, 2, 4000), np.repeat(np.arange(100), 40)
+        mask = expected_fbeta_cut(p, groups, beta)
+        taken, none = expected_fbeta(p, groups, beta)
+        for group in range(100):
+            rows = groups == group
+            best = max(taken[rows].max(), none[group])
+            cut = rows & mask
+            at = taken[cut][p[cut].argmin()] if cut.any() else none[group]
+            assert at == pytest.approx(best, abs=1e-6)

@@ -100,7 +100,7 @@ class Question:
     impact: int
     """How many pairs of records the answer puts together or takes apart."""
     use: float
-    """Impact times doubt; the greatest comes first."""
+    """Impact times doubt, less for each question about the same two people that comes before; the greatest comes first."""
     why: str
 
 
@@ -189,6 +189,7 @@ def queue(
     sizes = np.bincount(people, minlength=int(people.max()) + 1)
     impact = _impacts(rows, pairs, people, sizes, tree)
     use = impact * 4 * probabilities[rows] * (1 - probabilities[rows])
+    use = use / _turn(use, people[pairs.left[rows]], people[pairs.right[rows]]) ** 2
     order = np.lexsort((rows, -use))[:most]
     return [
         Question(int(rows[at]), int(impact[at]), float(use[at]), _reason(bool(inner[rows[at]]), int(impact[at]))) for at in order
@@ -205,6 +206,17 @@ def _impacts(
     left, right = people[pairs.left[rows]], people[pairs.right[rows]]
     halves = tree.below(rows)
     return np.where(left != right, sizes[left] * sizes[right], np.where(halves > 0, halves * (sizes[left] - halves), 1))
+
+
+def _turn(use: Floats, left: npt.NDArray[np.integer], right: npt.NDArray[np.integer]) -> npt.NDArray[np.int64]:
+    """How many questions about the same two people come before, and one: the first answer mostly settles the others."""
+    one, other = np.minimum(left, right), np.maximum(left, right)
+    order = np.lexsort((np.arange(len(use)), -use, other, one))
+    begins = np.r_[True, (one[order][1:] != one[order][:-1]) | (other[order][1:] != other[order][:-1])]
+    start = np.maximum.accumulate(np.where(begins, np.arange(len(use)), 0))
+    turn = np.empty(len(use), dtype=np.int64)
+    turn[order] = np.arange(len(use)) - start + 1
+    return turn
 
 
 def _reason(is_inner: bool, impact: int) -> str:

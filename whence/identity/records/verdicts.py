@@ -23,6 +23,8 @@ NODES = ((2, 8), (4, 12), (8, 16), (16, 24), (64, 48), (400, 96))
 LARGE = NODES[-1][0]
 """From here on the number of true candidates is so near its mean that the ratio of means is the mean of the ratio."""
 
+UNLIKELY = 0.02
+"""Candidates below this are never taken where others are far likelier."""
 EDGE = 1e-9
 MARGIN = 0.5
 """How far the log-odds of unsupervised probabilities may be off: a factor of 1.6 in the odds."""
@@ -92,18 +94,10 @@ def expected_fbeta(probabilities: npt.ArrayLike, groups: npt.ArrayLike, beta: fl
     """
     p, group, order = _sorted(*_checked(probabilities, groups, beta))
     starts = _starts(group)
-    sizes = np.diff(np.append(starts, len(p)))
-    expected = np.empty(len(p))
-    for low, high, nodes in _classes():
-        chosen = np.flatnonzero((sizes > low) & (sizes <= high))
-        if len(chosen):
-            rows = _rows(starts[chosen], sizes[chosen])
-            expected[rows] = _integrated(p[rows], sizes[chosen], beta, nodes)
-    for start, size in zip(starts[sizes > LARGE], sizes[sizes > LARGE], strict=True):
-        expected[start : start + size] = _of_means(p[start : start + size], beta)
+    expected, none = _expected(p, starts, np.zeros((3, len(starts))), beta)
     aligned = np.empty(len(p))
     aligned[order] = expected
-    return aligned, np.multiply.reduceat(1 - p, starts) if len(p) else np.zeros(0)
+    return aligned, none
 
 
 def expected_fbeta_cut(probabilities: npt.ArrayLike, groups: npt.ArrayLike, beta: float = 1.0) -> Mask:
@@ -214,10 +208,33 @@ def _settled(p: Floats, group: Ints, is_likely: Mask, beta: float) -> Mask:
 
 
 def _best_top(p: Floats, group: Ints, beta: float) -> Mask:
-    """For each group the top that is best, by trying each."""
+    """For each group the top that is best, by trying each; what is too unlikely to be taken only counts as missed."""
+    is_head, tails = _heads(p, group, beta)
+    mask = np.zeros(len(p), dtype=bool)
+    mask[is_head] = _top(p[is_head], group[is_head], tails[:, is_head], beta)
+    return mask
+
+
+def _heads(p: Floats, group: Ints, beta: float) -> tuple[Mask, Floats]:
+    """Which candidates may be taken, and for each the sums of p, p²/2 and p³/3 over the rest of its group.
+
+    One more candidate helps only when its p is about F / (1 + b) or more, where b is beta squared and F is what can be
+    had without it. F is at least what the likeliest candidate brings alone, by Jensen's inequality; half of that is safe.
+    """
+    number, b = _dense(group), beta * beta
+    highest = np.zeros(int(number.max(initial=-1)) + 1)
+    np.maximum.at(highest, number, p)
+    alone = highest * (1 + b) / (1 + b * (1 + np.bincount(number, p, len(highest)) - highest))
+    is_head = p >= np.minimum(UNLIKELY, 0.5 * alone / (1 + b))[number]
+    rest = np.where(is_head, 0.0, p)
+    sums = [np.bincount(number, rest**power / power, len(highest)) for power in (1, 2, 3)]
+    return is_head, np.asarray(np.stack(sums)[:, number], dtype=np.float64)
+
+
+def _top(p: Floats, group: Ints, tails: Floats, beta: float) -> Mask:
     p, group, order = _sorted(p, group)
-    taken, none = expected_fbeta(p, group, beta)
     starts = _starts(group)
+    taken, none = _expected(p, starts, tails[:, order][:, starts], beta)
     number = np.repeat(np.arange(len(starts)), np.diff(np.append(starts, len(p))))
     best = np.maximum.reduceat(taken, starts) if len(p) else taken
     rank = np.arange(len(p)) - starts[number]
@@ -227,6 +244,22 @@ def _best_top(p: Floats, group: Ints, beta: float) -> Mask:
     mask = np.empty(len(p), dtype=bool)
     mask[order] = rank <= first[number]
     return mask
+
+
+def _expected(p: Floats, starts: Ints, tails: Floats, beta: float) -> tuple[Floats, Floats]:
+    """The expected F-beta of each top of sorted groups, and of none; `tails` are the sums over what is left out."""
+    sizes = np.diff(np.append(starts, len(p)))
+    expected = np.empty(len(p))
+    for low, high, nodes in _classes():
+        chosen = np.flatnonzero((sizes > low) & (sizes <= high))
+        if len(chosen):
+            rows = _rows(starts[chosen], sizes[chosen])
+            expected[rows] = _integrated(p[rows], sizes[chosen], tails[:, chosen], beta, nodes)
+    for at in np.flatnonzero(sizes > LARGE):
+        group = slice(starts[at], starts[at] + sizes[at])
+        expected[group] = _of_means(p[group], float(tails[0, at]), beta)
+    none = np.multiply.reduceat(1 - p, starts) * np.exp(-tails.sum(axis=0)) if len(p) else np.zeros(0)
+    return expected, none
 
 
 def _checked(probabilities: npt.ArrayLike, groups: npt.ArrayLike, beta: float) -> tuple[Floats, Ints]:
@@ -251,6 +284,11 @@ def _numbered(group: Ints) -> Ints:
     return np.asarray(np.unique(group, return_inverse=True)[1], dtype=np.int64)
 
 
+def _dense(group: Ints) -> Ints:
+    """Groups as numbers that are not much larger than there are candidates."""
+    return group if len(group) and group.min() >= 0 and group.max() <= 4 * len(group) else _numbered(group)
+
+
 def _starts(group: Ints) -> Ints:
     """Where each group begins, in sorted groups."""
     return np.flatnonzero(np.r_[True, group[1:] != group[:-1]][: len(group)])
@@ -268,13 +306,14 @@ def _rows(starts: Ints, sizes: Ints) -> Ints:
     return np.asarray(np.arange(int(sizes.sum())) + shift)
 
 
-def _integrated(p: Floats, sizes: Ints, beta: float, nodes: int) -> Floats:
+def _integrated(p: Floats, sizes: Ints, tails: Floats, beta: float, nodes: int) -> Floats:
     """E[(1 + b) T / (j + b S)] for the top j of each group: T true among them, S true in the group, b = beta squared.
 
     1 / x is the integral of t^(x - 1) over [0, 1], which turns the mean over all 2^n outcomes into products:
     with u = t^b and q = 1 - p + p u, E[T t^(b S)] is the product of all q times the sum over the top j of p u / q.
     The integrand is a polynomial in s, where t = s^c and c makes both powers at least 1, so Gauss's points are exact
-    for small groups and better than 1e-9 for large ones.
+    for small groups and better than 1e-9 for large ones. Candidates in the tail are in the product alone, by the first
+    three terms of their logarithm.
     """
     b = beta * beta
     c = max(1.0, 1 / b)
@@ -288,11 +327,12 @@ def _integrated(p: Floats, sizes: Ints, beta: float, nodes: int) -> Floats:
         q = 1 - p + p * u
         partial = np.cumsum(p * u / q)
         partial -= (partial[starts] - (p * u / q)[starts])[number]
-        total += weight * c * s ** (c * j - 1) * np.multiply.reduceat(q, starts)[number] * partial
+        tail = np.exp(-(tails[0] + (tails[1] + tails[2] * (1 - u)) * (1 - u)) * (1 - u))
+        total += weight * c * s ** (c * j - 1) * (np.multiply.reduceat(q, starts) * tail)[number] * partial
     return np.asarray((1 + b) * total)
 
 
-def _of_means(p: Floats, beta: float) -> Floats:
+def _of_means(p: Floats, rest: float, beta: float) -> Floats:
     """The ratio of the means, for a group so large that its sums hardly vary."""
     b = beta * beta
-    return np.asarray((1 + b) * np.cumsum(p) / (np.arange(1, len(p) + 1) + b * p.sum()))
+    return np.asarray((1 + b) * np.cumsum(p) / (np.arange(1, len(p) + 1) + b * (p.sum() + rest)))
