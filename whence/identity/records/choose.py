@@ -29,6 +29,9 @@ MISMATCH_BITS = 2.0
 """What a disagreement takes away from a pair: values of one person agree about three times in four."""
 SPARE_BITS = 2.0
 
+AS_TELLING = 0.7
+"""A column is left to one that holds its words when that one's hits stand out at least this far, compared to its own."""
+
 Bools = npt.NDArray[np.bool_]
 
 
@@ -57,12 +60,16 @@ def weigh(records: Records) -> tuple[list[Weighed], list[str]]:
         part = Part(column.field.name, text.TERMS[column.field.kind])
         found.append((part, standing_out(records, text.index(records, [part]), sample)))
     best = max((weight for _, weight in found), default=0.0)
+    found = sorted(found, key=lambda each: (-each[1], each[0].column))
+    standing = [(part, weight) for part, weight in found if weight > FAINT * best]
+    left_out += [f"{part.column}: its best hits do not stand out" for part, weight in found if weight <= FAINT * best]
     kept: list[Weighed] = []
-    for part, weight in sorted(found, key=lambda each: (-each[1], each[0].column)):
-        if weight <= FAINT * best:
-            left_out.append(f"{part.column}: its best hits do not stand out")
-        elif holder := next((each.part.column for each in kept if _says_again(records, part, each.part)), None):
-            left_out.append(f"{part.column}: {holder} says it already")
+    said_again: set[Part] = set()
+    for part, weight in standing:
+        holders = (other for other, its in standing if other != part and other not in said_again and its >= AS_TELLING * weight)
+        if holder := next((other for other in holders if _says_again(records, part, other)), None):
+            said_again.add(part)
+            left_out.append(f"{part.column}: {holder.column} says it already")
         else:
             kept.append(Weighed(part, round(weight / best, 4), f"{part.column}: best hits stand out by {weight:.3f}"))
     return kept, left_out

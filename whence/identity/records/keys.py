@@ -197,7 +197,7 @@ TRANSFORMS: Mapping[str, Callable[[Sequence[str]], Sequence[str] | pa.Array]] = 
     "sound": _each(lambda value: _soundex(next(iter(_tokens(value)), ""))),
     "sound of last": _each(lambda value: _soundex(next(iter(reversed(_tokens(value))), ""))),
     "year": _each(lambda value: value[:4] if value[:4].isdigit() else ""),
-    "month and day": _each(lambda value: value[5:10]),
+    "month and day": _each(lambda value: value[5:10] if value[4:5] == "-" else ""),
     "before at": _each(lambda value: value.partition("@")[0]),
     "last 7": _each(lambda value: value[-7:]),
 }
