@@ -125,6 +125,12 @@ def _first_guess() -> Floats:
     return np.asarray(guess / guess.sum())
 
 
+def _strangers(overall: Floats) -> Floats:
+    """A first guess at how strangers agree: as pairs do overall, but equal values are mostly those of matches."""
+    guess = overall * np.where(np.arange(COUNT) > len(EDGES), 0.2, 1.0)
+    return np.asarray(guess / guess.sum())
+
+
 def rates(level: Levels, weight: Floats, more: Floats | None = None) -> Floats:
     """The share of each level among weighted pairs that have one, and `more` pairs by level."""
     known = level != SILENT
@@ -139,7 +145,7 @@ def _expect_and_maximise(
     whole = max(float(times.sum()) + others, 1.0)
     base = float(logit(np.clip(share, 1e-9, 0.5)))
     matches = [_first_guess() for _ in fields]
-    strangers = [rates(patterns[:, place], 0.5 * times, rest[place]) for place in fields]
+    strangers = [_strangers(rates(patterns[:, place], times, rest[place])) for place in fields]
     for _ in range(ROUNDS):
         odds = np.full(len(patterns), base)
         for place in fields:

@@ -31,6 +31,8 @@ SAMPLE = 120_000
 """Pairs that are learned from."""
 FEWEST = 500
 """Pairs with a value below which a field vouches for nothing …"""
+STRICT = 0
+"""The least level of likeness that counts as agreement."""
 RARE = 30
 """… and how many must agree, and how many differ."""
 LEARNER: dict[str, Any] = {
@@ -140,7 +142,8 @@ def _witnesses(
     found = []
     for field in range(len(names)):
         weight = np.asarray(weights.weights[field].levels)
-        agrees = np.append(weight > max(1.0, weight.max() / 2), False)[seen[:, field]]
+        is_strong = (weight > max(1.0, weight.max() / 2)) & (np.arange(len(weight)) >= STRICT)
+        agrees = np.append(is_strong, False)[seen[:, field]]
         others = tuple(names[other] for other in range(len(names)) if not said[field, other])
         signals = [place for place, signal in enumerate(evidence.names) if signal.rpartition(":")[0] in others]
         known = seen[:, field] != SILENT
