@@ -11,8 +11,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from whence.identity.records import headers, kinds
+from whence.identity.records import headers, kinds, spellings
 from whence.identity.records.table import KINDS, MISSING, Codes, Column, Field, Fields, Records
+from whence.identity.records.texts import texts
 from whence.normalise import normalise
 
 
@@ -31,7 +32,7 @@ def guess(table: pa.Table) -> Fields:
 
 def study(table: pa.Table, source: str | None = None) -> Guess:
     """The kinds of the columns as `guess` finds them, with the reason for each; `source` tells files apart where one does."""
-    looks = [kinds.look(name, _texts(table[name])) for name in table.column_names]
+    looks = [kinds.look(name, texts(table[name])) for name in table.column_names]
     source = source or next((look.name for look in looks if _is_source(look)), None)
     parts = _parts(table, source)
     ids = {look.name: reason for look in looks if look.name != source and (reason := _names_rows(look, parts))}
@@ -62,7 +63,7 @@ def read(path: Path | str) -> Fields:
     """The fields that a TOML file describes; ValueError names what is wrong with which field."""
     path = Path(path)
     settings = tomllib.loads(path.read_text(encoding="utf-8"))
-    known = {"id", "source", "label", "unique_sources", "fields"}
+    known = {"id", "source", "label", "unique_sources", "fields", "same"}
     for name in settings:
         if name not in known:
             raise ValueError(f"{path}: {name!r} is not a setting; expected one of {', '.join(sorted(known))}.")
@@ -72,8 +73,12 @@ def read(path: Path | str) -> Fields:
     for name, kind in columns.items():
         if kind not in KINDS:
             raise ValueError(f"{path}: field {name!r} has kind {kind!r}; expected one of {', '.join(KINDS)}.")
+    same = settings.get("same")
+    if same is not None and not (isinstance(same, dict) and all(isinstance(of, str) for of in same.values())):
+        raise ValueError(f'{path}: [same] has lines such as `Ort = "town"`: a column of one file, and its name in another.')
     return Fields(
         tuple(Field(name, kind) for name, kind in columns.items()),
+        same=same,
         id=settings.get("id"),
         source=settings.get("source"),
         label=settings.get("label"),
@@ -89,7 +94,10 @@ def to_toml(fields: Fields, why: Mapping[str, str] | None = None) -> str:
         lines.append("unique_sources = true")
     lines += ["", "[fields]"]
     lines += [f"{_quoted(field.name)} = {_quoted(field.kind)}{_comment(why, field.name)}" for field in fields.fields]
-    named = {field.name for field in fields.fields} | {name for _, name in _roles(fields)}
+    if fields.same is not None:
+        lines += ["", "[same]"]
+        lines += [f"{_quoted(name)} = {_quoted(of)}{_comment(why, name)}" for name, of in fields.same.items()]
+    named = {*(fields.same or {})} | {field.name for field in fields.fields} | {name for _, name in _roles(fields)}
     lines += [f"# {_quoted(name)} is left out: {reason}" for name, reason in why.items() if name not in named]
     return "\n".join(lines) + "\n"
 
@@ -105,9 +113,9 @@ def prepare(table: pa.Table, fields: Fields) -> Records:
             raise ValueError(f"There is no column {name!r}; the table has {', '.join(map(repr, table.column_names))}.")
     ids = _ids(table, fields)
     order = pc.sort_indices(pa.array(ids, type=pa.string())).to_numpy()
-    columns = tuple(_column(table[field.name], field, order) for field in fields.fields)
-    source = _coded(_texts(table[fields.source]), order)[0] if fields.source else None
-    labels = _coded(_texts(table[fields.label]), order)[0] if fields.label else None
+    source = _coded(texts(table[fields.source]), order)[0] if fields.source else None
+    columns = tuple(_column(table[field.name], field, order, source) for field in fields.fields)
+    labels = _coded(texts(table[fields.label]), order)[0] if fields.label else None
     records = Records(
         tuple(pa.array(ids, type=pa.string()).take(order).to_pylist()), columns, source, labels, fields.unique_sources
     )
@@ -128,38 +136,16 @@ def _comment(why: Mapping[str, str], name: str) -> str:
     return f"  # {why[name]}" if name in why else ""
 
 
-def _texts(column: pa.ChunkedArray) -> pa.Array:
-    """A column as texts; times of midnight lose their hours, whole floats their point."""
-    array = column.combine_chunks()
-    if isinstance(array, pa.ChunkedArray):
-        array = array.chunk(0) if array.num_chunks else pa.array([], type=column.type)
-    if pa.types.is_dictionary(array.type):
-        array = array.dictionary_decode()
-    if pa.types.is_floating(array.type):
-        return pc.replace_substring_regex(array.cast(pa.string()), r"\.0$", "")
-    if pa.types.is_timestamp(array.type):
-        return pc.replace_substring_regex(array.cast(pa.string()), r" 00:00:00(\.0+)?Z?$", "")
-    if pa.types.is_nested(array.type):
-        return pa.array([None if value is None else str(value) for value in array.to_pylist()], type=pa.string())
-    if pa.types.is_null(array.type):
-        return pa.nulls(len(array), pa.string())
-    if pa.types.is_binary(array.type) or pa.types.is_large_binary(array.type):
-        return pa.array(
-            [None if value is None else value.decode("utf-8", "replace") for value in array.to_pylist()], type=pa.string()
-        )
-    return array.cast(pa.string())
-
-
 def _ids(table: pa.Table, fields: Fields) -> list[str]:
     if fields.id is None:
         width = len(str(max(len(table) - 1, 0)))
         return [f"{row:0{width}d}" for row in range(len(table))]
-    ids: list[str] = _texts(table[fields.id]).to_pylist()
+    ids: list[str] = texts(table[fields.id]).to_pylist()
     for row, value in enumerate(ids):
         if not value or value.isspace():
             raise ValueError(f"Row {row + 1} has no {fields.id!r}. Give it one, or name no id so that rows are numbered.")
     if fields.source is not None and len(set(ids)) < len(ids):
-        ids = [f"{source}/{value}" for source, value in zip(_texts(table[fields.source]).to_pylist(), ids, strict=True)]
+        ids = [f"{source}/{value}" for source, value in zip(texts(table[fields.source]).to_pylist(), ids, strict=True)]
     _refuse_twice(ids, fields.id)
     return ids
 
@@ -195,10 +181,35 @@ def _recoded(
     return codes, tuple(found.dictionary.take(by_text).to_pylist())
 
 
-def _column(column: pa.ChunkedArray, field: Field, order: np.ndarray[tuple[int], np.dtype[np.int64]]) -> Column:
-    encoded = _texts(column).dictionary_encode()
-    codes, values = _recoded(encoded.indices, normalise(field.kind, encoded.dictionary.to_pylist()), order)
+def _column(
+    column: pa.ChunkedArray, field: Field, order: np.ndarray[tuple[int], np.dtype[np.int64]], source: Codes | None
+) -> Column:
+    encoded = texts(column).dictionary_encode()
+    written = encoded.dictionary.to_pylist()
+    if source is None or field.kind not in BY_SOURCE:
+        codes, values = _recoded(encoded.indices, _normalised(field.kind, written), order)
+        return Column(field, codes, values)
+    rows = np.empty(len(order), dtype=np.int32)
+    rows[order] = source
+    held = encoded.indices.fill_null(len(written)).to_numpy(zero_copy_only=False).astype(np.int64)
+    pairs, back = np.unique(rows.astype(np.int64) * (len(written) + 1) + held, return_inverse=True)
+    whose, which = np.divmod(pairs, len(written) + 1)
+    found: list[str | None] = [None] * len(pairs)
+    for each in np.unique(whose):
+        places = np.flatnonzero((whose == each) & (which < len(written)))
+        for place, value in zip(places, _normalised(field.kind, [written[at] for at in which[places]]), strict=True):
+            found[place] = value
+    codes, values = _recoded(pa.array(back.astype(np.int32)), found, order)
     return Column(field, codes, values)
+
+
+BY_SOURCE = ("date", "phone", "number")
+"""Kinds whose values are written as their source writes them: the day first, without a country, with a decimal comma."""
+
+
+def _normalised(kind: str, values: Sequence[str]) -> list[str | None]:
+    """Values in the form that is compared; what a kind's own rules cannot know of a column is settled before."""
+    return normalise(kind, spellings.plain(kind, values))
 
 
 def _refuse_contradictions(records: Records) -> None:
@@ -225,26 +236,14 @@ def _parts(table: pa.Table, source: str | None) -> list[pa.Table]:
     """The rows of each source."""
     if source is None:
         return [table]
-    coded = _texts(table[source]).dictionary_encode()
+    coded = texts(table[source]).dictionary_encode()
     return [table.filter(pc.equal(coded.indices, code)) for code in range(len(coded.dictionary))]
 
 
 def _names_rows(look: kinds.Look, parts: Sequence[pa.Table]) -> str | None:
-    """Why a column names rows, if it does: no value comes twice in a source, and its header or its shape says so."""
-    if look.filled < look.rows or look.rows < 2 or look.words > 1.5 or kinds.is_evidence(look):
+    if look.filled < look.rows:
         return None
-    looks = [look] if len(parts) == 1 else [kinds.look(look.name, _texts(part[look.name])) for part in parts]
-    if not all(each.is_unique or each.rows == 1 for each in looks):
-        return None
-    said = headers.names_a_row(look.name)
-    if said == 2:
-        return "no value comes twice, and its name says id"
-    counted = all(kinds.is_counted(each, 20 if said else 1.5) for each in looks)
-    if len(looks) > 1 and not counted and look.distinct < 0.9 * look.rows:
-        return None
-    if counted or all(map(kinds.is_token, looks)):
-        return f"no value comes twice, and they look {'counted' if counted else 'made by a machine'}, such as {look.sample[0]!r}"
-    return None
+    return kinds.names_rows(look, [kinds.look(look.name, texts(part[look.name])) for part in parts] if len(parts) > 1 else ())
 
 
 def _useless(look: kinds.Look, ids: Mapping[str, str], parts: Sequence[pa.Table]) -> str | None:

@@ -236,6 +236,27 @@ def look(name: str, texts: pa.Array) -> Look:
 PLACEHOLDERS = frozenset({"", "-", "--", ".", "?", "n/a", "na", "nan", "nil", "none", "null", "unknown", "undefined"})
 
 
+def names_rows(look: Look, parts: Sequence[Look] = ()) -> str | None:
+    """Why a column names rows, if it does: no value comes twice in a source, and its header or its shape says so.
+
+    `parts` are the looks of each source, where there are several.
+    """
+    if look.filled < look.rows or look.rows < 2 or look.words > 1.5 or is_evidence(look):
+        return None
+    looks = parts or (look,)
+    if not all(each.is_unique or each.rows == 1 for each in looks):
+        return None
+    said = headers.names_a_row(look.name)
+    if said == 2:
+        return "no value comes twice, and its name says id"
+    counted = all(is_counted(each, 20 if said else 1.5) for each in looks)
+    if not counted and look.distinct < 0.9 * look.rows:
+        return None
+    if counted or all(map(is_token, looks)):
+        return f"no value comes twice, and they look {'counted' if counted else 'made by a machine'}, such as {look.sample[0]!r}"
+    return None
+
+
 def is_evidence(look: Look) -> bool:
     """Whether unique values would still be a person's own, or a thing's, and not a row's: phone numbers, ISBNs, dates."""
     if _patterned(look):
@@ -280,5 +301,6 @@ def is_token(look: Look) -> bool:
 
 
 COUNTER = re.compile(r"([^\d]{0,12}?)(\d{1,15})(\D{0,4})")
+DECIMAL_TEXT = re.compile(r"-?\d{1,15}(?:\.\d+)?")
 DECIMAL = re.compile(r"-?\d*[.,]\d+")
 MACHINE = re.compile(r"\{?[A-Za-z0-9_:-]+\}?")

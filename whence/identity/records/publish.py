@@ -114,8 +114,9 @@ def publish(request: Request, now: datetime) -> Outcome:
     folder = Folder(request.out)
     with folder.locked():
         started = time.monotonic()
-        given = reading.read(request.inputs)
-        chosen, why = _fields(request, folder, given)
+        told = _told_fields(request, folder)
+        given = reading.read(request.inputs, told.same if told else None)
+        chosen, why = _fields(request, told, given)
         labels = _labels(request, folder)
         resolved = resolve(given.table, chosen, Options(beta=request.beta, threads=request.threads, known=labels.settled.known))
         verdicts = decide(resolved.pairs, resolved.probabilities, request.beta)
@@ -204,14 +205,19 @@ def _counts(changed: Changes) -> dict[str, int]:
     return {name: count for name, count in named.items() if count}
 
 
-def _fields(request: Request, folder: Folder, given: reading.Input) -> tuple[Fields, Mapping[str, str]]:
-    """What the columns are, and why; a file that was given or edited wins over a guess."""
+def _told_fields(request: Request, folder: Folder) -> Fields | None:
+    """What a file says of the columns: the one that was given, or the folder's own, which may have been edited."""
     path = request.fields or (folder / store.FIELDS if (folder / store.FIELDS).exists() else None)
-    if path:
-        chosen, why = fields.read(path), dict[str, str]()
+    return fields.read(path) if path else None
+
+
+def _fields(request: Request, told: Fields | None, given: reading.Input) -> tuple[Fields, Mapping[str, str]]:
+    """What the columns are, and why; what a file says wins over a guess."""
+    if told:
+        chosen, why = told, dict[str, str]()
     else:
-        guessed = fields.study(given.table)
-        chosen, why = guessed.fields, dict(guessed.why)
+        guessed = fields.study(given.table, given.source)
+        chosen, why = replace(guessed.fields, same=given.same), {**given.why, **guessed.why}
         if chosen.id is None:
             _refuse_spoilt_id(given)
     if given.source and not chosen.source:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import NamedTuple
@@ -59,6 +59,8 @@ class Fields:
     """The column with the true person, where one is known; rows without are null."""
     unique_sources: bool = False
     """True when no source holds one person twice, so that only rows of different sources are compared."""
+    same: Mapping[str, str] | None = None
+    """Columns of one source that are called otherwise in another, and what they are called there; None where nobody said."""
 
 
 @dataclass(frozen=True)
