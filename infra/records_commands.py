@@ -94,8 +94,8 @@ def review(
     with spoken():
         saved, who = Saved.open(Kept(folder)), author or getpass.getuser()
         if page:
-            session = review_page.Session(saved, who)
-            review_page.serve(session, port, lambda address: _open_at(address, len(session.asked)))
+            sitting = review_page.Sitting(saved, who)
+            review_page.serve(sitting, port, lambda address: _open_at(address, len(sitting.asked)))
             return
         counts = review_terminal.run(saved, who, lambda: datetime.now(UTC), show.console, review_terminal.read_key)
         told = ", ".join(f"{count:,} {verdict}" for verdict, count in counts.items() if count)

@@ -29,7 +29,7 @@ Clock = Callable[[], datetime]
 
 
 @dataclass
-class Session:
+class Sitting:
     """One person's way through the queue."""
 
     saved: Saved
@@ -40,14 +40,14 @@ class Session:
     port: int = 0
     asked: Sequence[Asked] = ()
     said: dict[int, str] = field(default_factory=dict)
-    """What was answered in this session, by place in the queue."""
+    """What was answered in this sitting, by place in the queue."""
 
     def __post_init__(self) -> None:
         self.asked = self.asked or self.saved.asked(self.author)
 
     @property
     def address(self) -> str:
-        """Where to open it; the token is good for this session."""
+        """Where to open it; the token is good for this sitting."""
         return f"http://{LOOPBACK}:{self.port}/?token={self.token}"
 
     def next(self) -> int | None:
@@ -61,48 +61,48 @@ class Session:
         self.said[at] = verdict
 
 
-def app(session: Session) -> Starlette:
+def app(sitting: Sitting) -> Starlette:
     """The page: GET / shows the next pair (or ?at=N), POST /answer keeps what was said."""
 
     async def show(request: Request) -> Response:
-        if refused := _refusal(request, session):
+        if refused := _refusal(request, sitting):
             return refused
         if request.query_params.get("token"):
-            return _welcome(session)
+            return _welcome(sitting)
         asked_for = request.query_params.get("at", "")
-        at = int(asked_for) if asked_for.isdecimal() and int(asked_for) < len(session.asked) else session.next()
+        at = int(asked_for) if asked_for.isdecimal() and int(asked_for) < len(sitting.asked) else sitting.next()
         nonce = secrets.token_urlsafe(12)
-        return _guarded(HTMLResponse(_page(session, at, nonce)), nonce)
+        return _guarded(HTMLResponse(_page(sitting, at, nonce)), nonce)
 
     async def answer(request: Request) -> Response:
-        if refused := _refusal(request, session):
+        if refused := _refusal(request, sitting):
             return refused
         form = await request.form()
         at, verdict = str(form.get("at", "")), str(form.get("verdict", ""))
-        if not secrets.compare_digest(str(form.get("token", "")), session.token):
+        if not secrets.compare_digest(str(form.get("token", "")), sitting.token):
             return PlainTextResponse("This answer did not come from the page. Open it again.", 403)
-        if verdict not in review.WORDS or not at.isdecimal() or int(at) >= len(session.asked):
+        if verdict not in review.WORDS or not at.isdecimal() or int(at) >= len(sitting.asked):
             return PlainTextResponse("Answer same, different or unsure to a pair of the queue.", 400)
-        session.answer(int(at), verdict)
+        sitting.answer(int(at), verdict)
         return RedirectResponse("/", 303)
 
     return Starlette(routes=[Route("/", show), Route("/answer", answer, methods=["POST"])])
 
 
-def serve(session: Session, port: int = 0, ready: Callable[[str], None] = print) -> None:
+def serve(sitting: Sitting, port: int = 0, ready: Callable[[str], None] = print) -> None:
     """Serve the page on the loopback address until it is stopped; any free port when 0."""
     import uvicorn
 
     listener = socket.socket()
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     listener.bind((LOOPBACK, port))
-    session.port = listener.getsockname()[1]
-    ready(session.address)
-    config = uvicorn.Config(app(session), log_level="warning", access_log=False, lifespan="off")
+    sitting.port = listener.getsockname()[1]
+    ready(sitting.address)
+    config = uvicorn.Config(app(sitting), log_level="warning", access_log=False, lifespan="off")
     uvicorn.Server(config).run(sockets=[listener])
 
 
-def _refusal(request: Request, session: Session) -> Response | None:
+def _refusal(request: Request, sitting: Sitting) -> Response | None:
     """Why a request is turned away: from another site, through another name, or by somebody without the token."""
     host = request.headers.get("host", "").rsplit(":", 1)[0]
     origin = request.headers.get("origin")
@@ -111,15 +111,15 @@ def _refusal(request: Request, session: Session) -> Response | None:
     if origin not in (None, f"http://{request.headers['host']}"):
         return PlainTextResponse("Requests from other sites are turned away.", 403)
     shown = request.query_params.get("token") or request.cookies.get(COOKIE, "")
-    if not secrets.compare_digest(shown, session.token):
+    if not secrets.compare_digest(shown, sitting.token):
         return PlainTextResponse("Open the address that `whence review` printed: it holds the token.", 403)
     return None
 
 
-def _welcome(session: Session) -> Response:
+def _welcome(sitting: Sitting) -> Response:
     """Put the token away, out of the address."""
     response = RedirectResponse("/", 303)
-    response.set_cookie(COOKIE, session.token, httponly=True, samesite="strict")
+    response.set_cookie(COOKIE, sitting.token, httponly=True, samesite="strict")
     return response
 
 
@@ -134,34 +134,34 @@ def _guarded(response: Response, nonce: str) -> Response:
     return response
 
 
-def _page(session: Session, at: int | None, nonce: str) -> str:
-    done, total = len(session.said), len(session.asked)
+def _page(sitting: Sitting, at: int | None, nonce: str) -> str:
+    done, total = len(sitting.said), len(sitting.asked)
     share = 100 * done / total if total else 100
-    body = _done(session) if at is None else _question(session, at)
+    body = _done(sitting) if at is None else _question(sitting, at)
     return (
         "<!doctype html><html lang=en><meta charset=utf-8><meta name=viewport content='width=device-width,initial-scale=1'>"
-        f"<title>Same person? · whence</title><style nonce={nonce}>{STYLE}.bar i{{width:{share:.1f}%}}{_widths(session, at)}</style>"
-        f"<header><b>whence</b><span>review by {escape(session.author)}</span><span class=count>{done:,} of {total:,}</span></header>"
+        f"<title>Same person? · whence</title><style nonce={nonce}>{STYLE}.bar i{{width:{share:.1f}%}}{_widths(sitting, at)}</style>"
+        f"<header><b>whence</b><span>review by {escape(sitting.author)}</span><span class=count>{done:,} of {total:,}</span></header>"
         f"<div class=bar><i></i></div><main>{body}</main><script nonce={nonce}>{SCRIPT}</script></html>"
     )
 
 
-def _done(session: Session) -> str:
-    if not session.asked:
+def _done(sitting: Sitting) -> str:
+    if not sitting.asked:
         return "<div class=end><h1>Nothing to ask</h1><p>There are no unsure pairs that you have not answered.</p></div>"
-    counts = [sum(said == word for said in session.said.values()) for word in review.WORDS]
+    counts = [sum(said == word for said in sitting.said.values()) for word in review.WORDS]
     told = ", ".join(f"{count:,} {word}" for count, word in zip(counts, review.WORDS, strict=True))
     return (
-        f"<div class=end><h1>That was all</h1><p>{told}.</p><p>Your answers are in <code>{escape(str(session.saved.folder / LABELS))}"
+        f"<div class=end><h1>That was all</h1><p>{told}.</p><p>Your answers are in <code>{escape(str(sitting.saved.folder / LABELS))}"
         "</code>. Run <code>whence resolve</code> again: it learns from them. You can close this page.</p></div>"
     )
 
 
-def _question(session: Session, at: int) -> str:
-    pair = session.asked[at]
-    left, right = session.saved.values(pair.left), session.saved.values(pair.right)
+def _question(sitting: Sitting, at: int) -> str:
+    pair = sitting.asked[at]
+    left, right = sitting.saved.values(pair.left), sitting.saved.values(pair.right)
     buttons = "".join(
-        f"<button name=verdict value={word} class='{word}{' chosen' if session.said.get(at) == word else ''}'>"
+        f"<button name=verdict value={word} class='{word}{' chosen' if sitting.said.get(at) == word else ''}'>"
         f"{label}<kbd>{word[0]}</kbd></button>"
         for word, label in (("same", "Same"), ("unsure", "Not sure"), ("different", "Different"))
     )
@@ -169,9 +169,9 @@ def _question(session: Session, at: int) -> str:
     return (
         f"<h1>Is this one person?</h1><p class=why>{escape(pair.why.capitalize())}.</p>"
         f"<table><tr><th></th><th>{escape(pair.left)}</th><th>{escape(pair.right)}</th></tr>{_rows(left, right)}</table>"
-        f"<form method=post action=/answer><input type=hidden name=token value={session.token}>"
+        f"<form method=post action=/answer><input type=hidden name=token value={sitting.token}>"
         f"<input type=hidden name=at value={at}>{buttons}</form>"
-        f"<nav>{back}<a id=skip href='/?at={(at + 1) % len(session.asked)}'>later<kbd>l</kbd> →</a></nav>{_opinion(session, pair)}"
+        f"<nav>{back}<a id=skip href='/?at={(at + 1) % len(sitting.asked)}'>later<kbd>l</kbd> →</a></nav>{_opinion(sitting, pair)}"
     )
 
 
@@ -189,9 +189,9 @@ def _alike(left: str | None, right: str | None) -> str:
     return "equal" if left.strip().casefold() == right.strip().casefold() else "unlike"
 
 
-def _opinion(session: Session, pair: Asked) -> str:
+def _opinion(sitting: Sitting, pair: Asked) -> str:
     """What the model makes of it, folded away so that it does not answer for the person."""
-    fall = session.saved.fall(pair.left, pair.right)
+    fall = sitting.saved.fall(pair.left, pair.right)
     rows = "".join(
         f"<tr><th>{escape(each.name)}</th><td class=number>{each.log_odds:+.1f}</td><td><i class='{'up' if each.log_odds > 0 else 'down'} w{at}'></i></td></tr>"
         for at, each in enumerate(fall.steps[:SHOWN])
@@ -202,11 +202,11 @@ def _opinion(session: Session, pair: Asked) -> str:
     )
 
 
-def _widths(session: Session, at: int | None) -> str:
+def _widths(sitting: Sitting, at: int | None) -> str:
     """Widths of the bars as rules, since the page allows no styles in its elements."""
     if at is None:
         return ""
-    fall: Waterfall = session.saved.fall(session.asked[at].left, session.asked[at].right)
+    fall: Waterfall = sitting.saved.fall(sitting.asked[at].left, sitting.asked[at].right)
     longest = max((abs(each.log_odds) for each in fall.steps), default=1.0) or 1.0
     return "".join(
         f".w{place}{{width:{max(1.0, 100 * abs(each.log_odds) / longest):.1f}%}}" for place, each in enumerate(fall.steps[:SHOWN])

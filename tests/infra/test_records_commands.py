@@ -46,20 +46,20 @@ def out(resolved: Path, tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def session(out: Path) -> review_page.Session:
+def sitting(out: Path) -> review_page.Sitting:
     asked = [
         review_page.Asked("0a", "1a", 0.4, "decides these two records"),
         review_page.Asked("0a", "0b", 0.6, "decides these two records"),
     ]
-    return review_page.Session(Saved.open(Folder(out)), "Ada", clock=lambda: NOON, asked=asked)
+    return review_page.Sitting(Saved.open(Folder(out)), "Ada", clock=lambda: NOON, asked=asked)
 
 
 class Browser:
     """Asks the page without a network, and keeps cookies."""
 
-    def __init__(self, session: review_page.Session, *, knows_the_token: bool = True) -> None:
-        self.app = review_page.app(session)
-        self.cookies = httpx.Cookies({review_page.COOKIE: session.token} if knows_the_token else {})
+    def __init__(self, sitting: review_page.Sitting, *, knows_the_token: bool = True) -> None:
+        self.app = review_page.app(sitting)
+        self.cookies = httpx.Cookies({review_page.COOKIE: sitting.token} if knows_the_token else {})
 
     def ask(self, method: str, path: str, **given: Any) -> httpx.Response:
         async def once() -> httpx.Response:
@@ -157,14 +157,14 @@ def whence_review(out: Path, keys: str) -> str:
 
 
 @pytest.mark.service
-def test_the_page_shows_a_pair_and_keeps_the_answer(session: review_page.Session) -> None:
-    client = Browser(session)
+def test_the_page_shows_a_pair_and_keeps_the_answer(sitting: review_page.Sitting) -> None:
+    client = Browser(sitting)
     assert "Is this one person?" in client.get("/").text
-    answered = client.post("/answer", data={"token": session.token, "at": "0", "verdict": "different"})
+    answered = client.post("/answer", data={"token": sitting.token, "at": "0", "verdict": "different"})
     assert answered.status_code == 303
-    client.post("/answer", data={"token": session.token, "at": "1", "verdict": "same"})
+    client.post("/answer", data={"token": sitting.token, "at": "1", "verdict": "same"})
     assert "That was all" in client.get("/").text
-    assert [each.verdict for each in review.read(session.saved.folder / LABELS)] == ["different", "same"]
+    assert [each.verdict for each in review.read(sitting.saved.folder / LABELS)] == ["different", "same"]
 
 
 @pytest.mark.service
@@ -181,10 +181,10 @@ def test_the_page_shows_a_pair_and_keeps_the_answer(session: review_page.Session
     ],
 )
 def test_the_page_takes_answers_from_itself_alone(
-    session: review_page.Session, headers: dict[str, str], data: dict[str, str], code: int
+    sitting: review_page.Sitting, headers: dict[str, str], data: dict[str, str], code: int
 ) -> None:
-    given = data | ({"token": session.token} if data.get("token") == "right" else {})
-    client = Browser(session)
+    given = data | ({"token": sitting.token} if data.get("token") == "right" else {})
+    client = Browser(sitting)
     if "cookie" in headers:
         client.cookies = httpx.Cookies({review_page.COOKIE: "wrong"})
     assert (
@@ -193,51 +193,51 @@ def test_the_page_takes_answers_from_itself_alone(
         ).status_code
         == code
     )
-    assert review.read(session.saved.folder / LABELS) == []
+    assert review.read(sitting.saved.folder / LABELS) == []
 
 
 @pytest.mark.service
-def test_the_token_opens_the_page_once_and_leaves_the_address(session: review_page.Session) -> None:
-    client = Browser(session, knows_the_token=False)
+def test_the_token_opens_the_page_once_and_leaves_the_address(sitting: review_page.Sitting) -> None:
+    client = Browser(sitting, knows_the_token=False)
     assert client.get("/").status_code == 403
-    opened = client.get(f"/?token={session.token}")
+    opened = client.get(f"/?token={sitting.token}")
     assert opened.status_code == 200
     assert "token" not in str(opened.url)
     assert "default-src 'none'" in opened.headers["content-security-policy"]
 
 
 @pytest.mark.service
-def test_values_are_never_markup_on_the_page(session: review_page.Session) -> None:
-    session.author = "<script>x</script>"
-    assert "<script>x" not in Browser(session).get("/").text
+def test_values_are_never_markup_on_the_page(sitting: review_page.Sitting) -> None:
+    sitting.author = "<script>x</script>"
+    assert "<script>x" not in Browser(sitting).get("/").text
 
 
 @pytest.mark.service
 @pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium on this machine: apt-get install chromium")
-def test_a_browser_answers_with_keys(session: review_page.Session) -> None:
+def test_a_browser_answers_with_keys(sitting: review_page.Sitting) -> None:
     from playwright.sync_api import sync_playwright
 
-    threading.Thread(target=review_page.serve, args=(session, 0, lambda _: None), daemon=True).start()
-    _wait_for(session)
+    threading.Thread(target=review_page.serve, args=(sitting, 0, lambda _: None), daemon=True).start()
+    _wait_for(sitting)
     with sync_playwright() as play:
         chromium = play.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"])
         browser = chromium.new_page()
         complaints: list[str] = []
         browser.on("console", lambda said: complaints.append(said.text))
-        browser.goto(session.address)
+        browser.goto(sitting.address)
         for key, waits_for in (("d", "1 of 2"), ("s", "That was all")):
             browser.keyboard.press(key)
             browser.get_by_text(waits_for).wait_for(timeout=10_000)
         chromium.close()
     assert complaints == []
-    assert session.said == {0: "different", 1: "same"}
+    assert sitting.said == {0: "different", 1: "same"}
 
 
-def _wait_for(session: review_page.Session) -> None:
+def _wait_for(sitting: review_page.Sitting) -> None:
     until = time.monotonic() + 20
     while time.monotonic() < until:
         try:
-            if session.port and httpx.get(f"http://127.0.0.1:{session.port}/").status_code == 403:
+            if sitting.port and httpx.get(f"http://127.0.0.1:{sitting.port}/").status_code == 403:
                 return
         except httpx.ConnectError:
             pass

@@ -60,7 +60,7 @@ def test_a_file_becomes_people_and_a_rerun_changes_nothing(tmp_path: Path) -> No
     path, out = a_file(tmp_path, some_people()), tmp_path / "out"
     outcome = run(path, out)
     assert outcome.records == 120
-    assert 55 <= outcome.people <= 70
+    assert 30 <= outcome.people == len(set(who(out).values())) <= 90
     assert outcome.changes == {"records new": 120}
     before = contents(out)
     again = run(path, out, hours=1)
@@ -90,6 +90,25 @@ def test_labels_of_two_authors_are_kept_and_their_disagreement_is_told(tmp_path:
     review.append(out / store.LABELS, said)
     outcome = run(path, out, hours=1)
     assert outcome.notes == ("Labels disagree on 0a and 0b: Ada says same, Bo says different.",)
+
+
+@pytest.mark.service
+def test_what_people_say_of_pairs_is_learned_from_and_never_overruled(tmp_path: Path) -> None:
+    path, out = a_file(tmp_path, some_people()), tmp_path / "out"
+    run(path, out)
+    assert who(out)["1a"] == who(out)["1b"]
+    few = [Label("1a", "1b", "different", "Ada", NOON), Label("2a", "40a", "same", "Ada", NOON)]
+    review.append(out / store.LABELS, few)
+    outcome = run(path, out, hours=1)
+    assert who(out)["1a"] != who(out)["1b"]
+    assert who(out)["2a"] == who(out)["40a"]
+    assert any("2 labelled pairs are too few to learn from" in note for note in outcome.notes)
+    many = [Label(f"{at}a", f"{at}b", "same", "Ada", NOON) for at in range(3, 30)]
+    many += [Label(f"{at}a", f"{at + 1}b", "different", "Ada", NOON) for at in range(3, 30)]
+    review.append(out / store.LABELS, many)
+    learned = run(path, out, hours=2)
+    assert "labelled pairs" in learned.basis
+    assert who(out)["1a"] != who(out)["1b"]
 
 
 @pytest.mark.service
