@@ -11,6 +11,7 @@ import numpy.typing as npt
 from whence.identity.records import boosted
 from whence.identity.records.boosted import Boosted, BoostedError, Shape
 from whence.identity.records.compare import RARITY, compare, rarity
+from whence.identity.records.known import stands_for
 from whence.identity.records.table import MISSING, Evidence, Floats, Pairs, Records
 
 WORTH_IT, ENOUGH = 100_000, 10_000
@@ -110,7 +111,7 @@ def fit(
     `rows` are the places of labelled pairs, `same` 1 for one person or 0 for two, `people` the person of each record.
     Raises TooFewLabels where either step would have fewer than ten pairs of either kind.
     """
-    labelled = Labelled(rows, same, people, _weights(records, same))
+    labelled = Labelled(rows, same, people, stands_for(records, same))
     draw = np.random.default_rng(seed)
     told = whole_values(records, pairs)
     first = _learned(told, _drawn(labelled, draw), FIRST, seed, threads)
@@ -171,15 +172,6 @@ _MIX = np.uint64(0x9E3779B97F4A7C15)
 
 def _of(evidence: Evidence, rows: npt.NDArray[Any]) -> Evidence:
     return Evidence(evidence.names, evidence.values[rows])
-
-
-def _weights(records: Records, same: Floats) -> Floats:
-    """How many candidate pairs each labelled one stands for, next to those of one person.
-
-    Where a share of the people is labelled, so is that share of the pairs of one person, but only its square of the others.
-    """
-    share = 1.0 if records.labels is None else float((records.labels != MISSING).mean())
-    return np.where(same == 1, 1.0, 1 / max(share, 1e-3))
 
 
 def _drawn(labelled: Labelled, draw: np.random.Generator) -> Labelled:

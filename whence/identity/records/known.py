@@ -62,6 +62,15 @@ def labelled(records: Records, pairs: Pairs, known: Known) -> tuple[Ints, Floats
     return told, answer[told], np.column_stack([person[pairs.left[told]], person[pairs.right[told]]])
 
 
+def stands_for(records: Records, same: Floats) -> Floats:
+    """How many candidate pairs each labelled one stands for, next to those of one person.
+
+    Where a share of the people is labelled, so is that share of the pairs of one person, but only its square of the others.
+    """
+    share = 1.0 if records.labels is None else float((records.labels != MISSING).mean())
+    return np.where(same == 1, 1.0, 1 / max(share, 1e-3))
+
+
 def settled(records: Records, pairs: Pairs, log_odds: Floats, known: Known) -> Floats:
     """The log-odds with what people have said in their place."""
     if not known:

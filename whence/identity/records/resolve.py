@@ -16,7 +16,7 @@ from scipy.special import expit
 from whence.identity.clusters import Refusal, Rules, cluster
 from whence.identity.records import boosted, cascade, fellegi_sunter, rivals, vouching
 from whence.identity.records.compare import Comparer
-from whence.identity.records.known import Known, labelled, settled, with_known
+from whence.identity.records.known import Known, labelled, settled, stands_for, with_known
 from whence.identity.records.retrieve import Plan, Report
 from whence.identity.records.scorer import PairScorer
 from whence.identity.records.table import MISSING, Evidence, Fields, Floats, Pairs, Records
@@ -198,7 +198,8 @@ def _learned(records: Records, pairs: Pairs, evidence: Evidence, options: Option
         return None
     shown = Evidence(evidence.names, evidence.values[rows])
     try:
-        scorer = boosted.fit(shown, same, people, seeds=(options.seed,), threads=options.threads)
+        weights = stands_for(records, same)
+        scorer = boosted.fit(shown, same, people, weights=weights, seeds=(options.seed,), threads=options.threads)
     except boosted.TooFewLabels:
         return None
     return scorer, f"{len(same)} labelled pairs; calibrated on people that were not learned from."
