@@ -12,7 +12,7 @@ from whence.identity.records import boosted
 from whence.identity.records.boosted import Boosted, BoostedError, Shape
 from whence.identity.records.compare import RARITY, compare, rarity
 from whence.identity.records.known import stands_for
-from whence.identity.records.table import MISSING, Evidence, Floats, Pairs, Records
+from whence.identity.records.table import Evidence, Floats, Pairs, Records
 
 WORTH_IT, ENOUGH = 100_000, 10_000
 """Pairs, and labelled pairs of either kind, from which two steps are faster than one and as good."""
