@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from html import escape
+from urllib.parse import parse_qsl
 
 from starlette.applications import Starlette
 from starlette.requests import Request
@@ -77,9 +78,9 @@ def app(sitting: Sitting) -> Starlette:
     async def answer(request: Request) -> Response:
         if refused := _refusal(request, sitting):
             return refused
-        form = await request.form()
-        at, verdict = str(form.get("at", "")), str(form.get("verdict", ""))
-        if not secrets.compare_digest(str(form.get("token", "")), sitting.token):
+        form = dict(parse_qsl((await request.body()).decode("utf-8", "replace")))
+        at, verdict = form.get("at", ""), form.get("verdict", "")
+        if not secrets.compare_digest(form.get("token", "").encode(), sitting.token.encode()):
             return PlainTextResponse("This answer did not come from the page. Open it again.", 403)
         if verdict not in review.WORDS or not at.isdecimal() or int(at) >= len(sitting.asked):
             return PlainTextResponse("Answer same, different or unsure to a pair of the queue.", 400)
@@ -111,7 +112,7 @@ def _refusal(request: Request, sitting: Sitting) -> Response | None:
     if origin not in (None, f"http://{request.headers['host']}"):
         return PlainTextResponse("Requests from other sites are turned away.", 403)
     shown = request.query_params.get("token") or request.cookies.get(COOKIE, "")
-    if not secrets.compare_digest(shown, sitting.token):
+    if not secrets.compare_digest(shown.encode(), sitting.token.encode()):
         return PlainTextResponse("Open the address that `whence review` printed: it holds the token.", 403)
     return None
 
