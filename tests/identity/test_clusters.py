@@ -251,3 +251,16 @@ def test_rules_that_make_no_sense_are_refused() -> None:
         Rules(exact=12)
     with pytest.raises(ValueError, match="1 or more"):
         Rules(max_size=0)
+
+
+def test_a_giant_component_is_parted_before_anything_is_merged(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("whence.identity.clusters.GIANT", 3)
+    links = {(0, 1): 5.0, (1, 2): 4.0, (0, 2): -1.0, (2, 3): 1.0, (3, 4): 5.0, (4, 5): 3.0}
+    found = people(6, links, Rules(exact=1))
+    assert found.codes.tolist() == [0, 0, 0, 1, 1, 1]
+    assert [(r.reason, r.size) for r in found.refusals] == [("too large", 6)]
+
+
+def test_a_record_leaves_a_group_that_others_have_made_a_burden() -> None:
+    links = {(0, 1): 3.0, (0, 2): 2.0, (1, 2): 2.0, (2, 3): 9.0, (0, 3): -4.0, (1, 3): -4.0}
+    assert people(4, links, Rules(exact=1)).codes.tolist() == people(4, links).codes.tolist()

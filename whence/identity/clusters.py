@@ -16,6 +16,7 @@ greedy additive edge contraction, M. Keuper et al., ICCV 2015.
 from __future__ import annotations
 
 import heapq
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cache, cached_property
@@ -42,6 +43,9 @@ NEVER = -(2.0**44)
 
 CHUNK = 4_000_000
 """How many sums are held at once while small components are solved."""
+
+GIANT = 5_000
+"""A component with more records than this is parted along its weakest links before anything is merged in it."""
 
 TOO_LARGE, CONTRADICTION, HUB = "too large", "contradiction", "hub"
 
@@ -145,7 +149,7 @@ def cluster(
     graph = _parted(graph, ties)
     codes = _one_to_one(graph, ties) if _is_between_two(ties) else _partition(graph, components(n, *graph.links), ties, rules)
     codes = _connected(graph, codes)
-    contradicting = _contradictions(linked, codes, ties)
+    contradicting = (*_giants(linked), *_contradictions(linked, codes, ties))
     codes, large = _fitting(graph, codes, rules)
     return _described(graph, codes, (*hubs, *contradicting, *large), rules)
 
@@ -275,8 +279,20 @@ def _partition(graph: _Graph, found: Codes, ties: _Apart, rules: Rules) -> Ints:
         for some in np.array_split(chosen, -(-len(chosen) * len(_partitions(size)) // CHUNK)) if len(chosen) else ():
             codes[groups.records(some)] += _solved(inside, groups, some, ties, rules)
     for records, part in _parts(inside, groups, hard[sizes[hard] > rules.exact]):
-        codes[records] += _greedy(part, _claims(records, ties), rules)
+        for places, piece in _manageable(part):
+            codes[records[places]] += places[_greedy(piece, _claims(records[places], ties), rules)]
     return codes
+
+
+def _manageable(part: _Graph) -> Iterator[tuple[Ints, _Graph]]:
+    """A component, or, where it is giant, its pieces along its weakest links: what merging takes grows faster than records."""
+    if part.n <= GIANT:
+        yield np.arange(part.n), part
+        return
+    found = _numbered(np.unique(_pieces(part.only(part.weight > 0), GIANT), return_inverse=True)[1])
+    number = int(found.max()) + 1
+    inside = part.only(found[part.left] == found[part.right])
+    yield from _parts(inside, _Groups.of(found, np.ones(number, dtype=np.bool_)), np.arange(number))
 
 
 @dataclass(frozen=True)
@@ -450,9 +466,11 @@ def _labels(groups: Iterable[list[int]], n: int) -> list[int]:
 
 def _moved(labels: list[int], near: list[dict[int, float]], claims: _Claims, absent: float, rounds: int) -> bool:
     """Move each record to the group, or out to be alone, where it adds most; say whether any did. Changes `labels`."""
-    members: dict[int, set[int]] = {}
-    for record, label in enumerate(labels):
-        members.setdefault(label, set()).add(record)
+    sizes, held = (
+        Counter(labels),
+        Counter((label, *each) for label, mine in zip(labels, claims, strict=True) for each in mine.items()),
+    )
+    values = {(label, key): value for label, key, value in held}
     unused, has_moved = len(labels), False
     for _ in range(rounds):
         before = list(labels)
@@ -460,16 +478,21 @@ def _moved(labels: list[int], near: list[dict[int, float]], claims: _Claims, abs
             gains: dict[int, float] = {}
             for other, weight in others.items():
                 gains[labels[other]] = gains.get(labels[other], 0.0) + weight
-            now = labels[record]
-            stay = gains.get(now, 0.0) + absent * (len(members[now]) - 1)
-            options = [(gain + absent * len(members[to]), -min(members[to]), to) for to, gain in gains.items() if to != now]
-            for gain, _, to in [*sorted(options, reverse=True), (0.0, 0, unused)]:
+            now, mine = labels[record], claims[record]
+            stay = gains.get(now, 0.0) + absent * (sizes[now] - 1)
+            options = [(gain + absent * sizes[to], -to) for to, gain in gains.items() if to != now]
+            for gain, turned in [*sorted(options, reverse=True), (0.0, -unused)]:
+                to = -turned
                 if gain <= stay or gain < 0:
                     continue
-                if to != unused and any(_contradict(claims[record], claims[other]) for other in members[to]):
+                if any(held[to, key, values.get((to, key), value)] and values[to, key] != value for key, value in mine.items()):
                     continue
-                members[now].remove(record)
-                members.setdefault(to, set()).add(record)
+                sizes[now] -= 1
+                sizes[to] += 1
+                for key, value in mine.items():
+                    held[now, key, value] -= 1
+                    held[to, key, value] += 1
+                    values[to, key] = value
                 labels[record] = to
                 unused += to == unused
                 break
@@ -510,6 +533,15 @@ def _connected(graph: _Graph, codes: Positions) -> Codes:
     left, right = graph.links
     is_inside = codes[left] == codes[right]
     return components(graph.n, left[is_inside], right[is_inside])
+
+
+def _giants(linked: Codes) -> Iterator[Refusal]:
+    """The components that are not even looked at as a whole."""
+    sizes = np.bincount(linked)
+    for group in np.flatnonzero(sizes > GIANT):
+        first, size = int(np.argmax(linked == group)), int(sizes[group])
+        said = f"{size} records from record {first} on are linked: what speaks against was weighed in parts of {GIANT} at most."
+        yield Refusal(TOO_LARGE, size, first, said)
 
 
 def _contradictions(linked: Codes, codes: Codes, ties: _Apart) -> Iterator[Refusal]:
