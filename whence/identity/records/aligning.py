@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 from scipy.optimize import linear_sum_assignment
 
-from whence.identity.records import headers, kinds
+from whence.identity.records import headers, kinds, spellings
 from whence.identity.records.table import Floats
 from whence.identity.records.texts import texts
 from whence.normalise import normalise
@@ -23,6 +23,7 @@ FEWEST = 5
 ENOUGH = 0.45
 """What a pair of columns must reach: kind and letters alike, and something in common or a name that says the same."""
 WEIGHTS = {"kind": 0.25, "header": 0.25, "common": 0.3, "spread": 0.2}
+RELATED = 0.7
 BINS = 4096
 FAMILIES = (
     {"name", "given_name", "surname", "text"},
@@ -103,7 +104,7 @@ class Profile:
         found = texts(self.column).dictionary_encode().dictionary.to_pylist()
         if len(found) > MOST_VALUES:
             found = [value for value in found if zlib.crc32(value.strip().casefold().encode()) % 16 == 0]
-        return frozenset(value for value in normalise(self.kind, found) if value)
+        return frozenset(value for value in normalise(self.kind, spellings.plain(self.kind, found)) if value)
 
     @cached_property
     def grams(self) -> Floats:
@@ -115,6 +116,16 @@ class Profile:
                 counts[zlib.crc32(padded[at : at + 3].encode()) % BINS] += 1
         rooted = np.sqrt(counts)
         return np.asarray(rooted / max(float(np.linalg.norm(rooted)), 1e-9))
+
+    @cached_property
+    def rough(self) -> frozenset[str]:
+        """The values, numbers to three digits: tables round them as they like."""
+        return frozenset(f"{float(value):.3g}" for value in self.values) if self.is_numeric else self.values
+
+    @cached_property
+    def is_numeric(self) -> bool:
+        """Whether its values are numbers."""
+        return len(self.numbers) == len(self.values)
 
     @cached_property
     def numbers(self) -> Floats:
@@ -142,13 +153,13 @@ def _best(ours: Sequence[Profile], theirs: Sequence[Profile]) -> list[tuple[str,
 
 def _score(one: Profile, other: Profile) -> tuple[float, str]:
     """How much speaks for two columns being the same, 0 to 1, and what."""
-    kind = 1.0 if one.kind == other.kind else 0.5 if any({one.kind, other.kind} <= family for family in FAMILIES) else 0.0
+    kind = 1.0 if one.kind == other.kind else RELATED if any({one.kind, other.kind} <= family for family in FAMILIES) else 0.0
     if not kind:
         return 0.0, ""
     ours, theirs = next(iter(one.look.says.items()), None), next(iter(other.look.says.items()), None)
     header = 0.0 if ours is None or theirs is None else 1.0 if ours[0] == theirs[0] else -0.5
     few = min(len(one.values), len(other.values)) < FEWEST
-    common = 0.0 if few else len(one.values & other.values) / min(len(one.values), len(other.values))
+    common = 0.0 if few else len(one.rough & other.rough) / min(len(one.rough), len(other.rough))
     spread = 0.0 if few else _spread(one, other)
     is_vague = one.kind in ("number", "category", "year") and header < 1
     if is_vague and spread < 0.7:
@@ -167,5 +178,6 @@ def _spread(one: Profile, other: Profile) -> float:
     if min(len(a), len(b)) >= 0.9 * min(len(one.values), len(other.values)):
         at = np.concatenate([a, b])
         apart = np.abs(np.searchsorted(a, at, "right") / len(a) - np.searchsorted(b, at, "right") / len(b)).max()
-        return float(1 - apart)
+        whole = abs(float((a % 1 == 0).mean() - (b % 1 == 0).mean()))
+        return float((1 - apart) * (1 - whole / 2))
     return float(one.grams @ other.grams)

@@ -93,6 +93,11 @@ MEANINGS: Mapping[str, Words] = {
         "urodzen rozhden tarix 生年月日 日期 出生 рожден дата تاريخ",
     ),
     "year": _words("year jahr annee ano anno jaar rok vuosi yil nian год", "birthyear baujahr erscheinungsjahr"),
+    "price": _words(
+        "price preis prix precio prezzo preco prijs pris cena pret hinta fiyat amount betrag importe importo montant cost costo"
+    ),
+    "latitude": _words("lat latitude latitud latitudine breitengrad breddegrad leveysaste"),
+    "longitude": _words("lon lng long longitude longitud longitudine langengrad laengengrad lengdegrad pituusaste"),
     "given_name": _words(
         "first given forename fname prenom nombre nome vorname voornaam fornamn fornavn jmeno prenume imie imya adi ad ime "
         "keresztnev utonev etunimi mei 名 имя",
@@ -117,7 +122,7 @@ MEANINGS: Mapping[str, Words] = {
     ),
     "name": _words(
         "name naam namn navn nev nimi isim fullname author authors autor auteur auteurs autore autores autoren contact person "
-        "xingming namae verfasser editor director actor actors artist artista artiste interpret kunstler kunstnar zpevak esittaja",
+        "xingming namae verfasser editor director actor actors performer artist artista artiste interpret kunstler kunstnar zpevak esittaja",
         "fullname personname kundenname customername clientname patientname nombrecomplet nomcomplet nomecomplet 氏名 姓名 名前 фио الاسم",
     ),
     "code": _words(

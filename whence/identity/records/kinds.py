@@ -106,6 +106,8 @@ def _shaped(look: Look) -> tuple[str, str]:
         return _numeric(look)
     if look.words <= 1.3 and look.digits > SOME:
         return "code", "one word with digits"
+    if look.words <= 4 and look.share(_is_mostly_digits) >= MOST:
+        return "code", "short, and mostly digits"
     if look.words <= 1.3:
         return "name", "one word without digits"
     return "text", "texts of many words" if look.words > 3 else "texts"
@@ -159,6 +161,10 @@ def _is_number(value: str) -> bool:
     return bool(NUMBER.fullmatch(value) or DURATION.fullmatch(value))
 
 
+def _is_mostly_digits(value: str) -> bool:
+    return len(value) <= 40 and len(_digits(value)) >= 0.4 * len(value)
+
+
 def _are_letters(look: Look) -> bool:
     return look.digits <= 0.1 and look.words <= 6
 
@@ -166,7 +172,7 @@ def _are_letters(look: Look) -> bool:
 YEAR: re.Pattern[str] = re.compile(r"(?:1[5-9]|20)\d\d(?:\.0)?")
 DIGITS = re.compile(r"\d+")
 DAY_DIGITS = re.compile(r"(1[89]|20)\d\d(0[1-9]|1[0-2])(0[1-9]|[12]\d|3[01])")
-NOT_A_DATE = re.compile(r"\d{1,3}(?:\.\d{1,3}){3}|[\d.,]*\d[.,]\d+|\d{4}")
+NOT_A_DATE = re.compile(r"\d{1,3}(?:\.\d{1,3}){3}|-?\d+[.,]\d+|\d{4}")
 DIALLED = re.compile(r"(?:tel\.?:? ?)?[+(]{0,2}\d[\d ()/.-]{4,22}\d(?: ?(?:ext|x|-)\.? ?\d{1,5})?", re.IGNORECASE)
 NORTH_AMERICAN = re.compile(r"(?:\+?1[ .-]?)?\(?\d{3}\)?[ .-]\d{3}[ .-]\d{4}.*")
 MONEY = r"(?:[$€£¥₹]|\b(?:eur|usd|gbp|chf|kr|sek|dkk|nok|czk|huf|ron|try|tl|pln|zl|kč|ft|lei|rs|inr)\b\.?)"
@@ -185,7 +191,7 @@ STREET = re.compile(
 URL = re.compile(r"(?i)(?:https?://|www\.)\S+|(?:[a-z0-9-]+\.)+(?:com|org|net|edu|gov|info|io|eu|[a-z]{2})(?:/\S*)?")
 POSTCODE = re.compile(
     r"(?i)[a-z]{1,2}\d[a-z\d]? ?\d[a-z]{2}|[a-z]\d[a-z][ -]?\d[a-z]\d|\d{2}-\d{3}|\d{4}-\d{3}|\d{4} ?[a-z]{2}|\d{3} \d{2}|"
-    r"\d{5}-\d{4}|(?:a|b|ch|d|dk|f|i|l|n|s|se|cz|sk|ro|h|fi|fin)-\d{4,5}"
+    r"\d{5}-\d{4}"
 )
 ADDRESS_OF_MACHINE = re.compile(r"\d{1,3}(\.\d{1,3}){3}|[0-9a-fA-F]{0,4}(:[0-9a-fA-F]{0,4}){3,7}")
 
@@ -198,7 +204,7 @@ PATTERNS: tuple[tuple[str, str, Callable[[str], object]], ...] = (
     ("postcode", "postcodes", POSTCODE.fullmatch),
 )
 
-FROM_HEADER = {"url": "code"}
+FROM_HEADER = {"url": "code", "price": "number", "latitude": "number", "longitude": "number"}
 """What a header's meaning is compared as, where it is no kind of its own."""
 
 FITS: dict[str, Callable[[Look], bool]] = {
@@ -207,6 +213,9 @@ FITS: dict[str, Callable[[Look], bool]] = {
     "phone": lambda look: look.share(_is_dialled) >= SOME,
     "postcode": lambda look: look.words <= 2.5 and look.digits >= SOME and look.share(lambda value: len(value) <= 12) >= MOST,
     "date": lambda look: look.share(lambda value: _is_date(value) or YEAR.fullmatch(value)) >= SOME,
+    "price": lambda look: look.share(_is_number) >= MOST,
+    "latitude": lambda look: look.share(_is_number) >= MOST,
+    "longitude": lambda look: look.share(_is_number) >= MOST,
     "year": lambda look: look.share(dates.year) >= SOME,
     "given_name": _are_letters,
     "surname": _are_letters,
@@ -241,7 +250,7 @@ def names_rows(look: Look, parts: Sequence[Look] = ()) -> str | None:
 
     `parts` are the looks of each source, where there are several.
     """
-    if look.filled < look.rows or look.rows < 2 or look.words > 1.5 or is_evidence(look):
+    if look.filled < look.rows or look.rows < 2 or look.words > 1.5 or is_evidence(look, parts or (look,)):
         return None
     looks = parts or (look,)
     if not all(each.is_unique or each.rows == 1 for each in looks):
@@ -257,12 +266,12 @@ def names_rows(look: Look, parts: Sequence[Look] = ()) -> str | None:
     return None
 
 
-def is_evidence(look: Look) -> bool:
+def is_evidence(look: Look, parts: Sequence[Look]) -> bool:
     """Whether unique values would still be a person's own, or a thing's, and not a row's: phone numbers, ISBNs, dates."""
     if _patterned(look):
         return True
-    kind = next(iter(look.says), None)
-    return kind in STRONG and FITS[kind](look)
+    kind = next((each for each in look.says if each in STRONG), None)
+    return kind is not None and FITS[kind](look) and not all(map(is_counted, parts))
 
 
 STRONG = ("email", "phone", "date", "postcode", "given_name", "surname", "code")
