@@ -14,6 +14,8 @@ from infra import show
 from whence.cli import spoken
 
 if TYPE_CHECKING:
+    from whence.contracts.settings import Settings
+    from whence.identity.ledger import Ledger
     from whence.identity.records.publish import Outcome
     from whence.identity.records.saved import Saved
 
@@ -125,8 +127,14 @@ def explain(
 
 @app.command()
 def who(
-    folder: Folder,
-    record: Annotated[str, typer.Argument(help="The id of a record.")],
+    context: typer.Context,
+    names: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="[FOLDER] NAME",
+            help="A record's id, after the folder that `whence resolve` wrote; alone, an identifier of the platform, cookie_id:c81.",
+        ),
+    ],
     valid_at: Annotated[
         str, typer.Option(metavar="TIME", help="Who was it then? 2026-05-03 or 2026-05-03T14:05Z; now otherwise.")
     ] = "",
@@ -135,15 +143,20 @@ def who(
     ] = "",
     as_json: Json = False,
 ) -> None:
-    """Whom a record belongs to, or belonged to at a time, or was thought to belong to at a time."""
-    from whence.identity.records.saved import Saved
-    from whence.identity.records.store import Folder as Kept
-
+    """Whom a record or an identifier belongs to, or belonged to at a time, or was thought to belong to at a time."""
     with spoken():
-        ledger, now = Saved.open(Kept(folder)).ledger, datetime.now(UTC)
+        *folders, record = names
+        if len(folders) > 1:
+            raise ValueError(f"{len(names)} names came. Write `whence who FOLDER RECORD`, or `whence who kind:value`.")
+        ledger, now = _ledger(context.obj, folders), datetime.now(UTC)
         history = ledger.history(record)
         if not len(history):
-            raise LookupError(f"The ledger of {folder} has never heard of '{record}'. The ids are in people.csv.")
+            where = (
+                f"{folders[0]}. The ids are in people.csv"
+                if folders
+                else "the platform. Identifiers are kind:value, as cookie_id:c81"
+            )
+            raise LookupError(f"'{record}' is not in the ledger of {where}.")
         valid, known = _time(valid_at) or now, _time(known_at) or now
         person = ledger.resolve(record, valid, known)
         told = [{"known at": str(each["known_at"])[:19], "what": each["kind"], "person": each["person_id"] or "nobody",
@@ -153,6 +166,19 @@ def who(
             return
         show.console.print(f"{record} {'is' if not valid_at and not known_at else 'was'} {person or 'nobody'}.", highlight=False)
         show.rows(told, as_json=False, title="What was ever said of it")
+
+
+def _ledger(settings: Settings, folders: list[str]) -> Ledger:
+    """The ledger of a folder, or the platform's."""
+    if not folders:
+        from serving.publishing import ledger_of
+        from whence.lake import Lake
+
+        return ledger_of(Lake.of(settings))
+    from whence.identity.records.saved import Saved
+    from whence.identity.records.store import Folder as Kept
+
+    return Saved.open(Kept(Path(folders[0]))).ledger
 
 
 @app.command()

@@ -115,7 +115,7 @@ def test_explain_and_who_answer_of_a_finished_run(out: Path) -> None:
     assert told["person"].startswith("p20260501-")
     assert "1a was nobody" in whence(out, "who", str(out), "1a", "--known-at", "2026-04-01").output
     assert "is no time" in whence(out, "who", str(out), "1a", "--known-at", "soon").stderr
-    assert "never heard of 'zz'" in whence(out, "who", str(out), "zz").stderr
+    assert "'zz' is not in the ledger" in whence(out, "who", str(out), "zz").stderr
 
 
 @pytest.mark.service
