@@ -378,3 +378,29 @@ def test_events_have_the_schema_of_their_table_and_an_id_of_their_own() -> None:
     assert ledger.events.schema == SCHEMA
     assert ledger.events["event_id"][0].as_py() == "20260501T000000.000000 a"
     assert len(set(ledger.events["event_id"].to_pylist())) == len(ledger.events)
+
+
+def recorded(**persons: str) -> pa.Table:
+    return pa.table({"identifier": list(persons), "person_id": list(persons.values())})
+
+
+def test_ids_given_by_others_are_kept_a_merge_holds_from_the_first_and_a_split_from_its_own_day() -> None:
+    one, two, three = (day(number) for number in (1, 2, 3))
+    ledger = Ledger()
+    for at, who in ((one, recorded(a="p", b="p", c="q")), (two, recorded(a="p", b="p", c="p"))):
+        ledger = ledger.plus(ledger.record(who, at, at, "a day"))
+    assert ledger.record(recorded(c="p", b="p", a="p"), three, three, "again").num_rows == 0
+    split = ledger.record(recorded(a="p", b="r", c="p"), three, three, "a day")
+    assert split.select(["kind", "identifier", "person_id", "from_person"]).to_pylist() == [
+        {"kind": "split", "identifier": "b", "person_id": "r", "from_person": "p"}
+    ]
+    ledger = ledger.plus(split)
+    assert [ledger.resolve("c", one, known) for known in (one, two)] == ["q", "p"]
+    assert [ledger.resolve("b", valid, three) for valid in (two, three)] == ["p", "r"]
+
+
+def test_what_was_answered_before_cannot_be_recorded_otherwise() -> None:
+    at = day(1)
+    ledger = Ledger().plus(Ledger().record(recorded(a="p"), at, at, "a day"))
+    with pytest.raises(LedgerError, match="Record with a later known_at"):
+        ledger.record(recorded(a="q"), at, at, "a day")
