@@ -21,12 +21,14 @@ from whence.identity.records.retrieve import Plan, Report
 from whence.identity.records.scorer import PairScorer
 from whence.identity.records.table import MISSING, Evidence, Fields, Floats, Pairs, Records
 
-CHANCE_PAIRS = 50_000
+CHANCE_PAIRS = 30_000
 """Pairs drawn at random, to see how often strangers agree."""
-SAMPLE = 200_000
+SAMPLE = 100_000
 """Candidate pairs from which rates of agreement are found."""
 WORTH = 0.5
 """How much the fields must have to say about each other before they are believed rather than counted."""
+WORTH_LINKED = 0.25
+"""The same where a record has one partner at most, which rights much of what is amiss."""
 ABSENT = -0.5
 """Log-odds of a pair that retrieval did not find worth a look."""
 NEVER = -20.0
@@ -168,14 +170,18 @@ def _scorer(records: Records, pairs: Pairs, evidence: Evidence, comparer: Compar
     chance = comparer(chance_pairs(records, options.seed))
     weights = fellegi_sunter.fit_to_all(some, chance, share * max(_possible(records) - len(asked.values), 0.0))
     vouched = vouching.fit(records, asked, weights, seed=options.seed, threads=options.threads)
-    if vouched is not None and vouched.worth >= WORTH:
+    if vouched is not None and vouched.worth >= (WORTH_LINKED if is_linked else WORTH):
         return vouched.scorer, f"No labels: {', '.join(vouched.witnesses)} vouched for each other; {UNCONFIRMED}"
-    counted = fellegi_sunter.fit(some)
     if is_linked and records.source is not None and len(asked.values) >= FEWEST:
+        counted = fellegi_sunter.fit(some)
         how = {"seed": options.seed, "threads": options.threads}
         odds = rivals.judged(len(records), pairs, evidence, records.source, counted.log_odds(evidence), **how)
         return vouching.student(asked, odds[rows], **how), f"No labels: partners against what strangers look like; {UNCONFIRMED}"
-    return counted, f"No labels: a model of agreement fitted to the candidates; {UNCONFIRMED}"
+    if vouched is None:
+        return fellegi_sunter.fit(some), f"No labels: a model of agreement fitted to the candidates; {UNCONFIRMED}"
+    least = np.minimum(vouched.scorer.log_odds(some), weights.log_odds(some))
+    scorer = vouching.student(some, least, seed=options.seed, threads=options.threads)
+    return scorer, f"No labels: fields say little of each other, so that a pair must be rare among strangers too; {UNCONFIRMED}"
 
 
 def _is_linked(records: Records, pairs: Pairs, evidence: Evidence) -> bool:

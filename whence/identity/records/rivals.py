@@ -43,10 +43,12 @@ LEARNER: dict[str, Any] = {
 }
 ALIKE = 0.9
 """Mean likeness from which two records are alike in all they tell."""
+TOLD = 0.7
+"""What their equal values tell at least, as a share of what it takes to name one record."""
 REPEATED = 0.25
-"""Of alike pairs, how many within sources there may be for one between …"""
+"""How many records may have one like them in their own source, for each that has one in the other …"""
 COMMON = 0.1
-"""… or for each record."""
+"""… or for each record at all."""
 
 
 def are_without_repeats(pairs: Pairs, evidence: Evidence, source: Codes) -> bool:
@@ -58,9 +60,16 @@ def are_without_repeats(pairs: Pairs, evidence: Evidence, source: Codes) -> bool
         return False
     likeness = evidence.values[:, [place for place, name in enumerate(evidence.names) if name.endswith(":likeness")]]
     known = (~np.isnan(likeness)).sum(axis=1)
-    alike = (known >= 2) & (np.nansum(likeness, axis=1) >= ALIKE * known)
+    rarity = evidence.values[:, [place for place, name in enumerate(evidence.names) if name.endswith(":rarity")]]
+    is_rare = np.nansum(rarity, axis=1) >= TOLD * np.log(max(len(source), 2))
+    alike = is_rare & (known >= 2) & (np.nansum(likeness, axis=1) >= ALIKE * known)
     between = source[pairs.left] != source[pairs.right]
-    return bool((alike & ~between).sum() <= max(REPEATED * (alike & between).sum(), COMMON * len(source)))
+    repeated, partnered = (_records(pairs, alike & where) for where in (~between, between))
+    return repeated <= max(REPEATED * partnered, COMMON * len(source))
+
+
+def _records(pairs: Pairs, rows: Bools) -> int:
+    return len(np.unique(np.concatenate([pairs.left[rows], pairs.right[rows]])))
 
 
 def judged(n: int, pairs: Pairs, evidence: Evidence, source: Codes, start: Floats, *, seed: int = 0, threads: int = 1) -> Floats:

@@ -27,11 +27,11 @@ from whence.identity.records.table import MISSING, Evidence, Floats, Records
 Matrix = npt.NDArray[np.float32]
 Bools = npt.NDArray[np.bool_]
 
-SAMPLE = 120_000
+SAMPLE = 60_000
 """Pairs that are learned from."""
 FEWEST = 500
 """Pairs with a value below which a field vouches for nothing …"""
-STRICT = 0
+STRICT = agreement.EDGES.index(0.8) + 1
 """The least level of likeness that counts as agreement."""
 RARE = 30
 """… and how many must agree, and how many differ."""
