@@ -21,7 +21,7 @@ from whence.identity.records.retrieve import Plan, Report
 from whence.identity.records.scorer import PairScorer
 from whence.identity.records.table import MISSING, Evidence, Fields, Floats, Pairs, Records
 
-CHANCE_PAIRS = 30_000
+CHANCE_PAIRS = 50_000
 """Pairs drawn at random, to see how often strangers agree."""
 SAMPLE = 100_000
 """Candidate pairs from which rates of agreement are found."""
