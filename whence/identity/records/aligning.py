@@ -23,7 +23,13 @@ FEWEST = 5
 ENOUGH = 0.45
 """What a pair of columns must reach: kind and letters alike, and something in common or a name that says the same."""
 WEIGHTS = {"kind": 0.25, "header": 0.25, "common": 0.3, "spread": 0.2}
+VAGUE = {"number": 0.7, "year": 0.7, "category": 0.4}
+"""How alike columns of kinds that say little must be as a whole, where their names do not speak for it."""
 RELATED = 0.7
+"""What kinds of one family count."""
+OF_WORDS = 0.7
+"""What words in common count, next to whole values."""
+WORDY = ("text", "name", "address", "category")
 BINS = 4096
 FAMILIES = (
     {"name", "given_name", "surname", "text"},
@@ -123,6 +129,11 @@ class Profile:
         return frozenset(f"{float(value):.3g}" for value in self.values) if self.is_numeric else self.values
 
     @cached_property
+    def words(self) -> frozenset[str]:
+        """The words in its values, where those are texts."""
+        return frozenset(word for value in self.values for word in value.split()) if self.kind in WORDY else frozenset()
+
+    @cached_property
     def is_numeric(self) -> bool:
         """Whether its values are numbers."""
         return len(self.numbers) == len(self.values)
@@ -159,10 +170,9 @@ def _score(one: Profile, other: Profile) -> tuple[float, str]:
     ours, theirs = next(iter(one.look.says.items()), None), next(iter(other.look.says.items()), None)
     header = 0.0 if ours is None or theirs is None else 1.0 if ours[0] == theirs[0] else -0.5
     few = min(len(one.values), len(other.values)) < FEWEST
-    common = 0.0 if few else len(one.rough & other.rough) / min(len(one.rough), len(other.rough))
+    common = 0.0 if few else max(_common(one.rough, other.rough), OF_WORDS * _common(one.words, other.words))
     spread = 0.0 if few else _spread(one, other)
-    is_vague = one.kind in ("number", "category", "year") and header < 1
-    if is_vague and spread < 0.7:
+    if header < 1 and spread < VAGUE.get(one.kind, 0.0):
         return 0.0, ""
     score = sum(WEIGHTS[name] * value for name, value in
                 {"kind": kind, "header": header, "common": common, "spread": spread}.items())  # fmt: skip
@@ -170,6 +180,10 @@ def _score(one: Profile, other: Profile) -> tuple[float, str]:
     told += [f"the names say {ours[1]} and {theirs[1]}"] if header == 1.0 and ours and theirs else []
     told += [f"{common:.0%} of the values in common"] if common else []
     return score, ", ".join([*told, f"alike by {spread:.0%}"])
+
+
+def _common(ours: frozenset[str], theirs: frozenset[str]) -> float:
+    return len(ours & theirs) / max(min(len(ours), len(theirs)), 1)
 
 
 def _spread(one: Profile, other: Profile) -> float:

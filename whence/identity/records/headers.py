@@ -80,7 +80,7 @@ MEANINGS: Mapping[str, Words] = {
     "phone": _words(
         "phone tel mobile mobil handy movil cell gsm fax telf tlf tlfn puh puhelin telefon cellulare cellulaire portable denwa "
         "dianhua shouji hatif telemovel phoneno tfno",
-        "telephone telefon telefoon phone celular rufnummer telemov matkapuh handynr mobilnummer mobiltel 電話 电话 手机 携帯 телефон هاتف",
+        "telephone telefon telefoon phone celular rufnummer telemov puhelin matkapuh handynr mobilnummer mobiltel 電話 电话 手机 携帯 телефон هاتف",
     ),
     "postcode": _words(
         "zip plz cp cap cep psc postal postcode irsz pin pincode postnr postnummer yubin indeks youbian",

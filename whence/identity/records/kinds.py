@@ -148,7 +148,7 @@ def _is_phones(look: Look) -> bool:
     """Numbers of seven to fifteen digits, of which some are written as only phone numbers are."""
     if look.share(_is_dialled) < MOST:
         return False
-    marked = look.share(lambda value: value.startswith(("+", "00", "(")) and not value.startswith("000"))
+    marked = look.share(ABROAD.match)
     spaced = look.share(lambda value: bool(re.search(r"[ ()/.-]", value)))
     return (marked >= 0.1 and (marked >= SOME or spaced > 0)) or (spaced >= SOME and look.share(NORTH_AMERICAN.fullmatch) >= SOME)
 
@@ -174,6 +174,7 @@ DIGITS = re.compile(r"\d+")
 DAY_DIGITS = re.compile(r"(1[89]|20)\d\d(0[1-9]|1[0-2])(0[1-9]|[12]\d|3[01])")
 NOT_A_DATE = re.compile(r"\d{1,3}(?:\.\d{1,3}){3}|-?\d+[.,]\d+|\d{4}")
 DIALLED = re.compile(r"(?:tel\.?:? ?)?[+(]{0,2}\d[\d ()/.-]{4,22}\d(?: ?(?:ext|x|-)\.? ?\d{1,5})?", re.IGNORECASE)
+ABROAD = re.compile(r"[+(]\(?\d|00[1-9][\d ()/.-]{8}")
 NORTH_AMERICAN = re.compile(r"(?:\+?1[ .-]?)?\(?\d{3}\)?[ .-]\d{3}[ .-]\d{4}.*")
 MONEY = r"(?:[$€£¥₹]|\b(?:eur|usd|gbp|chf|kr|sek|dkk|nok|czk|huf|ron|try|tl|pln|zl|kč|ft|lei|rs|inr)\b\.?)"
 NUMBER = re.compile(

@@ -23,15 +23,19 @@ def plain(kind: str, values: Sequence[str]) -> list[str]:
 def has_decimal_comma(values: Sequence[str]) -> bool:
     """Whether a column's numbers have a comma before the fraction; what is both ways, such as 1.234, counts by the rest.
 
-    >>> has_decimal_comma(["1.234,50"]), has_decimal_comma(["1,234.50"]), has_decimal_comma(["950", "1.234", "12.500"])
-    (True, False, True)
+    >>> has_decimal_comma(["1.234,50"]), has_decimal_comma(["1,234.50"])
+    (True, False)
+    >>> has_decimal_comma(["950", "1.234", "12.500"]), has_decimal_comma(["47.123", "47.200"])
+    (True, False)
     """
     comma = sum(bool(COMMA.search(value)) for value in values)
     point = sum(bool(POINT.search(value)) for value in values)
     if comma or point:
         return comma > point
-    grouped = sum(bool(GROUPED.fullmatch(value.strip())) for value in values)
-    return grouped > 0 and all(GROUPED.fullmatch(value.strip()) or SMALL.fullmatch(value.strip()) for value in values)
+    shown = [value.strip() for value in values]
+    grouped = sum(bool(GROUPED.fullmatch(value)) for value in shown)
+    told = sum(bool(SMALL.fullmatch(value) or TWICE.fullmatch(value)) for value in shown)
+    return grouped > 0 and told > 0 and all(GROUPED.fullmatch(value) or SMALL.fullmatch(value) for value in shown)
 
 
 def _with_comma(value: str) -> str:
@@ -57,5 +61,6 @@ LINK = re.compile(r"(?i)\s*(?:https?://|www\.)\S+\s*$")
 COMMA = re.compile(r"\d\.\d{3},\d|^\D*\d*,(?:\d{1,2}|\d{4,})\D*$")
 POINT = re.compile(r"\d,\d{3}\.\d|^\D*\d*\.(?:\d{1,2}|\d{4,})\D*$")
 GROUPED = re.compile(r"[1-9]\d{0,2}(?:\.\d{3})+")
+TWICE = re.compile(r"\d{1,3}(?:\.\d{3}){2,}")
 SMALL = re.compile(r"\d{1,3}")
 DURATION = re.compile(r"(?:(\d{1,3}):)?(\d{1,3}):([0-5]\d)")
