@@ -1,123 +1,98 @@
-"""What columns are, found from tables that nobody has seen before."""
+"""Fields: what a file says columns are, and records made of them."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-import numpy as np
 import pyarrow as pa
 import pytest
 
-from whence.identity.records import fields, headers
-from whence.identity.records.fields import guess, prepare, study, to_toml
+from whence.identity.records import fields
 from whence.identity.records.table import Field, Fields
 
-DICE = np.random.default_rng(7)
-ROWS = 120
 
-
-def kind_of(name: str, values: list[str | None]) -> str:
-    """The guess for one column, next to another so that it is not alone."""
-    found = {each.name: each.kind for each in guess(pa.table({name: values, "other": ["x y"] * len(values)})).fields}
-    return found.get(name, "left out")
-
-
-def drawn(form: str, low: int, high: int) -> list[str | None]:
-    """Values of a form around whole numbers, each of them at least twice."""
-    some = [form.format(number) for number in DICE.integers(low, high, ROWS // 2)]
-    return [*some, *some]
+def test_a_file_of_fields_reads_back_as_written(tmp_path: Path) -> None:
+    described = Fields(
+        (Field("last name", "surname"), Field("dob", "date")), id="no", source="shop", label="who", unique_sources=True
+    )
+    (tmp_path / "fields.toml").write_text(fields.to_toml(described, {"dob": "looks like dates", "other": "every value is 'x'"}))
+    assert fields.read(tmp_path / "fields.toml") == described
 
 
 @pytest.mark.parametrize(
-    ("name", "values", "kind"),
+    ("text", "message"),
     [
-        ("Teléfono", [*drawn("6{:08d}", 0, 10**8), *drawn("+34 6{:02d} 555 123", 0, 100)], "phone"),
-        ("a", [*drawn("+34 6{:08d}", 0, 10**8), *drawn("6{:08d}", 0, 10**8)], "phone"),
-        ("a", drawn("(212) 555-{:04d}", 0, 9999), "phone"),
-        ("Tel.", drawn("0{:d}", 10**8, 10**9), "phone"),
-        ("C.P.", drawn("{:05d}", 28001, 28999), "postcode"),
-        ("a", drawn("{:05d}", 100, 99999), "postcode"),
-        ("a", drawn("SW{}A 1AA", 1, 9), "postcode"),
-        ("Dirección", drawn("C/ Mayor {}", 1, 200), "address"),
-        ("a", drawn("{} Baker Street", 1, 200), "address"),
-        ("a", drawn("Lindenstraße {}", 1, 200), "address"),
-        ("Hausnummer der Straße", drawn("{}", 1, 200), "code"),
-        ("Geb.-Dat.", drawn("{:02d}.03.1980", 1, 28), "date"),
-        ("a", drawn("March {}, 1980", 1, 28), "date"),
-        ("a", drawn("{} mars 1980", 1, 28), "date"),
-        ("a", drawn("1980-03-{:02d}T00:00:00", 1, 28), "date"),
-        ("a", drawn("{}", 1900, 2020), "year"),
-        ("a", drawn("1.{:03d},50", 0, 999), "number"),
-        ("a", drawn("${},250.00", 1, 999), "number"),
-        ("a", drawn("3:{:02d}", 10, 59), "number"),
-        ("a", drawn("52.{:05d}", 10000, 99999), "number"),
-        ("a", drawn("https://www.a{}.com/x", 0, 999), "code"),
-        ("a", drawn("978{:010d}", 0, 10**10), "code"),
-        ("a", drawn("ES{:022d}", 0, 10**15), "code"),
-        ("a", drawn("0{:03d}", 0, 999), "postcode"),
-        ("a", drawn("00{:d}", 10, 99999), "code"),
-        ("docket", drawn("3:05-cv-{:05d}", 0, 99999), "code"),
-        ("příjmení", ["Novák", "Svoboda", "Dvořák"] * 40, "surname"),
-        ("氏名", ["山田太郎", "佐藤花子", "鈴木一郎"] * 40, "name"),
-        ("Kön", ["M", "K"] * 60, "category"),
-        ("name", drawn("Canon EOS {}D", 1, 99), "text"),
-        ("birth place", ["Ulm", "Bonn", "Jena", "Kiel"] * 40, "place"),
+        ('[fields]\nsurname = "sirname"\n', "'surname' has kind 'sirname'"),
+        ('idd = "x"\n[fields]\na = "text"\n', "'idd' is not a setting"),
+        ('id = "x"\n', "no \\[fields\\]"),
+        ('[fields]\na = "name"\n[same]\nb = 3\n', "\\[same\\] has lines such as"),
     ],
 )
-def test_kinds_are_found(name: str, values: list[str | None], kind: str) -> None:
-    assert kind_of(name, values) == kind
+def test_a_wrong_file_is_refused_by_the_field_that_is_wrong(tmp_path: Path, text: str, message: str) -> None:
+    (tmp_path / "fields.toml").write_text(text)
+    with pytest.raises(ValueError, match=message):
+        fields.read(tmp_path / "fields.toml")
 
 
-def test_a_lone_nombre_of_several_words_is_the_whole_name() -> None:
-    whole = ["Ana Ruiz", "Eva Gil", "Luz Mora"] * 20
-    assert guess(pa.table({"nombre": whole, "x": ["a b"] * 60})).fields[0].kind == "name"
-    assert guess(pa.table({"nombre": whole, "apellido": ["Ruiz", "Gil", "Mora"] * 20})).fields[0].kind == "given_name"
+def test_records_are_sorted_by_id_and_coded_in_the_order_of_their_texts() -> None:
+    table = pa.table({"id": ["c", "a", "b"], "town": ["York", "bath", None]})
+    records = fields.prepare(table, Fields((Field("town", "place"),), id="id"))
+    assert records.ids == ("a", "b", "c")
+    assert records.column("town").values == ("bath", "york")
+    assert records.column("town").codes.tolist() == [0, -1, 1]
 
 
-@pytest.mark.parametrize(
-    ("name", "form"), [("Historia", "H{:06d}"), ("KdNr", "{}00"), ("sku", "A{}"), ("", "{}"), ("customer_id", "c-{}-x")]
-)
-def test_counters_and_ids_name_the_row_and_are_no_evidence(name: str, form: str) -> None:
-    table = pa.table({name: [form.format(row) for row in range(ROWS)], "city": ["Ulm", "Bonn"] * (ROWS // 2)})
-    found = study(table)
-    assert found.fields.id == name
-    assert [each.name for each in found.fields.fields] == ["city"]
-    assert found.why[name].startswith("names the row: no value comes twice")
+def test_an_id_that_comes_twice_is_named() -> None:
+    table = pa.table({"id": ["a", "b", "a"], "town": ["x", "y", "z"]})
+    with pytest.raises(ValueError, match="'a'"):
+        fields.prepare(table, Fields((Field("town", "place"),), id="id"))
 
 
-def test_tokens_of_machines_name_the_row_too() -> None:
-    tokens = [f"{DICE.integers(1 << 60):032x}" for _ in range(ROWS)]
-    assert guess(pa.table({"x": tokens, "city": ["Ulm", "Bonn"] * (ROWS // 2)})).id == "x"
+def test_an_id_may_come_once_in_each_of_two_sources() -> None:
+    table = pa.table({"id": ["1", "1"], "shop": ["left", "right"], "town": ["x", "y"]})
+    records = fields.prepare(table, Fields((Field("town", "place"),), id="id", source="shop"))
+    assert records.ids == ("left/1", "right/1")
 
 
-@pytest.mark.parametrize(
-    ("name", "values"),
-    [
-        ("mail", [f"ann{row}@lee.com" for row in range(ROWS)]),
-        ("Tel.", [f"0{number}" for number in DICE.choice(10**6, ROWS, replace=False) + 200_000_000]),
-        ("title", [f"The book of {row}" for row in range(ROWS)]),
-        ("isbn", [f"978{number}" for number in DICE.choice(10**6, ROWS, replace=False) * 999 + 10**9]),
-        ("dob", [f"19{row % 90 + 10}-0{row % 9 + 1}-1{row % 8}" for row in range(ROWS)]),
-    ],
-)
-def test_unique_values_of_a_person_or_thing_stay_evidence(name: str, values: list[str]) -> None:
-    found = guess(pa.table({name: values, "city": ["Ulm", "Bonn"] * (ROWS // 2)}))
-    assert found.id is None
-    assert name in {each.name for each in found.fields}
+def test_labels_that_contradict_the_sources_are_refused() -> None:
+    table = pa.table({"id": ["a", "b"], "shop": ["left", "left"], "who": ["1", "1"], "town": ["x", "y"]})
+    described = Fields((Field("town", "place"),), id="id", source="shop", label="who", unique_sources=True)
+    with pytest.raises(ValueError, match="unique_sources"):
+        fields.prepare(table, described)
 
 
-def test_one_id_is_taken_and_others_are_left_out_with_a_reason() -> None:
-    table = pa.table({"row": range(50), "unique_id": range(100, 150), "city": ["Ulm", "Bonn"] * 25})
-    found = study(table)
-    assert found.fields.id == "unique_id"
-    assert found.why["row"].startswith("one more that names the row")
+def test_a_column_that_is_not_there_is_named() -> None:
+    with pytest.raises(ValueError, match="'surname'"):
+        fields.prepare(pa.table({"a": ["x"]}), Fields((Field("surname", "surname"),)))
 
 
-def test_a_column_of_one_source_alone_is_left_out() -> None:
-    table = pa.table({"city": ["Ulm", "Bonn"] * 10, "fax": ["1"] * 10 + [None] * 10, "source": ["a"] * 10 + ["b"] * 10})
-    assert study(table).why["fax"] in ("only one of the sources has it", "every value is '1'")
-    told = study(table.set_column(1, "fax", [[str(x) for x in range(70000, 70010)] + [None] * 10])).why["fax"]
-    assert told == "only one of the sources has it"
+def test_placeholders_are_missing() -> None:
+    table = pa.table({"name": ["n/a", "anna smith", "unknown", ""]})
+    assert fields.prepare(table, Fields((Field("name", "name"),))).columns[0].codes.tolist() == [-1, 0, -1, -1]
+
+
+def test_numbers_dates_and_empty_columns_of_any_type_are_read() -> None:
+    table = pa.table({"price": pa.array([1.0, 2.5]), "n": pa.array([3, None]), "empty": pa.nulls(2)})
+    described = Fields((Field("price", "number"), Field("n", "number"), Field("empty", "text")))
+    records = fields.prepare(table, described)
+    assert [column.values for column in records.columns] == [("1", "2.5"), ("3",), ()]
+
+
+def test_the_known_answer_and_columns_that_say_nothing_are_left_out() -> None:
+    rows = 40
+    table = pa.table(
+        {
+            "id": [str(at) for at in range(rows)],
+            "cluster": [str(at // 2) for at in range(rows)],
+            "surname": [f"name{'abcdefghijklmnopqrst'[at // 2]}" for at in range(rows)],
+            "empty": pa.nulls(rows, pa.string()),
+            "always": ["x"] * rows,
+        }
+    )
+    found = fields.study(table)
+    assert [each.name for each in found.fields.fields] == ["surname"]
+    assert (found.fields.id, found.fields.label) == ("id", None)
+    assert set(found.why) == set(table.column_names)
 
 
 def test_each_source_writes_dates_and_numbers_its_own_way() -> None:
@@ -128,7 +103,7 @@ def test_each_source_writes_dates_and_numbers_its_own_way() -> None:
             "source": ["de", "de", "us", "us"],
         }
     )
-    records = prepare(table, Fields((Field("born", "date"), Field("price", "number")), source="source"))
+    records = fields.prepare(table, Fields((Field("born", "date"), Field("price", "number")), source="source"))
     for column in records.columns:
         assert column.codes[:2].tolist() == column.codes[2:].tolist()
     assert records.column("born").values == ("2001-04-03", "2001-12-25")
@@ -136,60 +111,14 @@ def test_each_source_writes_dates_and_numbers_its_own_way() -> None:
 
 
 def test_links_are_compared_without_what_all_links_have() -> None:
-    records = prepare(pa.table({"w": ["http://www.lee.com/", "https://lee.com"]}), Fields((Field("w", "code"),)))
+    records = fields.prepare(pa.table({"w": ["http://www.lee.com/", "https://lee.com"]}), Fields((Field("w", "code"),)))
     assert len(records.column("w").values) == 1
 
 
-def test_three_hundred_columns_take_no_time() -> None:
-    table = pa.table({f"c{at}": [f"v{at} {row % 30}" for row in range(60)] for at in range(300)})
-    assert len(guess(table).fields) == 300
-
-
-def test_what_is_written_is_read_again(tmp_path: Path) -> None:
+def test_columns_that_are_the_same_are_written_with_their_reason(tmp_path: Path) -> None:
     path = tmp_path / "fields.toml"
     said = Fields((Field('a "b"', "name"),), id="id", source="source", unique_sources=True, same={"Firma": "company"})
-    path.write_text(to_toml(said, {"Firma": "both are texts", "x": "no row has a value"}), encoding="utf-8")
+    path.write_text(fields.to_toml(said, {"Firma": "both are texts", "x": "no row has a value"}), encoding="utf-8")
     assert fields.read(path) == said
     assert '"Firma" = "company"  # both are texts' in path.read_text(encoding="utf-8")
     assert '# "x" is left out: no row has a value' in path.read_text(encoding="utf-8")
-
-
-@pytest.mark.parametrize(
-    ("text", "words"),
-    [
-        ('[fields]\na = "nmae"\n', "field 'a' has kind 'nmae'; expected one of name"),
-        ('idd = "a"\n[fields]\na = "name"\n', "'idd' is not a setting"),
-        ('id = "a"\n', r"no \[fields\]"),
-        ('[fields]\na = "name"\n[same]\nb = 3\n', r"\[same\] has lines such as"),
-    ],
-)
-def test_what_is_wrong_with_a_file_is_said(tmp_path: Path, text: str, words: str) -> None:
-    path = tmp_path / "fields.toml"
-    path.write_text(text)
-    with pytest.raises(ValueError, match=words):
-        fields.read(path)
-
-
-@pytest.mark.parametrize(
-    ("header", "kind"),
-    [
-        ("Geburtsdatum", "date"),
-        ("date de naissance", "date"),
-        ("cognome", "surname"),
-        ("achternaam", "surname"),
-        ("efternavn", "surname"),
-        ("etunimi", "given_name"),
-        ("E-Mail-Adresse", "email"),
-        ("puhelinnumero", "phone"),
-        ("irányítószám", "postcode"),
-        ("PSČ", "postcode"),
-        ("şehir", "place"),
-        ("localitate", "place"),
-        ("morada", "address"),
-        ("Фамилия", "surname"),
-        ("电话", "phone"),
-        ("custFirstName", "given_name"),
-    ],
-)
-def test_headers_are_read_in_many_languages(header: str, kind: str) -> None:
-    assert next(iter(headers.says(header))) == kind
