@@ -13,7 +13,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from whence.contracts.times import NaiveTimeError
-from whence.identity import exact
 from whence.identity.ledger import SCHEMA, Changes, Ledger, LedgerError, Limits, changes, fuse, person_id
 
 START = datetime(2026, 5, 1, tzinfo=UTC)
@@ -68,12 +67,6 @@ def of_history(history: list[tuple[People, int]], complete: bool = False) -> Led
 def test_new_identifiers_get_the_id_of_their_least_member_and_day() -> None:
     ledger = a_history(groups("ba", "c"))
     assert ids(ledger, "abc") == {"a": person_id("a", START), "b": person_id("a", START), "c": person_id("c", START)}
-
-
-def test_ids_are_made_as_exact_links_make_them() -> None:
-    import pandas as pd
-
-    assert person_id("cookie_id:c1", START) == exact.person_id("cookie_id:c1", pd.Timestamp(START))
 
 
 def test_the_larger_person_keeps_its_id_and_absorbs_the_other() -> None:

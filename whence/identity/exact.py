@@ -7,11 +7,10 @@ reason to make one person of a household. Order of rows does not matter, and nei
 
 from __future__ import annotations
 
-from hashlib import sha256
-
 import numpy as np
 import pandas as pd
 
+from whence.identity.ledger import person_id
 from whence.identity.signals import carried, is_login
 
 ROW = ("identifier", "person_id", "probability", "method")
@@ -57,15 +56,6 @@ def who(events: pd.DataFrame, persons: pd.DataFrame) -> pd.Series:
 def with_account(persons: pd.DataFrame) -> set[str]:
     """The person ids that have at least one log-in identifier; the others are known by things they hold alone."""
     return set(persons.loc[is_login(persons["identifier"]), "person_id"]) if len(persons) else set()
-
-
-def person_id(identifier: str, seen_at: pd.Timestamp) -> str:
-    """The id of a person first met by this identifier at this time.
-
-    >>> person_id("cookie_id:c1", pd.Timestamp("2026-05-01T10:00Z"))
-    'p20260501-dff55f7879f910c9'
-    """
-    return f"p{seen_at:%Y%m%d}-{sha256(identifier.encode()).hexdigest()[:16]}"
 
 
 def _by_identifier(persons: pd.DataFrame) -> pd.Series:
