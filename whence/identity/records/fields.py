@@ -63,7 +63,7 @@ def read(path: Path | str) -> Fields:
     """The fields that a TOML file describes; ValueError names what is wrong with which field."""
     path = Path(path)
     settings = tomllib.loads(path.read_text(encoding="utf-8"))
-    known = {"id", "source", "label", "unique_sources", "fields", "same"}
+    known = {"id", "source", "label", "unique", "unique_sources", "fields", "same"}
     for name in settings:
         if name not in known:
             raise ValueError(f"{path}: {name!r} is not a setting; expected one of {', '.join(sorted(known))}.")
@@ -73,6 +73,9 @@ def read(path: Path | str) -> Fields:
     for name, kind in columns.items():
         if kind not in KINDS:
             raise ValueError(f"{path}: field {name!r} has kind {kind!r}; expected one of {', '.join(KINDS)}.")
+    unique = settings.get("unique", [])
+    if not isinstance(unique, list) or not all(isinstance(name, str) for name in unique):
+        raise ValueError(f'{path}: unique is a list of columns, such as `unique = ["account"]`: a person has one value of each.')
     same = settings.get("same")
     if same is not None and not (isinstance(same, dict) and all(isinstance(of, str) for of in same.values())):
         raise ValueError(f'{path}: [same] has lines such as `Ort = "town"`: a column of one file, and its name in another.')
@@ -83,6 +86,7 @@ def read(path: Path | str) -> Fields:
         source=settings.get("source"),
         label=settings.get("label"),
         unique_sources=bool(settings.get("unique_sources", False)),
+        unique=tuple(unique),
     )
 
 
@@ -92,6 +96,8 @@ def to_toml(fields: Fields, why: Mapping[str, str] | None = None) -> str:
     lines = [f"{role} = {_quoted(name)}{_comment(why, name)}" for role, name in _roles(fields)]
     if fields.unique_sources:
         lines.append("unique_sources = true")
+    if fields.unique:
+        lines.append(f"unique = [{', '.join(map(_quoted, fields.unique))}]")
     lines += ["", "[fields]"]
     lines += [f"{_quoted(field.name)} = {_quoted(field.kind)}{_comment(why, field.name)}" for field in fields.fields]
     if fields.same is not None:
@@ -108,7 +114,7 @@ def prepare(table: pa.Table, fields: Fields) -> Records:
     ValueError when a column is not there or an id comes twice; an id may come in two sources, and is then written
     `source/id`.
     """
-    for name in [*(name for _, name in _roles(fields)), *(field.name for field in fields.fields)]:
+    for name in [*(name for _, name in _roles(fields)), *(field.name for field in fields.fields), *fields.unique]:
         if name not in table.column_names:
             raise ValueError(f"There is no column {name!r}; the table has {', '.join(map(repr, table.column_names))}.")
     ids = _ids(table, fields)
@@ -116,8 +122,10 @@ def prepare(table: pa.Table, fields: Fields) -> Records:
     source = _coded(texts(table[fields.source]), order)[0] if fields.source else None
     columns = tuple(_column(table[field.name], field, order, source) for field in fields.fields)
     labels = _coded(texts(table[fields.label]), order)[0] if fields.label else None
+    compared = {column.field.name: column for column in columns}
+    unique = tuple(compared.get(name) or _column(table[name], Field(name, "code"), order, None) for name in fields.unique)
     records = Records(
-        tuple(pa.array(ids, type=pa.string()).take(order).to_pylist()), columns, source, labels, fields.unique_sources
+        tuple(pa.array(ids, type=pa.string()).take(order).to_pylist()), columns, source, labels, fields.unique_sources, unique
     )
     _refuse_contradictions(records)
     return records

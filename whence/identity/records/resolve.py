@@ -82,6 +82,10 @@ class Resolved:
     """Groups that were not made one person as the pairs alone would have it."""
     retrieved: Report | None = None
     """What retrieval made and left out; None for pairs that were given."""
+    plan: Plan | None = None
+    """How candidates were found; None for pairs that were given."""
+    rules: Rules = field(default_factory=Rules)
+    """What could become one person."""
 
 
 _Scored = tuple[Evidence, PairScorer, Floats, str]
@@ -103,10 +107,11 @@ def resolve(table: pa.Table, fields: Fields | None = None, options: Options = Op
         records = columns.prepare(table, chosen)
         facts |= {"records": len(records), "fields": {each.field.name: each.field.kind for each in records.columns}}
     with watch("retrieve") as facts:
-        found = retrieve.retrieve(records, options.plan or retrieve.suggest(records, retrieve.Budget(options.budget)))
+        plan = options.plan or retrieve.suggest(records, retrieve.Budget(options.budget))
+        found = retrieve.retrieve(records, plan)
         pairs = with_known(records, found.pairs, options.known)
         facts |= {"pairs": len(pairs.left)}
-    return replace(_judged(records, pairs, options, watch), retrieved=found.report)
+    return replace(_judged(records, pairs, options, watch), retrieved=found.report, plan=plan)
 
 
 def resolve_pairs(records: Records, pairs: Pairs, options: Options = Options()) -> Resolved:
@@ -122,11 +127,22 @@ def _judged(records: Records, pairs: Pairs, options: Options, watch: _Watch) -> 
     log_odds = settled(records, pairs, log_odds, options.known)
     with watch("cluster") as facts:
         rules = Rules(cut=-2 * float(np.log(options.beta)), absent=ABSENT, unique_sources=records.unique_sources)
-        people = cluster(len(records), pairs, log_odds, rules, source=records.source)
+        unique = {each.field.name: each.codes for each in records.unique}
+        people = cluster(len(records), pairs, log_odds, rules, unique, records.source)
         facts |= {"people": len(people), "refused": len(people.refusals)}
     codes = people.codes.astype(np.int64)
     return Resolved(
-        records, pairs, evidence, scorer, log_odds, expit(log_odds), codes, tuple(watch.steps), basis, people.refusals
+        records,
+        pairs,
+        evidence,
+        scorer,
+        log_odds,
+        expit(log_odds),
+        codes,
+        tuple(watch.steps),
+        basis,
+        people.refusals,
+        rules=rules,
     )
 
 

@@ -59,6 +59,8 @@ class Fields:
     """The column with the true person, where one is known; rows without are null."""
     unique_sources: bool = False
     """True when no source holds one person twice, so that only rows of different sources are compared."""
+    unique: tuple[str, ...] = ()
+    """Columns of which a person has one value at most, such as an account: two values are two people, none says nothing."""
     same: Mapping[str, str] | None = None
     """Columns of one source that are called otherwise in another, and what they are called there; None where nobody said."""
 
@@ -94,6 +96,8 @@ class Records:
     labels: Codes | None = None
     """The true person of each record, MISSING where nobody knows; None without labels."""
     unique_sources: bool = False
+    unique: tuple[Column, ...] = ()
+    """What a person has one value of at most."""
 
     def __len__(self) -> int:
         return len(self.ids)
