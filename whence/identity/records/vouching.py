@@ -11,6 +11,7 @@ noisy label is that of N. Natarajan et al., Learning with noisy labels, NIPS 201
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Any
 
@@ -50,6 +51,11 @@ ROUNDS = 60
 SETTLING = 8
 """How often rates and chances are found from each other."""
 LEAST_GAP = 0.02
+CAREFUL = 0.25
+"""The share of all gain that witnesses have who find so many matches or fewer: others see more than people."""
+AMPLE = 1.5
+"""How many times as many matches a witness may find and keep its weight; beyond, it falls with the square."""
+WORD = re.compile(r"[^\W\d_]+|\d+")
 COMMON = 0.02
 """The chance that two records share a value from which a field is too common to vouch: what strangers share proves nothing."""
 TEXTUAL = 0.3
@@ -125,7 +131,7 @@ def _is_common(records: Records) -> Bools:
 
 
 def _words(values: tuple[str, ...], codes: npt.NDArray[np.int32]) -> list[frozenset[str]]:
-    return [frozenset() if code == MISSING else frozenset(values[code].replace("-", " ").split()) for code in codes.tolist()]
+    return [frozenset() if code == MISSING else frozenset(WORD.findall(values[code])) for code in codes.tolist()]
 
 
 def _found(ours: list[frozenset[str]], theirs: list[frozenset[str]]) -> float:
@@ -183,8 +189,8 @@ def _together(witnesses: tuple[Witness, ...]) -> Floats:
 
     The rates of agreement are found from the chances, and the chances from the rates, in turn.
     """
-    gains = np.asarray([each.gain for each in witnesses])[:, None]
     rates = [each.rates for each in witnesses]
+    gains = _trusted(witnesses, [float(_chance(each, at).sum()) for each, at in zip(witnesses, rates, strict=True)])[:, None]
     for turn in range(SETTLING + 1):
         chances = np.stack([_chance(each, at) for each, at in zip(witnesses, rates, strict=True)])
         if turn < SETTLING:
@@ -192,6 +198,14 @@ def _together(witnesses: tuple[Witness, ...]) -> Floats:
             rates = [_rates(each, overall) for each in witnesses]
     own = np.stack([_own(each, chance) for each, chance in zip(witnesses, chances, strict=True)])
     return np.asarray((gains * (logit(chances) + own)).sum(axis=0) / gains.sum())
+
+
+def _trusted(witnesses: tuple[Witness, ...], matches: list[float]) -> Floats:
+    """The gain of each witness, less as it finds more matches than the more careful ones do."""
+    gains, found = np.asarray([each.gain for each in witnesses]), np.maximum(np.asarray(matches), 1.0)
+    order = np.argsort(found, kind="stable")
+    careful = found[order][np.searchsorted(np.cumsum(gains[order]), CAREFUL * gains.sum())]
+    return np.asarray(gains * np.minimum(AMPLE * careful / found, 1.0) ** 2)
 
 
 def _chance(witness: Witness, rates: tuple[float, float]) -> Floats:
@@ -209,11 +223,15 @@ def _rates(witness: Witness, chance: Floats) -> tuple[float, float]:
 
 def _own(witness: Witness, chance: Floats) -> Floats:
     """What the field's own level adds, given the chance that the others give."""
-    matches, others = agreement.rates(witness.level, chance), agreement.rates(witness.level, 1 - chance)
-    return np.append(agreement.rising(matches, others), 0.0)[witness.level]
+    own = np.zeros(agreement.COUNT)
+    for _ in range(SETTLING):
+        is_match = expit(logit(chance) + np.append(own, 0.0)[witness.level])
+        matches, others = agreement.rates(witness.level, is_match), agreement.rates(witness.level, 1 - is_match)
+        own = agreement.rising(matches, others)
+    return np.append(own, 0.0)[witness.level]
 
 
-def student(evidence: Evidence, odds: Floats, *, seed: int = 0, threads: int = 1) -> Boosted:
+def student(evidence: Evidence, odds: Floats, *, seed: int = 0, threads: int = 1, rounds: int = 2 * ROUNDS) -> Boosted:
     """One model of all signals that gives what others gave together."""
     import lightgbm
 
@@ -227,5 +245,5 @@ def student(evidence: Evidence, odds: Floats, *, seed: int = 0, threads: int = 1
     }
     plain = [f"signal_{place}" for place in range(len(evidence.names))]
     rows = lightgbm.Dataset(evidence.values, expit(odds).astype(np.float32), feature_name=plain, params=settings)
-    text = lightgbm.train(settings, rows, 2 * ROUNDS).model_to_string().partition("\nparameters:")[0] + "\n"
+    text = lightgbm.train(settings, rows, rounds).model_to_string().partition("\nparameters:")[0] + "\n"
     return Boosted(evidence.names, (text,), Calibrator("platt", float(expit(odds).mean()), (1.0, 0.0)))
