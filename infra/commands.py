@@ -155,6 +155,12 @@ def resolve(
         str, typer.Option(metavar="REASON", help="Publish although the fuse would stop it; kept in the ledger.")
     ] = "",
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would change, and write nothing.")] = False,
+    join: Annotated[
+        bool, typer.Option("--join", help="The rows join the people in --out, without comparing the old ones again.")
+    ] = False,
+    context_of_pairs: Annotated[
+        bool, typer.Option("--context", help="With labels: let a pair's rivals among the other records count, too.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Decide who is who: of the identifiers of some days, or, with --input, of the records in any file.
@@ -169,7 +175,7 @@ def resolve(
                 f"{', not both' if days else ''}."
             )
         if inputs:
-            request = records_commands.Asked(inputs, fields, labels, out, beta, threads, force, dry_run)
+            request = records_commands.Asked(inputs, fields, labels, out, beta, threads, force, dry_run, join, context_of_pairs)
             records_commands.resolve_files(context.obj.home, request, as_json=as_json)
             return
         from serving.batch import preview_identities, resolve_identities

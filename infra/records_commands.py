@@ -39,15 +39,21 @@ class Asked(NamedTuple):
     threads: int
     force: str
     is_dry: bool
+    is_join: bool
+    context: bool
 
 
 def resolve_files(home: Path, asked: Asked, *, as_json: bool) -> None:
     """Resolve files into a folder, and say what came of it and what to do next."""
+    from whence.identity.records.joining import join
     from whence.identity.records.publish import Request, publish
 
+    if asked.is_join and not asked.out:
+        raise ValueError("Join whom? Give the folder that `whence resolve` wrote with --out FOLDER.")
     out = asked.out or home / "resolve" / asked.inputs[0].stem
-    request = Request(tuple(asked.inputs), out, asked.fields, asked.labels, asked.beta, asked.threads, asked.force, asked.is_dry)
-    outcome = publish(request, datetime.now(UTC))
+    told = (asked.fields, asked.labels, asked.beta, asked.threads, asked.force, asked.is_dry, asked.is_join, asked.context)
+    request = Request(tuple(asked.inputs), out, *told)
+    outcome = (join if asked.is_join else publish)(request, datetime.now(UTC))
     if as_json:
         show.facts(asdict(outcome), as_json=True)
     else:

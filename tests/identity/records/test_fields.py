@@ -110,6 +110,20 @@ def test_each_source_writes_dates_and_numbers_its_own_way() -> None:
     assert records.column("price").values == ("1234.5", "2.5")
 
 
+def test_what_a_person_has_one_of_is_read_written_and_named_when_it_is_not_there(tmp_path: Path) -> None:
+    path = tmp_path / "fields.toml"
+    said = Fields((Field("ssn", "code"),), unique=("ssn", "account"))
+    path.write_text(fields.to_toml(said), encoding="utf-8")
+    assert fields.read(path) == said
+    table = pa.table({"ssn": ["1-2", "12", ""], "account": ["b", None, "a"]})
+    assert [each.codes.tolist() for each in fields.prepare(table, said).unique] == [[0, 0, -1], [1, -1, 0]]
+    with pytest.raises(ValueError, match="There is no column 'account'"):
+        fields.prepare(table.drop_columns(["account"]), said)
+    path.write_text('unique = "ssn"\n[fields]\nssn = "code"\n', encoding="utf-8")
+    with pytest.raises(ValueError, match="unique is a list of columns"):
+        fields.read(path)
+
+
 def test_links_are_compared_without_what_all_links_have() -> None:
     records = fields.prepare(pa.table({"w": ["http://www.lee.com/", "https://lee.com"]}), Fields((Field("w", "code"),)))
     assert len(records.column("w").values) == 1

@@ -117,6 +117,23 @@ def test_two_registers_without_duplicates_join_as_a_rebuild_does() -> None:
     assert np.bincount(whole.people()["person"]).max() == 2
 
 
+def test_records_with_other_accounts_stay_apart_whenever_they_come() -> None:
+    described = replace(FIELDS, unique=("account",))
+    table = a_table(40, 7)
+    table = table.append_column("account", pa.array([f"a{at % 3}" if at % 2 else None for at in range(40)]))
+    parts = days(table, 3)
+    frozen = a_frozen(parts[0], 10, described)
+    state, whole = joined(frozen, *parts), rebuild(frozen, table)
+    assert state.people().equals(whole.people())
+    account = dict(zip(table["id"].to_pylist(), table["account"].to_pylist(), strict=True))
+    people = groups(whole)
+    assert max(map(len, people.values())) > 1
+    assert all(len({account[record] for record in each} - {None}) <= 1 for each in people.values())
+    assert any(
+        len({account[record] for record in each} - {None}) > 1 for each in groups(rebuild(a_frozen(parts[0], 10), table)).values()
+    )
+
+
 @pytest.mark.service
 def test_the_touched_are_all_whose_person_changed() -> None:
     table = a_table(80, 3)

@@ -12,8 +12,10 @@ frozen parts; a day is `join`. Both give the same people, whatever the order of 
 - people are found within the connected components of links, so that only components with a new or a dropped pair
   are clustered again, from their records in the order of their ids.
 
-Searches by text are no part of it: whom a record finds among its nearest depends on everybody at once. A plan with
-searches is frozen without them, and `freeze` refuses one that has nothing else.
+Searches by text are no part of a day: whom a record finds among its nearest depends on everybody at once. A plan with
+searches is frozen without them, and `freeze` refuses one that has nothing else. What a founding run had beyond its keys,
+by searches and by what people have said, `found` keeps as it was: those pairs stay whatever becomes of blocks, and a
+rebuild that is to give the same people is given them (`State.kept`). New records get no such pairs.
 
 On disk a state is a folder of Arrow files, which are mapped and not read, and `state.json`, which names them and
 is replaced in one step: who is killed on the way leaves the state before, and who runs a day twice adds nothing.
@@ -22,7 +24,7 @@ is replaced in one step: who is killed on the way leaves the state before, and w
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from hashlib import sha256
 from pathlib import Path
@@ -34,15 +36,14 @@ import orjson
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
+from scipy.special import expit, logit
 
 from whence.identity.clusters import Rules, cluster, components
 from whence.identity.records import fields as columns
 from whence.identity.records import keys, store
-from whence.identity.records.boosted import Boosted
-from whence.identity.records.cascade import Cascade
 from whence.identity.records.compare import compare, wordings
-from whence.identity.records.fellegi_sunter import FellegiSunter
 from whence.identity.records.retrieve import Plan
+from whence.identity.records.saved import SCORERS
 from whence.identity.records.scorer import PairScorer
 from whence.identity.records.table import MISSING, Column, Field, Fields, Floats, Pairs, Records
 from whence.identity.records.wording import Wording
@@ -51,12 +52,11 @@ Ints = npt.NDArray[np.int64]
 Bits = npt.NDArray[np.uint64]
 Bools = npt.NDArray[np.bool_]
 
-SCORERS: Mapping[str, Callable[[dict[str, Any]], PairScorer]] = {
-    "boosted": Boosted.from_json,
-    "cascade": Cascade.from_json,
-    "fellegi_sunter": FellegiSunter.from_json,
-}
 STATE, VERSION = "state.json", 1
+KEPT = 63
+"""The bit of a pair that no key has to make: it stays."""
+NEVER = -20.0
+"""Log-odds of a pair of one source where no source holds anybody twice."""
 FILTER = 1 << 21
 """Slots of the filter that most records' keys are sorted out by."""
 
@@ -66,6 +66,11 @@ TOUCHED = pa.schema([("record_id", pa.string()), ("person", pa.int64())])
 
 class StateError(ValueError):
     """A day that cannot join, or a folder that holds no state; the message says what to do."""
+
+    def __init__(self, said: str, record: str = "") -> None:
+        super().__init__(said)
+        self.record = record
+        """The record that is in the way, where it is one."""
 
 
 @dataclass(frozen=True)
@@ -165,6 +170,32 @@ class State:
         number[np.argsort(first)] = np.arange(len(found))
         return pa.table({"record_id": ids.take(pa.array(order)), "person": number[codes]})
 
+    def kept(self) -> pa.Table:
+        """The pairs that stay whatever keys make: `left_id`, `right_id` and `log_odds`."""
+        rows = [np.flatnonzero((each.by >> np.uint64(KEPT)) & np.uint64(1) == 1) for each in self.segments]
+        parts = list(zip(self.segments, rows, strict=True))
+        ids = self.column("id")
+        left, right = (np.concatenate([getattr(each, side)[at] for each, at in parts]) for side in ("left", "right"))
+        log_odds = np.concatenate([each.log_odds[at] for each, at in parts])
+        return pa.table({"left_id": ids.take(pa.array(left)), "right_id": ids.take(pa.array(right)), "log_odds": log_odds})
+
+    def pairs(self) -> tuple[Pairs, Floats]:
+        """All pairs that are left, and their log-odds, by the positions of their records in the order of the ids."""
+        order = pc.sort_indices(self.column("id")).to_numpy()
+        place = np.empty(len(order), dtype=np.int32)
+        place[order] = np.arange(len(order), dtype=np.int32)
+        rows = np.arange(sum(len(each.left) for each in self.segments))
+        left, right, by = _pairs_at(self, rows)
+        is_left = by != 0
+        one, two = place[left[is_left]], place[right[is_left]]
+        low, high = np.minimum(one, two), np.maximum(one, two)
+        sort = np.lexsort((high, low))
+        return Pairs(low[sort], high[sort]), _gather(self, rows, "log_odds")[is_left][sort]
+
+    def records(self) -> Records:
+        """All records in the order of their ids, as they are compared."""
+        return _part(self, np.arange(len(self)))[0]
+
     def column(self, name: str) -> pa.ChunkedArray:
         """One column of all days' records."""
         return pa.chunked_array([chunk for day in self.days for chunk in day[name].chunks], self.days[0].schema.field(name).type)
@@ -189,22 +220,89 @@ def freeze(records: Records, fields: Fields, plan: Plan, scorer: PairScorer, rul
     """Freeze a plan, a scorer, and the frequencies of these records."""
     if not plan.keys:
         raise StateError("The plan has no keys, only searches, which look at all records at once. Rebuild such a table each day.")
-    if len(plan.keys) > 64:
-        raise StateError(f"The plan has {len(plan.keys)} keys, and 64 are the most. Leave out those that bring least.")
+    if len(plan.keys) > KEPT:
+        raise StateError(f"The plan has {len(plan.keys)} keys, and {KEPT} are the most. Leave out those that bring least.")
     frequencies = tuple(_frequencies(each) for each in records.columns)
     everyone = np.arange(len(records))
     orders = tuple(keys.telling(records, key, everyone) for key in plan.keys)
     return Frozen(fields, replace(plan, searches=()), scorer, rules or Rules(), frequencies, orders, wordings(records))
 
 
-def rebuild(frozen: Frozen, table: pa.Table) -> State:
-    """The state after these rows, found from nothing else."""
+def rebuild(frozen: Frozen, table: pa.Table, kept: pa.Table | None = None) -> State:
+    """The state after these rows, found from nothing else but the pairs of a founding run that are kept (`State.kept`)."""
     records = columns.prepare(table, frozen.fields)
-    day = _day(records, table, frozen)
-    pairs, by = _distinct(list(frozen.block(records, range(len(frozen.plan.keys)))))
-    log_odds = frozen.scorer.log_odds(compare(_counted(records, frozen), pairs, frozen.wordings))
-    linked, person = _people(len(records), pairs, log_odds, frozen, records.source)
-    return State(frozen, (day,), (_Segment(pairs.left, pairs.right, by, log_odds),), {}, linked, person)
+    blocked = list(frozen.block(records, range(len(frozen.plan.keys))))
+    told, said = _places(records, kept, "log_odds") if kept is not None else (np.zeros(0, dtype=np.int64), np.zeros(0))
+    pairs, by = _distinct([*blocked, (told // len(records), told % len(records), KEPT)])
+    log_odds = _log_odds(_counted(records, frozen), pairs, frozen)
+    log_odds[np.searchsorted(_keys(pairs, len(records)), told)] = said
+    return _founded(records, table, frozen, _Segment(pairs.left, pairs.right, by, log_odds))
+
+
+def found(frozen: Frozen, table: pa.Table, searched: Pairs, told: pa.Table, least: float) -> State:
+    """The state of a run that is finished: the people that it found, from the pairs that it had.
+
+    `searched` are the pairs that its searches found, by position in the order of the ids. `told` are the pairs that it
+    wrote down (`left_id`, `right_id`, `probability`): all from the probability `least` on. They keep what the run said
+    where that is not what the scorer says, such as what people have said.
+    """
+    records = columns.prepare(table, frozen.fields)
+    n = len(records)
+    blocked = list(frozen.block(records, range(len(frozen.plan.keys))))
+    sought = [*blocked, (searched.left.astype(np.int64), searched.right.astype(np.int64), KEPT)]
+    pairs, _ = _distinct(sought)
+    places, probability = _places(records, told, "probability")
+    alone = places[~np.isin(places, _keys(pairs, n))]
+    pairs, by = _distinct([*sought, (alone // n, alone % n, KEPT)])
+    log_odds = _log_odds(_counted(records, frozen), pairs, frozen)
+    said = np.full(len(log_odds), least)
+    at = np.searchsorted(_keys(pairs, n), places)
+    said[at] = probability
+    is_told = np.isin(np.arange(len(log_odds)), at)
+    is_other = np.where(is_told, np.abs(said - expit(log_odds)) > ALIKE, expit(log_odds) > least + ALIKE)
+    log_odds = np.where(is_other, logit(np.clip(said, TINY, 1 - TINY)), log_odds)
+    by = np.where(is_other, by | np.uint64(1 << KEPT), by)
+    return _founded(records, table, frozen, _Segment(pairs.left, pairs.right, by, log_odds))
+
+
+ALIKE, TINY = 1e-6, 1e-15
+"""Probabilities that are the same but for rounding, and the distance that they keep from 0 and 1."""
+
+
+def _founded(records: Records, table: pa.Table, frozen: Frozen, segment: _Segment) -> State:
+    pairs = Pairs(segment.left, segment.right)
+    linked, person = _people(len(records), pairs, segment.log_odds, frozen, records.source, _unique(records))
+    return State(frozen, (_day(records, table, frozen),), (segment,), {}, linked, person)
+
+
+def _places(records: Records, told: pa.Table, value: str) -> tuple[Ints, Floats]:
+    """Pairs by the positions of their records, as one sorted number each, and what is told of them."""
+    ids = pa.array(records.ids, pa.string())
+    left, right = (pc.index_in(told[side], ids).combine_chunks() for side in ("left_id", "right_id"))
+    if left.null_count or right.null_count:
+        raise StateError(
+            "A pair of the run is of a record that its folder does not hold. Run `whence resolve` with all rows again."
+        )
+    one, two = left.to_numpy().astype(np.int64), right.to_numpy().astype(np.int64)
+    places = np.minimum(one, two) * len(records) + np.maximum(one, two)
+    order = np.argsort(places, kind="stable")
+    return places[order], told[value].to_numpy()[order]
+
+
+def _keys(pairs: Pairs, n: int) -> Ints:
+    return np.asarray(pairs.left.astype(np.int64) * n + pairs.right)
+
+
+def _log_odds(records: Records, pairs: Pairs, frozen: Frozen) -> Floats:
+    """What the scorer says, but for pairs of one source where no source holds anybody twice."""
+    log_odds = np.array(frozen.scorer.log_odds(compare(records, pairs, frozen.wordings)), dtype=np.float64)
+    if frozen.rules.unique_sources and records.source is not None:
+        log_odds[records.source[pairs.left] == records.source[pairs.right]] = NEVER
+    return log_odds
+
+
+def _unique(records: Records) -> dict[str, npt.NDArray[np.int32]]:
+    return {each.field.name: each.codes for each in records.unique}
 
 
 def join(state: State, table: pa.Table) -> Joined:
@@ -249,14 +347,16 @@ def _counted(records: Records, frozen: Frozen) -> Records:
 
 def _day(records: Records, table: pa.Table, frozen: Frozen) -> pa.Table:
     """The rows of one day as a state keeps them."""
-    texts = {}
-    for number, column in enumerate(records.columns):
-        values = pa.array(column.values, pa.string())
-        texts[f"text_{number}"] = values.take(pa.array(column.codes, mask=column.codes == MISSING))
+    texts = {f"text_{number}": _texts(column) for number, column in enumerate(records.columns)}
+    texts |= {f"unique_{number}": _texts(column) for number, column in enumerate(records.unique)}
     digests = {f"key_{number}": _key_digests(records, key) for number, key in enumerate(frozen.plan.keys)}
     return pa.table(
         {"id": pa.array(records.ids, pa.string()), "source": _sources(records, table, frozen.fields), **texts, **digests}
     )
+
+
+def _texts(column: Column) -> pa.Array:
+    return pa.array(column.values, pa.string()).take(pa.array(column.codes, mask=column.codes == MISSING))
 
 
 def _sources(records: Records, table: pa.Table, fields: Fields) -> pa.Array:
@@ -289,13 +389,19 @@ def _without_known(state: State, day: pa.Table) -> pa.Table:
             record = state.column("id").take(pa.array(kept))[pc.index(is_same, False).as_py()]
             what = _name(state.frozen.fields, name)
             raise StateError(
-                f"Record {record} is there already, with another {what}. Give the changed row an id of its own, or rebuild."
+                f"Record {record} is there already, with another {what}. Give the changed row an id of its own, or rebuild.",
+                str(record),
             )
     return day.filter(pc.invert(pc.is_in(day["id"], state.column("id").take(pa.array(kept)).combine_chunks())))
 
 
 def _name(fields: Fields, column: str) -> str:
-    return fields.fields[int(column.removeprefix("text_"))].name if column.startswith("text_") else str(fields.source)
+    kind, _, number = column.partition("_")
+    return (
+        {"text": [each.name for each in fields.fields], "unique": fields.unique}[kind][int(number)]
+        if number
+        else str(fields.source)
+    )
 
 
 @dataclass
@@ -388,7 +494,10 @@ def _part(grown: State, members: Ints) -> tuple[Records, Ints]:
     fields = grown.frozen.fields
     told = tuple(_column(each, grown.column(f"text_{number}").take(at)) for number, each in enumerate(fields.fields))
     source = _coded(grown.column("source").take(at))[0] if fields.source else None
-    records = Records(tuple(ids.take(order).to_pylist()), told, source, None, fields.unique_sources)
+    unique = tuple(
+        _column(Field(name, "code"), grown.column(f"unique_{number}").take(at)) for number, name in enumerate(fields.unique)
+    )
+    records = Records(tuple(ids.take(order).to_pylist()), told, source, None, fields.unique_sources, unique)
     return _counted(records, grown.frozen), members
 
 
@@ -428,7 +537,7 @@ def _scored(grown: State, pairs: Pairs) -> Floats:
     order = np.lexsort((np.maximum(left, right), np.minimum(left, right)))
     local = Pairs(np.minimum(left, right)[order], np.maximum(left, right)[order])
     log_odds = np.empty(len(order))
-    log_odds[order] = grown.frozen.scorer.log_odds(compare(records, local, grown.frozen.wordings))
+    log_odds[order] = _log_odds(records, local, grown.frozen)
     return log_odds
 
 
@@ -494,7 +603,9 @@ def _clustered(grown: State, old: int, gone: list[int], compared: int) -> Joined
     kept = (by != 0) & (place[right] != MISSING)
     pairs = Pairs(place[left[kept]], place[right[kept]])
     source = _coded(grown.column("source").take(pa.array(members)))[0] if grown.frozen.fields.source else None
-    linked, person = _people(len(members), pairs, _gather(grown, rows[kept], "log_odds"), grown.frozen, source)
+    names = enumerate(grown.frozen.fields.unique)
+    unique = {name: _coded(grown.column(f"unique_{number}").take(pa.array(members)))[0] for number, name in names}
+    linked, person = _people(len(members), pairs, _gather(grown, rows[kept], "log_odds"), grown.frozen, source, unique)
     state = replace(grown, linked=_with(grown.linked, members, linked, n), person=_with(grown.person, members, person, n))
     touched_people = pa.table({"record_id": ids, "person": person}, schema=TOUCHED)
     return Joined(state, n - old, compared, len(gone), touched_people)
@@ -512,11 +623,18 @@ def _with(codes: Ints, members: Ints, mine: Ints, n: int) -> Ints:
     return grown
 
 
-def _people(n: int, pairs: Pairs, log_odds: Floats, frozen: Frozen, source: npt.NDArray[np.int32] | None) -> tuple[Ints, Ints]:
+def _people(
+    n: int,
+    pairs: Pairs,
+    log_odds: Floats,
+    frozen: Frozen,
+    source: npt.NDArray[np.int32] | None,
+    unique: Mapping[str, npt.NDArray[np.int32]],
+) -> tuple[Ints, Ints]:
     """The component of links and the person of each record."""
     is_link = log_odds > frozen.rules.cut
     linked = components(n, pairs.left[is_link], pairs.right[is_link])
-    person = cluster(n, pairs, log_odds, frozen.rules, source=source).codes
+    person = cluster(n, pairs, log_odds, frozen.rules, unique, source).codes
     return linked.astype(np.int64), person.astype(np.int64)
 
 
@@ -639,9 +757,8 @@ def _from_json(told: Mapping[str, Any], folder: Path) -> Frozen:
     number, digests, counts = (column.to_numpy() for column in _read(folder / told["frequencies"]).columns)
     bounds = np.searchsorted(number, np.arange(len(told["totals"]) + 1)).tolist()
     parts = zip(bounds[:-1], bounds[1:], told["totals"], strict=True)
-    fields = told["fields"] | {"fields": tuple(Field(**each) for each in told["fields"]["fields"])}
     return Frozen(
-        fields=Fields(**fields),
+        fields=described(told["fields"]),
         plan=Plan.from_json(told["plan"]),
         scorer=SCORERS[told["scorer"]["kind"]](told["scorer"]),
         rules=Rules(**told["rules"]),
@@ -649,3 +766,9 @@ def _from_json(told: Mapping[str, Any], folder: Path) -> Frozen:
         orders=tuple(map(tuple, told["orders"])),
         wordings={name: Wording.from_json(each) for name, each in told["wordings"].items()},
     )
+
+
+def described(told: Mapping[str, Any]) -> Fields:
+    """The fields of plain values that `asdict` made."""
+    more = {"fields": tuple(Field(**each) for each in told["fields"]), "unique": tuple(told.get("unique", ()))}
+    return Fields(**(dict(told) | more))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -56,6 +56,10 @@ class Request:
     """Why to publish although the fuse would stop it."""
     is_dry: bool = False
     """Find out what would change, and write nothing."""
+    is_join: bool = False
+    """The rows join the people of the folder; see `joining`."""
+    context: bool = False
+    """Let a pair's other candidates count, too."""
 
 
 @dataclass(frozen=True)
@@ -104,6 +108,8 @@ class Found:
     notes: tuple[str, ...]
     why: Mapping[str, str]
     """Why the columns are what they are."""
+    said: npt.NDArray[np.bool_]
+    """The pairs that people have spoken of."""
 
 
 def publish(request: Request, now: datetime) -> Outcome:
@@ -118,13 +124,14 @@ def publish(request: Request, now: datetime) -> Outcome:
         given = reading.read(request.inputs, told.same if told else None)
         chosen, why = _fields(request, told, given)
         labels = _labels(request, folder)
-        resolved = resolve(given.table, chosen, Options(beta=request.beta, threads=request.threads, known=labels.settled.known))
+        options = Options(beta=request.beta, threads=request.threads, known=labels.settled.known, context=request.context)
+        resolved = resolve(given.table, chosen, options)
         verdicts = decide(resolved.pairs, resolved.probabilities, request.beta)
         answered = _answered(resolved, labels.settled.verdicts)
         questions = review.queue(resolved.pairs, resolved.probabilities, verdicts, resolved.people, answered, QUEUE)
         ledger, changed = _renewed(folder, resolved, request, now)
         notes = (*given.notes, *labels.notes, *_large_blocks(resolved), *_few_labels(resolved, labels))
-        found = Found(resolved, verdicts, questions, ledger, changed, notes, why)
+        found = Found(resolved, verdicts, questions, ledger, changed, notes, why, answered)
         is_new = not request.is_dry and _write(folder, found, given.table, chosen, request)
         return _outcome(found, request, is_new, time.monotonic() - started)
 
@@ -171,7 +178,7 @@ def _renewed(folder: Folder, resolved: Resolved, request: Request, now: datetime
     """The ledger with this run's events, and what they change; FuseError where that is too much."""
     path = folder / store.LEDGER
     ledger = Ledger.of(pq.read_table(path)) if path.exists() else Ledger()
-    cause = f"resolve {', '.join(each.name for each in request.inputs)}{f' ({request.force})' if request.force else ''}"
+    cause = f"{'join' if request.is_join else 'resolve'} {', '.join(each.name for each in request.inputs)}{f' ({request.force})' if request.force else ''}"
     events = ledger.publish((resolved.records.ids, resolved.people.tolist()), now, now, cause, complete=True)
     renewed = ledger.plus(events)
     before, after = ledger.people(), renewed.people()
@@ -291,6 +298,17 @@ def _weakest(resolved: Resolved) -> dict[int, float]:
 
 
 def _write(folder: Folder, found: Found, table: pa.Table, chosen: Fields, request: Request) -> bool:
+    """Write what was found, and what a later join has to know of how."""
+    if request.fields or not (folder / store.FIELDS).exists():
+        store.replace(folder / store.FIELDS, fields.to_toml(chosen, found.why).encode())
+    resolved = found.resolved
+    run: dict[str, Any] = {"inputs": [path.name for path in request.inputs], "beta": request.beta, "basis": resolved.basis}
+    run["compared"] = [each.field.name for each in resolved.records.columns]
+    run |= {"fields": asdict(chosen), "rules": asdict(resolved.rules), "plan": resolved.plan.to_json() if resolved.plan else None}
+    return replaced(folder, found, _records(found, table, chosen), request, run)
+
+
+def replaced(folder: Folder, found: Found, records: pa.Table, request: Request, run: Mapping[str, Any]) -> bool:
     """Write what differs; the report is renewed only when something else is, since it tells times and changes.
 
     The ledger is the first to be written: after a crash the next run finds the ids that this one gave.
@@ -299,19 +317,15 @@ def _write(folder: Folder, found: Found, table: pa.Table, chosen: Fields, reques
         store.LEDGER: store.parquet(found.ledger.events),
         store.PEOPLE: store.csv(_people(found)),
         store.PAIRS: store.parquet(_pairs(found)),
-        store.RECORDS: store.parquet(_records(found, table, chosen)),
+        store.RECORDS: store.parquet(records),
         store.REVIEW: store.csv(_questions(found)),
         store.SCORER: json.dumps(found.resolved.scorer.to_json(), indent=1).encode(),
     }
-    if request.fields or not (folder / store.FIELDS).exists():
-        store.replace(folder / store.FIELDS, fields.to_toml(chosen, found.why).encode())
     page = folder / store.REPORT
     is_same = page.exists() and all(
         (folder / name).exists() and (folder / name).read_bytes() == data for name, data in files.items()
     )
     files[store.REPORT] = page.read_bytes() if is_same else report.html(_report(found, request)).encode()
-    run: dict[str, Any] = {"inputs": [path.name for path in request.inputs], "beta": request.beta, "basis": found.resolved.basis}
-    run["compared"] = [each.field.name for each in found.resolved.records.columns]
     return folder.write(files, run)
 
 
@@ -340,9 +354,8 @@ def _rounded(value: float | None) -> float | None:
 
 
 def _pairs(found: Found) -> pa.Table:
-    """The pairs with their verdicts and evidence; those that are surely different are left out."""
-    resolved = found.resolved
-    rows = np.flatnonzero((resolved.probabilities >= SETTLED) | found.verdicts.is_taken)
+    """The pairs with their verdicts and evidence; those that are surely different are left out, unless people said so."""
+    resolved, rows = found.resolved, np.flatnonzero(shown(found))
     ids = np.asarray(resolved.records.ids, dtype=object)
     verdict = pa.DictionaryArray.from_arrays(found.verdicts.codes[rows] - min(NAMES), [NAMES[code] for code in sorted(NAMES)])
     columns: dict[str, Any] = {
@@ -354,6 +367,11 @@ def _pairs(found: Found) -> pa.Table:
     }
     columns |= {name: resolved.evidence.values[rows, at] for at, name in enumerate(resolved.evidence.names)}
     return pa.table(columns)
+
+
+def shown(found: Found) -> npt.NDArray[np.bool_]:
+    """The pairs that are written down."""
+    return np.asarray((found.resolved.probabilities >= SETTLED) | found.verdicts.is_taken | found.said)
 
 
 def _records(found: Found, table: pa.Table, chosen: Fields) -> pa.Table:
