@@ -17,7 +17,8 @@ import pyarrow as pa
 from infra.benching import DATA, Row, Verdict
 from whence.identity.records import boosted, fields, lexicon, wording
 from whence.identity.records.compare import compare
-from whence.identity.records.table import Codes, Evidence, Fields, Floats, Pairs, Records
+from whence.identity.records.context import competing
+from whence.identity.records.table import Evidence, Fields, Floats, Pairs, Records
 from whence.identity.records.wording import Alone
 
 FOLDER = DATA / "er_benchmarks" / "ditto"
@@ -134,33 +135,16 @@ def f1(said: Booleans, labels: Floats) -> float:
 
 
 def in_context(given: PairSet, evidence: Evidence) -> Evidence:
-    """Each pair's rank among the candidate pairs of its left and of its right record, and its gap to the best other.
+    """How each pair stands among the candidate pairs of its left and of its right record, by each cosine.
 
     It knows the pairs of all splits, though not their labels.
     """
-    found: list[Evidence] = [evidence]
+    found = [evidence]
     for name in (name for name in evidence.names if name.endswith("_cosine")):
         score = np.nan_to_num(evidence.values[:, evidence.names.index(name)].astype(np.float64), nan=-1.0)
-        for side, records in (("left", given.pairs.left), ("right", given.pairs.right)):
-            rank, ahead = _against_others(records, score)
-            names = (f"{name}:{side}_rank", f"{name}:{side}_ahead")
-            found.append(Evidence(names, np.column_stack([rank, ahead]).astype(np.float32)))
+        told = competing(given.pairs, score, len(given.records))
+        found.append(Evidence(tuple(f"{name}:{each.partition(':')[2]}" for each in told.names), told.values))
     return wording.beside(found)
-
-
-def _against_others(records: Codes, score: Floats) -> tuple[Floats, Floats]:
-    """The rank of a score among those of its record, from 0, and how far it is ahead of the best of the others."""
-    order = np.lexsort((-score, records))
-    sorted_records, sorted_scores = records[order], score[order]
-    starts = np.flatnonzero(np.diff(sorted_records, prepend=-1))
-    first = np.repeat(starts, np.diff(np.append(starts, len(order))))
-    place = np.arange(len(order)) - first
-    has_second = np.append(sorted_records[1:] == sorted_records[:-1], False)
-    second = np.where(has_second, np.append(sorted_scores[1:], np.nan), np.nan)
-    best_other = np.where(place == 0, second, sorted_scores[first])
-    rank, ahead = np.empty(len(order)), np.empty(len(order))
-    rank[order], ahead[order] = place, sorted_scores - best_other
-    return rank, ahead
 
 
 def _some(evidence: Evidence, rows: Booleans) -> Evidence:

@@ -14,7 +14,7 @@ import pyarrow as pa
 from scipy.special import expit
 
 from whence.identity.clusters import Refusal, Rules, cluster
-from whence.identity.records import boosted, cascade, fellegi_sunter, rivals, vouching
+from whence.identity.records import boosted, cascade, context, fellegi_sunter, rivals, vouching
 from whence.identity.records.compare import Comparer
 from whence.identity.records.known import Known, labelled, settled, stands_for, with_known
 from whence.identity.records.retrieve import Plan, Report
@@ -52,6 +52,8 @@ class Options:
     """How candidates are found; suggested from the data where nothing is given."""
     known: Known = field(default_factory=dict)
     """What people have said of single pairs: learned from like labels, and never overruled."""
+    context: bool = False
+    """Whether a pair's other candidates count, too, so that the same pair has another probability in another table."""
 
 
 @dataclass(frozen=True)
@@ -120,7 +122,8 @@ def resolve_pairs(records: Records, pairs: Pairs, options: Options = Options()) 
 
 
 def _judged(records: Records, pairs: Pairs, options: Options, watch: _Watch) -> Resolved:
-    evidence, scorer, log_odds, basis = _in_two_steps(records, pairs, options, watch) or _in_one(records, pairs, options, watch)
+    by = _in_context if options.context else _alone
+    evidence, scorer, log_odds, basis = by(records, pairs, options, watch)
     if _is_linked(records, pairs, evidence):
         records = replace(records, unique_sources=True)
         log_odds = np.where(np.isin(np.arange(len(log_odds)), _asked(records, pairs, True)), log_odds, NEVER)
@@ -144,6 +147,33 @@ def _judged(records: Records, pairs: Pairs, options: Options, watch: _Watch) -> 
         people.refusals,
         rules=rules,
     )
+
+
+def _alone(records: Records, pairs: Pairs, options: Options, watch: _Watch) -> _Scored:
+    """Each pair judged by itself."""
+    return _in_two_steps(records, pairs, options, watch) or _in_one(records, pairs, options, watch)
+
+
+def _in_context(records: Records, pairs: Pairs, options: Options, watch: _Watch) -> _Scored:
+    """Each pair judged beside its rivals, as labels teach it; ContextError where there are too few."""
+    context.require(records, pairs, options.known)
+    first = _alone(records, pairs, options, watch)
+
+    def score(shown: Records, known: Known) -> context.Alone | None:
+        return _taught(_alone(shown, pairs, replace(options, known=known), _Watch()))
+
+    with watch("learn from rivals") as facts:
+        how = {"seed": options.seed, "threads": options.threads}
+        evidence, scorer = context.fit(records, pairs, options.known, _taught(first), score, **how)
+        log_odds = scorer.log_odds(evidence)
+        facts |= {"matches expected": round(float(expit(log_odds).sum()), 1)}
+    return evidence, scorer, log_odds, f"{first[-1]} {context.MEANS}"
+
+
+def _taught(scored: _Scored) -> context.Alone | None:
+    """What was learned from labels; nothing where labels were too few."""
+    evidence, scorer, log_odds, basis = scored
+    return None if basis.startswith("No labels") else context.Alone(evidence, scorer, log_odds)
 
 
 def _in_one(records: Records, pairs: Pairs, options: Options, watch: _Watch) -> _Scored:

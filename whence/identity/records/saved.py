@@ -18,6 +18,7 @@ from whence.identity.records import explain, fields, review, store
 from whence.identity.records.boosted import Boosted
 from whence.identity.records.cascade import Cascade
 from whence.identity.records.compare import compare
+from whence.identity.records.context import InContext
 from whence.identity.records.explain import Waterfall, Why
 from whence.identity.records.fellegi_sunter import FellegiSunter
 from whence.identity.records.scorer import PairScorer
@@ -31,6 +32,13 @@ SCORERS: Mapping[str, Callable[[dict[str, Any]], PairScorer]] = {
 }
 OWN = ("left_id", "right_id", "probability", "verdict", "is_one_person")
 """The columns of pairs.parquet that are no evidence."""
+
+
+def scorer_of(told: dict[str, Any]) -> PairScorer:
+    """The scorer of what its `to_json` made."""
+    if told["kind"] == "in_context":
+        return InContext.from_json(told, scorer_of(told["alone"]))
+    return SCORERS[told["kind"]](told)
 
 
 @dataclass(frozen=True)
@@ -77,7 +85,7 @@ class Saved:
     def scorer(self) -> PairScorer:
         """What turned evidence into log-odds."""
         told = json.loads((self.folder / store.SCORER).read_text(encoding="utf-8"))
-        return SCORERS[told["kind"]](told)
+        return scorer_of(told)
 
     @cached_property
     def ledger(self) -> Ledger:
@@ -157,8 +165,8 @@ class Saved:
         chosen = fields.read(self.folder / store.FIELDS)
         records = fields.prepare(self.records.append_column(_FREE, self.records["record_id"]), _by_record_id(chosen))
         pair = Pairs(np.array([low], dtype=np.int32), np.array([high], dtype=np.int32))
-        evidence = compare(records, pair)
-        return explain.waterfall(self.scorer, evidence, 0)
+        scorer = self.scorer.alone if isinstance(self.scorer, InContext) else self.scorer
+        return explain.waterfall(scorer, compare(records, pair), 0)
 
 
 _FREE = "\0record_id"
