@@ -18,10 +18,11 @@ from infra.commands import app
 from tests.identity.records.test_publish import a_file, run, some_people, who
 from whence.contracts.settings import Settings
 from whence.identity.ledger import Limits
-from whence.identity.records import incremental, joining, publish, store
+from whence.identity.records import incremental, joining, publish, review, store
 from whence.identity.records.incremental import StateError
 from whence.identity.records.joining import join
 from whence.identity.records.publish import FuseError, Outcome, Request
+from whence.identity.records.review import Label
 from whence.identity.records.store import Folder, FolderError
 from whence.world.registers import register
 
@@ -85,11 +86,7 @@ def test_the_command_gives_the_people_of_a_rebuild_with_the_same_frozen_parts(tm
     told = json.loads(whence("--input", str(tmp_path / "new.csv"), "--out", str(out), "--join", "--json"))
     assert (told["records"], told["changes"]["records new"]) == (RECORDS, NEW)
     state, rows = the_state(out), Folder(out).table(store.RECORDS)
-    founding = incremental.rebuild(
-        state.frozen, rows.filter(pa.array([name in before for name in rows["record_id"].to_pylist()])), state.kept()
-    )
     whole = incremental.rebuild(state.frozen, rows, state.kept())
-    assert groups(people(founding)) == groups(before)
     after = who(out)
     assert groups(people(whole)) == groups(after)
     assert state.pairs()[1].round(9).tolist() == whole.pairs()[1].round(9).tolist()
@@ -126,6 +123,37 @@ def test_a_join_of_rows_that_are_there_changes_nobody(out: Path, tmp_path: Path)
     outcome = joined(a_file(tmp_path, some_people(5), "new.csv"), out)
     assert (outcome.changes, outcome.pairs) == ({}, 0)
     assert (who(out), (out / store.LEDGER).read_bytes()) == (before, ledger)
+
+
+@pytest.mark.service
+def test_what_people_said_stays_and_later_answers_wait(out: Path, tmp_path: Path) -> None:
+    said = [Label("1a", "1b", "different", "Ada", NOON), Label("2a", "40a", "same", "Ada", NOON)]
+    review.append(out / store.LABELS, said)
+    run(a_file(tmp_path, some_people()), out, hours=1)
+    outcome = joined(a_file(tmp_path, some_people(62)[120:], "new.csv"), out)
+    assert (who(out)["1a"] == who(out)["1b"], who(out)["2a"] == who(out)["40a"]) == (False, True)
+    assert not any("wait for" in note for note in outcome.notes)
+    review.append(out / store.LABELS, [Label("3a", "3b", "different", "Ada", NOON)])
+    outcome = joined(a_file(tmp_path, some_people(63)[124:], "later.csv"), out, hours=1)
+    assert any(note.endswith("`whence resolve` with all rows: 1.") for note in outcome.notes)
+    assert who(out)["1a"] != who(out)["1b"]
+
+
+@pytest.mark.service
+def test_a_folder_that_nothing_can_join_is_named(out: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = a_file(tmp_path, some_people(62)[120:], "new.csv")
+    with monkeypatch.context() as patch:
+        patch.setattr(joining, "SCORERS", {})
+        with pytest.raises(StateError, match="judges a pair by others, too"):
+            joined(path, out)
+    joined(path, out)
+    shutil.rmtree(out / joining.JOINED)
+    with pytest.raises(FolderError, match="is gone, which earlier joins left"):
+        joined(path, out)
+    told = json.loads((out / store.RUN).read_text())
+    (out / store.RUN).write_text(json.dumps(told | {"plan": None}))
+    with pytest.raises(FolderError, match="was made before rows could join"):
+        joined(path, out)
 
 
 @pytest.mark.service

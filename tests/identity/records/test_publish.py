@@ -124,6 +124,19 @@ def test_an_edited_fields_file_is_used_and_kept(tmp_path: Path) -> None:
 
 
 @pytest.mark.service
+def test_records_with_different_accounts_stay_apart_and_the_report_says_so(tmp_path: Path) -> None:
+    rows = [f"{row},{'' if at % 4 == 3 else row.split(',')[0]}" for at, row in enumerate(some_people())]
+    path, out = a_file(tmp_path, rows, header="id,first_name,surname,dob,email,account"), tmp_path / "out"
+    kinds = '"first_name" = "given_name"\n"surname" = "surname"\n"dob" = "date"\n"email" = "email"\n'
+    (tmp_path / "fields.toml").write_text(f'id = "id"\nunique = ["account"]\n[fields]\n{kinds}')
+    run(path, out, fields=tmp_path / "fields.toml")
+    people = who(out)
+    assert not any(people[f"{at}a"] == people[f"{at}b"] for at in range(0, 60, 2))
+    assert sum(people[f"{at}a"] == people[f"{at}b"] for at in range(1, 60, 2)) > 15
+    assert "different values of account" in (out / store.REPORT).read_text()
+
+
+@pytest.mark.service
 def test_a_dry_run_writes_nothing(tmp_path: Path) -> None:
     path, out = a_file(tmp_path, some_people()), tmp_path / "out"
     outcome = run(path, out, is_dry=True)

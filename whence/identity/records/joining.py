@@ -32,7 +32,6 @@ from scipy.special import expit
 
 from whence.identity.clusters import Rules, cluster
 from whence.identity.records import fields, incremental, publish, reading, retrieve, review, store
-from whence.identity.records.compare import compare
 from whence.identity.records.incremental import Joined, State, StateError
 from whence.identity.records.known import SAID, places
 from whence.identity.records.publish import Found, Outcome, Request
@@ -42,6 +41,7 @@ from whence.identity.records.store import Folder, FolderError
 from whence.identity.records.table import Evidence, Fields, Pairs, Records
 from whence.identity.records.texts import texts
 from whence.identity.records.verdicts import decide
+from whence.identity.records.worded import look
 from whence.identity.records.wording import Wording
 
 ID = "record_id"
@@ -106,7 +106,11 @@ def join(request: Request, now: datetime) -> Outcome:
 
 
 def _refuse_told(request: Request) -> None:
-    given = [name for name, value in (("--fields", request.fields), ("--labels", request.labels), ("--context", request.context)) if value]
+    given = [
+        name
+        for name, value in (("--fields", request.fields), ("--labels", request.labels), ("--context", request.context))
+        if value
+    ]
     if given:
         raise ValueError(
             f"--join takes columns and model as the folder's run had them, so that {' and '.join(given)} would change nothing. "
@@ -124,7 +128,10 @@ def _founded(run: Run, request: Request) -> State:
             raise FolderError(f"{folder / name} is not as its run left it. Run `whence resolve` with all rows again.")
     scorer = json.loads((folder / store.SCORER).read_text(encoding="utf-8"))
     if scorer["kind"] not in SCORERS:
-        raise StateError(f"A scorer of kind '{scorer['kind']}' cannot be frozen. Run `whence resolve` with all rows each time.")
+        raise StateError(
+            f"The scorer of {folder.path} ({scorer['kind']}) judges a pair by others, too, so that it cannot be frozen. "
+            "Run `whence resolve` with all rows each time."
+        )
     table, chosen = folder.table(store.RECORDS), replace(run.fields, id=ID, label=None)
     records, plan = fields.prepare(table, chosen), retrieve.Plan.from_json(told["plan"])
     frozen = incremental.freeze(records, chosen, plan, SCORERS[scorer["kind"]](scorer), Rules(**told["rules"]))
@@ -289,11 +296,8 @@ def _late(records: Records, pairs: Pairs, log_odds: npt.NDArray[np.float64], kno
         else np.zeros(len(sought), bool)
     )
     late = int((~is_held).sum())
-    return (
-        [f"{late:,} answers came after the run that this folder was founded by; `whence resolve` with all rows takes them in."]
-        if late
-        else []
-    )
+    told = f"Answers that came after the founding run, and wait for `whence resolve` with all rows: {late:,}."
+    return [told] if late else []
 
 
 def _evidence(run: Run, found: Found, wordings: Mapping[str, Wording]) -> Evidence:
@@ -311,7 +315,7 @@ def _evidence(run: Run, found: Found, wordings: Mapping[str, Wording]) -> Eviden
     is_shown[publish._sampled(found)] = True
     is_shown[at[is_there]] = False
     rows = np.flatnonzero(is_shown)
-    new = compare(resolved.records, Pairs(resolved.pairs.left[rows], resolved.pairs.right[rows]), wordings)
+    new = look(resolved.scorer, resolved.records, Pairs(resolved.pairs.left[rows], resolved.pairs.right[rows]), wordings)
     for place, name in enumerate(names):
         if name in new.names:
             values[rows, place] = new.values[:, new.names.index(name)]
