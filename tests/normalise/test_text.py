@@ -17,6 +17,9 @@ ANY = st.text(st.characters(exclude_categories=()))
     ("text", "folded"),
     [
         ("ＦＵＬＬ　ＷＩＤＴＨ", "full width"),
+        ("G&#252;nther &amp;amp; S&#xF6;hne", "gunther & sohne"),
+        ("AT&T; R&D &bogus;", "at&t; r&d &bogus;"),
+        ("&EACUTE;t&Eacute;", "ete"),
         ("Stra\u00dfe", "strasse"),
         ("José", "jose"),
         ("Jose\u0301", "jose"),

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import html
 import re
 import unicodedata
 
-VERSION = "text-1"
+VERSION = "text-2"
 
 FOLDED = {
     "ø": "o", "ł": "l", "đ": "d", "ð": "d", "þ": "th", "æ": "ae", "œ": "oe", "ı": "i", "ħ": "h", "ŧ": "t", "ŀ": "l",
@@ -21,7 +22,7 @@ JOINED = "'"
 
 
 def fold(text: str) -> str:
-    """NFKC, no capitals, no accents, no invisible characters, single spaces; punctuation stays. Idempotent.
+    """NFKC, no capitals, no accents, no invisible characters, no HTML, single spaces; punctuation stays. Idempotent.
 
     Accents are those of Latin, Greek and Cyrillic letters, and the vowel points of Arabic and Hebrew; marks that make
     another letter (Japanese voicing, vowels of Indic scripts) stay.
@@ -29,6 +30,7 @@ def fold(text: str) -> str:
     >>> fold("  ＪＯＳÉ   Ångström "), fold("МОСКВА"), fold("ガ"), fold("مُحَمَّد") == fold("محمد")
     ('jose angstrom', 'москва', 'ガ', True)
     """
+    text = unescaped(text)
     if text.isascii():
         return " ".join(text.translate(PRINTABLE).lower().split())
     return _settled(text)
@@ -40,6 +42,7 @@ def words(text: str) -> str:
     >>> words("O'Neill-Smith, John  (Jr.)"), words("Łódź"), words("李小龙"), words("!?")
     ('oneill smith john jr', 'lodz', '李小龙', '')
     """
+    text = unescaped(text)
     if text.isascii():
         return " ".join(text.translate(PLAIN_WORDS).split())
     return " ".join(_settled(text).translate(WORDS).split())
@@ -63,6 +66,22 @@ def listed(text: str, mark: str | None = None) -> frozenset[str]:
     return frozenset(text.split(mark))
 
 
+def unescaped(text: str) -> str:
+    """The characters that HTML names, where a semicolon ends the name, in any case and however often escaped. Idempotent.
+
+    >>> unescaped("G&#252;nther &amp;amp; S&OUML;HNE"), unescaped("AT&T; R&D")
+    ('Günther & SöHNE', 'AT&T; R&D')
+    """
+    while "&" in text and (plain := ENTITY.sub(_character, text)) != text:
+        text = plain
+    return text
+
+
+def _character(found: re.Match[str]) -> str:
+    name = found.group()
+    return html.unescape(name) if html.unescape(name) != name else html.unescape(name.lower())
+
+
 def _settled(text: str) -> str:
     """Fold until nothing changes: a few characters need a second round."""
     for _ in range(6):
@@ -74,7 +93,7 @@ def _settled(text: str) -> str:
 
 
 def _round(text: str) -> str:
-    apart = unicodedata.normalize("NFD", unicodedata.normalize("NFKC", text).casefold())
+    apart = unicodedata.normalize("NFD", unescaped(unicodedata.normalize("NFKC", text)).casefold())
     return " ".join(unicodedata.normalize("NFKC", apart.translate(SHOWN)).split())
 
 
@@ -102,6 +121,7 @@ class _Words(dict[int, str]):
         return kept
 
 
+ENTITY = re.compile("&(?:#[0-9]{1,7}|#[xX][0-9a-fA-F]{1,6}|[A-Za-z][A-Za-z0-9]{1,31});")
 ACCENT = re.compile(
     "[\u0300-\u036f\u0483-\u0489\u1ab0-\u1aff\u1dc0-\u1dff\u20d0-\u20ff\ufe00-\ufe0f\ufe20-\ufe2f"
     "\u0591-\u05bd\u05bf\u05c1\u05c2\u05c4\u05c5\u05c7\u0610-\u061a\u064b-\u065f\u0670\u06d6-\u06dc\u06df-\u06e4\u06e7\u06e8\u06ea-\u06ed]"

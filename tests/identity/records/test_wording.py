@@ -31,6 +31,10 @@ def said(texts, left, right, **how):
     return dict(zip((name.removeprefix("title:") for name in found.names), found.values[0].tolist(), strict=True))
 
 
+def pair_of(one, other):
+    return said(Texts((one, other), fit((one, other))), 0, 1)
+
+
 @pytest.fixture(scope="module")
 def shop():
     return Texts(SHOP, fit(SHOP))
@@ -134,3 +138,15 @@ def test_which_record_of_a_pair_comes_first_changes_nothing():
 def test_codes_are_runs_with_digits_among_other_signs():
     assert take_apart("the 2007 edition").codes == frozenset()
     assert take_apart("isbn 9780131103627 vol ii").codes == {"9780131103627"}
+
+
+def test_a_code_less_its_last_letters_is_found_where_it_is_glued_or_cut():
+    found = pair_of("mitsubishi stand mbs73v", "mitsubishi mb s73 stand")
+    assert found["codes_stem_found"] == 5
+    assert found["codes_ending"] == len("v")
+
+
+def test_part_one_is_not_part_two():
+    assert pair_of("tuning part i", "tuning part ii")["parts_same"] == 0
+    assert pair_of("tuning part ii", "tuning (part ii)")["parts_same"] == 1
+    assert np.isnan(pair_of("tuning", "tuning part ii")["parts_same"])

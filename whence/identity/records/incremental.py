@@ -41,11 +41,12 @@ from scipy.special import expit, logit
 from whence.identity.clusters import Rules, cluster, components
 from whence.identity.records import fields as columns
 from whence.identity.records import keys, store
-from whence.identity.records.compare import compare, wordings
+from whence.identity.records.compare import wordings
 from whence.identity.records.retrieve import Plan
 from whence.identity.records.saved import SCORERS
 from whence.identity.records.scorer import PairScorer
 from whence.identity.records.table import MISSING, Column, Field, Fields, Floats, Pairs, Records
+from whence.identity.records.worded import look
 from whence.identity.records.wording import Wording
 
 Ints = npt.NDArray[np.int64]
@@ -295,7 +296,7 @@ def _keys(pairs: Pairs, n: int) -> Ints:
 
 def _log_odds(records: Records, pairs: Pairs, frozen: Frozen) -> Floats:
     """What the scorer says, but for pairs of one source where no source holds anybody twice."""
-    log_odds = np.array(frozen.scorer.log_odds(compare(records, pairs, frozen.wordings)), dtype=np.float64)
+    log_odds = np.array(frozen.scorer.log_odds(look(frozen.scorer, records, pairs, frozen.wordings)), dtype=np.float64)
     if frozen.rules.unique_sources and records.source is not None:
         log_odds[records.source[pairs.left] == records.source[pairs.right]] = NEVER
     return log_odds

@@ -14,7 +14,7 @@ import pyarrow as pa
 from scipy.special import expit
 
 from whence.identity.clusters import Refusal, Rules, cluster
-from whence.identity.records import boosted, cascade, context, fellegi_sunter, rivals, vouching
+from whence.identity.records import boosted, cascade, context, fellegi_sunter, rivals, vouching, worded
 from whence.identity.records.compare import Comparer
 from whence.identity.records.known import Known, labelled, settled, stands_for, with_known
 from whence.identity.records.retrieve import Plan, Report
@@ -183,7 +183,10 @@ def _in_one(records: Records, pairs: Pairs, options: Options, watch: _Watch) -> 
         evidence = comparer(pairs)
         facts |= {"signals": len(evidence.names)}
     with watch("score") as facts:
-        scorer, basis = _scorer(records, pairs, evidence, comparer, options)
+        evidence, scorer, basis = _by_words(records, pairs, evidence, options) or (
+            evidence,
+            *_scorer(records, pairs, evidence, comparer, options),
+        )
         log_odds = scorer.log_odds(evidence)
         facts |= {"basis": basis, "matches expected": round(float(expit(log_odds).sum()), 1)}
     return evidence, scorer, log_odds, basis
@@ -202,6 +205,19 @@ def _in_two_steps(records: Records, pairs: Pairs, options: Options, watch: _Watc
         basis = f"{len(same)} labelled pairs; calibrated on people that were not learned from."
         facts |= {"basis": basis, "texts compared": found.compared}
     return found.evidence, found.scorer, found.log_odds, basis
+
+
+def _by_words(records: Records, pairs: Pairs, told: Evidence, options: Options) -> tuple[Evidence, PairScorer, str] | None:
+    """Learned from labels with a closer look at texts; nothing where there are no labels, or no texts."""
+    rows, same, people = labelled(records, pairs, options.known)
+    if not len(rows) or not worded.is_worth_it(records):
+        return None
+    try:
+        how = {"seed": options.seed, "threads": options.threads}
+        scorer, evidence = worded.fit(records, pairs, told, rows, same, people, **how)
+    except boosted.TooFewLabels:
+        return None
+    return evidence, scorer, f"{len(same)} labelled pairs; calibrated on people that were not learned from."
 
 
 def _scorer(records: Records, pairs: Pairs, evidence: Evidence, comparer: Comparer, options: Options) -> tuple[PairScorer, str]:

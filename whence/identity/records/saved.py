@@ -14,10 +14,9 @@ import pyarrow.compute as pc
 import pyarrow.csv
 
 from whence.identity.ledger import Ledger
-from whence.identity.records import explain, fields, review, store
+from whence.identity.records import explain, fields, review, store, worded
 from whence.identity.records.boosted import Boosted
 from whence.identity.records.cascade import Cascade
-from whence.identity.records.compare import compare
 from whence.identity.records.context import InContext
 from whence.identity.records.explain import Waterfall, Why
 from whence.identity.records.fellegi_sunter import FellegiSunter
@@ -29,6 +28,7 @@ SCORERS: Mapping[str, Callable[[dict[str, Any]], PairScorer]] = {
     "boosted": Boosted.from_json,
     "cascade": Cascade.from_json,
     "fellegi_sunter": FellegiSunter.from_json,
+    "worded": worded.Worded.from_json,
 }
 OWN = ("left_id", "right_id", "probability", "verdict", "is_one_person")
 """The columns of pairs.parquet that are no evidence."""
@@ -166,7 +166,7 @@ class Saved:
         records = fields.prepare(self.records.append_column(_FREE, self.records["record_id"]), _by_record_id(chosen))
         pair = Pairs(np.array([low], dtype=np.int32), np.array([high], dtype=np.int32))
         scorer = self.scorer.alone if isinstance(self.scorer, InContext) else self.scorer
-        return explain.waterfall(scorer, compare(records, pair), 0)
+        return explain.waterfall(scorer, worded.look(scorer, records, pair), 0)
 
 
 _FREE = "\0record_id"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, NamedTuple
@@ -26,6 +26,9 @@ CHUNK = 200_000
 """Distinct pairs compared at a time, so that memory does not grow with their number."""
 CLOSE = 0.88
 """Jaro–Winkler from which two words may be one word misspelt."""
+
+ROMAN = ("i", "ii", "iii", "iv", "v", "vi", "vii", "viii", "ix", "x", "xi", "xii")
+"""How parts of a series are numbered in words."""
 
 _SPLIT = re.compile(r"\d+(?:\.\d+)+|[^\W_]+", re.UNICODE)
 _RUN = re.compile(r"[^\W_]+", re.UNICODE)
@@ -104,6 +107,8 @@ class Text(NamedTuple):
     squashed: str
     """All letters and digits, without what is between them."""
     initials: str
+    parts: frozenset[int]
+    """What comes as a Roman numeral: part ii is {2}."""
 
 
 def take_apart(text: str) -> Text:
@@ -119,7 +124,8 @@ def take_apart(text: str) -> Text:
     compact = ("".join(_RUN.findall(run)) for run in text.casefold().split())
     codes = frozenset(run for run in compact if len(run) > 2 and _is_code(run))
     initials = "".join(word[0] for word in words)
-    return Text(words, frozenset(words), numbers, _amounts(words), codes, "".join(words), initials)
+    parts = frozenset(ROMAN.index(word) + 1 for word in words[1:] if word in ROMAN)
+    return Text(words, frozenset(words), numbers, _amounts(words), codes, "".join(words), initials, parts)
 
 
 def _amounts(words: Sequence[str]) -> dict[str, frozenset[float]]:
@@ -203,17 +209,24 @@ class Described(NamedTuple):
     alone: Alone
 
 
-def describe(records: Records, pairs: Pairs) -> Described:
+def statistics(records: Records) -> dict[str, Wording]:
+    """How common words are in each field whose words are looked at, and in records as a whole: what `describe` goes by."""
+    return {column.field.name: fit(column.values) for column in _worded(records)} | {WHOLE: fit(_whole(records)[0])}
+
+
+def describe(records: Records, pairs: Pairs, known: Mapping[str, Wording] | None = None) -> Described:
     """Signals for the words of each field, of each record as a whole, and of each field in the other record.
 
-    The statistics of words are those of the records themselves, which are always known when they are matched.
+    The statistics of words are those of the records themselves, which are always known when they are matched, or those
+    `known` from other records.
     """
-    columns = tuple(column for column in records.columns if column.field.kind in KINDS)
+    seen = statistics(records) if known is None else known
     left, right, is_directed = _oriented(records, pairs)
-    whole, every = _whole(records)
+    joined, every = _whole(records)
+    whole = Texts(joined, seen[WHOLE])
     parts, lone = [], []
-    for column in columns:
-        texts, ours, theirs = Texts(column.values, fit(column.values)), column.codes[left], column.codes[right]
+    for column in _worded(records):
+        texts, ours, theirs = Texts(column.values, seen[column.field.name]), column.codes[left], column.codes[right]
         name = column.field.name
         parts.append(evidence(name, texts, ours, theirs, is_directed=is_directed))
         parts.append(across(name, texts, whole, ours, theirs, every[left], every[right]))
@@ -226,6 +239,10 @@ def describe(records: Records, pairs: Pairs) -> Described:
     return Described(
         beside(parts), Alone(sum((each.names for each in lone), ()), sp.hstack([each.rows for each in lone]).tocsr())
     )
+
+
+def _worded(records: Records) -> tuple[Column, ...]:
+    return tuple(column for column in records.columns if column.field.kind in KINDS)
 
 
 def _sided(name: str, what: str, of_value: Floats, ours: Codes, theirs: Codes, is_directed: bool) -> Evidence:
@@ -255,14 +272,14 @@ def _oriented(records: Records, pairs: Pairs) -> tuple[Codes, Codes, bool]:
     return left, right, True
 
 
-def _whole(records: Records) -> tuple[Texts, Codes]:
+def _whole(records: Records) -> tuple[tuple[str, ...], Codes]:
     """Each record as one text, and which text each record is."""
     cells = [[*column.values, ""] for column in records.columns]  # MISSING is −1, the last
     rows = zip(*(column.codes.tolist() for column in records.columns), strict=True)
     joined = [" ".join(filter(None, (cell[code] for cell, code in zip(cells, row, strict=True)))) for row in rows]
     values = sorted(set(joined) - {""})
     place = {value: code for code, value in enumerate(values)}
-    return Texts(tuple(values), fit(values)), np.asarray([place.get(each, MISSING) for each in joined], dtype=np.int32)
+    return tuple(values), np.asarray([place.get(each, MISSING) for each in joined], dtype=np.int32)
 
 
 def alone(name: str, texts: Texts, left: Codes, right: Codes) -> Alone:
@@ -380,6 +397,9 @@ TWO_SIDED = (
     "codes_found",
     "codes_similarity",
     "codes_start_shared",
+    "codes_stem_found",
+    "codes_ending",
+    "parts_same",
 )
 
 
@@ -413,6 +433,8 @@ def _aligned(one: Text, other: Text, weight: dict[str, float]) -> tuple[float, .
         float(_start(one.words, other.words)),
         *_numbers(one, other),
         *_codes(one, other),
+        *_stems(one, other),
+        _parts(one, other),
     )
 
 
@@ -435,7 +457,7 @@ def _spelled_out(one: Text, partners: Sequence[str]) -> set[str]:
 def _has_partner(word: str, partners: Sequence[str], other: Text) -> bool:
     if len(word) > 3 and word in other.squashed:
         return True
-    if any(map(str.isdecimal, word)):
+    if any(map(str.isdecimal, word)) or word in ROMAN:
         return False
     return (2 < len(word) < 6 and word in other.initials) or any(_is_close(word, each) for each in partners)
 
@@ -488,6 +510,31 @@ def _codes(one: Text, other: Text) -> tuple[float, ...]:
         near = max(Levenshtein.normalized_similarity(x, y) for x, y in pairs)
         start = float(max(Prefix.similarity(x, y) for x, y in pairs))
     return float(len(one.codes & other.codes)), float(max(map(len, found), default=0)), near, start
+
+
+def _stems(one: Text, other: Text) -> tuple[float, float]:
+    """The longest start of a code that the other side has anywhere, and how much of that code comes after it.
+
+    A code less its last letters is often the same thing in another colour, or sold elsewhere.
+    """
+    if not one.codes and not other.codes:
+        return math.nan, math.nan
+    found = [_stem(code, other.squashed) for code in one.codes] + [_stem(code, one.squashed) for code in other.codes]
+    length, ending = max(found)
+    return float(length), float(-ending)
+
+
+def _stem(code: str, squashed: str) -> tuple[int, int]:
+    """How long a start of the code, of four characters or more and with a digit, is in a text, and less what is left of it."""
+    for end in range(len(code), 3, -1):
+        if code[:end] in squashed:
+            return (end, end - len(code)) if any(map(str.isdigit, code[:end])) else (0, -len(code))
+    return 0, -len(code)
+
+
+def _parts(one: Text, other: Text) -> float:
+    """Whether both are the same part of a series; one that is not numbered may be the first, and is not told."""
+    return float(one.parts == other.parts) if one.parts and other.parts else math.nan
 
 
 def across(name: str, texts: Texts, whole: Texts, left: Codes, right: Codes, whole_left: Codes, whole_right: Codes) -> Evidence:
