@@ -2,6 +2,8 @@
 
 import json
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,12 +12,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.identity.records.test_publish import a_file, some_people
 from tests.identity.records.test_resolve import FIELDS, a_register, pair_f1
 from whence.identity.records import context, explain
 from whence.identity.records.boosted import BoostedError
 from whence.identity.records.context import FIELD, OWN, Alone, ContextError, InContext, competing
+from whence.identity.records.publish import Request, publish
 from whence.identity.records.resolve import Options, Resolved, resolve
-from whence.identity.records.saved import scorer_of
+from whence.identity.records.saved import Saved, scorer_of
+from whence.identity.records.store import Folder
 from whence.identity.records.table import MISSING, Evidence, Fields, Floats, Pairs, Records
 
 
@@ -188,6 +193,19 @@ def test_a_table_is_resolved_in_context_in_any_order_and_its_scorer_comes_back()
     np.testing.assert_array_equal(again.log_odds(found.evidence), found.scorer.log_odds(found.evidence))
     mixed = np.random.default_rng(2).permutation(len(truth))
     np.testing.assert_array_equal(in_context(table.take(mixed), truth[mixed]).log_odds, found.log_odds)
+
+
+@pytest.mark.service
+def test_a_folder_explains_pairs_with_their_rivals_and_those_it_did_not_keep_without(tmp_path: Path) -> None:
+    rows = [f"{row},{'' if at % 4 > 1 else f'p{at // 2}'}" for at, row in enumerate(some_people(100))]
+    path = a_file(tmp_path, rows, header="id,first_name,surname,dob,email,who")
+    outcome = publish(Request((path,), tmp_path / "out", labels="who", context=True), datetime(2026, 5, 1, tzinfo=UTC))
+    assert "Context was used" in outcome.basis
+    saved = Saved.open(Folder(tmp_path / "out"))
+    fall = saved.fall("2a", "2b")
+    assert FIELD in {each.name for each in fall.steps}
+    assert 1 / (1 + np.exp(-fall.log_odds)) == pytest.approx(fall.probability, abs=1e-6)
+    assert FIELD not in {each.name for each in saved.fall("2a", "95b").steps}
 
 
 def test_another_kind_of_scorer_is_refused() -> None:
