@@ -157,6 +157,23 @@ def test_a_folder_that_nothing_can_join_is_named(out: Path, tmp_path: Path, monk
 
 
 @pytest.mark.service
+def test_new_rows_are_judged_by_a_model_of_words_where_the_run_had_one(tmp_path: Path) -> None:
+    """Labels and texts together give such a model; it takes other evidence than the others."""
+    texts = [
+        f"{row},{'blue' if at // 2 % 2 else 'red'} model {at // 2} of the {at // 2 % 7} series"
+        for at, row in enumerate(some_people(64))
+    ]
+    rows = [f"{row},{row.split(',')[0][:-1]}" for row in texts]
+    header, out = "id,first_name,surname,dob,email,note,who", tmp_path / "out"
+    kinds = '"surname" = "surname"\n"dob" = "date"\n"note" = "text"\n'
+    (tmp_path / "fields.toml").write_text(f'id = "id"\nlabel = "who"\n[fields]\n{kinds}')
+    run(a_file(tmp_path, rows[:120], header=header), out, fields=tmp_path / "fields.toml")
+    assert json.loads((out / store.SCORER).read_text())["kind"] == "worded"
+    assert joined(a_file(tmp_path, rows[120:], "new.csv", header=header), out).changes["records new"] == 8
+    assert sum(who(out)[f"{at}a"] == who(out)[f"{at}b"] for at in range(60, 64)) >= 3
+
+
+@pytest.mark.service
 def test_a_join_that_was_cut_off_is_mended_by_running_it_again(
     out: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
