@@ -1,4 +1,5 @@
 import json
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -59,6 +60,7 @@ def test_a_scorer_read_back_sees_the_same_in_the_same_pairs(learned):
     found = worded.look(again, records, pairs)
     assert found.names == evidence.names
     assert (again.log_odds(found) == scorer.log_odds(evidence)).all()
+    assert worded.look(SimpleNamespace(alone=again), records, pairs).names == found.names
 
 
 @pytest.mark.service

@@ -75,8 +75,12 @@ class Worded:
 
 
 def look(scorer: PairScorer, records: Records, pairs: Pairs, wordings: Mapping[str, Wording] | None = None) -> Evidence:
-    """The evidence that a scorer takes; `wordings` are those of `compare`, for a scorer that has none of its own."""
-    return scorer.look(records, pairs) if isinstance(scorer, Looks) else compare(records, pairs, wordings)
+    """The evidence that a scorer takes; `wordings` are those of `compare`, for a scorer that has none of its own.
+
+    A scorer in context answers for a pair alone where nothing is told of its rivals, so it takes what the scorer within takes.
+    """
+    within = getattr(scorer, "alone", scorer)
+    return within.look(records, pairs) if isinstance(within, Looks) else compare(records, pairs, wordings)
 
 
 def is_worth_it(records: Records) -> bool:
