@@ -37,7 +37,7 @@ STRICT = agreement.EDGES.index(0.8) + 1
 RARE = 30
 """… and how many must agree, and how many differ."""
 LEARNER: dict[str, Any] = {
-    "learning_rate": 0.1,
+    "learning_rate": 0.2,
     "num_leaves": 15,
     "min_data_in_leaf": 20,
     "lambda_l2": 5.0,
@@ -47,7 +47,7 @@ LEARNER: dict[str, Any] = {
     "force_row_wise": True,
     "verbosity": -1,
 }
-ROUNDS = 60
+ROUNDS = 30
 SETTLING = 8
 """How often rates and chances are found from each other."""
 LEAST_GAP = 0.02
