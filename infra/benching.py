@@ -111,6 +111,18 @@ def interleaved(jobs: Mapping[str, Job], runs: int) -> dict[str, Runs]:
     return {name: Runs(*(tuple(each) for each in zip(*rows, strict=True))) for name, rows in found.items()}
 
 
+def together(rounds: Sequence[Mapping[str, Runs]]) -> dict[str, Runs]:
+    """Rounds that were run one by one, as if they had been run in one go."""
+    return {
+        name: Runs(
+            tuple(value for each in rounds for value in each[name].cpu),
+            tuple(value for each in rounds for value in each[name].peak_mb),
+            tuple(value for each in rounds for value in each[name].answers),
+        )
+        for name in rounds[0]
+    }
+
+
 def ratio(ours: Sequence[float], theirs: Sequence[float], *, seed: int = 0) -> Interval:
     """The ratio of the medians, with a 95 % bootstrap interval over runs that are drawn in pairs.
 
