@@ -9,7 +9,7 @@ from importlib.util import find_spec
 
 from infra.benching import Row, about, write
 
-PARTS = ("historical", "million", "deepmatcher", "retrieval", "devices", "graph", "optional")
+PARTS = ("historical", "million", "deepmatcher", "retrieval", "unlabelled", "devices", "graph", "optional")
 PACKAGES = ("splink", "duckdb", "lightgbm", "numpy", "scipy", "pyarrow", "rapidfuzz", "networkx")
 
 

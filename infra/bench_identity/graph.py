@@ -197,7 +197,7 @@ def joined(records: int, runs: int) -> Row:
             seconds, whole = _timed(lambda: incremental.rebuild(frozen, table))
             rebuilds.append(seconds)
             into = Path(folder) / str(number)
-            incremental.save(replace(before, names=()), into)
+            incremental.save(replace(before, names=(), kept_as=""), into)
             seconds, after = _timed(lambda into=into: incremental.add_day(into, day))  # type: ignore[misc]
             days.append(seconds)
             if not after.state.people().equals(whole.people()):

@@ -77,8 +77,8 @@ def ours(source: str, every: int, seed: int) -> dict[str, Any]:
     same = truth[found.pairs.left] == truth[found.pairs.right]
     sizes = np.bincount(truth)
     return {
-        "all": _quality(found.people, truth),
-        "hidden": _quality(found.people[hidden], truth[hidden]),
+        "all": quality(found.people, truth),
+        "hidden": quality(found.people[hidden], truth[hidden]),
         "recall": float(same.sum() / (sizes * (sizes - 1) // 2).sum()),
         "candidates": len(same),
     }
@@ -88,7 +88,7 @@ def _number(name: str) -> int:
     return int.from_bytes(hashlib.sha256(name.encode()).digest()[:6], "big")
 
 
-def _quality(found: Ints, truth: Ints) -> dict[str, tuple[float, list[float]]]:
+def quality(found: Ints, truth: Ints) -> dict[str, tuple[float, list[float]]]:
     """Pair F1 and B-cubed F1, each with those of people drawn again."""
     person = np.unique(truth, return_inverse=True)[1]
     group = np.unique(found, return_inverse=True)[1]

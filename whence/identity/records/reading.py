@@ -14,6 +14,9 @@ from whence.identity.records.texts import texts
 
 __all__ = ["Input", "InputError", "read"]
 
+PACKED = (".gz", ".bz2", ".xz")
+"""Endings that say how a file is packed, and not what it is."""
+
 
 @dataclass(frozen=True)
 class Input:
@@ -92,6 +95,6 @@ def _column(table: pa.Table, name: str, kind: pa.DataType) -> pa.Array | pa.Chun
 
 
 def _names(paths: Sequence[Path]) -> list[str]:
-    """The stems of the files, numbered where two are the same."""
-    stems = [path.stem for path in paths]
+    """What the files are called without their endings, numbered where two are the same."""
+    stems = [Path(path.stem).stem if path.suffix in PACKED else path.stem for path in paths]
     return [stem if stems.count(stem) == 1 else f"{stem}-{place}" for place, stem in enumerate(stems, 1)]
