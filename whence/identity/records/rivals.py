@@ -18,6 +18,7 @@ import numpy.typing as npt
 from scipy.optimize import isotonic_regression
 from scipy.special import expit, logit
 
+from whence.identity.records import vouching
 from whence.identity.records.boosted import direction
 from whence.identity.records.table import Codes, Evidence, Floats, Pairs
 
@@ -29,18 +30,7 @@ BINS = 40
 LEAST = 1e-4
 FEWEST = 100
 """Best pairs and strangers below which nothing is learned."""
-LEARNER: dict[str, Any] = {
-    "objective": "cross_entropy",
-    "learning_rate": 0.1,
-    "num_leaves": 15,
-    "min_data_in_leaf": 20,
-    "lambda_l2": 5.0,
-    "feature_fraction": 0.7,
-    "max_bin": 63,
-    "deterministic": True,
-    "force_row_wise": True,
-    "verbosity": -1,
-}
+LEARNER: dict[str, Any] = {**vouching.LEARNER, "objective": "cross_entropy", "learning_rate": 0.1}
 ALIKE = 0.9
 """Mean likeness from which two records are alike in all they tell."""
 TOLD = 0.7
