@@ -138,7 +138,7 @@ def publish(request: Request, now: datetime) -> Outcome:
 
 def _few_labels(resolved: Resolved, labels: Labels) -> list[str]:
     known = labels.settled.known
-    if not known or not resolved.basis.startswith("No labels"):
+    if not known or resolved.is_taught:
         return []
     return [
         f"{len(known):,} labelled pairs are too few to learn from ({FEWEST} of each kind are needed); they are taken as said."

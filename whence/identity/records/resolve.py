@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -88,10 +88,18 @@ class Resolved:
     """How candidates were found; None for pairs that were given."""
     rules: Rules = field(default_factory=Rules)
     """What could become one person."""
+    is_taught: bool = False
+    """Whether the probabilities rest on labels."""
 
 
-_Scored = tuple[Evidence, PairScorer, Floats, str]
-"""Evidence and log-odds of all pairs, what gave them, and what they rest on."""
+class _Scored(NamedTuple):
+    """Evidence and log-odds of all pairs, what gave them, and what they rest on."""
+
+    evidence: Evidence
+    scorer: PairScorer
+    log_odds: Floats
+    basis: str
+    is_taught: bool
 
 
 def resolve(table: pa.Table, fields: Fields | None = None, options: Options = Options()) -> Resolved:
@@ -123,7 +131,7 @@ def resolve_pairs(records: Records, pairs: Pairs, options: Options = Options()) 
 
 def _judged(records: Records, pairs: Pairs, options: Options, watch: _Watch) -> Resolved:
     by = _in_context if options.context else _alone
-    evidence, scorer, log_odds, basis = by(records, pairs, options, watch)
+    evidence, scorer, log_odds, basis, is_taught = by(records, pairs, options, watch)
     if _is_linked(records, pairs, evidence):
         records = replace(records, unique_sources=True)
         log_odds = np.where(np.isin(np.arange(len(log_odds)), _asked(records, pairs, True)), log_odds, NEVER)
@@ -146,6 +154,7 @@ def _judged(records: Records, pairs: Pairs, options: Options, watch: _Watch) -> 
         basis,
         people.refusals,
         rules=rules,
+        is_taught=is_taught,
     )
 
 
@@ -167,13 +176,12 @@ def _in_context(records: Records, pairs: Pairs, options: Options, watch: _Watch)
         evidence, scorer = context.fit(records, pairs, options.known, _taught(first), score, **how)
         log_odds = scorer.log_odds(evidence)
         facts |= {"matches expected": round(float(expit(log_odds).sum()), 1)}
-    return evidence, scorer, log_odds, f"{first[-1]} {context.MEANS}"
+    return _Scored(evidence, scorer, log_odds, f"{first.basis} {context.MEANS}", True)
 
 
 def _taught(scored: _Scored) -> context.Alone | None:
     """What was learned from labels; nothing where labels were too few."""
-    evidence, scorer, log_odds, basis = scored
-    return None if basis.startswith("No labels") else context.Alone(evidence, scorer, log_odds)
+    return context.Alone(scored.evidence, scored.scorer, scored.log_odds) if scored.is_taught else None
 
 
 def _in_one(records: Records, pairs: Pairs, options: Options, watch: _Watch) -> _Scored:
@@ -183,13 +191,11 @@ def _in_one(records: Records, pairs: Pairs, options: Options, watch: _Watch) -> 
         evidence = comparer(pairs)
         facts |= {"signals": len(evidence.names)}
     with watch("score") as facts:
-        evidence, scorer, basis = _by_words(records, pairs, evidence, options) or (
-            evidence,
-            *_scorer(records, pairs, evidence, comparer, options),
-        )
-        log_odds = scorer.log_odds(evidence)
+        taught = _by_words(records, pairs, evidence, options) or _learned(records, pairs, evidence, options)
+        seen, scorer, basis = taught or (evidence, *_untaught(records, pairs, evidence, comparer, options))
+        log_odds = scorer.log_odds(seen)
         facts |= {"basis": basis, "matches expected": round(float(expit(log_odds).sum()), 1)}
-    return evidence, scorer, log_odds, basis
+    return _Scored(seen, scorer, log_odds, basis, taught is not None)
 
 
 def _in_two_steps(records: Records, pairs: Pairs, options: Options, watch: _Watch) -> _Scored | None:
@@ -204,7 +210,7 @@ def _in_two_steps(records: Records, pairs: Pairs, options: Options, watch: _Watc
             return None
         basis = f"{len(same)} labelled pairs; calibrated on people that were not learned from."
         facts |= {"basis": basis, "texts compared": found.compared}
-    return found.evidence, found.scorer, found.log_odds, basis
+    return _Scored(found.evidence, found.scorer, found.log_odds, basis, True)
 
 
 def _by_words(records: Records, pairs: Pairs, told: Evidence, options: Options) -> tuple[Evidence, PairScorer, str] | None:
@@ -220,10 +226,22 @@ def _by_words(records: Records, pairs: Pairs, told: Evidence, options: Options) 
     return evidence, scorer, f"{len(same)} labelled pairs; calibrated on people that were not learned from."
 
 
-def _scorer(records: Records, pairs: Pairs, evidence: Evidence, comparer: Comparer, options: Options) -> tuple[PairScorer, str]:
-    learned = _learned(records, pairs, evidence, options)
-    if learned is not None:
-        return learned
+def _learned(records: Records, pairs: Pairs, evidence: Evidence, options: Options) -> tuple[Evidence, PairScorer, str] | None:
+    """Learned from labels as the evidence stands; nothing where there are too few."""
+    rows, same, people = labelled(records, pairs, options.known)
+    if not len(rows):
+        return None
+    shown = Evidence(evidence.names, evidence.values[rows])
+    try:
+        weights = stands_for(records, same)
+        scorer = boosted.fit(shown, same, people, weights=weights, seeds=(options.seed,), threads=options.threads)
+    except boosted.TooFewLabels:
+        return None
+    return evidence, scorer, f"{len(same)} labelled pairs; calibrated on people that were not learned from."
+
+
+def _untaught(records: Records, pairs: Pairs, evidence: Evidence, comparer: Comparer, options: Options) -> tuple[PairScorer, str]:
+    """What can be found out without labels."""
     is_linked = _is_linked(records, pairs, evidence)
     rows = _asked(records, pairs, is_linked)
     asked = Evidence(evidence.names, evidence.values[rows]) if is_linked else evidence
@@ -258,19 +276,6 @@ def _asked(records: Records, pairs: Pairs, is_linked: bool) -> npt.NDArray[np.in
     if not is_linked or records.source is None:
         return np.arange(len(pairs.left))
     return np.flatnonzero(records.source[pairs.left] != records.source[pairs.right])
-
-
-def _learned(records: Records, pairs: Pairs, evidence: Evidence, options: Options) -> tuple[PairScorer, str] | None:
-    rows, same, people = labelled(records, pairs, options.known)
-    if not len(rows):
-        return None
-    shown = Evidence(evidence.names, evidence.values[rows])
-    try:
-        weights = stands_for(records, same)
-        scorer = boosted.fit(shown, same, people, weights=weights, seeds=(options.seed,), threads=options.threads)
-    except boosted.TooFewLabels:
-        return None
-    return scorer, f"{len(same)} labelled pairs; calibrated on people that were not learned from."
 
 
 def _some(evidence: Evidence, seed: int) -> Evidence:
