@@ -29,10 +29,10 @@ down: ## stop the local platform
 	@test ! -x $(BIN)/whence || $(BIN)/whence down
 
 unit: install ## run the quick tests
-	$(BIN)/python -m pytest -q -n 2 -m "not service"
+	$(BIN)/python -m pytest -q -n 2 --dist worksteal -m "not service"
 
 test: install ## run all tests, those on real services and the whole loop too
-	$(BIN)/python -m pytest -q -n 2 -m "not service"
+	$(BIN)/python -m pytest -q -n 2 --dist worksteal -m "not service"
 	$(BIN)/python -m pytest -q -m service
 
 check: install ## lint, types, import contracts

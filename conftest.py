@@ -1,4 +1,12 @@
-"""Which modules are not read for docstring examples: those that import a whole platform, and have tests of their own."""
+"""For all tests: examples are drawn the same way each time, and some modules are not read for docstring examples.
+
+Those modules import a whole platform, and have tests of their own.
+"""
+
+from hypothesis import settings
+
+settings.register_profile("fixed", derandomize=True)
+settings.load_profile("fixed")
 
 collect_ignore = [
     "features/definitions.py",

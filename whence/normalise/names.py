@@ -6,7 +6,7 @@ import re
 
 from whence.normalise.text import listed, words
 
-VERSION = "names-1"
+VERSION = "names-2"
 
 TITLES = listed(
     "mr mister mrs ms miss mx dr doctor prof professor rev reverend herr frau hr fr monsieur madame mme mlle mademoiselle "
@@ -53,10 +53,13 @@ def surname(text: str) -> str:
 def tokens(text: str) -> str:
     """The words of a name in alphabetical order, so that the order in which they were written does not matter.
 
-    >>> tokens("Lee, Ann Mary") == tokens("mary ann LEE")
-    True
+    Titles and suffixes go wherever they stand, since in another order they would stand elsewhere.
+
+    >>> tokens("Lee, Ann Mary") == tokens("mary ann LEE"), tokens("D. Sr. D"), tokens("PhD Dr")
+    (True, 'd d', 'dr')
     """
-    return " ".join(sorted(person(text).split()))
+    said = sorted(person(text).split())
+    return " ".join([word for word in said if word not in TITLES | SUFFIXES] or said[:1])
 
 
 def without_particles(text: str) -> str:
@@ -66,7 +69,8 @@ def without_particles(text: str) -> str:
     ('ludwig beethoven', 'de la')
     """
     whole = person(text)
-    return " ".join(word for word in whole.split() if word not in PARTICLES) or whole
+    kept = _bare(" ".join(word for word in whole.split() if word not in PARTICLES))
+    return whole if kept in ("", whole) else without_particles(kept)
 
 
 def initials(text: str) -> str:
