@@ -28,7 +28,7 @@ SETTLED = 0.001
 """Pairs below this probability are counted, and not written down."""
 MOST_GONE = 0.2
 """The share of the last run's records that may be missing without a reason."""
-FEW = 500
+FEW = 50
 """A person with so many records is nothing to stop for in a small table, whatever its share is."""
 IDS = frozenset({"id", "uid", "uuid", "guid", "unique_id", "record_id", "rec_id", "row_id", "rowid", "recid"})
 """Columns that a person takes for the rows' own ids."""
