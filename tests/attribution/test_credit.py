@@ -114,15 +114,83 @@ def test_who_has_the_larger_share_never_gets_less(value: int, given_shares: list
     assert all(a[1] <= b[1] for a, b in pairwise(ranked) if a[0] < b[0] - 1e-15)
 
 
+whole = st.one_of(st.integers(-(2**63), 2**63 - 1), st.integers(-9 * 10**15, 9 * 10**15), st.integers(-100, 100))
+
+
+@laws
+@given(st.lists(st.tuples(whole, shares), min_size=1, max_size=6))
+def test_many_conversions_are_split_as_each_alone(asked: list[tuple[int, list[float]]]) -> None:
+    starts = np.cumsum([0, *(len(given_shares) for _, given_shares in asked)])[:-1]
+    flat = [share for _, given_shares in asked for share in given_shares]
+    together = credit.apportion([value for value, _ in asked], flat, starts)
+    assert together.tolist() == [part for value, given_shares in asked for part in credit.split(value, given_shares)]
+
+
+@pytest.mark.parametrize("value", [9_000_000_000_000_000, -(2**53), 2**63 - 1, -(2**63)])
+def test_a_journey_of_100_000_touches_is_split_to_the_last_micro(value: int) -> None:
+    weights = np.random.default_rng(0).random(100_000)
+    parts = credit.apportion([value, 7], [*weights / weights.sum(), 1.0], [0, 100_000])
+    assert tuple(parts[:-1].tolist()) == credit.split(value, (weights / weights.sum()).tolist())
+    assert parts[-1] == 7
+
+
+def test_nothing_is_split_into_nothing() -> None:
+    assert credit.apportion([], [], []).tolist() == []
+
+
 @pytest.mark.parametrize("wrong", [[-0.1, 1.1], [math.nan], [math.inf]])
 def test_a_share_that_is_none_is_refused(wrong: list[float]) -> None:
     with pytest.raises(ValueError, match="A share must be 0 or more"):
         credit.split(100, wrong)
+    with pytest.raises(ValueError, match="A share must be 0 or more"):
+        credit.apportion([100], wrong, [0])
 
 
 def test_a_value_that_nobody_can_have_is_refused() -> None:
     with pytest.raises(ValueError, match="Add the share of no ad"):
         credit.split(100, [0.0, 0.0])
+    with pytest.raises(ValueError, match="Add the share of no ad"):
+        credit.apportion([100], [0.0, 0.0], [0])
+
+
+def test_suspect_touches_earn_nothing_in_the_clean_column_and_no_ad_may_stand_there_alone() -> None:
+    path = a_path("06:00", "07:00", "08:00").assign(suspect=["", "hub", ""], certainty=[0.9, 0.8, 1.0])
+    rows = credit.credit_rows(BOUGHT[:1], path, rules.share(path, "linear"), "linear", clean_shares=pd.Series([0.0, 0.0, 0.5]))
+    told = rows[["touch_id", "credit_micros", "clean_micros", "suspect", "certainty"]].to_numpy().tolist()
+    assert told == [["", 0, 5, "", 1.0], ["t0", 4, 0, "", 0.9], ["t1", 3, 0, "hub", 0.8], ["t2", 3, 5, "", 1.0]]
+
+
+def test_a_touch_that_is_paid_only_in_the_clean_column_has_a_row() -> None:
+    path = a_path("06:00", "07:00")
+    rows = credit.credit_rows(BOUGHT[:1], path, pd.Series([0.0, 1.0]), "last_touch", clean_shares=pd.Series([1.0, 0.0]))
+    assert rows[["touch_id", "share", "credit_micros", "clean_micros"]].to_numpy().tolist() == [
+        ["t0", 0, 0, 10],
+        ["t1", 1, 10, 0],
+    ]
+
+
+def test_a_conversion_that_does_not_pay_is_all_no_ad() -> None:
+    path = a_path("06:00", "07:00")
+    rows = credit.credit_rows(
+        BOUGHT.assign(pays=[False, True], new_to_brand=[False, True]), path, rules.share(path, "linear"), "l"
+    )
+    assert rows[["conversion_id", "touch_id", "credit_micros"]].to_numpy().tolist() == [["alone", "", 10_000_000], ["c", "", 10]]
+    assert rows["new_to_brand"].tolist() == [True, False]
+    assert rows["touched_at"].isna().all()
+
+
+def test_credit_rows_tell_when_the_touch_happened_wherever_the_clock_stands() -> None:
+    path = a_path("06:00", "07:00")
+    elsewhere = path.assign(touched_at=path["touched_at"].dt.tz_convert("Asia/Tokyo"))
+    here, there = (credit.credit_rows(BOUGHT, each, rules.share(each, "linear"), "linear") for each in (path, elsewhere))
+    pd.testing.assert_frame_equal(here, there)
+    assert here["touched_at"].dropna().dt.hour.tolist() == [6, 7]
+
+
+def test_a_conversion_told_twice_is_refused() -> None:
+    path = a_path("06:00")
+    with pytest.raises(ValueError, match="Conversion c is there twice"):
+        credit.credit_rows(pd.concat([BOUGHT, BOUGHT[:1]]), path, rules.share(path, "linear"), "linear")
 
 
 @settings(max_examples=30, deadline=None, derandomize=True)
