@@ -86,6 +86,40 @@ class NewToBrand:
 
 
 @dataclass(frozen=True)
+class Fraud:
+    """From where on a touch looks like fraud; suspect touches are marked, and credit is stated with and without them.
+
+    The kinds are those of the trade: clicks injected into an install under way (CTIT of seconds), clicks flooded over many
+    devices (CTIT flat instead of early), single sources that click too much, and orders of events that cannot be. See Adjust's
+    "Distribution Modeling" (85 % of honest installs within an hour of the click), Airbridge's "Injection Prevention" and the
+    Invalid Traffic guidelines of the Media Rating Council. The numbers are bounds that honest people do not come near.
+    """
+
+    install_seconds: float = 10.0
+    """A click so shortly before an install cannot have led to it: store, download and start take longer. Usual are 2 to 10."""
+    other_seconds: float = 1.0
+    """The same for all other conversions: a page must load first."""
+    clicks_a_day: int = 50
+    """More clicks of one person, cookie or device on one day (UTC) are a flood."""
+    network_clicks_a_day: int = 50
+    """More clicks from one network on one day are a flood, where they are also too many for the people on it:"""
+    network_clicks_per_person: float = 5.0
+    """clicks per person there on that day. A carrier's network has many clicks, and few for each."""
+    flat_conversions: int = 100
+    """Click-to-conversion times of a source (campaign and placement) are judged from so many conversions on."""
+    flat_distance: float = 0.15
+    """They are flat when nowhere further from a uniform spread over the window (Kolmogorov's distance); honest ones have 0.3 up."""
+    flat_clicks_per_conversion: float = 500.0
+    """And are a flood only where the source also has so many clicks for each conversion."""
+    persons_per_identifier: int = 10
+    """A cookie or device with more persons is a hub."""
+    persons_per_network: int = 500
+    """A network with more persons on one day is a hub."""
+    clock_seconds: float = 300.0
+    """How far clocks may differ before a touch that was seen before it happened is impossible."""
+
+
+@dataclass(frozen=True)
 class Policy:
     """Everything that decides who may be paid; the same in batch and online."""
 
@@ -106,6 +140,7 @@ class Policy:
     orders: Orders = Orders()
     refunds: Refunds = Refunds()
     new_to_brand: NewToBrand = NewToBrand()
+    fraud: Fraud = Fraud()
     restate_days: int = 7
     """How long late events may still restate a conversion's credit."""
     parameters: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
