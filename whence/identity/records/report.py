@@ -10,6 +10,7 @@ from itertools import pairwise
 import numpy as np
 import numpy.typing as npt
 
+from whence import page
 from whence.identity.records.explain import Waterfall, marked, picture
 from whence.identity.records.table import Floats
 
@@ -89,18 +90,10 @@ def sizes(people: npt.NDArray[np.integer]) -> list[tuple[str, int]]:
 
 def html(report: Report) -> str:
     """The page."""
-    figures = "".join(
-        f"<div class=figure><b>{escape(value)}</b><span>{escape(what)}</span></div>" for value, what in report.figures
-    )
-    notes = "".join(f"<li>{escape(note)}</li>" for note in report.notes)
     parts = "".join(_part(each) for each in report.parts)
     samples = "".join(_sample(each) for each in report.samples)
-    return (
-        "<!doctype html><html lang=en><meta charset=utf-8><meta name=viewport content='width=device-width,initial-scale=1'>"
-        f"<title>{escape(report.title)}</title><style>{STYLE}</style><main><h1>{escape(report.title)}</h1>"
-        f"<div class=figures>{figures}</div>{f'<ul class=notes>{notes}</ul>' if notes else ''}{parts}"
-        f"{f'<h2>Pairs, looked at closely</h2><p>{SAMPLES}</p>{samples}' if samples else ''}</main></html>\n"
-    )
+    looked = f"<h2>Pairs, looked at closely</h2><p>{SAMPLES}</p>{samples}" if samples else ""
+    return page.document(report.title, f"{page.figures(report.figures)}{page.notes(report.notes)}{parts}{looked}", STYLE)
 
 
 SAMPLES = (
@@ -164,21 +157,10 @@ def _size(low: int, high: int) -> str:
 
 
 STYLE = """
-:root{--ink:#23262d;--soft:#656b76;--line:#e4e6ea;--paper:#fff;--back:#f6f7f9;--same:#2f7d5b;--different:#b5483d;--unsure:#a06d12;--bar:#4a6fa5}
-*{box-sizing:border-box}body{margin:0;background:var(--back);color:var(--ink);font:15px/1.5 system-ui,sans-serif}
-main{max-width:1040px;margin:0 auto;padding:36px 24px 80px}h1{font-size:26px;margin:0 0 20px;letter-spacing:-.01em}
-h2{font-size:17px;margin:0 0 4px}h3{font-size:15px;margin:0 0 12px;font-weight:600;overflow-wrap:anywhere}p{margin:0 0 12px;color:var(--soft)}
-section,article{background:var(--paper);border:1px solid var(--line);border-radius:10px;padding:20px 22px;margin:0 0 16px}
-main>h2{margin:32px 0 4px}.figures{display:flex;flex-wrap:wrap;gap:12px;margin:0 0 16px}
-.figure{flex:1 1 140px;background:var(--paper);border:1px solid var(--line);border-radius:10px;padding:14px 18px}
-.figure b{display:block;font-size:24px;font-weight:600;font-variant-numeric:tabular-nums}.figure span{color:var(--soft);font-size:13px}
-.notes{margin:0 0 16px;padding:14px 18px 14px 36px;background:#fff8e8;border:1px solid #f0e0b6;border-radius:10px}
-.values th:first-child{white-space:nowrap;overflow-wrap:normal}.wide{overflow-x:auto}table{border-collapse:collapse;font-size:13.5px}th{text-align:left;font-weight:600;color:var(--soft)}
-th,td{padding:4px 18px 4px 0;vertical-align:top;border-bottom:1px solid var(--line);overflow-wrap:anywhere}tr:last-child td,tr:last-child th{border-bottom:0}
-.number{text-align:right;font-variant-numeric:tabular-nums;white-space:nowrap}.bars{width:100%}.bars td{border:0;padding:2px 14px 2px 0;white-space:nowrap}
-.track{width:100%}.track i{display:block;height:12px;border-radius:3px;background:var(--bar)}.none{color:#b3b8c1}
-mark{background:#ffe7a3;color:inherit;border-radius:2px;padding:0 1px}em{font-style:normal;color:#fff;border-radius:5px;padding:2px 9px;margin-right:6px;font-size:13px}
+.values th:first-child{white-space:nowrap;overflow-wrap:normal}.bars{width:100%}.bars td{border:0;padding:2px 14px 2px 0;white-space:nowrap}
+.track{width:100%}.track i{display:block;height:12px;border-radius:3px;background:var(--bar)}.none{color:var(--soft)}
+mark{background:var(--mark);color:inherit;border-radius:2px;padding:0 1px}em{font-style:normal;color:#fff;border-radius:5px;padding:2px 9px;margin-right:6px;font-size:13px}
 em.same{background:var(--same)}em.different{background:var(--different)}em.unsure{background:var(--unsure)}
-.beside{display:grid;grid-template-columns:minmax(0,1fr) minmax(0,1.1fr);gap:24px;align-items:start}.picture svg{width:100%;height:auto}
+.beside{display:grid;grid-template-columns:minmax(0,1fr) minmax(0,1.1fr);gap:24px;align-items:start}.picture{background:#fff;border-radius:8px}.picture svg{width:100%;height:auto}
 @media(max-width:760px){.beside{grid-template-columns:1fr}}
 """.strip().replace("\n", "")
