@@ -15,6 +15,7 @@ from monitoring import attribution_quality, calibration_decay, checks, columns, 
 from monitoring.calibration_decay import Known
 from monitoring.checks import Check
 from monitoring.findings import Finding, Past
+from whence.attribution.policy import of as policy_of
 from whence.contracts.events import EVENTS
 from whence.contracts.models import ATTRIBUTION_RANKER, MODELS
 from whence.contracts.times import Window
@@ -164,7 +165,7 @@ def _calibration(settings: Settings, lake: Lake, model: str, window: Window) -> 
 
 def _known(settings: Settings, lake: Lake, model: str, span: Window, window: Window, decisions: pd.DataFrame) -> Known:
     """What is known at the end of the window's day about the decisions of the span."""
-    reach = settings.attribution.click_days if model == ATTRIBUTION_RANKER else 1.0
+    reach = policy_of(settings).reach_days if model == ATTRIBUTION_RANKER else 1.0
     wide = Window(span.first - timedelta(days=int(reach) + 1), window.last)
     with lake.connect(wide, *EVENTS) as con:
         con.register("asked", decisions[["subject"]].drop_duplicates().astype("string"))
@@ -181,7 +182,7 @@ def _credits(settings: Settings, lake: Lake, window: Window) -> list[Check]:
     if credits.empty:
         return []
     found = attribution_quality.credit_checks(credits)
-    reach = timedelta(days=math.ceil(max(settings.attribution.click_days, settings.attribution.view_days)) + LATE_DAYS)
+    reach = timedelta(days=math.ceil(policy_of(settings).reach_days) + LATE_DAYS)
     with lake.connect(Window(window.first - reach, window.last), "truth_conversions", "touches") as con:
         truth = con.sql("SELECT conversion_id, caused_by FROM truth_conversions ORDER BY 1").df()
         causes = "SELECT caused_by FROM truth_conversions WHERE caused_by IS NOT NULL"

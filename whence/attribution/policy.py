@@ -2,8 +2,16 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
+from importlib import resources
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from whence.contracts.settings import Settings
 
 ALGORITHMS = (
     "last_touch",
@@ -18,12 +26,40 @@ ALGORITHMS = (
 )
 """What a policy may ask for; `ranker` and `incremental` want a champion, and have no rows without one."""
 
+PAID_KINDS = ("click", "engaged_view", "view")
+"""The kinds of touch that can earn anything: a ghost was never shown."""
+
+SAME_PRODUCT = "same"
+"""As a window's product: the touch advertised just what was bought."""
+
+
+@dataclass(frozen=True)
+class Problem:
+    """What is wrong with a line (None: with the file), and what to do about it."""
+
+    line: int | None
+    what: str
+
+
+class PolicyError(ValueError):
+    """A policy that cannot be: its file, the lines, what is wrong with each, and what to do."""
+
+    def __init__(self, file: str, problems: tuple[Problem, ...]):
+        self.file = file
+        self.problems = problems
+        super().__init__("\n".join(_told(file, each) for each in problems))
+
+
+def _told(file: str, problem: Problem) -> str:
+    return f"{file}: {problem.what}" if problem.line is None else f"{file}, line {problem.line}: {problem.what}"
+
 
 @dataclass(frozen=True)
 class Reach:
     """How long after a touch a conversion may still be its doing; an empty text stands for any.
 
-    Where several fit, the one that names most counts, and the later of the file among equals.
+    Where several fit, the one that names most counts (`product = "same"` counts half); those that name as much as each other
+    may not disagree about the same touch.
     """
 
     days: float
@@ -32,6 +68,7 @@ class Reach:
     channel: str = ""
     campaign: str = ""
     product: str = ""
+    """What was bought or, where the conversion does not say, advertised; `same` asks for both to be one."""
     conversion: str = ""
     """The conversion's kind: purchase, install, …"""
 
@@ -54,6 +91,13 @@ class CoolDown:
 
     conversion: str
     days: float
+    blocks: tuple[str, ...] = ()
+    """The kinds that earn nothing meanwhile; the same kind when empty."""
+
+    @property
+    def blocked(self) -> tuple[str, ...]:
+        """The kinds that earn nothing meanwhile."""
+        return self.blocks or (self.conversion,)
 
 
 @dataclass(frozen=True)
@@ -101,9 +145,9 @@ class Fraud:
     """The same for all other conversions: a page must load first."""
     clicks_a_day: int = 50
     """More clicks of one person, cookie or device on one day (UTC) are a flood."""
-    network_clicks_a_day: int = 50
+    network_clicks_a_day: int = 30
     """More clicks from one network on one day are a flood, where they are also too many for the people on it:"""
-    network_clicks_per_person: float = 5.0
+    network_clicks_per_person: float = 2.0
     """clicks per person there on that day. A carrier's network has many clicks, and few for each."""
     flat_conversions: int = 100
     """Click-to-conversion times of a source (campaign and placement) are judged from so many conversions on."""
@@ -154,3 +198,78 @@ class Policy:
     def parameter(self, algorithm: str, name: str, otherwise: float) -> float:
         """A parameter of an algorithm, or its default."""
         return float(self.parameters.get(algorithm, {}).get(name, otherwise))
+
+
+def weight(window: Reach) -> float:
+    """How much a window names; where several fit a touch, the one with the highest weight counts."""
+    names = (window.touch, window.channel, window.campaign, window.product, window.conversion)
+    return sum(0.5 if name == window.product == SAME_PRODUCT else 1.0 for name in names if name)
+
+
+def presets() -> tuple[str, ...]:
+    """The names of the policies that come with whence, its default first."""
+    names = sorted(each.name.removesuffix(".toml") for each in _shelf().iterdir() if each.name.endswith(".toml"))
+    return ("whence", *(name for name in names if name != "whence"))
+
+
+def source(where: str | Path) -> tuple[str, str]:
+    """A policy's text, and what to call its file; `where` is a preset's name or a path ending in .toml.
+
+    Raises PolicyError where there is none.
+    """
+    name = str(where)
+    if name in presets():
+        return _shelf().joinpath(f"{name}.toml").read_text(encoding="utf-8"), f"preset {name}"
+    path = Path(name)
+    if not path.is_file():
+        what = f"There is no such file, and no preset of this name. Presets are {', '.join(presets())}; a file ends in .toml."
+        raise PolicyError(name, (Problem(None, what),))
+    try:
+        return path.read_text(encoding="utf-8"), name
+    except UnicodeDecodeError:
+        raise PolicyError(name, (Problem(None, "The file is no text in UTF-8. Save it as UTF-8."),)) from None
+
+
+def load(where: str | Path) -> Policy:
+    """A policy by the name of a preset or the path of a TOML file, checked whole.
+
+    Raises PolicyError, which names every line that cannot be, and what to write there.
+
+    >>> load("whence") == Policy()
+    True
+    """
+    from whence.attribution.policy_file import read
+
+    text, name = source(where)
+    return read(text, name)
+
+
+def of(settings: Settings) -> Policy:
+    """The policy that the settings name."""
+    return load(settings.attribution.policy)
+
+
+def digest(policy: Policy) -> str:
+    """SHA-256 of what the policy decides: the same for any order of its lines, and under any name.
+
+    >>> digest(Policy()) == digest(Policy(name="ours", windows=Policy().windows[::-1]))
+    True
+    """
+    content = asdict(policy)
+    del content["name"]
+    for name in ("algorithms", "windows", "cool_downs"):
+        content[name] = sorted(content[name], key=str)
+    content["parameters"] = {name: dict(values) for name, values in content["parameters"].items() if values}
+    canonical = json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
+    return hashlib.sha256(canonical.encode()).hexdigest()
+
+
+def describe(policy: Policy) -> str:
+    """The policy in plain English, a sentence a line."""
+    from whence.attribution.policy_words import describe as told
+
+    return told(policy)
+
+
+def _shelf() -> resources.abc.Traversable:
+    return resources.files("whence.attribution").joinpath("policies")

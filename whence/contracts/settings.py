@@ -102,12 +102,10 @@ class Identity:
 
 @dataclass(frozen=True)
 class Attribution:
-    """Look-back windows."""
+    """Who may be paid for a conversion."""
 
-    click_days: float = 7.0
-    view_days: float = 1.0
-    half_life_days: float = 2.0
-    """For time_decay."""
+    policy: str = "whence"
+    """A preset, as `whence policy list` names them, or the path of a policy's TOML file."""
 
 
 @dataclass(frozen=True)
@@ -200,7 +198,8 @@ class Settings:
 def load(path: Path | None = None) -> Settings:
     """Settings from a TOML file: the one given, $WHENCE_SETTINGS, ./whence.toml, or the defaults.
 
-    `home`, `source.path` and `source.mapping` are relative to the file; $WHENCE_HOME overrides `home`. Raises SettingsError for a key that
+    `home`, `source.path`, `source.mapping` and a file in `attribution.policy` are relative to the file; $WHENCE_HOME overrides
+    `home`. Raises SettingsError for a key that
     does not exist and for a value of the wrong type.
     """
     chosen = path or (Path(named) if (named := os.environ.get(FILE_VARIABLE)) else Path("whence.toml"))
@@ -219,7 +218,10 @@ def load(path: Path | None = None) -> Settings:
     assert isinstance(settings, Settings)
     source = settings.source
     rooted = replace(source, path=_rooted(source.path, chosen.parent), mapping=_rooted(source.mapping, chosen.parent))
-    return replace(settings, source=rooted)
+    policy = settings.attribution.policy
+    if policy.endswith(".toml"):
+        policy = _rooted(policy, chosen.parent)
+    return replace(settings, source=rooted, attribution=replace(settings.attribution, policy=policy))
 
 
 def _rooted(path: str, folder: Path) -> str:
