@@ -1,7 +1,7 @@
 """A model as a folder that cannot change: named by its SHA-256, signed, and proven in a child process before it is used.
 
     <digest>/model.txt         LightGBM's text
-             calibrator.json   raw score → probability
+             calibrator.json   raw score, and fields where it looks at them → probability
              schema.json       the inputs in order, and each category's known values
              golden.json       made-up rows with the scores that they must get
              manifest.json     digest and size of each file, versions, what it was trained on
@@ -34,6 +34,7 @@ import numpy as np
 import numpy.typing as npt
 
 from whence.contracts.models import FeatureSchema
+from whence.encoding import InputError, encode, is_missing, number_column
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -41,6 +42,22 @@ if TYPE_CHECKING:
     from whence.calibration import Calibrator
     from whence.trees import Trees
 
+__all__ = [
+    "BundleBroken",
+    "BundleError",
+    "BundleMissing",
+    "BundleUnsigned",
+    "BundleWrong",
+    "InputError",
+    "Scorer",
+    "bundle_bytes",
+    "bundle_files",
+    "encode",
+    "golden_rows",
+    "load_bundle",
+    "signing_key",
+    "write_bundle",
+]
 FILES = ("model.txt", "calibrator.json", "schema.json", "golden.json")
 MANIFEST, SIGNATURE, KEY = "manifest.json", "manifest.sig", "bundle.key"
 FORMAT = 1
@@ -48,7 +65,6 @@ MAX_BYTES = 256 * 2**20
 MAX_MANIFEST_BYTES = 2**20
 CHECK_SECONDS = 60
 CHECK_MEMORY = 4 * 2**30
-UNSEEN = -1.0
 HUGE = 1e300
 Numbers = npt.NDArray[np.float64]
 
@@ -73,10 +89,6 @@ class BundleWrong(BundleError):
     """It does not score its golden rows as it did when it was written."""
 
 
-class InputError(ValueError):
-    """Rows do not fit the model's inputs; the message names the column."""
-
-
 @dataclass(frozen=True)
 class Scorer:
     """A checked model, ready to score; immutable, and safe to share between threads."""
@@ -94,61 +106,9 @@ class Scorer:
         `frame` is a data frame or a mapping from column name to values, with at least the schema's columns in any order.
         Raises InputError for a missing column or a value of the wrong kind.
         """
-        raw = self._trees.raw(encode(frame, self.schema))
-        return raw, np.asarray(self._calibrator.apply(raw), dtype=np.float64)
-
-
-def encode(frame: pd.DataFrame | Mapping[str, Any], schema: FeatureSchema) -> Numbers:
-    """The rows × features matrix that the model takes; training and scoring both come through here.
-
-    >>> schema = FeatureSchema(("hour",), {"channel": ("search", "video")})
-    >>> encode({"channel": ["video", "radio", None], "hour": [3, None, 5]}, schema).tolist()
-    [[3.0, 1.0], [nan, -1.0], [5.0, nan]]
-    """
-    if missing := [name for name in schema.names if name not in frame]:
-        raise InputError(f"The rows have no column {missing[0]}. The model takes {', '.join(schema.names)}.")
-    columns = [_number_column(name, frame[name]) for name in schema.numbers]
-    columns += [_category_column(name, frame[name], known) for name, known in schema.categories.items()]
-    if lengths := {len(column) for column in columns} - {len(columns[0])}:
-        raise InputError(f"Columns have different lengths: {len(columns[0])} and {lengths.pop()}.")
-    return np.column_stack(columns)
-
-
-def _number_column(name: str, values: Any) -> Numbers:
-    kept = np.asarray(values)
-    if kept.ndim != 1:
-        raise InputError(f"Column {name} is there {kept.shape[-1]} times. Keep one.")
-    if kept.dtype.kind in "fiub":
-        return kept.astype(np.float64)
-    return np.array([_number(name, value) for value in kept.tolist()], dtype=np.float64)
-
-
-def _number(name: str, value: object) -> float:
-    if _is_missing(value):
-        return math.nan
-    if isinstance(value, int | float):
-        return float(value)
-    raise InputError(f"Column {name} takes numbers, and {value!r} ({type(value).__name__}) came.")
-
-
-def _category_column(name: str, values: Any, known: tuple[str, ...]) -> Numbers:
-    kept = np.asarray(values, dtype=object)
-    if kept.ndim != 1:
-        raise InputError(f"Column {name} is there {kept.shape[-1]} times. Keep one.")
-    codes = {value: float(place) for place, value in enumerate(known)}
-    return np.array([_code(name, value, codes) for value in kept.tolist()], dtype=np.float64)
-
-
-def _code(name: str, value: object, codes: Mapping[str, float]) -> float:
-    if isinstance(value, str):
-        return codes.get(value, UNSEEN)
-    if _is_missing(value):
-        return math.nan
-    raise InputError(f"Column {name} is a category and takes text, and {value!r} ({type(value).__name__}) came.")
-
-
-def _is_missing(value: object) -> bool:
-    return value is None or (isinstance(value, float) and math.isnan(value)) or type(value).__name__ in ("NAType", "NaTType")
+        matrix = encode(frame, self.schema)
+        raw = self._trees.raw(matrix)
+        return raw, self._calibrator.apply(raw, matrix)
 
 
 def golden_rows(frame: pd.DataFrame, schema: FeatureSchema, rows: int = 256, seed: int = 0) -> pd.DataFrame:
@@ -184,7 +144,7 @@ def _golden_numbers(column: Numbers, rows: int, rng: np.random.Generator) -> Num
 
 def _golden_categories(known: tuple[str, ...], rows: int, rng: np.random.Generator) -> list[str | None]:
     values: list[str | None] = [known[place] for place in rng.integers(0, len(known), rows)] if known else ["(none)"] * rows
-    values = [None if is_missing else value for value, is_missing in zip(values, rng.random(rows) < 0.1, strict=True)]
+    values = [None if is_left_out else value for value, is_left_out in zip(values, rng.random(rows) < 0.1, strict=True)]
     extremes: list[str | None] = [None, "(unseen)", None, "(unseen)", known[0] if known else None]
     return [*extremes, *values[len(extremes) :]][:rows]
 
@@ -284,7 +244,10 @@ def _assemble(
     if trees.names != schema.names:
         said = f"The model takes {', '.join(trees.names)}, and the schema says {', '.join(schema.names)}."
         raise BundleError(f"{said} Train it on the schema.")
-    return Scorer(model, digest, schema, dict(about), trees, Calibrator.from_json(dict(calibrator)))
+    level = Calibrator.from_json(dict(calibrator))
+    if level.trees is not None and not level.trees.reads(schema):
+        raise BundleError(f"The calibrator of {model} looks at other fields than the schema has. Fit it on the schema's matrix.")
+    return Scorer(model, digest, schema, dict(about), trees, level)
 
 
 def _demand_numbers(raw: Numbers, probability: Numbers) -> None:
@@ -301,10 +264,10 @@ def _plain_columns(golden: Any, schema: FeatureSchema) -> dict[str, list[Any]]:
     encode(golden, schema)  # refuses what does not fit, by name
     columns: dict[str, list[Any]] = {}
     for name in schema.numbers:
-        values = _number_column(name, golden[name]).clip(-HUGE, HUGE)
+        values = number_column(name, golden[name]).clip(-HUGE, HUGE)
         columns[name] = [None if math.isnan(value) else value for value in values.tolist()]
     for name in schema.categories:
-        columns[name] = [None if _is_missing(value) else value for value in np.asarray(golden[name], dtype=object).tolist()]
+        columns[name] = [None if is_missing(value) else value for value in np.asarray(golden[name], dtype=object).tolist()]
     return columns
 
 

@@ -10,9 +10,12 @@ from scipy.special import expit
 from sklearn.isotonic import IsotonicRegression
 from sklearn.linear_model import LogisticRegression
 
-from whence.calibration import KINDS, CalibrationError, Calibrator, fit
+from whence.calibration import KINDS, CalibrationError, Calibrator, Fields, fit
+from whence.contracts.models import FeatureSchema
 
 ANY_SCORE = st.floats(allow_nan=True, allow_infinity=True)
+SCHEMA = FeatureSchema(("hour",), {"device": ("phone", "tablet", "tv")})
+OF_ONE_ROW = np.array([12.0, 1.0])
 
 
 def scores_and_labels(n: int = 6000, slope: float = 0.6, offset: float = -1.0) -> tuple[np.ndarray, np.ndarray]:
@@ -22,13 +25,31 @@ def scores_and_labels(n: int = 6000, slope: float = 0.6, offset: float = -1.0) -
     return raw, (generator.random(n) < expit(slope * raw + offset)).astype(float)
 
 
-FITTED = {kind: fit(kind, *scores_and_labels()) for kind in KINDS}
+def fields_of(n: int, seed: int = 6) -> Fields:
+    """Hours and devices that have nothing to do with the labels, some of them missing and some unseen."""
+    generator = np.random.default_rng(seed)
+    hours = np.where(generator.random(n) < 0.1, np.nan, generator.integers(0, 24, n))
+    return Fields(np.column_stack([hours, generator.integers(-1, 3, n)]), SCHEMA, SCHEMA.names)
+
+
+def fitted(kind: str, raw: np.ndarray, labels: np.ndarray) -> Calibrator:
+    return fit(kind, raw, labels, fields=fields_of(len(raw)))
+
+
+def applied(calibrator: Calibrator, raw: np.ndarray) -> np.ndarray:
+    """Probabilities of scores that are all of one row's fields."""
+    return calibrator.apply(raw, np.tile(OF_ONE_ROW, (np.size(raw), 1)))
+
+
+FITTED = {kind: fitted(kind, *scores_and_labels()) for kind in KINDS}
+FLAT = {kind: fitted(kind, -scores_and_labels()[0], scores_and_labels()[1]) for kind in KINDS}
+"""Fitted to scores that say the opposite."""
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_true_probabilities_are_found_again(kind: str) -> None:
     raw = np.linspace(-4, 4, 50)
-    assert np.abs(FITTED[kind].apply(raw) - expit(0.6 * raw - 1.0)).mean() < 0.03
+    assert np.abs(applied(FITTED[kind], raw) - expit(0.6 * raw - 1.0)).mean() < 0.03
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -36,31 +57,39 @@ def test_the_true_probabilities_are_found_again(kind: str) -> None:
 @settings(max_examples=60, deadline=None)
 def test_any_float_gets_a_probability_and_no_two_scores_turn_round(kind: str, scores: list[float]) -> None:
     raw = np.array(scores)
-    probability = FITTED[kind].apply(raw)
+    probability = applied(FITTED[kind], raw)
     assert ((probability >= 1e-6) & (probability <= 1 - 1e-6)).all()
     known = np.sort(raw[~np.isnan(raw)])
-    assert (np.diff(FITTED[kind].apply(known)) >= 0).all()
+    assert (np.diff(applied(FITTED[kind], known)) >= 0).all()
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_neighbouring_floats_do_not_turn_round_and_separate_scores_stay_apart(kind: str) -> None:
     knots = FITTED[kind].knots or (0.0, 1.0)
     around = np.array([np.nextafter(k, way) for k in knots for way in (-np.inf, k, np.inf)])
-    assert (np.diff(FITTED[kind].apply(np.sort(around))) >= 0).all()
-    assert (np.diff(FITTED[kind].apply(np.linspace(-8, 8, 500))) > 0).all()
+    assert (np.diff(applied(FITTED[kind], np.sort(around))) >= 0).all()
+    assert (np.diff(applied(FITTED[kind], np.linspace(-8, 8, 500))) > 0).all()
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_missing_score_gets_the_base_rate(kind: str) -> None:
-    assert FITTED[kind].apply(np.nan) == pytest.approx(scores_and_labels()[1].mean())
+    assert applied(FITTED[kind], np.array([np.nan])) == pytest.approx(scores_and_labels()[1].mean())
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_scores_that_say_the_opposite_are_flattened_and_not_turned(kind: str) -> None:
-    raw, labels = scores_and_labels()
-    flat = fit(kind, -raw, labels)
-    assert (np.diff(flat.apply(np.sort(raw))) >= 0).all()
-    assert np.ptp(flat.apply(raw)) < 0.02
+    raw = np.sort(scores_and_labels()[0])
+    assert (np.diff(applied(FLAT[kind], raw)) >= 0).all()
+    assert np.ptp(applied(FLAT[kind], raw[raw < np.quantile(raw, 0.999)])) < 0.02
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@given(seed=st.integers(0, 2**32 - 1), spread=st.floats(0.01, 20), is_flat=st.booleans())
+@settings(max_examples=25, deadline=None)
+def test_at_least_99_of_100_distinct_scores_stay_distinct(kind: str, seed: int, spread: float, is_flat: bool) -> None:
+    raw = np.unique(np.random.default_rng(seed).normal(0, spread, 300))
+    probability = applied((FLAT if is_flat else FITTED)[kind], raw)
+    assert len(np.unique(probability)) >= 0.99 * len(raw)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -68,7 +97,7 @@ def test_json_keeps_every_bit(kind: str) -> None:
     again = Calibrator.from_json(json.loads(json.dumps(FITTED[kind].to_json())))
     raw = np.linspace(-20, 20, 1001)
     assert again == FITTED[kind]
-    assert np.array_equal(again.apply(raw), FITTED[kind].apply(raw))
+    assert np.array_equal(applied(again, raw), applied(FITTED[kind], raw))
 
 
 def test_platt_agrees_with_an_unpenalised_logistic_regression() -> None:
@@ -100,7 +129,7 @@ def test_four_separated_rows_do_not_give_certainty() -> None:
 @pytest.mark.parametrize(
     ("kind", "raw", "labels", "message"),
     [
-        ("spline", [0.0], [1], "no calibrator 'spline'. Choose one of platt, beta, isotonic"),
+        ("spline", [0.0], [1], "no calibrator 'spline'. Choose one of platt, beta, isotonic, venn_abers, monotone_gbdt"),
         ("platt", [0.0, 1.0], [1, 1], "needs both classes; 2 positive and 0 negative"),
         ("platt", [0.0, 1.0], [1], "2 scores, 1 labels"),
     ],

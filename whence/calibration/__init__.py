@@ -1,0 +1,8 @@
+"""Scores turned into probabilities that keep their order and mean what they say."""
+
+from whence.calibration.calibrator import FLOOR, KINDS, CalibrationError, Calibrator
+from whence.calibration.fields import Fields
+from whence.calibration.fitting import fit
+from whence.calibration.prior import corrected
+
+__all__ = ["FLOOR", "KINDS", "CalibrationError", "Calibrator", "Fields", "corrected", "fit"]

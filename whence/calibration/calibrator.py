@@ -1,0 +1,183 @@
+"""A fitted calibrator: a value that can be stored as JSON and answers for any score."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+from scipy.special import expit, logit
+
+from whence.calibration.errors import CalibrationError
+from whence.calibration.fields import FieldTrees
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["FLOOR", "KINDS", "SLOPE", "CalibrationError", "Calibrator"]
+Floats = npt.NDArray[np.float64]
+
+FLOOR = 1e-6
+KINDS = ("platt", "beta", "isotonic", "venn_abers", "monotone_gbdt")
+"""From the simplest to the one that asks for most data."""
+STEPS = ("isotonic", "venn_abers")
+SLOPE = 1e-3
+"""How far, in log-odds a standard deviation of the score, a flat piece is tilted so that no two scores become one."""
+END = float(logit(1 - FLOOR))
+BEND = 13.0
+"""Log-odds beyond which the ends are drawn in softly instead of being cut off, so that scores there stay apart, too."""
+SIZES = {"platt": 2, "beta": 3, "isotonic": 2, "venn_abers": 2, "monotone_gbdt": 2}
+
+
+@dataclass(frozen=True)
+class Calibrator:
+    """A rising map from a raw score (any float) to a probability in [1e-6, 1 − 1e-6].
+
+    A higher score never gets a lower probability, ±infinity included; a NaN gets the base rate. A `monotone_gbdt` also looks
+    at fields of the row, and rises in the score for any values of them.
+
+    >>> straight = Calibrator("platt", 0.5, (1.0, 0.0))
+    >>> straight.apply([0.0, float("inf"), float("nan")]).round(6).tolist()
+    [0.5, 0.999999, 0.5]
+    """
+
+    kind: str
+    base_rate: float
+    parameters: tuple[float, ...]
+    """platt, monotone_gbdt: slope, offset. beta: falling slope, rising slope, offset. isotonic, venn_abers: centre, scale."""
+    knots: tuple[float, ...] = field(default=())
+    """For steps: raw scores, rising …"""
+    levels: tuple[float, ...] = field(default=())
+    """… and the log-odds: isotonic at each knot, venn_abers below the first, from it to the next, and so on."""
+    bounds: tuple[tuple[float, ...], tuple[float, ...]] = field(default=((), ()))
+    """For venn_abers, the two probabilities at each level: had the row been a negative, and had it been a positive."""
+    trees: FieldTrees | None = None
+    """For monotone_gbdt: what fields add to the log-odds."""
+    is_soft: bool = True
+    """False for one stored before ends were drawn in softly, which then answers as it did."""
+
+    def apply(self, raw: npt.ArrayLike, fields: pd.DataFrame | Floats | None = None) -> Floats:
+        """Probabilities, the shape of `raw`.
+
+        `fields` are the rows' inputs, as a data frame or as the matrix that the model takes; a monotone_gbdt needs them, and
+        raises CalibrationError without; the others do not look at them.
+        """
+        x = np.asarray(raw, dtype=np.float64)
+        missing = np.isnan(x)
+        known = np.clip(np.where(missing, 0.0, x), -1e9, 1e9)
+        odds = _log_odds(self, known)
+        if self.trees is not None:
+            odds = odds + self.trees.added(known, fields)
+        probability = np.clip(expit(_drawn_in(odds) if self.is_soft else odds), FLOOR, 1 - FLOOR)
+        return np.asarray(np.where(missing, min(max(self.base_rate, FLOOR), 1 - FLOOR), probability))
+
+    def interval(self, raw: npt.ArrayLike) -> tuple[Floats, Floats]:
+        """The two probabilities of a Venn–Abers calibrator, of which one is calibrated for sure; ±0 to 1 for a NaN.
+
+        The wider they are apart, the less the calibration part knew of such scores. Raises CalibrationError for other kinds.
+        """
+        if self.kind != "venn_abers":
+            raise CalibrationError(f"A {self.kind} calibrator has no interval. Fit venn_abers.")
+        x = np.asarray(raw, dtype=np.float64)
+        place = np.searchsorted(self.staircase[0], np.where(np.isnan(x), 0.0, x), "right")
+        low, high = (np.asarray(each)[place] for each in self.bounds)
+        return np.where(np.isnan(x), 0.0, low), np.where(np.isnan(x), 1.0, high)
+
+    @cached_property
+    def staircase(self) -> tuple[Floats, Floats]:
+        """Knots and levels as arrays."""
+        return np.asarray(self.knots), np.asarray(self.levels)
+
+    def to_json(self) -> dict[str, Any]:
+        """A plain dict; `from_json` gives back a calibrator with the same answers, bit by bit."""
+        plain: dict[str, Any] = {
+            "kind": self.kind,
+            "base_rate": self.base_rate,
+            "parameters": list(self.parameters),
+            "knots": list(self.knots),
+            "levels": list(self.levels),
+        }
+        if self.is_soft:
+            plain["ends"] = "soft"
+        if self.kind == "venn_abers":
+            plain["bounds"] = [list(each) for each in self.bounds]
+        if self.trees is not None:
+            plain["trees"] = self.trees.to_json()
+        return plain
+
+    @classmethod
+    def from_json(cls, given: Mapping[str, Any]) -> Calibrator:
+        """The calibrator of a dict that `to_json` made; raises CalibrationError for one that is none."""
+        try:
+            low, high = given.get("bounds", ((), ()))
+            made = cls(
+                str(given["kind"]),
+                float(given["base_rate"]),
+                _numbers(given["parameters"]),
+                _numbers(given["knots"]),
+                _numbers(given["levels"]),
+                (_numbers(low), _numbers(high)),
+                FieldTrees.from_json(given["trees"]) if "trees" in given else None,
+                given.get("ends") == "soft",
+            )
+        except (KeyError, TypeError, ValueError, AttributeError) as wrong:
+            if isinstance(wrong, CalibrationError):
+                raise
+            raise CalibrationError(f"This is no calibrator: {type(wrong).__name__} {wrong}. Train the model again.") from None
+        _check(made)
+        return made
+
+
+def _numbers(given: Any) -> tuple[float, ...]:
+    return tuple(map(float, given))
+
+
+def _log_odds(calibrator: Calibrator, x: Floats) -> Floats:
+    if calibrator.kind in ("platt", "monotone_gbdt"):
+        slope, offset = calibrator.parameters
+        return slope * x + offset
+    if calibrator.kind == "beta":
+        falling, rising, offset = calibrator.parameters
+        return np.asarray(-falling * np.logaddexp(0, -x) + rising * np.logaddexp(0, x) + offset)
+    centre, scale = calibrator.parameters
+    away = (x - centre) / scale
+    return np.asarray(_steps(calibrator, x) + SLOPE * away / (1 + np.abs(away)))
+
+
+def _steps(calibrator: Calibrator, x: Floats) -> Floats:
+    knots, levels = calibrator.staircase
+    if calibrator.kind == "venn_abers":
+        return levels[np.searchsorted(knots, x, "right")]
+    above = np.minimum(np.searchsorted(knots, x), len(levels) - 1)
+    return np.minimum(np.interp(x, knots, levels), levels[above])  # interp may overshoot a knot by a bit
+
+
+def _drawn_in(odds: Floats) -> Floats:
+    """The log-odds, those beyond ±BEND on a curve that rises towards ±END for ever."""
+    size = np.abs(odds)
+    if not (size > BEND).any():
+        return odds
+    beyond = np.maximum(size - BEND, 0.0) / (END - BEND)
+    return np.asarray(np.where(size > BEND, np.copysign(BEND + (END - BEND) * (beyond / (1 + beyond)), odds), odds))
+
+
+def _check(made: Calibrator) -> None:
+    numbers = (made.base_rate, *made.parameters, *made.knots, *made.levels, *made.bounds[0], *made.bounds[1])
+    if len(made.parameters) != SIZES.get(made.kind, -1) or not _is_whole(made) or not np.isfinite(numbers).all():
+        raise CalibrationError(f"This {made.kind} calibrator has parts missing or not finite. Train the model again.")
+    is_rising = all(a <= b for series in (made.knots, made.levels, *made.bounds) for a, b in pairwise(series))
+    slopes = made.parameters[1:] if made.kind in STEPS else made.parameters[:-1]
+    if not is_rising or min(slopes) < 0:
+        raise CalibrationError(f"This {made.kind} calibrator falls somewhere: it would turn scores round. Train the model again.")
+
+
+def _is_whole(made: Calibrator) -> bool:
+    many = len(made.knots) + 1
+    wanted = {"isotonic": (len(made.knots), 0, 0), "venn_abers": (many, many, many)}.get(made.kind, (0, 0, 0))
+    has_knots = bool(made.knots) if made.kind == "isotonic" else made.kind in STEPS or not made.knots
+    has_trees = (made.trees is not None) == (made.kind == "monotone_gbdt")
+    return (len(made.levels), len(made.bounds[0]), len(made.bounds[1])) == wanted and has_knots and has_trees

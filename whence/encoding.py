@@ -1,0 +1,77 @@
+"""Rows as the matrix that a model takes; training and scoring both come through here."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from whence.contracts.models import FeatureSchema
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+Numbers = npt.NDArray[np.float64]
+UNSEEN = -1.0
+
+
+class InputError(ValueError):
+    """Rows do not fit the model's inputs; the message names the column."""
+
+
+def encode(frame: pd.DataFrame | Mapping[str, Any], schema: FeatureSchema) -> Numbers:
+    """The rows × features matrix that the model takes; training and scoring both come through here.
+
+    >>> schema = FeatureSchema(("hour",), {"channel": ("search", "video")})
+    >>> encode({"channel": ["video", "radio", None], "hour": [3, None, 5]}, schema).tolist()
+    [[3.0, 1.0], [nan, -1.0], [5.0, nan]]
+    """
+    if missing := [name for name in schema.names if name not in frame]:
+        raise InputError(f"The rows have no column {missing[0]}. The model takes {', '.join(schema.names)}.")
+    columns = [number_column(name, frame[name]) for name in schema.numbers]
+    columns += [_category_column(name, frame[name], known) for name, known in schema.categories.items()]
+    if lengths := {len(column) for column in columns} - {len(columns[0])}:
+        raise InputError(f"Columns have different lengths: {len(columns[0])} and {lengths.pop()}.")
+    return np.column_stack(columns)
+
+
+def number_column(name: str, values: Any) -> Numbers:
+    """A column of numbers, NaN where it has none; raises InputError for anything that is no number."""
+    kept = np.asarray(values)
+    if kept.ndim != 1:
+        raise InputError(f"Column {name} is there {kept.shape[-1]} times. Keep one.")
+    if kept.dtype.kind in "fiub":
+        return kept.astype(np.float64)
+    return np.array([_number(name, value) for value in kept.tolist()], dtype=np.float64)
+
+
+def _number(name: str, value: object) -> float:
+    if is_missing(value):
+        return math.nan
+    if isinstance(value, int | float):
+        return float(value)
+    raise InputError(f"Column {name} takes numbers, and {value!r} ({type(value).__name__}) came.")
+
+
+def _category_column(name: str, values: Any, known: tuple[str, ...]) -> Numbers:
+    kept = np.asarray(values, dtype=object)
+    if kept.ndim != 1:
+        raise InputError(f"Column {name} is there {kept.shape[-1]} times. Keep one.")
+    codes = {value: float(place) for place, value in enumerate(known)}
+    return np.array([_code(name, value, codes) for value in kept.tolist()], dtype=np.float64)
+
+
+def _code(name: str, value: object, codes: Mapping[str, float]) -> float:
+    if isinstance(value, str):
+        return codes.get(value, UNSEEN)
+    if is_missing(value):
+        return math.nan
+    raise InputError(f"Column {name} is a category and takes text, and {value!r} ({type(value).__name__}) came.")
+
+
+def is_missing(value: object) -> bool:
+    """Whether a value is None, NaN or one of pandas' own missing values."""
+    return value is None or (isinstance(value, float) and math.isnan(value)) or type(value).__name__ in ("NAType", "NaTType")
