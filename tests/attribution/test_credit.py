@@ -1,4 +1,4 @@
-"""Rules and credit: shares that sum to one, micros that add up to the last one."""
+"""Credit: micros that add up to the last one, and what a row of it tells."""
 
 from __future__ import annotations
 
@@ -25,45 +25,6 @@ def a_path(*at: str) -> pd.DataFrame:
     """The pairs of one conversion at 12:00 with touches at these times."""
     shown = pd.DataFrame([a_touch(each, touch_id=f"t{i}") for i, each in enumerate(at)]).assign(person_id="p")
     return candidate_touches(BOUGHT, shown)
-
-
-@pytest.mark.parametrize(
-    ("rule", "shares"),
-    [
-        ("last_touch", [0, 0, 0, 1]),
-        ("first_touch", [1, 0, 0, 0]),
-        ("linear", [0.25, 0.25, 0.25, 0.25]),
-        ("position", [0.4, 0.1, 0.1, 0.4]),
-        ("time_decay", [1 / 15, 2 / 15, 4 / 15, 8 / 15]),
-    ],
-)
-def test_each_rule_shares_as_it_says(rule: str, shares: list[float]) -> None:
-    path = a_path("06:00", "07:00", "08:00", "09:00")
-    assert rules.share(path, rule, half_life_days=1 / 24).tolist() == pytest.approx(shares)
-
-
-@pytest.mark.parametrize("rule", rules.RULES)
-@pytest.mark.parametrize("touches", [1, 2, 3])
-def test_short_paths_share_everything(rule: str, touches: int) -> None:
-    shares = rules.share(
-        a_path("06:00", "07:00", "08:00")[:0] if touches == 0 else a_path(*["06:00", "07:00", "08:00"][:touches]), rule
-    )
-    assert shares.sum() == pytest.approx(1)
-
-
-def test_position_of_two_is_half_and_half() -> None:
-    assert rules.share(a_path("06:00", "07:00"), "position").tolist() == [0.5, 0.5]
-
-
-def test_an_unknown_rule_is_named_with_the_known_ones() -> None:
-    with pytest.raises(ValueError, match=r"no attribution rule 'u_shape'\. Take one of last_touch"):
-        rules.share(a_path("06:00"), "u_shape")
-
-
-def test_the_ranker_leaves_to_no_ad_what_no_touch_earned() -> None:
-    path = a_path("06:00", "07:00")
-    assert rules.ranker_share(path, np.array([0.2, 0.3])).tolist() == [0.2, 0.3]
-    assert rules.ranker_share(path, np.array([0.9, 0.6])).tolist() == pytest.approx([0.6, 0.4])
 
 
 def test_credit_rows_hold_each_touch_and_what_no_ad_earned() -> None:
@@ -117,7 +78,7 @@ def test_who_has_the_larger_share_never_gets_less(value: int, given_shares: list
 whole = st.one_of(st.integers(-(2**63), 2**63 - 1), st.integers(-9 * 10**15, 9 * 10**15), st.integers(-100, 100))
 
 
-@laws
+@settings(max_examples=100, deadline=None)
 @given(st.lists(st.tuples(whole, shares), min_size=1, max_size=6))
 def test_many_conversions_are_split_as_each_alone(asked: list[tuple[int, list[float]]]) -> None:
     starts = np.cumsum([0, *(len(given_shares) for _, given_shares in asked)])[:-1]
