@@ -27,6 +27,7 @@ WEEK_DAYS = 7
 PEOPLE_ON_A_NETWORK = 20
 USER_AGENTS_OF_A_PERSON = 5
 TOUCHES_OF_A_PERSON = 50
+SALES_OF_A_PERSON = 50
 PRIOR_TOUCHES = 100
 """A campaign's click rate is pulled to the mean as if it had this many touches at the mean."""
 PRIOR_CLICKS = 20
@@ -47,6 +48,7 @@ SIGNALS = ibis.schema(
         "touch_id": "string",
         "campaign_id": "string",
         "channel": "string",
+        "product": "string",
         "price_micros": "int64",
         "sale": "string",
         "click_id": "string",
@@ -190,12 +192,14 @@ def person_features(signals: Expr, owners: Expr, today: Expr) -> Expr:
         _most(theirs, "person_id", "locale"),
         _most(theirs, "person_id", "country"),
         _recent_touches(theirs),
+        _recent_sales(theirs),
     ):
         rows = rows.left_join(part, "person_id").drop("person_id_right")
     filled = rows.mutate(
         identifiers=rows.identifiers.fill_null(0),
         user_agents=rows.user_agents.fill_null("[]"),
         recent_touches=rows.recent_touches.fill_null("[]"),
+        recent_sales=rows.recent_sales.fill_null("[]"),
     )
     return _as_of(filled, "person_features", today)
 
@@ -284,6 +288,9 @@ def _most(events: Expr, by: str, value: str) -> Expr:
     return top.filter(top.place == 0).select(by, value)
 
 
+_TOLD = ("kind", "campaign_id", "channel", "product", "click_id", "ip_key", "cookie_id", "device_id")
+
+
 def _recent_touches(theirs: Expr) -> Expr:
     touches = theirs.filter(theirs.what == "touch")
     order = ibis.window(
@@ -291,16 +298,33 @@ def _recent_touches(theirs: Expr) -> Expr:
     )
     latest = touches.mutate(place=ibis.row_number().over(order))
     latest = latest.filter(latest.place < TOUCHES_OF_A_PERSON)
+    latest = latest.mutate(text=_json_object(latest, "touch_id", *_TOLD))
+    return latest.group_by("person_id").agg(recent_touches=_json_list(latest.text, latest.place))
+
+
+def _recent_sales(theirs: Expr) -> Expr:
+    sales = theirs.filter(theirs.sale.notnull())
+    told = ibis.window(group_by=["person_id", "sale"], order_by=[sales.seen_at.asc(), sales.event_id.asc()])
+    first = sales.mutate(telling=ibis.row_number().over(told))
+    first = first.filter(first.telling == 0)
+    order = ibis.window(group_by="person_id", order_by=[first.happened_at.desc(), first.sale.asc()])
+    latest = first.mutate(place=ibis.row_number().over(order))
+    latest = latest.filter(latest.place < SALES_OF_A_PERSON)
+    latest = latest.mutate(text=_json_object(latest, "sale", "kind"))
+    return latest.group_by("person_id").agg(recent_sales=_json_list(latest.text, latest.place))
+
+
+def _json_object(rows: Expr, first: str, *names: str) -> Expr:
+    """The columns as a JSON object, the first and happened_at before the rest."""
     fields = {
-        "touch_id": _json_text(latest.touch_id),
-        "happened_at": _json_text(latest.happened_at.strftime("%Y-%m-%dT%H:%M:%S.%f+00:00")),
-        **{name: _json_text(latest[name]) for name in ("kind", "campaign_id", "channel", "ip_key", "cookie_id", "device_id")},
+        first: _json_text(rows[first]),
+        "happened_at": _json_text(rows.happened_at.strftime("%Y-%m-%dT%H:%M:%S.%f+00:00")),
+        **{name: _json_text(rows[name]) for name in names},
     }
     text = ibis.literal("{")
     for place, (name, value) in enumerate(fields.items()):
         text = text.concat(f'{", " if place else ""}"{name}": ', value)
-    latest = latest.mutate(text=text.concat("}"))
-    return latest.group_by("person_id").agg(recent_touches=_json_list(latest.text, latest.place))
+    return text.concat("}")
 
 
 def _json_list(texts: Expr, place: Expr) -> Expr:

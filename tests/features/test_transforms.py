@@ -125,6 +125,24 @@ def test_ghosts_are_no_touches_of_a_person_but_stay_in_the_context(tmp_path: Pat
     ]
     assert recent[0]["happened_at"] == "2026-05-20T12:00:00.000000+00:00"
     assert recent[0]["device_id"] is None
+    assert recent[0]["click_id"] == "click-of-click"
+
+
+def test_a_persons_sales_are_told_each_once_the_latest_first(tmp_path: Path) -> None:
+    lake = a_lake(
+        tmp_path,
+        conversions=[
+            a_conversion("09:00", DAY, conversion_id="pixel", order_id="o1", cookie_id="c1", kind="install"),
+            a_conversion("09:30", DAY, conversion_id="server", order_id="o1", cookie_id="c1", kind="install"),
+            a_conversion("12:00", DAY, conversion_id="plain", cookie_id="c1"),
+            a_conversion("13:00", DAY, conversion_id="back", cookie_id="c1", kind="refund", refund_of="plain", value_micros=-1),
+        ],
+        persons=[an_answer("cookie_id:c1", "p1")],
+    )
+    assert json.loads(only(lake, "person_features")["recent_sales"]) == [
+        {"sale": "plain", "happened_at": "2026-05-20T12:00:00.000000+00:00", "kind": "purchase"},
+        {"sale": "o1", "happened_at": "2026-05-20T09:00:00.000000+00:00", "kind": "install"},
+    ]
 
 
 def test_an_order_counts_once_and_a_refund_not_at_all(tmp_path: Path) -> None:

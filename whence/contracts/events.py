@@ -52,6 +52,7 @@ TOUCHES = pa.schema(
         column("creative_id", pa.string(), "The picture or text shown."),
         column("channel", pa.string(), "Search, social, display, video, affiliate, …", required=True),
         column("placement", pa.string(), "Where it was shown."),
+        column("product", pa.string(), "The product advertised, by the shop's own id."),
         column("bid_micros", pa.int64(), "Our bid, in millionths of the currency."),
         column("price_micros", pa.int64(), "What was paid, in millionths of the currency."),
         column("currency", pa.string(), "ISO 4217 code of bid and price."),
@@ -70,6 +71,9 @@ CONVERSIONS = pa.schema(
         column("value_micros", pa.int64(), "Its value in millionths of the currency; negative for a refund.", required=True),
         column("currency", pa.string(), "ISO 4217 code of the value.", required=True),
         column("order_id", pa.string(), "The shop's order, the same from pixel and server."),
+        column(
+            "product", pa.string(), "The product bought, by the shop's own id: the one of most value where there are several."
+        ),
         column("refund_of", pa.string(), "The conversion_id that this one takes back."),
         column("source", pa.string(), f"Who told us: {', '.join(CONVERSION_SOURCES)}.", required=True),
         *IDENTIFIERS,

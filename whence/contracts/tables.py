@@ -106,7 +106,12 @@ FEATURES = {
             _text(
                 "recent_touches",
                 "Up to 50 latest touches in 14 days, newest first: a JSON list of objects: touch_id, happened_at (ISO), kind, "
-                "campaign_id, channel, ip_key, cookie_id, device_id.",
+                "campaign_id, channel, product, click_id, ip_key, cookie_id, device_id.",
+            ),
+            _text(
+                "recent_sales",
+                "Up to 50 latest conversions in 14 days, newest first, refunds left out and an order once: a JSON list of objects: "
+                "sale (the order, or the conversion where there is none), happened_at (ISO), kind.",
             ),
             _instant("last_seen_at", "When the person was last seen."),
         ),
@@ -230,7 +235,9 @@ TABLES: dict[str, Table] = {
             _text("algorithm", "One of whence.attribution.policy.ALGORITHMS.", required=True),
             _text("touch_id", "The touch credited; the empty text for the share that no ad earned.", required=True),
             _text("stated_on", "The day whose run stated this; later than `day` where late events restated it.", required=True),
-            column("version", pa.int64(), "1 for the first statement of the conversion; a higher one supersedes it.", required=True),
+            column(
+                "version", pa.int64(), "1 for the first statement of the conversion; a higher one supersedes it.", required=True
+            ),
             _text("cause", "Why it was stated: first, late_events, identity, policy, model or correction.", required=True),
             column("known_at", INSTANT, "When this came to be known.", required=True),
             _text("campaign_id", "Its campaign; the empty text for no ad.", required=True),
@@ -246,7 +253,9 @@ TABLES: dict[str, Table] = {
             ),
             _text("currency", "ISO 4217 code.", required=True),
             _text("suspect", "Why the touch looks like fraud, as `click_flood`; empty when it does not.", required=True),
-            column("clean_micros", pa.int64(), "The credit when suspect touches earn nothing; sums to the value, too.", required=True),
+            column(
+                "clean_micros", pa.int64(), "The credit when suspect touches earn nothing; sums to the value, too.", required=True
+            ),
             _number("certainty", "The probability that this touch and the conversion are of one person, as known then."),
             column("new_to_brand", pa.bool_(), "Whether the conversion was of a new customer."),
             _text("policy", "SHA-256 of the policy.", required=True),

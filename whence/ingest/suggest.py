@@ -36,6 +36,7 @@ NAMES: dict[str, tuple[str, ...]] = {
     "creative_id": ("creative_id", "creative", "utm_content", "banner"),
     "channel": ("channel", "medium", "utm_medium", "utm_source", "source", "network"),
     "placement": ("placement", "position", "site", "publisher"),
+    "product": ("product", "product_id", "sku", "item_id", "asin", "content_id"),
     "price_micros": ("price", "cost", "spend", "price_micros", "cpm"),
     "value_micros": ("value", "revenue", "amount", "total", "order_value", "value_micros", "conversion_value"),
     "currency": ("currency", "currency_code", "cur", "ccy", "iso_currency"),

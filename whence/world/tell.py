@@ -188,4 +188,5 @@ def _only(where: Marks, values: pa.Array) -> pa.Array:
 
 
 def _table(schema: pa.Schema, columns: Columns) -> pa.Table:
-    return pa.table([columns[name] for name in schema.names], schema=schema)
+    unsaid = {"product": pa.nulls(len(columns["event_id"]), pa.string())}  # the world's shops do not say what they sell
+    return pa.table([{**unsaid, **columns}[name] for name in schema.names], schema=schema)
