@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from tests.builders import a_click, a_conversion, a_touch
 from whence.attribution import credit, rules
 from whence.attribution.journeys import candidate_touches
+from whence.attribution.policy import Policy
 from whence.attribution.quality import quality, unattributed
 
 BOUGHT = pd.DataFrame([a_conversion("12:00", conversion_id="c", value_micros=10), a_conversion("12:00", conversion_id="alone")])
@@ -24,7 +25,7 @@ BOUGHT = BOUGHT.assign(person_id=["p", None])
 def a_path(*at: str) -> pd.DataFrame:
     """The pairs of one conversion at 12:00 with touches at these times."""
     shown = pd.DataFrame([a_touch(each, touch_id=f"t{i}") for i, each in enumerate(at)]).assign(person_id="p")
-    return candidate_touches(BOUGHT, shown)
+    return candidate_touches(BOUGHT, shown, Policy())
 
 
 def test_credit_rows_hold_each_touch_and_what_no_ad_earned() -> None:
@@ -172,7 +173,7 @@ def test_every_rule_conserves_the_value_whatever_the_order_of_rows(
     bought = BOUGHT.assign(value_micros=value)
     earned = []
     for each in (touches, touches.sample(frac=1, random_state=seed)):
-        pairs = candidate_touches(bought, each)
+        pairs = candidate_touches(bought, each, Policy())
         earned.append(credit.credit_rows(bought, pairs, rules.share(pairs, rule), rule))
     pd.testing.assert_frame_equal(*earned)
     assert earned[0].groupby("conversion_id")["credit_micros"].sum().to_dict() == {"c": value, "alone": value}

@@ -12,7 +12,11 @@ from hypothesis import strategies as st
 
 from tests.builders import a_click, a_conversion, a_touch
 from whence.attribution import evidence, journeys
-from whence.attribution.journeys import candidate_touches
+from whence.attribution.policy import Policy, Reach
+
+
+def candidate_touches(conversions: pd.DataFrame, touches: pd.DataFrame, policy: Policy = Policy()) -> pd.DataFrame:
+    return journeys.candidate_touches(conversions, touches, policy)
 
 
 def frame(*rows: dict[str, Any], person: str | None = "p") -> pd.DataFrame:
@@ -89,7 +93,7 @@ def test_the_inputs_do_not_know_the_click_id() -> None:
 def test_only_the_latest_touches_are_kept() -> None:
     bought = frame(a_conversion("12:00", conversion_id="c"))
     shown = frame(*(a_touch(f"10:{i:02d}", touch_id=f"t{i:02d}") for i in range(9)))
-    assert candidate_touches(bought, shown, max_touches=3)["touch_id"].tolist() == ["t06", "t07", "t08"]
+    assert candidate_touches(bought, shown, Policy(max_touches=3))["touch_id"].tolist() == ["t06", "t07", "t08"]
 
 
 def test_no_conversions_or_no_touches_make_no_pairs_with_the_same_columns() -> None:
@@ -136,7 +140,7 @@ START = pd.Timestamp("2026-05-01T00:00Z")
 def test_brute_force_finds_the_same_pairs(shown: list[Any], bought: list[Any], click_days: float, view_days: float) -> None:
     t = _hours([(*row[:3], row[3], row[4]) for row in shown], "touch_id")
     c = _hours([(*row[:3], "purchase", row[3]) for row in bought], "conversion_id")
-    pairs = candidate_touches(c, t, click_days, view_days)
+    pairs = candidate_touches(c, t, Policy(windows=(Reach(click_days, "click"), Reach(view_days, "view"))))
     found = {(row.conversion_id, row.touch_id, row.via) for row in pairs.itertuples()}
     assert len(found) == len(pairs)
     assert found == {pair for a in c.itertuples() for b in t.itertuples() if (pair := _judged(a, b, click_days, view_days))}

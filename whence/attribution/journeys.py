@@ -1,13 +1,27 @@
-"""Journeys: for each conversion, the touches that could have earned it, as known by the end of its day."""
+"""Journeys: for each conversion, the touches that could have earned it, as known then and as the policy lets them."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator, Sequence, Set
+from dataclasses import replace
+from functools import cache
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
 
-CLICKS = ("click",)
+from whence.attribution import inactivity, meetings, places, reach
+from whence.attribution.meetings import Bools, Bought, Ints, Shown
+from whence.attribution.policy import SAME_PRODUCT, Policy
+
+CLICK = "click"
+CLICKS = (CLICK,)
+GHOST = "eligible"
+ANOTHER = "\0another"
+"""A product that no window names."""
 TOUCH_COLUMNS = (
     "touch_id",
     "person_id",
@@ -16,10 +30,12 @@ TOUCH_COLUMNS = (
     "kind",
     "campaign_id",
     "channel",
+    "product",
     "click_id",
     "cookie_id",
     "device_id",
     "ip_key",
+    "person_probability",
 )
 CONVERSION_COLUMNS = (
     "conversion_id",
@@ -27,44 +43,54 @@ CONVERSION_COLUMNS = (
     "happened_at",
     "seen_at",
     "kind",
+    "product",
     "click_id",
     "cookie_id",
     "device_id",
     "ip_key",
+    "person_probability",
+    "known_by",
 )
-MAX_TOUCHES = 50
-"""The latest touches of a conversion that are kept, as in person_features.recent_touches."""
+DAY = 86_400_000_000
+"""In microseconds."""
+TIMES = ("happened_at", "seen_at", "known_by")
+INSTANT = pa.timestamp("us", tz="UTC")
 
 
 def candidate_touches(
-    conversions: pd.DataFrame,
-    touches: pd.DataFrame,
-    click_days: float = 7.0,
-    view_days: float = 1.0,
-    max_touches: int = MAX_TOUCHES,
+    conversions: pd.DataFrame, touches: pd.DataFrame | pa.Table, policy: Policy, activity: pd.DataFrame | None = None
 ) -> pd.DataFrame:
-    """Pairs of a conversion and a touch of the same person (or the same click_id) inside the look-back windows.
+    """Pairs of a conversion and a touch of the same person (or the same click_id) that the policy lets earn it.
 
-    `conversions` has CONVERSION_COLUMNS and `touches` TOUCH_COLUMNS (person_id from identity.exact.who; an
-    absent column counts as missing, but ids, times and kinds must be there). A touch counts when it happened
-    before the conversion and was seen before the end of the UTC day on which the conversion was seen, or
-    before the conversion's `known_by` when that column is given. A ghost (`eligible`) is never a candidate
-    but is counted as context. The latest `max_touches` of a conversion are kept.
+    `conversions` has CONVERSION_COLUMNS and `touches` TOUCH_COLUMNS (person_id from identity.exact.who; an absent column counts
+    as missing, but ids, times and kinds must be there). Tables larger than memory likes go through `near.near` first.
 
-    Returns, sorted by conversion_id, touched_at, touch_id, a row a pair: conversion_id, touch_id, via (person
-    or click_id), person_id, campaign_id, channel, touch_kind, conversion_kind, converted_at, seen_at,
-    touched_at, hours_before, place (0 the first touch), from_last (0 the last), path_length, clicks_in_path,
-    eligible_campaign and eligible_any (ghosts before the conversion), ip_key (of the touch), same_cookie,
-    same_device, same_ip (1, 0 or NaN), same_click (1 when the click_id is the same, 0 when the conversion
-    carries one and it is not, NaN when it carries none: the label, never an input).
+    - A touch counts when it happened before the conversion (never at the very same instant), within the policy's window, and
+      was seen before the end of the UTC day on which the conversion was seen, or before `known_by` where that is given.
+    - Of several tellings of one touch or conversion, the one that was seen first counts.
+    - A ghost (`eligible`) is never a candidate, but is counted as context, as far back as the window of a view goes.
+    - Where a click counts and the policy has `click_over_view`, views and engaged views do not.
+    - For the conversions of `reengagement`, a touch counts only if there was no `activity` (person_id, happened_at, seen_at) of
+      its person between `inactivity_days` before it and it, as far as that was seen before `known_by`.
+    - Of what counts, the latest `max_touches` are kept; of two at the same instant, the one with the greater touch_id is later.
+
+    Returns, sorted by conversion_id, touched_at, touch_id, a row a pair: conversion_id, touch_id, via (person or click_id),
+    person_id, campaign_id, channel, product (advertised), touch_kind, conversion_kind, converted_at, seen_at, touched_at,
+    hours_before, ip_key (of the touch), same_cookie, same_device, same_ip (1, 0 or NaN), same_click (1 when the click_id is the
+    same, 0 when the conversion carries one and it is not, NaN when it carries none: the label, never an input), certainty (the
+    probability that both are of one person: 1 where the click_id is the same, else the product of both `person_probability`, of
+    which an absent one is 1), eligible_campaign and eligible_any (ghosts before the conversion), place (0 the first touch),
+    from_last (0 the last), path_length, clicks_in_path.
+
+    Raises ValueError when the policy asks for activity and none is given.
     """
-    bought = _as_table(conversions, CONVERSION_COLUMNS).assign(known_by=_known_by(conversions).array)
-    shown = _as_table(touches, TOUCH_COLUMNS).sort_values(["seen_at", "touch_id"]).drop_duplicates("touch_id")
-    met = _beside(bought, shown, _met(bought, shown, max(click_days, view_days)))
-    reach = np.where(met["touch_kind"].isin(CLICKS), click_days * 24, view_days * 24)
-    met = met[(met["hours_before"] <= reach) & (met["touch_seen_at"] < met["known_by"])]
-    met = met.sort_values(["conversion_id", "touched_at", "touch_id"], ignore_index=True)
-    return _with_context(met, max_touches)
+    bought = _once(_table(conversions, CONVERSION_COLUMNS), "conversion_id")
+    told = _table(touches, TOUCH_COLUMNS)
+    told = _once(told, "touch_id", _Keys(bought, told).any)
+    told = told.take(_by_time(told)).combine_chunks()
+    both = _Sides(bought, told, policy)
+    conversion, touch = _paid(both, policy, activity)
+    return places.numbered(_beside(both, conversion, touch).assign(**_ghosts(both, conversion, touch)))
 
 
 def recent_touches(text: str | None, person_id: str) -> pd.DataFrame:
@@ -75,99 +101,263 @@ def recent_touches(text: str | None, person_id: str) -> pd.DataFrame:
     return frame
 
 
-def _as_table(frame: pd.DataFrame, columns: tuple[str, ...]) -> pd.DataFrame:
-    """Exactly these columns, times in UTC, on a fresh index; a touch without seen_at is known already."""
-    table = frame.reindex(columns=list(columns)).reset_index(drop=True)
-    for name in ("happened_at", "seen_at"):
-        table[name] = pd.to_datetime(table[name], utc=True).astype("datetime64[us, UTC]")
-    return table.assign(seen_at=table["seen_at"].fillna(table["happened_at"]))
+class _Keys:
+    """Codes of the persons and click ids of conversions, and of touches that share them; -1 for none."""
+
+    def __init__(self, bought: pa.Table, told: pa.Table):
+        self.asked_person, self.person = _shared(bought["person_id"], told["person_id"])
+        self.asked_click, self.click = _shared(bought["click_id"], told["click_id"])
+
+    @property
+    def any(self) -> Bools:
+        """Touches that share a key with a conversion."""
+        return (self.person >= 0) | (self.click >= 0)
+
+    @property
+    def ways(self) -> tuple[tuple[Ints, Ints], ...]:
+        """By which keys touches are found: those of touches and those of conversions."""
+        by_person, by_click = (self.person, self.asked_person), (self.click, self.asked_click)
+        return (by_person, by_click) if (self.click >= 0).any() else (by_person,)
+
+    @property
+    def both(self) -> tuple[Ints, Ints]:
+        """A key of person and click id together: what this finds, each of the two finds."""
+        clicks = int(self.asked_click.max(initial=0)) + 1
+        pairs = ((self.person, self.click), (self.asked_person, self.asked_click))
+        touches, asked = (np.where((person >= 0) & (click >= 0), person * clicks + click, -1) for person, click in pairs)
+        return touches, asked
 
 
-def _known_by(conversions: pd.DataFrame) -> pd.Series:
-    if "known_by" in conversions:
-        return pd.to_datetime(conversions["known_by"], utc=True)
-    return pd.to_datetime(conversions["seen_at"], utc=True).dt.floor("D") + pd.Timedelta(days=1)
+class _Sides:
+    """Conversions, and touches in the order of time, with their keys, and in codes by what the policy's windows tell apart."""
+
+    def __init__(self, bought: pa.Table, told: pa.Table, policy: Policy):
+        self.bought, self.told, self.keys = bought, told, _Keys(bought, told)
+        self.is_ghost = _is(told["kind"], (GHOST,))
+        shown_group, shown_kinds, bought_group, self._bought_kinds = _told_apart(bought, told, policy)
+        self._shown_kinds, self._policy = shown_kinds, policy
+        at, seen = _micros(told["happened_at"]), _micros(told["seen_at"])
+        self.shown = Shown(at, seen, np.full(len(at), meetings.ALWAYS), shown_group, max(len(shown_kinds), 1))
+        self.asked = Bought(_micros(bought["happened_at"]), _micros(bought["known_by"]), bought_group)
+        self._days = cache(self._asked_days)
+
+    def looks(self, shown: Ints, converted: Ints) -> Ints:
+        """How far back conversions look for touches, by their codes, in microseconds."""
+        asked, which = np.unique(shown * len(self._bought_kinds) + converted, return_inverse=True)
+        return self._days(tuple(asked.tolist()))[which] if len(asked) else asked
+
+    def _asked_days(self, asked: tuple[int, ...]) -> Ints:
+        shown, converted = np.divmod(np.array(asked, dtype=np.int64), len(self._bought_kinds))
+        pairs = [self._shown_kinds.iloc[shown], self._bought_kinds.iloc[converted]]
+        found = reach.days(pd.concat([each.reset_index(drop=True) for each in pairs], axis=1), self._policy)
+        return np.asarray(np.rint(found * DAY).astype(np.int64))
 
 
-def _met(bought: pd.DataFrame, shown: pd.DataFrame, reach_days: float) -> pd.DataFrame:
-    """Positions of each conversion and the earlier touches within reach: of its person, else with its click_id."""
-    parts = [
-        _within_reach(bought, shown, key, reach_days).assign(via=via) for key, via in (("person_id", "person"), ("click_id",) * 2)
-    ]
-    return pd.concat(parts, ignore_index=True).drop_duplicates(["conversion", "touch"])
+def _table(rows: pd.DataFrame | pa.Table, columns: Sequence[str]) -> pa.Table:
+    """Exactly these columns, texts and times of one kind each; a row without seen_at is known already."""
+    made = {name: _column(rows, name) for name in columns}
+    made["seen_at"] = pc.coalesce(made["seen_at"], made["happened_at"])
+    if "known_by" in made and made["known_by"].null_count:
+        ends = pc.add(pc.floor_temporal(made["seen_at"], unit="day"), pa.scalar(DAY, pa.duration("us")))
+        made["known_by"] = pc.coalesce(made["known_by"], ends)
+    return pa.table(made)
 
 
-def _within_reach(bought: pd.DataFrame, shown: pd.DataFrame, key: str, reach_days: float) -> pd.DataFrame:
-    """Pairs that share the key, by binary search in the touches sorted by key and time: no pair too many is ever made."""
-    bought, shown = bought.dropna(subset=key), shown.dropna(subset=key)
-    codes, _ = pd.factorize(pd.concat([bought[key], shown[key]], ignore_index=True))
-    times = np.sort(_micros(shown["happened_at"]))
-    stride = len(times) + 1  # a key's touches lie together, and within it by how many touches are older
-    places = codes[len(bought) :] * stride + np.searchsorted(times, _micros(shown["happened_at"]))
-    order = np.argsort(places, kind="stable")
-    until = _micros(bought["happened_at"])
-    wanted = codes[: len(bought)] * stride
-    first = np.searchsorted(places[order], wanted + np.searchsorted(times, until - int(reach_days * 86_400e6)))
-    found = np.searchsorted(places[order], wanted + np.searchsorted(times, until)) - first
-    conversion = np.repeat(np.arange(len(bought)), found)
-    touch = order[np.repeat(first - np.cumsum(found) + found, found) + np.arange(len(conversion))]
-    return pd.DataFrame({"conversion": bought.index.to_numpy()[conversion], "touch": shown.index.to_numpy()[touch]})
+def _column(rows: pd.DataFrame | pa.Table, name: str) -> pa.Array:
+    kind = INSTANT if name in TIMES else pa.float64() if name == "person_probability" else pa.string()
+    if name not in (rows.column_names if isinstance(rows, pa.Table) else rows.columns):
+        return pa.nulls(len(rows), kind)
+    if isinstance(rows, pa.Table):
+        column = rows[name].combine_chunks()
+    elif name in TIMES:
+        column = pa.array(pd.to_datetime(rows[name], utc=True).astype("datetime64[us, UTC]"), from_pandas=True)
+    else:
+        column = pa.array(rows[name], from_pandas=True)
+    return column if column.type == kind else column.cast(kind)
 
 
-def _micros(times: pd.Series) -> np.ndarray:
-    return np.asarray(times.astype("int64").to_numpy())
+def _once(rows: pa.Table, name: str, wanted: Bools | None = None) -> pa.Table:
+    """Of rows of one id the one that was seen first, whatever their order; with `wanted`, of the ids that have such a row."""
+    if wanted is not None and not wanted.all():
+        rows = rows.filter(pc.is_in(rows[name], value_set=pc.unique(rows[name].filter(pa.array(wanted)))))
+    if pc.count_distinct(rows[name], mode="all").as_py() == len(rows):
+        return rows
+    others = [each for each in rows.column_names if each not in (name, "seen_at")]
+    rows = rows.sort_by([(each, "ascending") for each in (name, "seen_at", *others)]).combine_chunks()
+    ids = rows[name].combine_chunks()
+    return rows.filter(pa.array(np.append(True, pc.not_equal(ids[1:], ids[:-1]).to_numpy(zero_copy_only=False))))
 
 
-def _beside(bought: pd.DataFrame, shown: pd.DataFrame, met: pd.DataFrame) -> pd.DataFrame:
-    c = bought.loc[met["conversion"]].reset_index(drop=True)
-    t = shown.loc[met["touch"]].reset_index(drop=True)
-    return pd.DataFrame(
-        {
-            "conversion_id": c["conversion_id"],
-            "touch_id": t["touch_id"],
-            "via": met["via"].array,
-            "person_id": c["person_id"],
-            "campaign_id": t["campaign_id"],
-            "channel": t["channel"],
-            "touch_kind": t["kind"],
-            "conversion_kind": c["kind"],
-            "converted_at": c["happened_at"],
-            "seen_at": c["seen_at"],
-            "known_by": c["known_by"],
-            "touched_at": t["happened_at"],
-            "touch_seen_at": t["seen_at"],
-            "hours_before": (c["happened_at"] - t["happened_at"]).dt.total_seconds() / 3600,
-            "ip_key": t["ip_key"],
-            "same_cookie": _same(t["cookie_id"], c["cookie_id"]),
-            "same_device": _same(t["device_id"], c["device_id"]),
-            "same_ip": _same(t["ip_key"], c["ip_key"]),
-            "same_click": _same(t["click_id"].fillna(""), c["click_id"]),
-        }
+def _by_time(told: pa.Table) -> Ints:
+    """The touches in the order of their times, and of their ids where these are equal."""
+    at = _micros(told["happened_at"])
+    order = np.argsort(at, kind="stable")
+    is_tied = np.diff(at[order]) == 0
+    if is_tied.any():
+        tied = order[np.append(is_tied, False) | np.append(False, is_tied)]
+        ranks = np.zeros(len(at), dtype=np.int64)
+        ranks[tied] = _ranks(told["touch_id"].take(pa.array(tied)))
+        order = np.lexsort((ranks, at))
+    return order
+
+
+def _told_apart(bought: pa.Table, told: pa.Table, policy: Policy) -> tuple[Ints, pd.DataFrame, Ints, pd.DataFrame]:
+    """The kind of each touch and of each conversion to the policy's windows, and the kinds; a ghost would have been a view."""
+    channels, campaigns, products, conversions = (
+        {getattr(each, name) for each in policy.windows} - {""} for name in ("channel", "campaign", "product", "conversion")
     )
-
-
-def _with_context(met: pd.DataFrame, max_touches: int) -> pd.DataFrame:
-    is_ghost = met["touch_kind"] == "eligible"
-    ghosts = met[is_ghost]
-    pairs = met[~is_ghost].groupby("conversion_id", sort=False).tail(max_touches).reset_index(drop=True)
-    path = pairs.groupby("conversion_id", sort=False)
-    place, length = path.cumcount(), path["touch_id"].transform("size").astype("int64")
-    is_click = pairs["touch_kind"].isin(CLICKS).astype("int64")
-    return pairs.drop(columns=["known_by", "touch_seen_at"]).assign(
-        place=place,
-        from_last=length - 1 - place,
-        path_length=length,
-        clicks_in_path=is_click.groupby(pairs["conversion_id"], sort=False).transform("sum"),
-        eligible_campaign=_counts(pairs, ghosts, ["conversion_id", "campaign_id"]),
-        eligible_any=_counts(pairs, ghosts, ["conversion_id"]),
+    if SAME_PRODUCT in products:
+        products |= set(pc.unique(bought["product"]).to_pylist()) & set(pc.unique(told["product"]).to_pylist())
+    kind, kinds = _codes(told["kind"])
+    shown = _together(
+        touch_kind=(kind, ["view" if each == GHOST else each for each in kinds]),
+        channel=_codes(told["channel"], channels),
+        campaign_id=_codes(told["campaign_id"], campaigns),
+        touch_product=_codes(told["product"], products),
     )
+    converted = _together(
+        conversion_kind=_codes(bought["kind"], conversions | set(policy.reengagement.conversions)),
+        product=_codes(bought["product"], products, other=ANOTHER if products else None),
+    )
+    return *shown, *converted
 
 
-def _counts(pairs: pd.DataFrame, ghosts: pd.DataFrame, keys: list[str]) -> np.ndarray:
-    counts = ghosts.groupby(keys).size().rename("n").reset_index()
-    return np.asarray(pairs[keys].merge(counts, on=keys, how="left")["n"].fillna(0).to_numpy(dtype="int64"))
+def _paid(both: _Sides, policy: Policy, activity: pd.DataFrame | None) -> tuple[Ints, Ints]:
+    """Conversions and the touches that may be paid for them, by conversion_id and time."""
+    parts = [(np.zeros(0, dtype=np.int64),) * 2]
+    for shown, is_asked in _by_activity(both, policy, activity):
+        for keys, asked in both.keys.ways:
+            can_earn, wanted = np.where(both.is_ghost, -1, keys), np.where(is_asked, asked, -1)
+            parts.append(meetings.latest(shown, can_earn, both.asked, wanted, both.looks, policy.max_touches))
+    total = max(len(both.told), 1)
+    found = np.unique(np.concatenate([conversion * total + touch for conversion, touch in parts]))
+    if policy.click_over_view:
+        found = found[_goes_first(*np.divmod(found, total), _is(both.told["kind"], CLICKS))]
+    found = found[meetings.from_last(found // total) < policy.max_touches]
+    conversion, touch = np.divmod(found, total)
+    met, which = np.unique(conversion, return_inverse=True)
+    order = np.lexsort((touch, _ranks(both.bought["conversion_id"].take(pa.array(met)))[which]))
+    return conversion[order], touch[order]
 
 
-def _same(left: pd.Series, right: pd.Series) -> np.ndarray:
-    both = left.notna().to_numpy() & right.notna().to_numpy()
-    return np.where(both, (left.to_numpy(dtype=object) == right.to_numpy(dtype=object)).astype("float64"), np.nan)
+def _by_activity(both: _Sides, policy: Policy, activity: pd.DataFrame | None) -> Iterator[tuple[Shown, Bools]]:
+    """The touches as conversions see them, and which these are: some ask whether the person had been quiet."""
+    back = policy.reengagement
+    wins_back = _is(both.bought["kind"], back.conversions) & (back.inactivity_days > 0)
+    if not wins_back.all():
+        yield both.shown, ~wins_back
+    if back.conversions and back.inactivity_days > 0 and activity is None:
+        raise ValueError(
+            f"The policy '{policy.name}' asks whether people were inactive for {back.inactivity_days:g} days, and no activity was "
+            "given. Give the sightings and conversions (person_id, happened_at, seen_at), or take [reengagement] out of the policy."
+        )
+    if wins_back.any() and activity is not None:
+        until = inactivity.until(both.told["person_id"], both.shown.at, activity, back.inactivity_days)
+        yield replace(both.shown, until=until), wins_back
+
+
+def _goes_first(conversion: Ints, touch: Ints, is_click: Bools) -> Bools:
+    """Clicks, and all else where there are none."""
+    clicked = np.zeros(int(conversion.max(initial=-1)) + 1, dtype=bool)
+    clicked[conversion[is_click[touch]]] = True
+    return np.asarray(is_click[touch] | ~clicked[conversion])
+
+
+def _beside(both: _Sides, conversion: Ints, touch: Ints) -> pd.DataFrame:
+    c, t = both.bought.take(pa.array(conversion)), both.told.take(pa.array(touch))
+    person = both.keys.asked_person[conversion]
+    is_person = (person >= 0) & (person == both.keys.person[touch])
+    same_click = _same(pc.fill_null(t["click_id"], ""), c["click_id"])
+    sure = [pc.fill_null(each["person_probability"], 1.0).to_numpy() for each in (c, t)]
+    rows = {
+        "conversion_id": c["conversion_id"],
+        "touch_id": t["touch_id"],
+        "via": pa.array(np.where(is_person, "person", "click_id")),
+        "person_id": c["person_id"],
+        "campaign_id": t["campaign_id"],
+        "channel": t["channel"],
+        "product": t["product"],
+        "touch_kind": t["kind"],
+        "conversion_kind": c["kind"],
+        "converted_at": c["happened_at"],
+        "seen_at": c["seen_at"],
+        "touched_at": t["happened_at"],
+        "hours_before": (both.asked.at[conversion] - both.shown.at[touch]) / 1e6 / 3600,
+        "ip_key": t["ip_key"],
+        "same_cookie": _same(t["cookie_id"], c["cookie_id"]),
+        "same_device": _same(t["device_id"], c["device_id"]),
+        "same_ip": _same(t["ip_key"], c["ip_key"]),
+        "same_click": same_click,
+        "certainty": np.where(same_click == 1, 1.0, sure[0] * sure[1]),
+    }
+    made: pd.DataFrame = pa.table(rows).to_pandas()
+    return made
+
+
+def _ghosts(both: _Sides, conversion: Ints, touch: Ints) -> dict[str, Ints]:
+    """How many ghosts were in reach of each pair's conversion: of the pair's campaign, and of any."""
+    if not both.is_ghost.any():
+        return {"eligible_campaign": (none := np.zeros(len(conversion), dtype=np.int64)), "eligible_any": none}
+    campaign, names = _codes(both.told["campaign_id"])
+    by_any, by_campaign = np.zeros_like(campaign), campaign
+    return {
+        "eligible_campaign": _ghosts_alike(both, conversion, touch, by_campaign, len(names)),
+        "eligible_any": _ghosts_alike(both, conversion, touch, by_any, 1),
+    }
+
+
+def _ghosts_alike(both: _Sides, conversion: Ints, touch: Ints, alike: Ints, kinds: int) -> Ints:
+    """Those that are alike to the pair's touch; each question is asked once."""
+    asked, which = np.unique(conversion * kinds + alike[touch], return_inverse=True)
+    of, kind = np.divmod(asked, kinds)
+
+    def count(keys: Ints, asked_keys: Ints) -> Ints:
+        ghosts = np.where(both.is_ghost & (keys >= 0), keys * kinds + alike, -1)
+        wanted = np.where(asked_keys[of] >= 0, asked_keys[of] * kinds + kind, -1)
+        return meetings.counted(both.shown, ghosts, both.asked.of(of), wanted, both.looks)
+
+    found = sum((count(*way) for way in both.keys.ways), np.zeros(len(asked), dtype=np.int64))
+    if len(both.keys.ways) > 1:
+        found = found - count(*both.keys.both)
+    return np.asarray(found[which])
+
+
+def _shared(asked: pa.ChunkedArray, told: pa.ChunkedArray) -> tuple[Ints, Ints]:
+    names = pc.unique(asked).drop_null()
+    first, second = (pc.fill_null(pc.index_in(each, value_set=names), -1).to_numpy().astype(np.int64) for each in (asked, told))
+    return first, second
+
+
+def _codes(column: pa.ChunkedArray, wanted: Set[str] | None = None, other: str | None = None) -> tuple[Ints, list[str | None]]:
+    """A number for each value, and what they stand for; values that are not wanted stand for `other`."""
+    found = pc.dictionary_encode(column.combine_chunks(), null_encoding="encode")
+    values = found.dictionary.to_pylist()
+    if wanted is not None:
+        values = [each if each is None or each in wanted else other for each in values]
+    names = {each: place for place, each in enumerate(dict.fromkeys(values))}
+    places = np.array([names[each] for each in values], dtype=np.int64)
+    return places[found.indices.to_numpy()], list(names)
+
+
+def _together(**columns: tuple[Ints, list[str | None]]) -> tuple[Ints, pd.DataFrame]:
+    """One number for each combination of codes that there is, and the combinations."""
+    sizes = [max(len(names), 1) for _, names in columns.values()]
+    codes, which = np.unique(np.ravel_multi_index([each for each, _ in columns.values()], sizes), return_inverse=True)
+    parts = zip(columns, np.unravel_index(codes, sizes), strict=True)
+    return which, pd.DataFrame({name: np.array(columns[name][1], dtype=object)[part] for name, part in parts})
+
+
+def _is(column: pa.ChunkedArray, values: Sequence[str]) -> Bools:
+    return np.asarray(pc.is_in(column, value_set=pa.array(values, pa.string())).to_numpy())
+
+
+def _same(left: pa.ChunkedArray, right: pa.ChunkedArray) -> npt.NDArray[np.float64]:
+    return np.asarray(pc.equal(left, right).cast(pa.float64()).to_numpy())
+
+
+def _ranks(ids: pa.ChunkedArray) -> Ints:
+    return np.asarray(pc.rank(ids, sort_keys="ascending", tiebreaker="dense").to_numpy().astype(np.int64))
+
+
+def _micros(instants: pa.ChunkedArray) -> Ints:
+    return np.asarray(instants.cast(pa.int64()).to_numpy())
