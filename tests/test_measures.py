@@ -8,6 +8,7 @@ from sklearn import metrics
 
 from whence import measures
 from whence.measures import Measure
+from whence.measures.fields import pooled
 
 RANDOM = np.random.default_rng(11)
 
@@ -126,3 +127,83 @@ def test_rows_that_do_not_match_are_refused_in_words() -> None:
         measures.paired_difference([1.0, 2.0], [1.0])
     with pytest.raises(ValueError, match="1 names of clusters or queries for 2 rows"):
         measures.brier([0, 1], [0.1, 0.9], ["a"])
+
+
+def test_an_ndcg_difference_is_taken_query_by_query() -> None:
+    queries, labels = list("aabbcc"), [1, 0, 1, 0, 0, 0]
+    right, half = [2, 1, 2, 1, 1, 2], [2, 1, 1, 2, 1, 2]
+    second = 1 / np.log2(3)
+    gain = measures.ndcg_difference(5, labels, right, half, queries)
+    assert gain.value == pytest.approx((1 - second) / 2)
+    assert gain.n == 2
+    assert measures.ndcg_difference(5, labels, right, right, queries).high == 0
+
+
+@given(
+    rows=st.lists(st.tuples(st.integers(0, 3), st.booleans(), st.integers(1, 9)), min_size=1, max_size=60),
+    least=st.integers(1, 4),
+)
+@settings(max_examples=40, deadline=None)
+def test_the_field_error_is_the_formula_cell_by_cell(rows: list[tuple[int, bool, int]], least: int) -> None:
+    field, y, p = (np.array(column, dtype=float) for column in zip(*rows, strict=True))
+    cells = pooled(y, field, least)
+    big = {value for value in field if y[field == value].sum() >= least}
+    assert all(len(set(cells[field == value])) == 1 for value in field)
+    assert len(set(cells)) >= max(1, len(big) - 1)
+    measure = measures.field_calibration_error(y, p / 10, field, least=least)
+    if y.any():
+        off = [
+            abs((y - p / 10)[cells == cell].sum()) / max(y[cells == cell].mean(), 1 / (cells == cell).sum())
+            for cell in set(cells)
+        ]
+        assert measure.value == pytest.approx(sum(off) / len(y))
+        assert measure.low <= measure.value <= measure.high
+    else:
+        assert np.isnan(measure.value)
+
+
+def test_a_field_that_is_off_by_a_tenth_measures_a_tenth() -> None:
+    y, p, _ = a_calibrated_sample(40_000)
+    field = np.arange(len(y)) % 4
+    said = p * np.where(field < 2, 1.2, 1.0)
+    off = measures.field_calibration_error(y, said, field)
+    assert off.value == pytest.approx(0.1, abs=0.03)
+    assert off.low < 0.1 < off.high
+    assert off.low > 0.05
+    assert measures.field_calibration_error(y, p, field).low < 0.01
+
+
+def test_small_cells_are_pooled_and_not_measured_alone() -> None:
+    y, p, _ = a_calibrated_sample(5000)
+    alone = measures.field_calibration_error(y, p, np.arange(5000) // 10, least=1)
+    together = measures.field_calibration_error(y, p, np.arange(5000) // 10)
+    assert together.value < 0.1 < alone.value
+
+
+def test_the_worst_segment_is_the_one_that_is_off_for_sure_and_not_the_noisiest() -> None:
+    y, p, person = a_calibrated_sample(12_000, per_person=2)
+    segment = np.where(np.arange(12_000) < 60, "small", np.where(np.arange(12_000) % 3 == 0, "off", "right"))
+    worst = measures.worst_segment(y, p * np.where(segment == "off", 0.7, 1.0), segment, person)
+    assert worst is not None
+    assert (worst.segment, worst.among, worst.is_off) == ("off", 3, True)
+    assert worst.ratio.low > 1.2
+    assert worst.ratio.value == pytest.approx(1 / 0.7, rel=0.1)
+
+
+def test_among_forty_right_segments_the_worst_is_rarely_called_off() -> None:
+    alarms = 0
+    for seed in range(60):
+        y, p, _ = a_calibrated_sample(8000, seed=seed)
+        worst = measures.worst_segment(y, p, np.arange(8000) % 40)
+        assert worst is not None
+        alarms += worst.is_off
+    assert alarms <= 8  # uncorrected, nine in ten would alarm
+
+
+def test_a_segment_without_a_positive_is_bounded_by_what_was_foretold() -> None:
+    y, p = np.zeros(2000), np.full(2000, 0.05)
+    worst = measures.worst_segment(y, p, np.repeat(["a", "b"], 1000))
+    assert worst is not None
+    assert (worst.ratio.value, worst.is_off) == (0.0, True)
+    assert 3 / 50 < worst.ratio.high < 5 / 50
+    assert measures.worst_segment(y, p / 1000, np.repeat(["a", "b"], 1000)) is None
