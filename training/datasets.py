@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from datetime import date
 
@@ -15,6 +16,8 @@ from training.examples import Examples, made
 from training.split import buckets
 from whence.attribution import evidence as journey_evidence
 from whence.attribution import journeys, orders, value
+from whence.attribution import policy as policies
+from whence.attribution.policy import Policy
 from whence.contracts.events import EVENTS
 from whence.contracts.models import ATTRIBUTION_RANKER, CONVERSION_VALUE, IDENTITY_RANKER
 from whence.contracts.settings import Settings
@@ -109,14 +112,13 @@ def identity_examples(settings: Settings, lake: Lake, window: Window) -> Example
 def attribution_examples(settings: Settings, lake: Lake, window: Window) -> Examples:
     """A row for each conversion and each touch before it, where a click_id tells which touch it was."""
     touches = known.events(lake, "touches", window)
-    told = known.events(lake, "conversions", window)
-    conversions = orders.sort_out(told, told.head(0)).counted
-    people = known.persons(lake, window.last)
-    conversions["person_id"] = exact.who(conversions, people)
+    told = orders.fill_identifiers(known.events(lake, "conversions", window))
+    people, policy = known.persons(lake, window.last), policies.of(settings)
+    told["person_id"] = exact.who(told, people)
+    conversions = orders.sort_out(told, told.head(0), policy).counted
     conversions["owner"] = known.owners(conversions["person_id"], conversions)
     touches["person_id"] = exact.who(touches, people)
-    looks = settings.attribution
-    pairs = journeys.candidate_touches(conversions, touches, looks.click_days, looks.view_days)
+    pairs = journeys.candidate_touches(conversions, touches, policy, _activity(lake, window, people, told, policy))
     pairs = pairs.assign(label=journey_evidence.labels(pairs)).dropna(subset="label").reset_index(drop=True)
     pairs["owner"] = pairs["conversion_id"].map(conversions.drop_duplicates("conversion_id").set_index("conversion_id")["owner"])
     pairs["row_id"] = pairs["conversion_id"] + "|" + pairs["touch_id"]
@@ -128,6 +130,16 @@ def attribution_examples(settings: Settings, lake: Lake, window: Window) -> Exam
     facts = facts.assign(delay_days=np.where(facts["label"] > 0, 0.0, np.nan))
     facts["baseline_group"] = journey_evidence.baseline_group(pairs).to_numpy()
     return made(inputs, facts, journey_evidence.SCHEMA_CATEGORIES, window.end)
+
+
+def _activity(lake: Lake, window: Window, people: pd.DataFrame, told: pd.DataFrame, policy: Policy) -> pd.DataFrame | None:
+    """What persons did, where the policy asks who was quiet."""
+    if not policy.reengagement.conversions:
+        return None
+    sightings = known.events(lake, "sightings", window.back(len(window.days) + math.ceil(policy.reengagement.inactivity_days)))
+    sightings["person_id"] = exact.who(sightings, people)
+    columns = ["person_id", "happened_at", "seen_at"]
+    return pd.concat([told[columns], sightings[columns]], ignore_index=True)
 
 
 def _touch_features(settings: Settings, touches: pd.DataFrame) -> pd.DataFrame:

@@ -1,4 +1,4 @@
-"""Orders count once, and refunds take back exactly what was given, where it was given."""
+"""Refunds take back exactly what was given, where it was given."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from hypothesis import strategies as st
 
 from serving.attributing import take_back
 from tests.builders import a_conversion
-from whence.attribution.orders import sort_out
 
 
 def frame(*rows: dict[str, object]) -> pd.DataFrame:
@@ -33,32 +32,6 @@ def credits_of(conversion: str, *shares: float) -> pd.DataFrame:
 
 def a_refund(of: str, value: int) -> dict[str, object]:
     return a_conversion(at="15:00", conversion_id="r", event_id="r", kind="refund", refund_of=of, value_micros=value)
-
-
-def test_an_order_told_by_pixel_and_server_counts_once_with_its_first_telling() -> None:
-    pixel = a_conversion(at="10:00", conversion_id="a", order_id="o1")
-    server = a_conversion(at="10:05", conversion_id="b", order_id="o1", source="server")
-    orders = sort_out(frame(server, pixel), frame())
-    assert (orders.counted["conversion_id"].tolist(), orders.repeats) == (["a"], 1)
-
-
-def test_an_order_told_yesterday_does_not_count_today() -> None:
-    orders = sort_out(frame(a_conversion(on="2026-05-02", order_id="o1")), frame(a_conversion(on="2026-05-01", order_id="o1")))
-    assert orders.counted.empty
-    assert orders.repeats == 1
-
-
-def test_conversions_without_an_order_are_all_counted() -> None:
-    assert len(sort_out(frame(a_conversion(), a_conversion()), frame()).counted) == 2
-
-
-def test_a_refund_of_the_servers_telling_takes_back_from_the_pixels() -> None:
-    told = frame(
-        a_conversion(at="10:00", conversion_id="pixel", order_id="o1"),
-        a_conversion(at="10:05", conversion_id="server", order_id="o1"),
-    )
-    orders = sort_out(frame(a_refund("server", -1)), told)
-    assert orders.refunds["original"].tolist() == ["pixel"]
 
 
 def test_a_refund_takes_from_where_the_credit_went() -> None:

@@ -1,4 +1,4 @@
-"""Which conversions count: each order once, and a refund takes back what its conversion was given."""
+"""Which conversions count, who may be paid for them, and what a refund takes back."""
 
 from __future__ import annotations
 
@@ -6,8 +6,14 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-LOOK_BACK_DAYS = 60
-"""How far back the other telling of an order, and what a refund takes back, are looked for."""
+from whence.attribution.customers import standing
+from whence.attribution.policy import Policy
+from whence.contracts.events import IDENTIFIERS
+
+REFUND = "refund"
+DAY = pd.Timedelta(days=1)
+FILLED = (*(each.name for each in IDENTIFIERS if each.name != "consent"), "product")
+"""What one telling of an order may take from another."""
 
 
 @dataclass(frozen=True)
@@ -15,40 +21,118 @@ class Orders:
     """A day's conversions, sorted out."""
 
     counted: pd.DataFrame
-    """Conversions that are news, by conversion_id."""
+    """Conversions that are news, by conversion_id, with `pays` (False: no ad earns it) and `new_to_brand` (None: nobody knows)."""
     refunds: pd.DataFrame
-    """Refunds, with `original`: the conversion_id whose credit they take back, None when it is not known."""
+    """Refunds, with `original`: the conversion_id whose credit they take back, None when they take from no ad; and
+    `takes_micros`: how much of value_micros they take from there, the rest is from no ad."""
     repeats: int
-    """Tellings of an order or a conversion that was told before, as by pixel and then by server."""
+    """Tellings of an order, a conversion or a refund that was told before, as by pixel and then by server."""
 
 
-def sort_out(today: pd.DataFrame, earlier: pd.DataFrame) -> Orders:
-    """Split a day's rows of `conversions`; `earlier` are the rows of the days before it.
+def sort_out(today: pd.DataFrame, earlier: pd.DataFrame, policy: Policy) -> Orders:
+    """Split a day's rows of `conversions`; `earlier` are rows of the days before it. Both carry person_id.
 
-    The first telling counts, by (seen_at, event_id). A refund of a repeat takes back the telling that counted.
+    What counts, in the order of (seen_at, event_id):
+
+    - An order told twice counts once, with the value, currency and time of the telling that counts: the first; or, among those
+      that came on the same UTC day as the first, the one of the source that `orders.prefer` names. What the others say of value
+      or currency is not looked at. Tellings are compared for `orders.look_back_days`. A conversion without an order is its own.
+    - A refund is what has refund_of, the kind refund, or a negative value. It takes from the conversion that refund_of names
+      (from the telling of it that counts), else from that of its order_id.
+    - The same refund told by two sources (same conversion, value and currency) counts once; by one source, it is two refunds.
+    - A refund takes from no ad when its conversion is not known by the end of its day (a refund told before its order), is older
+      than `refunds.within_days`, or was in another currency: nobody knows the rate. The refunds of a conversion take at most its
+      value from where its credit went, the rest from no ad. With `refunds.mode` = ignore there are none.
+    - Cool-downs and who is new: customers.standing.
 
     >>> times = pd.to_datetime(["2026-05-01T10:00Z", "2026-05-01T11:00Z", "2026-05-01T12:00Z"])
     >>> day = pd.DataFrame({"event_id": ["1", "2", "3"], "conversion_id": ["a", "b", "r"], "order_id": ["o", "o", None],
-    ...     "refund_of": [None, None, "b"], "seen_at": times, "kind": ["purchase", "purchase", "refund"]})
-    >>> found = sort_out(day, day.head(0))
+    ...     "refund_of": [None, None, "b"], "seen_at": times, "happened_at": times, "kind": ["purchase", "purchase", "refund"],
+    ...     "source": ["pixel", "server", "server"], "value_micros": [9, 9, -4], "currency": "EUR", "person_id": "p"})
+    >>> found = sort_out(day, day.head(0), Policy())
     >>> found.counted["conversion_id"].tolist(), found.refunds["original"].tolist(), found.repeats
     (['a'], ['a'], 1)
     """
-    told = pd.concat([earlier, today], ignore_index=True) if len(earlier) else today.reset_index(drop=True)
-    is_today = pd.Series(range(len(told))) >= len(earlier)
-    is_refund = told["refund_of"].notna() | told["kind"].eq("refund")
-    order = told["order_id"].where(told["order_id"].notna(), "conversion:" + told["conversion_id"])
-    order = order.where(~is_refund, "refund:" + told["conversion_id"])
-    told = told.assign(order=order, place=range(len(told))).sort_values(["seen_at", "event_id"])
-    first = told.drop_duplicates("conversion_id").drop_duplicates("order")
-    counts_as = told["order"].map(first.set_index("order")["conversion_id"]).fillna(told["conversion_id"])
-    original = dict(zip(told["conversion_id"], counts_as, strict=True))
-    new = first[is_today[first["place"]].to_numpy()].drop(columns=["order", "place"])
-    takes_back = new["refund_of"].notna() | new["kind"].eq("refund")
-    counted, refunds = new[~takes_back], new[takes_back]
-    refunds = refunds.assign(original=refunds["refund_of"].map(original).astype(object))
-    return Orders(
-        counted.sort_values("conversion_id", ignore_index=True),
-        refunds.sort_values("conversion_id", ignore_index=True),
-        len(today) - len(new),
-    )
+    if today.empty:
+        return Orders(today.assign(pays=True, new_to_brand=None), today.assign(original=None, takes_micros=0), 0)
+    told = _told(today, earlier)
+    is_followed = told["seen_at"] >= told.loc[told["is_today"], "seen_at"].min().floor("D") - DAY * policy.orders.look_back_days
+    sales, backs = told[is_followed & ~told["is_refund"]], told[is_followed & told["is_refund"]]
+    counting = _counting(sales, policy.orders.prefer)
+    refunds = _refunds(backs, sales, counting, policy)
+    older = told[~is_followed & ~told["is_refund"]].drop_duplicates("order")
+    judged = standing(counting[counting["is_today"]], pd.concat([older, counting[~counting["is_today"]]]), policy)
+    counted = counting[counting["is_today"]].assign(pays=judged["pays"], new_to_brand=judged["new_to_brand"])
+    mine = refunds[refunds["is_today"]]
+    repeats = len(today) - len(counted) - len(mine)
+    if policy.refunds.mode == "ignore":
+        mine = mine.head(0)
+    return Orders(_by_id(counted, today), _by_id(mine, today), repeats)
+
+
+def fill_identifiers(told: pd.DataFrame) -> pd.DataFrame:
+    """Give each telling of an order the identifiers that it lacks and another telling of the same UTC day has.
+
+    The first that has one gives it, by (seen_at, event_id). A telling without consent to ad use gives and takes nothing.
+    So a server's telling that counts is matched by the pixel's cookie, and a pixel's by the server's e-mail address.
+    """
+    may = (told["order_id"].notna() & told["consent"].ne("denied")).to_numpy(dtype=bool)
+    shared = told[may].sort_values(["seen_at", "event_id"])
+    keys = [shared["order_id"], pd.to_datetime(shared["seen_at"], utc=True).dt.floor("D")]
+    columns = [name for name in FILLED if name in told]
+    first = shared.groupby(keys)[columns].transform("first").reindex(told.index)
+    return told.assign(**{name: told[name].where(told[name].notna() | first[name].isna(), first[name]) for name in columns})
+
+
+def _told(today: pd.DataFrame, earlier: pd.DataFrame) -> pd.DataFrame:
+    """Every conversion_id once, with is_today, is_refund and `order`, by (seen_at, event_id)."""
+    parts = [part.assign(is_today=is_today) for part, is_today in ((earlier, False), (today, True)) if len(part)]
+    told = pd.concat(parts, ignore_index=True)
+    order = ("order:" + told["order_id"].astype(object)).where(told["order_id"].notna(), "conversion:" + told["conversion_id"])
+    is_refund = told["refund_of"].notna() | told["kind"].eq(REFUND) | told["value_micros"].lt(0)
+    told = told.assign(order=order, is_refund=is_refund.astype(bool)).sort_values(["seen_at", "event_id"])
+    return told.drop_duplicates("conversion_id")
+
+
+def _counting(sales: pd.DataFrame, prefer: str) -> pd.DataFrame:
+    """The telling of each order that counts."""
+    day = sales["seen_at"].dt.floor("D")
+    is_of_first_day = day == day.groupby(sales["order"]).transform("min")
+    is_preferred = is_of_first_day & sales["source"].eq(prefer)
+    ranked = sales.assign(rank=2 - is_of_first_day.astype("int8") - is_preferred.astype("int8"))
+    return ranked.sort_values("rank", kind="stable").drop_duplicates("order").drop(columns="rank")
+
+
+def _refunds(backs: pd.DataFrame, sales: pd.DataFrame, counting: pd.DataFrame, policy: Policy) -> pd.DataFrame:
+    """Each refund once, with what it takes from where."""
+    order = backs["refund_of"].map(sales.set_index("conversion_id")["order"])
+    order = order.where(order.notna(), backs["order"])
+    found = counting.set_index("order")
+    backs = backs.assign(original=order.map(found["conversion_id"]).astype(object))
+    once = _once(backs.assign(of=backs["original"].where(backs["original"].notna(), backs["refund_of"].fillna(backs["order"]))))
+    sale = found.reindex(order.loc[once.index]).set_axis(once.index)
+    is_in_time = (once["happened_at"] - sale["happened_at"]) <= DAY * policy.refunds.within_days
+    is_by_then = sale["seen_at"].dt.floor("D") <= once["seen_at"].dt.floor("D")
+    takes = once["original"].notna() & sale["currency"].eq(once["currency"]) & is_in_time & is_by_then
+    once = once.assign(original=once["original"].where(takes, None), worth=sale["value_micros"])
+    return once.assign(takes_micros=_taken(once))
+
+
+def _once(backs: pd.DataFrame) -> pd.DataFrame:
+    """The k-th refund of a source is the k-th of another, where conversion, value and currency are the same."""
+    same = ["of", "value_micros", "currency"]
+    place = backs.groupby([*same, "source"], dropna=False).cumcount()
+    return backs.assign(place=place).drop_duplicates([*same, "place"])
+
+
+def _taken(refunds: pd.DataFrame) -> pd.Series:
+    """How much of each refund is taken from where the credit went: of a conversion's refunds in turn, at most its value."""
+    wanted = -refunds["value_micros"].where(refunds["original"].notna(), 0).astype("int64")
+    before = wanted.groupby(refunds["original"].fillna("")).cumsum() - wanted
+    left = (refunds["worth"].fillna(0).astype("int64") - before).clip(lower=0)
+    return -wanted.clip(lower=0, upper=left).astype("int64")
+
+
+def _by_id(rows: pd.DataFrame, like: pd.DataFrame) -> pd.DataFrame:
+    made = ["pays", "new_to_brand"] if "pays" in rows else ["original", "takes_micros"]
+    return rows[[*like.columns, *made]].sort_values("conversion_id", ignore_index=True)
