@@ -7,7 +7,7 @@ export UV_NO_PROGRESS := 1
 .PHONY: help install demo up down test unit check bench lock clean
 
 help: ## list the verbs
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-17s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 install: .venv/installed ## put everything that is needed into .venv
 
@@ -41,7 +41,7 @@ check: install ## lint, types, import contracts
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
 
-bench: bench-demo bench-identity ## measure everything, into docs/benchmarks
+bench: bench-demo bench-identity bench-attribution ## measure everything, into docs/benchmarks
 
 bench-demo: install ## measure the demo: time and memory by step, and the second start
 	$(BIN)/python -m infra.bench_demo
@@ -49,6 +49,11 @@ bench-demo: install ## measure the demo: time and memory by step, and the second
 bench-identity: install ## measure identity matching against its peers
 	$(BIN)/uv pip install -q --python $(BIN)/python --no-deps --require-hashes -r requirements-bench.lock
 	$(BIN)/python -m infra.bench_identity
+
+bench-attribution: install ## measure attribution against the truth and its peers
+	$(BIN)/uv pip install -q --python $(BIN)/python --no-deps --require-hashes -r requirements-bench.lock
+	$(BIN)/uv pip install -q --python $(BIN)/python --no-deps --require-hashes -r requirements-bench-cpp.lock || echo "ChannelAttribution wants a C++ compiler: its rows will say that it was not measured."
+	$(BIN)/python -m infra.bench_attribution
 
 lock: ## renew requirements.lock from pyproject.toml
 	$(BIN)/uv pip compile -q pyproject.toml --extra dev --python-version 3.11 --generate-hashes --no-header --no-annotate --upgrade -o requirements.lock

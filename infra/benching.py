@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import argparse
 import importlib
+import importlib.util
 import json
 import os
 import platform
@@ -147,6 +149,39 @@ def median_range(values: Sequence[float]) -> Interval:
 def verdict(*, met: bool) -> Verdict:
     """Met or short, as the rows say it."""
     return "met" if met else "short"
+
+
+def gather(
+    words: list[str] | None,
+    name: str,
+    *,
+    title: str,
+    parts: Sequence[str],
+    packages: Sequence[str],
+    doc: str | None,
+) -> int:
+    """The front door of `python -m infra.bench_NAME`: measure the parts that are asked for, print and write; 1 when a row is short.
+
+    A part is a module of that package with `measure(runs)`, which returns rows.
+    """
+    module = f"infra.bench_{name}"
+    parser = argparse.ArgumentParser(prog=f"python -m {module}", description=doc)
+    parser.add_argument("--runs", type=int, default=5, help="rounds of each timed comparison")
+    parser.add_argument("--only", choices=parts, action="append", help="renew the rows of this part alone; may be repeated")
+    asked = parser.parse_args(words)
+    shorts = []
+    for part in asked.only or parts:
+        facts = about(f"python -m {module} --only {part} --runs {asked.runs}", packages)
+        shorts.append(write(name, measured(module, part, asked.runs), facts, title=title, part=part))
+    return max(shorts)
+
+
+def measured(package: str, part: str, runs: int) -> list[Row]:
+    """The rows of a part."""
+    if importlib.util.find_spec(f"{package}.{part}") is None:
+        return [Row(part, "not measured: not written yet")]
+    found: list[Row] = importlib.import_module(f"{package}.{part}").measure(runs)
+    return found
 
 
 def about(command: str, packages: Sequence[str] = (), **more: Any) -> dict[str, Any]:

@@ -8,8 +8,7 @@ from pathlib import Path
 import pytest
 
 from infra import bench_demo
-from infra.bench_identity import __main__ as bench_identity
-from infra.benching import BenchError, Row, Runs, about, absent, interleaved, median_range, ratio, verdict, write
+from infra.benching import BenchError, Row, Runs, about, absent, interleaved, measured, median_range, ratio, verdict, write
 
 FACTS = about("make bench", ("numpy",))
 
@@ -73,7 +72,7 @@ def test_absent_data_are_said_and_judged_neither_way() -> None:
 
 
 def test_a_part_that_nobody_wrote_is_told_by_name() -> None:
-    assert bench_identity._rows("nothing_of_the_kind", 1)[0].figure == "not measured: not written yet"
+    assert measured("infra.bench_identity", "nothing_of_the_kind", 1)[0].figure == "not measured: not written yet"
 
 
 def test_the_median_of_runs_is_of_cpu_seconds() -> None:
