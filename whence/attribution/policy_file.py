@@ -23,6 +23,7 @@ from whence.attribution.policy import (
     Refunds,
     weight,
 )
+from whence.attribution.policy_words import span
 from whence.attribution.toml_lines import Lines, Path, lines
 from whence.contracts.events import CONVERSION_SOURCES
 
@@ -92,7 +93,7 @@ def _no_toml(wrong: tomllib.TOMLDecodeError, text: str) -> Problem:
     what, _, place = words.partition(" (at ")
     if place.startswith("line "):
         return Problem(int(place.removeprefix("line ").split(",")[0]), f"This is no TOML: {what}.")
-    return Problem(max(len(text.splitlines()), 1), f"This is no TOML, it ends too early: {what}.")
+    return Problem(max(len(text.splitlines()), 1), f"This is no TOML: {what}, at the end of the file.")
 
 
 class _Check:
@@ -295,10 +296,10 @@ def _contradictions(policy: Policy, say: _Say) -> None:
     numbered = [(place, window) for place, window in enumerate(policy.windows) if _is_sound(window)]
     for (_, first), (place, second) in combinations(numbered, 2):
         if _asks(first) == _asks(second):
-            say(("windows", place), f"{_words(second)} has a window already ({first.days:g} days). Keep one of the two.")
+            say(("windows", place), f"{_words(second)} has a window already ({span(first.days)}). Keep one of the two.")
         elif weight(first) == weight(second) and first.days != second.days and _overlap(first, second):
             beside = _words(second).removeprefix("The window ")
-            what = f"{_words(first)} has {first.days:g} days and that {beside} has {second.days:g}, and a touch may be both."
+            what = f"{_words(first)} has {span(first.days)} and that {beside} has {span(second.days)}, and a touch may be both."
             both = {name: a or b for name, a, b in zip(_NAMES, _asks(first), _asks(second), strict=True) if a or b}
             written = ", ".join(f'{name} = "{value}"' for name, value in both.items())
             if not _is_settled(both, policy.windows):
@@ -377,7 +378,7 @@ def _cool_downs(policy: Policy, say: _Say) -> None:
         for kind in pause.blocked:
             if (pause.conversion, kind) in known:
                 days = known[pause.conversion, kind]
-                what = f"After '{pause.conversion}', '{kind}' is cooling down for {days:g} days already. Keep one of the two."
+                what = f"After '{pause.conversion}', '{kind}' is cooling down for {span(days)} already. Keep one of the two."
                 say(at, what)
             known[pause.conversion, kind] = pause.days
 

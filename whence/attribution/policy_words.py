@@ -46,14 +46,14 @@ def _sentences(policy: Policy) -> Iterator[str]:
         f"before another conversion, and where one person, cookie or device has more than {policy.fraud.clicks_a_day} on a day, or "
         f"one network more than {policy.fraud.network_clicks_a_day}; credit is stated with and without what looks like it."
     )
-    yield f"Late events restate the credit of a conversion for {_days(policy.restate_days)} after it was first stated."
+    yield f"Late events restate the credit of a conversion for {span(policy.restate_days)} after it was first stated."
     day = "on which it happened" if policy.reporting_date == "touch" else "on which the conversion came to be known"
     yield f"Reports put {'a touch’s' if policy.reporting_date == 'touch' else 'all'} credit under the day {day}."
 
 
 def _share(policy: Policy) -> str:
     given = {**DEFAULTS.get(policy.algorithm, {}), **policy.parameters.get(policy.algorithm, {})}
-    return ALGORITHM_WORDS[policy.algorithm].format(half_life=_days(given.get("half_life_days", 0)), **given)
+    return ALGORITHM_WORDS[policy.algorithm].format(half_life=span(given.get("half_life_days", 0)), **given)
 
 
 def _algorithm(name: str) -> str:
@@ -69,7 +69,7 @@ def _window(window: Reach) -> str:
         what += " of the very product that it advertised"
     elif window.product:
         what += f" of the product {window.product}"
-    return f"{kind}{where} can earn {what} within {_days(window.days)} after it."
+    return f"{kind}{where} can earn {what} within {span(window.days)} after it."
 
 
 def _priority(policy: Policy) -> str:
@@ -84,17 +84,15 @@ def _reengagement(policy: Policy) -> Iterator[str]:
         return
     kinds = f"Conversions of kind {_and(back.conversions)}"
     if back.inactivity_days:
-        quiet = f"did nothing, no conversion and no sighting, in the {_days(back.inactivity_days)} before the touch"
+        quiet = f"did nothing, no conversion and no sighting, in the {span(back.inactivity_days)} before the touch"
         yield f"{kinds} are earned only by a touch that found its person gone quiet: one who {quiet}."
     if back.window_days:
-        yield f"{kinds} may be earned within {_days(back.window_days)} after the touch, in place of the windows above."
+        yield f"{kinds} may be earned within {span(back.window_days)} after the touch, in place of the windows above."
 
 
 def _cool_down(pause: CoolDown) -> str:
     kinds = _and(pause.blocked)
-    return (
-        f"For {_days(pause.days)} after a person's {pause.conversion}, a further {kinds} of the same person is earned by no ad."
-    )
+    return f"For {span(pause.days)} after a person's {pause.conversion}, a further {kinds} of the same person is earned by no ad."
 
 
 def _money(policy: Policy) -> Iterator[str]:
@@ -102,19 +100,20 @@ def _money(policy: Policy) -> Iterator[str]:
     counts = "the telling that came first counts"
     if orders.prefer != "first":
         counts = f"the {orders.prefer}'s telling counts if it came on the day of the first, and otherwise the first"
-    yield f"An order told twice, as by pixel and by server, counts once: of the last {_days(orders.look_back_days)}, {counts}."
+    yield f"An order told twice, as by pixel and by server, counts once: of the last {span(orders.look_back_days)}, {counts}."
     if refunds.mode == "ignore":
         yield "Refunds take nothing back: credit stays as it was given."
     else:
         yield (
-            f"A refund within {_days(refunds.within_days)} of its conversion takes its value from where the credit went, "
+            f"A refund within {span(refunds.within_days)} of its conversion takes its value from where the credit went, "
             "under its own day, and at most what was given; a later one, or one of an unknown order, takes from no ad."
         )
-    new = f"without a purchase in the {_days(brand.look_back_days)} before"
+    new = f"without a purchase in the {span(brand.look_back_days)} before"
     yield f"A customer is new to the brand {new}." + (" Conversions of others are earned by no ad." if brand.only else "")
 
 
-def _days(days: float) -> str:
+def span(days: float) -> str:
+    """Days in words, and less than whole days in hours."""
     if days < 1 or days != int(days):
         hours = days * 24
         return f"{hours:g} hour{'' if hours == 1 else 's'}"
