@@ -10,6 +10,9 @@ from typing import TYPE_CHECKING, Any
 from whence.contracts.times import Window, utc
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
+    from monitoring.attribution_report.making import Made
     from monitoring.watching import Watched
     from whence.contracts.settings import Settings
 
@@ -73,6 +76,28 @@ def watch(settings: Settings, window: Window, now: datetime, progress: Progress 
             progress(len(days), len(window.days))
     watching.draw(settings)
     return _report(window, days, utc(now))
+
+
+def report(
+    settings: Settings,
+    window: Window,
+    now: datetime,
+    *,
+    out: Path | None = None,
+    algorithm: str = "",
+    by: str = "campaign",
+    intervals: str = "quick",
+    since: Path | None = None,
+) -> Made:
+    """Write the report of the window's attribution into `out`, or home/reports/DAYS: a page, its tables, a manifest.
+
+    Nothing is written where the folder says just that already. A report of the same days in the folder (or `since`, the
+    report.json of one) is compared with. Raises ReportError for days without data, or an algorithm without credit.
+    """
+    from monitoring.attribution_report import making
+
+    folder = out or settings.home / "reports" / str(window)
+    return making.make(settings, window, making.Asked(folder, algorithm, by, intervals, since), now)
 
 
 def _report(window: Window, days: list[Watched], now: datetime) -> WatchReport:

@@ -100,7 +100,7 @@ def test_currencies_are_never_added_together() -> None:
     assert (dollars["credit_micros"], dollars["spend_micros"]) == (10_000_000, 5_000)
     assert (euros["credit_micros"], euros["spend_micros"]) == (3, 0)
     assert dollars["note"] == "earns in EUR, too, which the return on spend leaves out"
-    assert euros["note"] == "its spend is in USD"
+    assert euros["note"] == "spend is in USD"
 
 
 def test_the_cost_of_a_conversion_counts_conversions_of_every_currency() -> None:

@@ -29,6 +29,9 @@ SUMS = {
     "refunds_micros": "int64",
 }
 
+ENDS = ["low_micros", "high_micros", "identity_low_micros", "identity_high_micros"]
+"""Of the intervals over people, and over who is who."""
+
 
 @dataclass(frozen=True)
 class View:
@@ -102,8 +105,8 @@ def by_algorithm(rows: pd.DataFrame, view: View) -> pd.DataFrame:
 def campaigns(credit: pd.DataFrame, spent: pd.DataFrame, view: View, intervals: pd.DataFrame | None = None) -> pd.DataFrame:
     """The report's main table: a row for each currency and key of the view, spend beside the credit of its algorithm.
 
-    `credit` comes from by_algorithm, `spent` from spend, `intervals` (currency, the view's keys, low_micros,
-    high_micros) from doubt. Return on spend compares amounts of one currency; the costs per conversion take the
+    `credit` comes from by_algorithm, `spent` from spend, `intervals` (currency, the view's keys, ENDS)
+    from doubt. Return on spend compares amounts of one currency; the costs per conversion take the
     conversions of all currencies, and are missing where the spend is of several. `note` says what to look at twice.
     """
     key = ["currency", *view.keys]
@@ -126,6 +129,8 @@ def overview(campaigns: pd.DataFrame) -> pd.DataFrame:
         to_ads_micros=campaigns["credit_micros"].where(is_ad, 0),
         no_ad_micros=campaigns["credit_micros"].where(~is_ad, 0),
         conversions_of_ads=campaigns["conversions"].where(is_ad, 0.0),
+        suspect_micros=campaigns["suspect_micros"].where(is_ad, 0),  # what no ad gains by it would take it away again
+        at_risk_micros=campaigns["at_risk_micros"].where(is_ad, 0),
     )
     names = [
         "spend_micros", "touches", "unpriced", "conversions", "conversions_of_ads", "new_conversions", "value_micros",
@@ -240,10 +245,9 @@ def _with_incremental(both: pd.DataFrame, credit: pd.DataFrame, view: View) -> p
 
 
 def _with_interval(both: pd.DataFrame, intervals: pd.DataFrame | None, key: list[str]) -> pd.DataFrame:
-    ends = ["low_micros", "high_micros"]
     if intervals is None:
-        return both.assign(**{name: pd.array([None] * len(both), dtype="Int64") for name in ends})
-    found: pd.DataFrame = both.merge(intervals[[*key, *ends]], on=key, how="left").astype(dict.fromkeys(ends, "Int64"))
+        return both.assign(**{name: pd.array([None] * len(both), dtype="Int64") for name in ENDS})
+    found: pd.DataFrame = both.merge(intervals[[*key, *ENDS]], on=key, how="left").astype(dict.fromkeys(ENDS, "Int64"))
     return found
 
 
@@ -284,7 +288,7 @@ def _note(row: object, paid: list[str], earned: list[str]) -> list[str]:
     if spend_micros and elsewhere:
         found.append(f"earns in {' and '.join(elsewhere)}, too, which the return on spend leaves out")
     if not spend_micros and credit_micros:
-        found.append(f"its spend is in {' and '.join(paid)}" if paid else "credit, and no spend")
+        found.append(f"spend is in {' and '.join(paid)}" if paid else "credit, and no spend")
     if unpriced:
         found.append(f"{unpriced:,} touches have no price")
     return found
