@@ -51,6 +51,7 @@ SIGNALS = ibis.schema(
         "product": "string",
         "price_micros": "int64",
         "sale": "string",
+        "conversion_id": "string",
         "click_id": "string",
         **dict.fromkeys(LINK_KEYS, "string"),
         "ip_key": "string",
@@ -310,7 +311,7 @@ def _recent_sales(theirs: Expr) -> Expr:
     order = ibis.window(group_by="person_id", order_by=[first.happened_at.desc(), first.sale.asc()])
     latest = first.mutate(place=ibis.row_number().over(order))
     latest = latest.filter(latest.place < SALES_OF_A_PERSON)
-    latest = latest.mutate(text=_json_object(latest, "sale", "kind"))
+    latest = latest.mutate(text=_json_object(latest, "sale", "conversion_id", "kind"))
     return latest.group_by("person_id").agg(recent_sales=_json_list(latest.text, latest.place))
 
 

@@ -22,6 +22,7 @@ from serving import matcher, requests
 from serving.champion import Champion, Follower, Lineup
 from serving.decision_log import DecisionLog
 from serving.tokens import Tokens
+from whence.attribution import policy as policies
 from whence.bundle import Scorer
 from whence.contracts.models import ATTRIBUTION_RANKER, IDENTITY_RANKER, MODELS
 from whence.contracts.settings import Settings
@@ -94,6 +95,10 @@ class Service:
     clock: Callable[[], datetime] = lambda: datetime.now(UTC)
     metrics: Metrics = field(default_factory=Metrics.new)
 
+    def __post_init__(self) -> None:
+        """Read the policy once; one that cannot be keeps the service from starting."""
+        self.policy = policies.of(self.settings)
+
     def app(self) -> Starlette:
         """The ASGI application."""
         routes = [
@@ -135,7 +140,7 @@ class Service:
             asked.person_id,
             known,
             _scorer(champion),
-            self.settings.attribution,
+            self.policy,
         )
         decision = await self._note(ATTRIBUTION_RANKER, champion, asked.conversion["conversion_id"], known, answer.options)
         return JSONResponse(
@@ -143,17 +148,10 @@ class Service:
                 "decision_id": decision.name,
                 "person_id": answer.person_id,
                 "algorithm": answer.algorithm,
+                "policy": self.policy.name,
                 "currency": asked.conversion["currency"],
-                "credits": [
-                    {
-                        "touch_id": each.touch_id or None,
-                        "campaign_id": each.campaign_id or None,
-                        "channel": each.channel or None,
-                        "share": each.share,
-                        "credit_micros": each.credit_micros,
-                    }
-                    for each in answer.earned
-                ],
+                "credits": _told(answer.earned),
+                "beside": {name: _told(earned) for name, earned in answer.beside.items()},
                 **_provenance(champion, (*answer.degraded, *decision.degraded)),
             }
         )
@@ -276,6 +274,19 @@ async def _body(request: Request) -> bytes:
             raise TooLarge
         parts.append(part)
     return b"".join(parts)
+
+
+def _told(earned: tuple[matcher.Earned, ...]) -> list[dict[str, Any]]:
+    return [
+        {
+            "touch_id": each.touch_id or None,
+            "campaign_id": each.campaign_id or None,
+            "channel": each.channel or None,
+            "share": each.share,
+            "credit_micros": each.credit_micros,
+        }
+        for each in earned
+    ]
 
 
 def _scorer(champion: Champion | None) -> Scorer | None:

@@ -10,11 +10,14 @@ from typing import Any, Protocol
 import pandas as pd
 
 from features.online import FIELDS, OnlineRow
+from serving.remembered import is_refund, remembered, unknown
 from whence.attribution import credit, journeys, rules
 from whence.attribution import evidence as journey_evidence
+from whence.attribution.customers import standing
+from whence.attribution.policy import Policy
 from whence.bundle import Scorer
 from whence.contracts.events import LINK_KEYS
-from whence.contracts.settings import Attribution, Identity
+from whence.contracts.settings import Identity
 from whence.identity import decide, retrieve
 from whence.identity import evidence as identity_evidence
 
@@ -70,10 +73,12 @@ class Credit:
 
     person_id: str | None
     algorithm: str
-    """ranker, or last_touch while there is no champion."""
+    """The policy's, or last_touch where that one cannot be computed online."""
     earned: tuple[Earned, ...]
     options: tuple[Option, ...] = ()
     degraded: tuple[str, ...] = ()
+    beside: Mapping[str, tuple[Earned, ...]] = field(default_factory=dict)
+    """Credit by the ranker, for comparison, where the policy pays by another algorithm."""
 
 
 @dataclass
@@ -130,27 +135,71 @@ def attribute(
     person_id: str | None,
     known: Known,
     scorer: Scorer | None,
-    policy: Attribution,
+    policy: Policy,
 ) -> Credit:
-    """Which touches earned a conversion: those of its person that the features know, and those that came with the request."""
+    """Which touches earned a conversion: those of its person that the features know, and those that came with the request.
+
+    The same windows, priorities, cool-downs and rules as by day, from what is known online. What a refund takes back, and an
+    order that was told before, has no credit here.
+    """
     person = person_id or (_named(conversion, known) or (None, 0.0))[0]
+    row = known.rows("person_features", [{"person_id": person}])[0] if person else None
+    known_at = known.now - timedelta(hours=row.age_hours) if row and row.age_hours is not None else None
+    memory = remembered(person, row.values if row else None, known_at, touches)
+    if is_refund(conversion):
+        return _none(person, known, policy, "what a refund takes back is known by the day")
+    if memory.told_before(conversion):
+        return _none(person, known, policy, f"order {conversion['order_id']} was told before, and counts once")
     asked = pd.DataFrame([{**conversion, "person_id": person, "known_by": known.now + timedelta(microseconds=1)}])
-    pairs = journeys.candidate_touches(asked, _touches(person, touches, known), policy.click_days, policy.view_days)
-    if scorer is None or pairs.empty:
-        missing = () if scorer is not None else ("attribution-ranker has no champion",)
-        algorithm = rules.RANKER if scorer is not None else "last_touch"
-        shares = rules.share(pairs, "last_touch")
-        return Credit(person, algorithm, _earned(asked, pairs, shares, algorithm), (), (*known.degraded, *missing))
-    people = [{"person_id": each} for each in pairs["person_id"]]
+    asked = asked.assign(**{name: values.array for name, values in standing(asked, memory.sales, policy).items()})
+    pairs = journeys.candidate_touches(asked, memory.touches, policy, memory.activity)
+    known.degraded.extend(unknown(conversion, memory, policy))
+    is_ranked = rules.RANKER in policy.algorithms
+    if is_ranked and scorer is None:
+        known.degraded.append("attribution-ranker has no champion")
+    ranked = _ranked_touches(pairs, known, scorer) if is_ranked and scorer is not None else None
+    algorithm = _answering(policy, ranked is not None)
+    if algorithm != policy.algorithm and policy.algorithm != rules.RANKER:
+        known.degraded.append(f"{policy.algorithm} is computed by the day, and {algorithm} answers")
+    by_ranker = {rules.RANKER: _earned(asked, pairs, ranked.shares, rules.RANKER)} if ranked is not None else {}
+    earned = by_ranker.pop(algorithm, None)
+    if earned is None:
+        earned = _earned(asked, pairs, rules.share(pairs, algorithm, policy), algorithm)
+    options = ranked.options if ranked is not None else ()
+    return Credit(person, algorithm, earned, options, tuple(known.degraded), by_ranker)
+
+
+@dataclass(frozen=True)
+class _Ranked:
+    """What the ranker says of a conversion's touches."""
+
+    shares: pd.Series
+    options: tuple[Option, ...]
+
+
+def _ranked_touches(pairs: pd.DataFrame, known: Known, scorer: Scorer) -> _Ranked:
+    if pairs.empty:
+        return _Ranked(pd.Series(dtype="float64"), ())
     facts = known.columns("campaign_features", [{"campaign_id": each} for each in pairs["campaign_id"]])
     facts |= known.columns("network_features", [{"ip_key": each} for each in pairs["ip_key"]])
-    facts |= known.columns("person_features", people)
+    facts |= known.columns("person_features", [{"person_id": each} for each in pairs["person_id"]])
     inputs = journey_evidence.pair_frame(pairs, pd.DataFrame(facts, dtype=object))
     raw, probability = scorer.score(inputs)
     shares = rules.ranker_share(pairs, probability)
     best = shares.idxmax() if shares.max() > 1.0 - shares.sum() else None
-    options = _options(scorer, pairs["touch_id"], inputs, raw, probability, [place == best for place in pairs.index])
-    return Credit(person, rules.RANKER, _earned(asked, pairs, shares, rules.RANKER), options, tuple(known.degraded))
+    return _Ranked(
+        shares, _options(scorer, pairs["touch_id"], inputs, raw, probability, [place == best for place in pairs.index])
+    )
+
+
+def _answering(policy: Policy, has_ranker: bool) -> str:
+    """The policy's algorithm, or the last touch where that one cannot be computed for one conversion alone."""
+    is_there = policy.algorithm in rules.RULES or (policy.algorithm == rules.RANKER and has_ranker)
+    return policy.algorithm if is_there else "last_touch"
+
+
+def _none(person: str | None, known: Known, policy: Policy, why: str) -> Credit:
+    return Credit(person, _answering(policy, has_ranker=False), (), (), (*known.degraded, why))
 
 
 def _named(signal: Mapping[str, Any], known: Known) -> tuple[str, float] | None:
@@ -186,15 +235,6 @@ def _ranked(signal: Mapping[str, Any], known: Known, scorer: Scorer, policy: Ide
 
 def _strongest(signal: Mapping[str, Any]) -> str | None:
     return next((f"{key}:{signal[key]}" for key in LINK_KEYS if signal[key] is not None), None)
-
-
-def _touches(person: str | None, given: Sequence[Mapping[str, Any]], known: Known) -> pd.DataFrame:
-    """The person's touches: as the features know them, and those of the request, each id once."""
-    facts = known.rows("person_features", [{"person_id": person}])[0].values if person else None
-    stored = journeys.recent_touches((facts or {}).get("recent_touches"), person or "")
-    sent = pd.DataFrame([{**touch, "person_id": person} for touch in given]).reindex(columns=list(journeys.TOUCH_COLUMNS))
-    parts = [frame.astype(object) for frame in (sent, stored) if len(frame)]
-    return pd.concat(parts, ignore_index=True).drop_duplicates("touch_id") if parts else stored
 
 
 def _earned(conversion: pd.DataFrame, pairs: pd.DataFrame, shares: pd.Series, algorithm: str) -> tuple[Earned, ...]:

@@ -140,8 +140,8 @@ def test_a_persons_sales_are_told_each_once_the_latest_first(tmp_path: Path) -> 
         persons=[an_answer("cookie_id:c1", "p1")],
     )
     assert json.loads(only(lake, "person_features")["recent_sales"]) == [
-        {"sale": "plain", "happened_at": "2026-05-20T12:00:00.000000+00:00", "kind": "purchase"},
-        {"sale": "o1", "happened_at": "2026-05-20T09:00:00.000000+00:00", "kind": "install"},
+        {"sale": "plain", "happened_at": "2026-05-20T12:00:00.000000+00:00", "conversion_id": "plain", "kind": "purchase"},
+        {"sale": "o1", "happened_at": "2026-05-20T09:00:00.000000+00:00", "conversion_id": "pixel", "kind": "install"},
     ]
 
 

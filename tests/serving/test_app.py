@@ -146,10 +146,11 @@ def test_credit_adds_up_to_the_value_and_the_later_touch_earns_more(bench: Bench
     a_home(bench)
     conversion = {"conversion_id": "v1", "kind": "purchase", "value_micros": 1_000_001, "currency": "USD"}
     answer = bench.post("/v1/attribute", conversion=conversion, person_id="ann").json()
-    credit = {each["touch_id"]: each["credit_micros"] for each in answer["credits"]}
+    assert [(each["touch_id"], each["credit_micros"]) for each in answer["credits"]] == [("t2", 1_000_001)]
+    assert (answer["policy"], answer["algorithm"], answer["bundle"]) == ("whence", "last_touch", digest)
+    credit = {each["touch_id"]: each["credit_micros"] for each in answer["beside"]["ranker"]}
     assert sum(credit.values()) == 1_000_001
     assert credit["t2"] > credit["t1"]
-    assert (answer["algorithm"], answer["bundle"]) == ("ranker", digest)
     assert {row["option"]: row["chosen"] for row in bench.decisions()} == {"t1": False, "t2": True}
 
 

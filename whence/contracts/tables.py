@@ -111,7 +111,7 @@ FEATURES = {
             _text(
                 "recent_sales",
                 "Up to 50 latest conversions in 14 days, newest first, refunds left out and an order once: a JSON list of objects: "
-                "sale (the order, or the conversion where there is none), happened_at (ISO), kind.",
+                "sale (the order, or the conversion where there is none), happened_at (ISO), conversion_id (of the telling seen first), kind.",
             ),
             _instant("last_seen_at", "When the person was last seen."),
         ),
