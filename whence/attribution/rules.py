@@ -83,9 +83,14 @@ def totals(journeys: Paths, hours_before: Floats, policy: Policy | None = None, 
     n, worth = len(journeys.channels), journeys.conversions if values is None else values
     found = np.zeros((n, len(RULES)))
     for block in _blocks(journeys):
-        touches = slice(journeys.starts[block.start], journeys.starts[block.stop])
-        starts = journeys.starts[block.start : block.stop + 1] - touches.start
-        found += _credited(n, journeys.codes[touches], starts, hours_before[touches], worth[block], policy or Policy())
+        edges = journeys.starts[block.start : block.stop + 1]
+        codes, hours, lengths = journeys.codes[edges[0] : edges[-1]], hours_before[edges[0] : edges[-1]], np.diff(edges)
+        is_paid = (worth[block] != 0) & (lengths > 0)
+        if not is_paid.all():
+            kept = np.repeat(is_paid, lengths)
+            codes, hours, lengths = codes[kept], hours[kept], lengths[is_paid]
+        starts = np.concatenate([[0], np.cumsum(lengths)])
+        found += _credited(n, codes, starts, hours, worth[block][is_paid], policy or Policy())
     return pd.DataFrame(found, index=pd.Index(journeys.channels, name="channel"), columns=list(RULES))
 
 
@@ -127,9 +132,7 @@ def _blocks(journeys: Paths) -> Iterator[slice]:
 
 
 def _credited(n: int, codes: Codes, starts: Ints, hours: Floats, worth: Floats, policy: Policy) -> Floats:
-    """A block's credit: a row for each of `n` channels, a column for each of RULES."""
-    is_met = np.diff(starts) > 0
-    starts, worth = np.append(starts[:-1][is_met], len(codes)), worth[is_met]
+    """A block's credit, of journeys that met something: a row for each of `n` channels, a column for each of RULES."""
     length, first, last = np.diff(starts), codes[starts[:-1]], codes[starts[1:] - 1]
     for_first, for_last, between = _parts(length, policy)
     evenly = _sums(n, codes, starts, np.ones(len(codes)), np.column_stack([worth / length, worth * between]))
