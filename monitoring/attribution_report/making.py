@@ -16,6 +16,7 @@ from monitoring.attribution_report.reading import Read
 from monitoring.attribution_report.told import Report, Tables
 from whence.attribution import doubt, policy, summary
 from whence.attribution.policy import ALGORITHMS, Policy
+from whence.attribution.statements import current
 from whence.attribution.summary import View
 from whence.contracts.times import Window, utc
 from whence.lake import Lake
@@ -57,31 +58,81 @@ class Made:
 
 
 def make(settings: Settings, window: Window, asked: Asked, now: datetime) -> Made:
-    """Read, add up, compare, and write; the files are the same for the same tables, but for the time at which it was made.
+    """Read, and publish what was read; the files are the same for the same tables, but for the time at which they were made.
 
     Raises ReportError for an algorithm without rows, days without any data, or an earlier report that is of something else.
     """
     _check(asked)
-    rules, period = policy.of(settings), str(window)
-    held, before = kept.held(asked.folder, period), kept.earlier(asked.folder, period)
-    since = kept.open_last(asked.since, period) if asked.since else None
-    known = [each for each in (held, before, since) if each is not None]
-    by_touch = "touch" in {rules.reporting_date, *(each.view.reporting_date for each in known)}
-    read = reading.read(Lake.of(settings), window, rules, by_touch=by_touch)
+    rules, known = policy.of(settings), _Known.of(asked, str(window))
+    by_touch = "touch" in {rules.reporting_date, *known.reporting_dates}
+    return publish(reading.read(Lake.of(settings), window, rules, by_touch=by_touch), window, rules, asked, now)
+
+
+def publish(read: Read, window: Window, rules: Policy, asked: Asked, now: datetime) -> Made:
+    """Add up, compare, and write, unless the folder says just that already; raises ReportError as `make` does."""
+    known = _Known.of(asked, str(window))
     view, note = _view(read, window, rules, asked)
-    intervals = _intervals(read, view)
-    rows = told.current_rows(read, view)
-    state = _state(rows, read, view, rules)
-    last = since or (held if held is not None and held.manifest["state"] != state else before)
-    tables = told.tables(read, view, intervals, last)
-    report = _report(read, view, rules, tables, last, now, period, note)
-    says = _says(report, asked)
-    if held is not None and held.manifest["says"] == says and since is None and kept.is_whole(asked.folder, held.manifest):
+    rows = summary.reported(summary.marked(current(read.statements), read.refunds), view)
+    found = _Found(rows, summary.spend(read.touches, view.days), summary.positions(rows), summary.totals(rows))
+    state = found.state(policy.digest(rules))
+    last = known.to_compare(state)
+    tables = told.tables(rows, found.spent, view, _intervals(rows, view), told.changes(read, view, last))
+    report = _report(read, found, view, rules, tables, last, now, str(window), note)
+    csvs = {f"{name}.csv": kept.as_csv(table) for name, table in tables.named().items()}
+    says = _says(report, asked, csvs)
+    if known.says(says, asked.folder):
         return Made(asked.folder, False, report)
-    if held is not None and last is held:
+    if known.held is not None and last is known.held:
         kept.put_aside(asked.folder)
-    kept.write(asked.folder, _files(report, rows), _manifest(report, rows, read, state, says))
+    kept.write(asked.folder, _files(report, found, csvs), _manifest(report, found, state, says))
     return Made(asked.folder, True, report)
+
+
+@dataclass(frozen=True)
+class _Known:
+    """The reports that there are of the period."""
+
+    held: Last | None
+    """The folder's own."""
+    before: Last | None
+    """What the folder's own was compared with."""
+    since: Last | None
+    """What was asked to compare with."""
+
+    @classmethod
+    def of(cls, asked: Asked, period: str) -> _Known:
+        since = kept.open_last(asked.since, period) if asked.since else None
+        return cls(kept.held(asked.folder, period), kept.earlier(asked.folder, period), since)
+
+    @property
+    def reporting_dates(self) -> set[str]:
+        return {each.view.reporting_date for each in (self.held, self.before, self.since) if each is not None}
+
+    def to_compare(self, state: str) -> Last | None:
+        """The folder's own report where the data have changed since; with the same data, what that one was compared with."""
+        if self.since is not None:
+            return self.since
+        return self.held if self.held is not None and self.held.manifest["state"] != state else self.before
+
+    def says(self, says: str, folder: Path) -> bool:
+        """Whether the folder holds just that, and whole."""
+        manifest = self.held.manifest if self.held is not None else {}
+        return self.since is None and manifest.get("says") == says and kept.is_whole(folder, manifest)
+
+
+@dataclass(frozen=True)
+class _Found:
+    """The period's rows that hold, and what the next report will want to know of them."""
+
+    rows: pd.DataFrame
+    spent: pd.DataFrame
+    positions: pd.DataFrame
+    totals: pd.DataFrame
+
+    def state(self, policy_digest: str) -> str:
+        """What is compared: another state puts the last report aside, another look at the same does not."""
+        parts = [kept.as_csv(frame) for frame in (self.positions, self.totals, self.spent)]
+        return sha256(b"\0".join([*parts, policy_digest.encode()])).hexdigest()
 
 
 def _check(asked: Asked) -> None:
@@ -113,16 +164,23 @@ def _view(read: Read, window: Window, rules: Policy, asked: Asked) -> tuple[View
     )
 
 
-def _intervals(read: Read, view: View) -> pd.DataFrame | None:
-    rows = told.current_rows(read, view)
+def _intervals(rows: pd.DataFrame, view: View) -> pd.DataFrame | None:
     mine = rows[rows["algorithm"] == view.algorithm]
     return None if mine.empty else doubt.from_credits(mine, view.keys)
 
 
 def _report(
-    read: Read, view: View, rules: Policy, tables: Tables, last: Last | None, now: datetime, period: str, note: str
+    read: Read,
+    found: _Found,
+    view: View,
+    rules: Policy,
+    tables: Tables,
+    last: Last | None,
+    now: datetime,
+    period: str,
+    note: str,
 ) -> Report:
-    basis, digest = told.basis(read, view), policy.digest(rules)
+    basis, digest = told.basis(read, found.rows, view), policy.digest(rules)
     return Report(
         period=period,
         made_at=utc(now),
@@ -138,40 +196,24 @@ def _report(
     )
 
 
-def _state(rows: pd.DataFrame, read: Read, view: View, rules: Policy) -> str:
-    """What the next report compares with: another state puts this one aside, another look at the same does not."""
-    spent = summary.spend(read.touches, view.days)
-    parts = [
-        kept.as_csv(summary.positions(rows)),
-        kept.as_csv(summary.totals(rows)),
-        kept.as_csv(spent),
-        policy.digest(rules).encode(),
-    ]
-    return sha256(b"\0".join(parts)).hexdigest()
-
-
-def _says(report: Report, asked: Asked) -> str:
+def _says(report: Report, asked: Asked, csvs: Mapping[str, bytes]) -> str:
     """A digest of everything that the report says but for when it was made and the versions that said so."""
-    asks = json.dumps([report.view.algorithm, report.view.by, report.view.reporting_date, asked.intervals, report.policy_digest])
+    asks = [report.view.algorithm, report.view.by, report.view.reporting_date, asked.intervals, report.policy_digest]
     compared = [report.compared.made_at if report.compared else "", *report.notes]
-    return sha256(b"\0".join([asks.encode(), json.dumps(compared).encode(), *_tables(report).values()])).hexdigest()
+    return sha256(b"\0".join([json.dumps([asks, compared]).encode(), *csvs.values()])).hexdigest()
 
 
-def _tables(report: Report) -> dict[str, bytes]:
-    return {f"{name}.csv": kept.as_csv(table) for name, table in report.tables.named().items()}
-
-
-def _files(report: Report, rows: pd.DataFrame) -> dict[str, bytes]:
+def _files(report: Report, found: _Found, csvs: Mapping[str, bytes]) -> dict[str, bytes]:
     return {
-        **_tables(report),
+        **csvs,
         **{f"{name}.parquet": kept.as_parquet(table) for name, table in report.tables.named().items()},
-        kept.STATEMENTS: kept.as_parquet(summary.positions(rows)),
+        kept.STATEMENTS: kept.as_parquet(found.positions),
         "report.html": page.html(report).encode(),
     }
 
 
-def _manifest(report: Report, rows: pd.DataFrame, read: Read, state: str, says: str) -> Mapping[str, Any]:
-    spent = summary.spend(read.touches, report.view.days).groupby(summary.PLACE, as_index=False)["spend_micros"].sum()
+def _manifest(report: Report, found: _Found, state: str, says: str) -> Mapping[str, Any]:
+    spent = found.spent.groupby(summary.PLACE, as_index=False)["spend_micros"].sum()
     basis = report.basis
     return {
         "form": kept.FORM,
@@ -189,6 +231,6 @@ def _manifest(report: Report, rows: pd.DataFrame, read: Read, state: str, says: 
         "compared_with": report.compared.made_at if report.compared else None,
         "state": state,
         "says": says,
-        "credit": summary.totals(rows)[kept.TOTALS].to_numpy().tolist(),
+        "credit": found.totals[kept.TOTALS].to_numpy().tolist(),
         "spend": spent[kept.SPENT].to_numpy().tolist(),
     }

@@ -11,7 +11,7 @@ import pandas as pd
 from monitoring.attribution_report.kept import Last
 from monitoring.attribution_report.reading import Read
 from whence.attribution import summary
-from whence.attribution.statements import CAUSES, OF, ORDER, current
+from whence.attribution.statements import CAUSES, OF, ORDER
 from whence.attribution.summary import View
 
 
@@ -81,10 +81,8 @@ class Report:
     """What the intervals cover, in words; empty without any."""
 
 
-def tables(read: Read, view: View, intervals: pd.DataFrame | None, last: Last | None) -> Tables:
-    """The tables of what was read; `intervals` as summary.campaigns takes them."""
-    rows = current_rows(read, view)
-    spent = summary.spend(read.touches, view.days)
+def tables(rows: pd.DataFrame, spent: pd.DataFrame, view: View, intervals: pd.DataFrame | None, changes: pd.DataFrame) -> Tables:
+    """The tables of the rows that hold and of what was spent; `intervals` as summary.campaigns takes them."""
     algorithms = summary.by_algorithm(rows, view)
     campaigns = summary.campaigns(algorithms, spent, view, intervals)
     return Tables(
@@ -92,18 +90,20 @@ def tables(read: Read, view: View, intervals: pd.DataFrame | None, last: Last | 
         campaigns=campaigns,
         algorithms=algorithms,
         days=summary.by_day(rows, spent, view),
-        changes=_changes(read, view, last),
+        changes=changes,
     )
 
 
-def current_rows(read: Read, view: View) -> pd.DataFrame:
-    """The rows of credit that hold, of the view's days."""
-    return summary.reported(summary.marked(current(read.statements), read.refunds), view)
+def changes(read: Read, view: View, last: Last | None) -> pd.DataFrame:
+    """What changed since the last report; no rows without one."""
+    if last is None:
+        names = [f"{cause}_micros" for cause in ("before", *CAUSES, summary.UNEXPLAINED, "now")]
+        return pd.DataFrame(columns=["currency", *view.keys, *names])
+    return summary.changes(read.statements, last.positions, last.totals, last.view, view)
 
 
-def basis(read: Read, view: View) -> Basis:
+def basis(read: Read, rows: pd.DataFrame, view: View) -> Basis:
     """What the period's rows rest on."""
-    rows = current_rows(read, view)
     mine, learned = rows[rows["algorithm"] == view.algorithm], rows[rows["bundle"].notna()]
     bundles = learned.groupby(["algorithm", "bundle"])["conversion_id"].nunique()
     first = read.statements.drop_duplicates([*OF, *ORDER]).groupby(OF)[ORDER[0]].size()
@@ -173,13 +173,6 @@ def words_of(period: str) -> str:
     if start.year != end.year:
         return f"{start.day} {start:%B %Y} – {end.day} {end:%B %Y}"
     return f"{start.day}{f' {start:%B}' if start.month != end.month else ''} – {end.day} {end:%B %Y}"
-
-
-def _changes(read: Read, view: View, last: Last | None) -> pd.DataFrame:
-    if last is None:
-        names = [f"{cause}_micros" for cause in ("before", *CAUSES, summary.UNEXPLAINED, "now")]
-        return pd.DataFrame(columns=["currency", *view.keys, *names])
-    return summary.changes(read.statements, last.positions, last.totals, last.view, view)
 
 
 def _days(days: Sequence[str]) -> str:
