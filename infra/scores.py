@@ -140,10 +140,11 @@ def _identity(settings: Settings) -> list[Score]:
 
 
 def _credit(settings: Settings) -> list[Score]:
+    from whence.attribution import statements
     from whence.attribution.quality import quality as measured
 
     lake = Lake.of(settings)
-    credits = lake.read("credits").to_pandas()
+    credits = statements.current(lake.read("credits").to_pandas())
     # Only the conversions that the ranker credited too, so that all algorithms are judged on the same ones.
     ranked = credits.loc[credits["algorithm"] == "ranker", "conversion_id"].unique()
     credits = credits[credits["conversion_id"].isin(ranked)]

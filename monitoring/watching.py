@@ -15,6 +15,7 @@ from monitoring import attribution_quality, calibration_decay, checks, columns, 
 from monitoring.calibration_decay import Known
 from monitoring.checks import Check
 from monitoring.findings import Finding, Past
+from whence.attribution import statements
 from whence.attribution.policy import of as policy_of
 from whence.contracts.events import EVENTS
 from whence.contracts.models import ATTRIBUTION_RANKER, MODELS
@@ -178,7 +179,8 @@ def _known(settings: Settings, lake: Lake, model: str, span: Window, window: Win
 
 
 def _credits(settings: Settings, lake: Lake, window: Window) -> list[Check]:
-    credits = lake.read("credits", window).to_pandas()
+    stated = lake.read("credits", window).to_pandas()
+    credits = statements.current(stated[stated["stated_on"] <= str(window.last)])
     if credits.empty:
         return []
     found = attribution_quality.credit_checks(credits)

@@ -1,20 +1,33 @@
-"""From a day's conversions and the touches before them to credit, by every rule and by the ranker."""
+"""From conversions and the touches before them to credit, by every algorithm that the policy asks for."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import pandas as pd
 
 from serving.ranking import History
-from whence.attribution import credit, evidence, journeys, rules, value
-from whence.attribution.orders import Orders
+from whence.attribution import credit, evidence, fraud, markov, paths, response, rules, shapley, value
+from whence.attribution.policy import Policy
 from whence.bundle import Scorer
-from whence.contracts.settings import Attribution
+from whence.contracts.models import ATTRIBUTION_RANKER, EXPOSURE_RESPONSE
 from whence.identity.signals import strongest
 
 KEYS = ["conversion_id", "algorithm"]
+MARKOV, SHAPLEY, INCREMENTAL = "markov", "shapley", "incremental"
+
+
+@dataclass(frozen=True)
+class Algorithm:
+    """A way of sharing a conversion among its touches."""
+
+    name: str
+    share: Callable[[pd.DataFrame], pd.Series]
+    """The share of each pair, by its index, for any part of the pairs of whole conversions."""
+    bundle: str | None = None
 
 
 @dataclass(frozen=True)
@@ -27,34 +40,63 @@ class Scored:
     probability: np.ndarray
 
 
-@dataclass(frozen=True)
-class Credited:
-    """A day's credits, and the pairs that the ranker scored for them."""
-
-    credits: pd.DataFrame
-    scored: Scored | None
+def judged(pairs: pd.DataFrame, touches: pd.DataFrame, policy: Policy) -> pd.DataFrame:
+    """The pairs of journeys.candidate_touches, with why a touch looks like fraud; `touches` are all of the time around."""
+    return pairs.assign(suspect=fraud.suspicions(pairs, touches, policy.fraud))
 
 
-def attribute(
-    orders: Orders, touches: pd.DataFrame, past: pd.DataFrame, history: History, ranker: Scorer | None, policy: Attribution
-) -> Credited:
-    """Credit a day's conversions, and take refunds back from where the credit went.
+def credits_of(counted: pd.DataFrame, pairs: pd.DataFrame, algorithms: Sequence[Algorithm]) -> pd.DataFrame:
+    """Rows of credit (credit.ROW) for every conversion of `counted`, by each algorithm, with and without suspect touches.
 
-    `orders.counted` and `touches` carry person_id; `past` are the `credits` of earlier conversions, for refunds.
+    `counted` comes from orders.sort_out, and `pairs`, of these conversions, from `judged`.
     """
-    pairs = journeys.candidate_touches(orders.counted, touches, policy.click_days, policy.view_days)
     parts = [
-        credit.credit_rows(orders.counted, pairs, rules.share(pairs, rule, policy.half_life_days), rule) for rule in rules.RULES
+        credit.credit_rows(counted, pairs, one.share(pairs), one.name, one.bundle, rules.clean_share(pairs, one.share))
+        for one in algorithms
     ]
-    scored = score_pairs(pairs, history, ranker) if ranker is not None else None
-    if scored is not None and ranker is not None:
-        shares = rules.ranker_share(pairs, scored.probability)
-        parts.append(credit.credit_rows(orders.counted, pairs, shares, rules.RANKER, ranker.digest))
-        scored = Scored(scored.subjects.assign(chosen=_earns_most(pairs, shares)), scored.inputs, scored.raw, scored.probability)
-    new = pd.concat(parts, ignore_index=True)
-    known = pd.concat([past, new], ignore_index=True) if len(past) else new
-    algorithms = (*rules.RULES, *((rules.RANKER,) if ranker is not None else ()))
-    return Credited(pd.concat([new, take_back(orders.refunds, known, algorithms)], ignore_index=True), scored)
+    return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=list(credit.ROW))
+
+
+def plain(policy: Policy, pairs: pd.DataFrame, touches: pd.DataFrame) -> list[Algorithm]:
+    """The policy's algorithms that need no model: rules, and those that are solved for these journeys.
+
+    `pairs` are of all conversions at hand, and `touches` all of the time, so that journeys to nothing count too.
+    """
+    asked = [name for name in policy.algorithms if name in rules.RULES]
+    found = [Algorithm(name, partial(rules.share, algorithm=name, policy=policy)) for name in asked]
+    if MARKOV in policy.algorithms or SHAPLEY in policy.algorithms:
+        walked = paths.of_journeys(pairs, touches)
+    if MARKOV in policy.algorithms:
+        chain = markov.fit(walked, int(policy.parameter(MARKOV, "order", 1)))
+        found.append(Algorithm(MARKOV, partial(markov.share, model=chain)))
+    if SHAPLEY in policy.algorithms:
+        found.append(Algorithm(SHAPLEY, partial(shapley.share, rates=shapley.fit(walked))))
+    return found
+
+
+def _by_rank(
+    pairs: pd.DataFrame, counted: pd.DataFrame, touches: pd.DataFrame, history: History, scorer: Scorer, policy: Policy
+) -> tuple[Algorithm, Scored]:
+    """Credit by what the ranker says of each pair."""
+    scored = score_pairs(pairs, history, scorer)
+    probability = pd.Series(scored.probability, index=pairs.index)
+    return Algorithm(rules.RANKER, lambda some: rules.ranker_share(some, probability.loc[some.index]), scorer.digest), scored
+
+
+def _by_response(
+    pairs: pd.DataFrame, counted: pd.DataFrame, touches: pd.DataFrame, history: History, scorer: Scorer, policy: Policy
+) -> tuple[Algorithm, Scored]:
+    """Credit by what would not have happened without each touch; a suspect touch's part is of no ad when it is left out."""
+    moments = counted.dropna(subset="person_id").reset_index(drop=True)
+    backwards = policy.parameter(INCREMENTAL, "backwards", 0) > 0
+    features = history(response.before(moments), response.VIEWS)
+    shares, said = response.share(pairs[pairs["person_id"].notna()], moments, touches, features, scorer, backwards=backwards)
+    full = shares.reindex(pairs.index, fill_value=0.0)
+    algorithm = Algorithm(INCREMENTAL, lambda some: full.loc[some.index], scorer.digest)
+    return algorithm, Scored(said.subjects, said.inputs, said.raw, said.probability)
+
+
+Learned = Callable[[pd.DataFrame, pd.DataFrame, pd.DataFrame, History, Scorer, Policy], tuple[Algorithm, Scored]]
 
 
 def score_pairs(pairs: pd.DataFrame, history: History, ranker: Scorer) -> Scored:
@@ -62,8 +104,9 @@ def score_pairs(pairs: pd.DataFrame, history: History, ranker: Scorer) -> Scored
     rows = pairs.assign(row_id=range(len(pairs)))
     inputs = evidence.pair_frame(pairs, history(rows, evidence.VIEWS))
     raw, probability = ranker.score(inputs)
+    shares = rules.ranker_share(pairs, probability)
     subjects = pd.DataFrame({"subject": pairs["conversion_id"], "option": pairs["touch_id"], "made_at": pairs["seen_at"]})
-    return Scored(subjects, inputs, raw, probability)
+    return Scored(subjects.assign(chosen=_earns_most(pairs, shares)), inputs, raw, probability)
 
 
 def score_touches(touches: pd.DataFrame, history: History, scorer: Scorer) -> Scored:
@@ -81,45 +124,81 @@ def score_touches(touches: pd.DataFrame, history: History, scorer: Scorer) -> Sc
     return Scored(pd.DataFrame({"subject": shown["touch_id"], "made_at": shown["seen_at"]}), inputs, raw, probability)
 
 
-def take_back(refunds: pd.DataFrame, known: pd.DataFrame, algorithms: tuple[str, ...]) -> pd.DataFrame:
-    """Credit rows of refunds: each takes its value from where its conversion's credit went, in the same shares.
+LEARNED: tuple[tuple[str, str, Learned], ...] = (
+    (ATTRIBUTION_RANKER, rules.RANKER, _by_rank),
+    (EXPOSURE_RESPONSE, INCREMENTAL, _by_response),
+)
+"""Model, the algorithm that it serves, and how."""
 
-    A refund whose conversion was never credited takes from no ad, for each of `algorithms`.
+
+def take_back(refunds: pd.DataFrame, known: pd.DataFrame, algorithms: Sequence[str]) -> pd.DataFrame:
+    """Credit rows of refunds: each takes `takes_micros` from where its conversion's credit went, in the same shares.
+
+    `refunds` come from orders.sort_out; `known` holds the current statements of their conversions. The rest of a refund's
+    value, and all of one whose conversion was never credited, is from no ad, for each of `algorithms`.
     """
-    if refunds.empty:
-        return known.head(0)
+    known = known[known.groupby(KEYS)["share"].transform("sum") > 0]
     found = refunds.merge(known, left_on="original", right_on="conversion_id", suffixes=("", "_given"))
-    rows = pd.DataFrame(
-        {
-            "conversion_id": found["conversion_id"],
-            **{name: found[f"{name}_given" if f"{name}_given" in found else name] for name in _COPIED},
-            "value_micros": found["value_micros"],
-            "currency": found["currency"],
-            "seen_at": found["seen_at"],
-        }
-    )
-    lost = refunds[~refunds["conversion_id"].isin(rows["conversion_id"])]
-    rows = pd.concat([rows, *(_no_ad(lost, algorithm) for algorithm in algorithms)], ignore_index=True)
+    copied = {name: found[f"{name}_given" if f"{name}_given" in found else name] for name in _COPIED}
+    rows = found[["conversion_id", "takes_micros", "value_micros", "seen_at"]].assign(**copied, currency=found["currency"])
     rows = rows.sort_values([*KEYS, "touch_id"], ignore_index=True)
-    rows["credit_micros"] = _split(rows)
-    rows["day"] = pd.to_datetime(rows["seen_at"], utc=True).dt.strftime("%Y-%m-%d")
-    return rows[list(credit.ROW)]
+    starts = np.flatnonzero(~rows.duplicated(KEYS).to_numpy())
+    takes, given = rows["takes_micros"].to_numpy(dtype="int64")[starts], rows["share"].to_numpy(dtype="float64")
+    rows["credit_micros"] = credit.apportion(takes, given, starts)
+    rows["clean_micros"] = credit.apportion(takes, _clean_weights(rows, starts, given), starts)
+    rows["share"] = given * _part(rows["takes_micros"], rows["value_micros"])
+    left = refunds.assign(takes_micros=refunds["takes_micros"].where(refunds["conversion_id"].isin(rows["conversion_id"]), 0))
+    left = left[left["takes_micros"] != left["value_micros"]]
+    rest = pd.concat([_no_ad(left, algorithm) for algorithm in algorithms], ignore_index=True)
+    return _summed(pd.concat([each for each in (rows, rest) if len(each)] or [rows], ignore_index=True))
 
 
-_COPIED = ("algorithm", "touch_id", "campaign_id", "channel", "person_id", "share", "bundle")
+def _clean_weights(rows: pd.DataFrame, starts: np.ndarray, otherwise: np.ndarray) -> np.ndarray:
+    """Each row's part of its conversion's credit without suspect touches."""
+    clean = np.abs(rows["clean_micros"].to_numpy(dtype="float64"))
+    if not len(clean):
+        return clean
+    whole = np.repeat(np.add.reduceat(clean, starts), np.diff(np.append(starts, len(clean))))
+    return np.asarray(np.where(whole > 0, clean / np.where(whole > 0, whole, 1.0), otherwise))
 
 
-def _no_ad(lost: pd.DataFrame, algorithm: str) -> pd.DataFrame:
-    facts = lost[["conversion_id", "value_micros", "currency", "seen_at"]]
-    place = {"touch_id": credit.NO_AD, "campaign_id": credit.NO_AD, "channel": credit.NO_AD, "person_id": None}
-    return facts.assign(algorithm=algorithm, share=1.0, bundle=None, **place)
+def _summed(rows: pd.DataFrame) -> pd.DataFrame:
+    """One row a touch: what a refund takes from the share of no ad and what is left of it are the same row."""
+    added = ["share", "credit_micros", "clean_micros"]
+    sums = rows.groupby([*KEYS, "touch_id"])[added].sum().reset_index()
+    facts = rows.drop(columns=added).drop_duplicates([*KEYS, "touch_id"])
+    both = facts.merge(sums, on=[*KEYS, "touch_id"]).sort_values([*KEYS, "touch_id"], ignore_index=True)
+    return both.assign(day=pd.to_datetime(both["seen_at"], utc=True).dt.strftime("%Y-%m-%d"))[list(credit.ROW)]
 
 
-def _split(rows: pd.DataFrame) -> np.ndarray:
-    parts: list[int] = []
-    for _, one in rows.groupby(KEYS, sort=False):
-        parts.extend(credit.split(int(one["value_micros"].iloc[0]), one["share"].tolist()))
-    return np.array(parts, dtype="int64")
+def _part(micros: pd.Series, whole: pd.Series) -> pd.Series:
+    """The part of the whole, all of it where the whole is nothing."""
+    return (micros / whole.where(whole != 0)).fillna(1.0)
+
+
+def _no_ad(left: pd.DataFrame, algorithm: str) -> pd.DataFrame:
+    micros = left["value_micros"] - left["takes_micros"]
+    place = dict.fromkeys(("touch_id", "campaign_id", "channel", "suspect"), credit.NO_AD)
+    known = {"touched_at": pd.NaT, "certainty": 1.0, "new_to_brand": None, "bundle": None, "person_id": left["person_id"]}
+    facts = left[["conversion_id", "currency", "seen_at"]]
+    share = _part(micros, left["value_micros"])
+    return facts.assign(algorithm=algorithm, share=share, credit_micros=micros, clean_micros=micros, **place, **known)
+
+
+_COPIED = (
+    "algorithm",
+    "touch_id",
+    "campaign_id",
+    "channel",
+    "person_id",
+    "touched_at",
+    "share",
+    "clean_micros",
+    "suspect",
+    "certainty",
+    "new_to_brand",
+    "bundle",
+)
 
 
 def _earns_most(pairs: pd.DataFrame, shares: pd.Series) -> pd.Series:

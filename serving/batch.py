@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING, TypeVar
 
-from whence.contracts.models import ATTRIBUTION_RANKER, CONVERSION_VALUE, IDENTITY_RANKER
+from whence.contracts.models import ATTRIBUTION_RANKER, CONVERSION_VALUE, EXPOSURE_RESPONSE, IDENTITY_RANKER
 from whence.contracts.times import Window
 from whence.lake import Lake
 
@@ -17,10 +17,13 @@ if TYPE_CHECKING:
 
     from serving.ranking import History
     from serving.resolving import Link, Settled
+    from whence.attribution.policy import Policy
     from whence.bundle import Scorer
     from whence.contracts.settings import Settings
     from whence.identity.ledger import Changes
 
+ATTRIBUTING = (ATTRIBUTION_RANKER, CONVERSION_VALUE, EXPOSURE_RESPONSE)
+"""The models that take part in attribution."""
 Progress = Callable[[int, int], None]
 """Called with days done and days in all."""
 
@@ -63,8 +66,10 @@ class AttributeReport:
     """Refunds taken back from where the credit went."""
     repeats: int
     """Tellings of an order that had been told before, as by pixel and then by server."""
+    restated: int
+    """Conversions of earlier days that were looked at again because of a day's news."""
     credits: int
-    """Rows of credit, over all algorithms."""
+    """New rows of credit, over all algorithms; 0 when nothing is said anew."""
     pairs: int
     """Pairs of a conversion and a touch that the ranker scored."""
     touches: int
@@ -140,19 +145,20 @@ def preview_identities(settings: Settings, day: date, now: datetime | None = Non
 def attribute_conversions(
     settings: Settings, window: Window, progress: Progress | None = None, now: datetime | None = None
 ) -> AttributeReport:
-    """Share out each conversion of the window's days among the touches before it, and write it to `credits`.
+    """Share out each conversion of the window's days among the touches before it, and state it in `credits`.
 
-    Every rule has its rows, and so has the ranker when `attribution-ranker` has a champion; it and
+    Every algorithm of the policy has its rows, the learned ones when their model has a champion; these and
     `conversion-value`, which scores the day's touches, write to `decisions`. The champions of a day are pinned by
     its first run, also when there are none. An order told twice counts once; a refund takes its value from where
-    its conversion's credit went. `now` is only written beside the pin.
+    its conversion's credit went. A day's news states anew what it changes of the days before; nothing stated is
+    ever changed. `now` is written beside the pin, and is when a day run again came to be known.
     """
-    lake, moment = Lake.of(settings), now or datetime.now(UTC)
-    total = AttributeReport(0, 0, 0, 0, 0, 0, 0)
+    from whence.attribution import policy as policies
+
+    lake, moment, policy = Lake.of(settings), now or datetime.now(UTC), policies.of(settings)
+    total = AttributeReport(*[0] * 8)
     for done, day in enumerate(window, start=1):
-        ranker = _pinned(settings, "attribute", day, ATTRIBUTION_RANKER, moment)
-        valuer = _pinned(settings, "attribute", day, CONVERSION_VALUE, moment)
-        total = _sum(total, _attribute_day(settings, lake, day, ranker, valuer))
+        total = _sum(total, _attribute_day(settings, lake, day, policy, moment))
         if progress:
             progress(done, len(window.days))
     return total
@@ -275,63 +281,28 @@ def _ranked(
     return found.links, decisions.batch(today, scorer, found.subjects, found.inputs, found.raw, found.probability)
 
 
-def _attribute_day(settings: Settings, lake: Lake, day: date, ranker: Scorer | None, valuer: Scorer | None) -> AttributeReport:
-    import pyarrow as pa
-
-    from serving import attributing, decisions, history
-    from whence.attribution import orders
-    from whence.contracts.tables import TABLES
-    from whence.identity.exact import who
+def _attribute_day(settings: Settings, lake: Lake, day: date, policy: Policy, moment: datetime) -> AttributeReport:
+    from serving import crediting, decisions
 
     today = Window(day, day)
-    persons = history.persons(lake, day)
-    conversions = history.events(lake, "conversions", today)
-    reach = _reach(settings, conversions, today)
-    touches = history.events(lake, "touches", reach).drop_duplicates("touch_id").reset_index(drop=True)
-    touches, conversions = (frame.assign(person_id=who(frame, persons)) for frame in (touches, conversions))
-    sorted_out = orders.sort_out(conversions, _earlier(lake, today))
-    past = history.credits_of(lake, history.before(day), sorted_out.refunds["original"].dropna().tolist())
-    ask = _history(settings)
-    credited = attributing.attribute(sorted_out, touches, past, ask, ranker, settings.attribution)
-    rows = pa.Table.from_pandas(credited.credits.assign(day=str(today)), schema=TABLES["credits"].schema, preserve_index=False)
-    changed = int(lake.replace("credits", rows, today))
-    decided = {ATTRIBUTION_RANKER: decisions.none_made(), CONVERSION_VALUE: decisions.none_made()}
-    if ranker is not None and credited.scored is not None:
-        one = credited.scored
-        decided[ATTRIBUTION_RANKER] = decisions.batch(today, ranker, one.subjects, one.inputs, one.raw, one.probability)
-    if valuer is not None:
-        one = attributing.score_touches(touches[touches["day"] == str(today)], ask, valuer)
-        decided[CONVERSION_VALUE] = decisions.batch(today, valuer, one.subjects, one.inputs, one.raw, one.probability)
-    for model, made in decided.items():
-        changed += lake.replace("decisions", made, today, {"route": "batch", "model": model})
+    models = crediting.Models(lambda at, model: _pinned(settings, "attribute", at, model, moment), _history(settings))
+    found = crediting.of_day(lake, day, policy, models, moment)
+    parts = crediting.merged(lake, day, found.rows)
+    changed = sum(lake.replace("credits", rows, window, {"stated_on": str(day)}) for window, rows in parts)
+    made = dict.fromkeys(ATTRIBUTING, decisions.none_made())
+    for model, (scorer, said) in found.said.items():
+        made[model] = decisions.batch(today, scorer, said.subjects, said.inputs, said.raw, said.probability)
+    changed += sum(lake.replace("decisions", rows, today, {"route": "batch", "model": model}) for model, rows in made.items())
     return AttributeReport(
-        conversions=len(sorted_out.counted),
-        refunds=len(sorted_out.refunds),
-        repeats=sorted_out.repeats,
-        credits=rows.num_rows,
-        pairs=decided[ATTRIBUTION_RANKER].num_rows,
-        touches=decided[CONVERSION_VALUE].num_rows,
+        conversions=found.conversions,
+        refunds=found.refunds,
+        repeats=found.repeats,
+        restated=found.restated,
+        credits=len(found.rows),
+        pairs=made[ATTRIBUTION_RANKER].num_rows,
+        touches=made[CONVERSION_VALUE].num_rows,
         changed=changed,
     )
-
-
-def _reach(settings: Settings, conversions: pd.DataFrame, today: Window) -> Window:
-    """The days whose touches may have earned one of these conversions, however late it was told."""
-    policy = settings.attribution
-    look_back = timedelta(days=max(policy.click_days, policy.view_days))
-    if conversions.empty:
-        return today
-    first = (conversions["happened_at"].min().to_pydatetime() - look_back).date()
-    return Window(min(first, today.first), today.last)
-
-
-def _earlier(lake: Lake, today: Window) -> pd.DataFrame:
-    """The conversions of the days before, as far back as a refund is followed."""
-    from serving import history
-    from whence.attribution import orders
-
-    last = history.before(today.first)
-    return history.events(lake, "conversions", Window(last, last).back(orders.LOOK_BACK_DAYS))
 
 
 def _pinned(settings: Settings, step: str, day: date, model: str, now: datetime) -> Scorer | None:

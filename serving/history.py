@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import date, timedelta
 from typing import TYPE_CHECKING
 
-from whence.contracts.events import EVENTS, IDENTIFIERS
+from whence.contracts.events import EVENTS, IDENTIFIERS, LINK_KEYS
 from whence.contracts.times import Window
 
 if TYPE_CHECKING:
@@ -32,6 +32,15 @@ def events(lake: Lake, name: str, window: Window) -> pd.DataFrame:
     return found
 
 
+def events_of(lake: Lake, name: str, window: Window, identifiers: list[str]) -> pd.DataFrame:
+    """The rows of an event table that carry one of these identifiers, as `cookie_id:…`, by (seen_at, event_id)."""
+    carried = " OR ".join(f"('{key}:' || {key}) IN (SELECT unnest($1::VARCHAR[]))" for key in LINK_KEYS)
+    with lake.connect(window, name) as con:
+        query = f"SELECT * FROM {name} WHERE {carried} ORDER BY seen_at, event_id"
+        found: pd.DataFrame = con.sql(query, params=[identifiers]).df()
+    return found
+
+
 def persons(lake: Lake, last: date) -> pd.DataFrame:
     """The answer for every identifier as of the end of `last`, one row each, by identifier."""
     return _latest(lake, "persons", "SELECT * FROM persons", last)
@@ -52,10 +61,18 @@ def networks(lake: Lake, day: date) -> pd.DataFrame:
 
 
 def credits_of(lake: Lake, last: date, conversions: list[str]) -> pd.DataFrame:
-    """The `credits` rows of these conversions, of the days until `last`."""
+    """The `credits` rows of these conversions that were stated by the runs of days until `last`."""
     with lake.connect(_until(lake, ["credits"], last), "credits") as con:
-        query = "SELECT * FROM credits WHERE conversion_id IN (SELECT unnest($1::VARCHAR[])) ORDER BY ALL"
-        found: pd.DataFrame = con.sql(query, params=[conversions]).df()
+        asked = "conversion_id IN (SELECT unnest($1::VARCHAR[])) AND stated_on <= $2"
+        found: pd.DataFrame = con.sql(f"SELECT * FROM credits WHERE {asked} ORDER BY ALL", params=[conversions, str(last)]).df()
+    return found
+
+
+def credits_stated(lake: Lake, window: Window, until: date) -> pd.DataFrame:
+    """The `credits` rows of conversions seen in the window that were stated by the runs of days until `until`."""
+    with lake.connect(window, "credits") as con:
+        query = "SELECT * FROM credits WHERE stated_on <= $1 ORDER BY ALL"
+        found: pd.DataFrame = con.sql(query, params=[str(until)]).df()
     return found
 
 

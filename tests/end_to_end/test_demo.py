@@ -18,6 +18,8 @@ from infra.demo import DAILY, DAYS_ONE_BY_ONE, TRAINING
 from registry.journal import Journal
 from tests.end_to_end import pages
 from tests.end_to_end.conftest import Demo, whence
+from whence.attribution import statements
+from whence.attribution.policy import ALGORITHMS
 from whence.contracts.models import CONVERSION_VALUE, MODELS
 from whence.contracts.tables import TABLES
 from whence.contracts.times import Window
@@ -94,7 +96,7 @@ def test_credit_adds_up_to_the_micro_and_nothing_is_counted_twice(demo: Demo):
     with Lake.of(demo.settings).connect() as con:
         sums = con.sql(
             "SELECT c.conversion_id, algorithm, any_value(value_micros), sum(credit_micros), count(DISTINCT c.day), sum(share)"
-            " FROM credits c JOIN conversions v USING (conversion_id) GROUP BY ALL"
+            f" FROM ({statements.CURRENT}) c JOIN conversions v USING (conversion_id) GROUP BY ALL"
         ).fetchall()
         events = con.sql("SELECT count(*), count(DISTINCT event_id) FROM touches").fetchall()[0]
         orders = con.sql(
@@ -111,7 +113,7 @@ def test_credit_adds_up_to_the_micro_and_nothing_is_counted_twice(demo: Demo):
 
 def test_the_credits_of_the_rankers_days_have_a_row_for_every_algorithm(demo: Demo):
     last = Lake.of(demo.settings).read("credits", days(demo)[-2])["algorithm"].unique().to_pylist()
-    assert set(last) == {"first_touch", "last_touch", "linear", "position", "time_decay", "ranker"}
+    assert set(last) == set(ALGORITHMS)
 
 
 def test_no_day_is_credited_by_a_model_that_learned_from_it(demo: Demo):

@@ -104,9 +104,8 @@ def _changed(held: pd.DataFrame, computed: pd.DataFrame) -> pd.DataFrame:
 
 
 def _same(one: pd.Series, other: pd.Series) -> np.ndarray:
-    left, right = one.to_numpy(dtype=object), other.to_numpy(dtype=object)
-    empty = pd.isna(left) & pd.isna(right)
-    return np.asarray(empty | (left == right), dtype=bool)
+    left, right = (each.astype(object).where(each.notna(), None).to_numpy(dtype=object) for each in (one, other))
+    return np.asarray(left == right, dtype=bool)
 
 
 def _reasons(held: pd.DataFrame, computed: pd.DataFrame, changed: pd.DataFrame, occasion: Occasion) -> pd.DataFrame:
