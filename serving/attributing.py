@@ -157,9 +157,9 @@ def _clean_weights(rows: pd.DataFrame, starts: np.ndarray, otherwise: np.ndarray
     """Each row's part of its conversion's credit without suspect touches."""
     clean = np.abs(rows["clean_micros"].to_numpy(dtype="float64"))
     if not len(clean):
-        return clean
+        return otherwise
     whole = np.repeat(np.add.reduceat(clean, starts), np.diff(np.append(starts, len(clean))))
-    return np.asarray(np.where(whole > 0, clean / np.where(whole > 0, whole, 1.0), otherwise))
+    return np.asarray(np.divide(clean, whole, out=otherwise.copy(), where=whole > 0))
 
 
 def _summed(rows: pd.DataFrame) -> pd.DataFrame:
