@@ -15,10 +15,11 @@ from feast.data_format import DeltaFormat
 from feast.types import Float64, Int64, String, UnixTimestamp
 
 import whence.attribution.evidence as attribution_evidence
+import whence.attribution.response as attribution_response
 import whence.attribution.value as attribution_value
 import whence.identity.evidence as identity_evidence
 from features.online import FIELDS, JOIN_KEYS
-from whence.contracts.models import ATTRIBUTION_RANKER, CONVERSION_VALUE, IDENTITY_RANKER
+from whence.contracts.models import ATTRIBUTION_RANKER, CONVERSION_VALUE, EXPOSURE_RESPONSE, IDENTITY_RANKER
 from whence.contracts.tables import FEATURES
 
 PROJECT = "whence"
@@ -38,6 +39,7 @@ SERVICES = {
     IDENTITY_RANKER: identity_evidence.VIEWS,
     ATTRIBUTION_RANKER: attribution_evidence.VIEWS,
     CONVERSION_VALUE: attribution_value.VIEWS,
+    EXPOSURE_RESPONSE: attribution_response.VIEWS,
 }
 """The views that each model reads."""
 

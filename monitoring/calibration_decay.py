@@ -14,7 +14,7 @@ from monitoring.checks import Check
 from whence import measures
 from whence.attribution import value
 from whence.contracts.events import LINK_KEYS
-from whence.contracts.models import ATTRIBUTION_RANKER, CONVERSION_VALUE, IDENTITY_RANKER
+from whence.contracts.models import ATTRIBUTION_RANKER, CONVERSION_VALUE, EXPOSURE_RESPONSE, IDENTITY_RANKER
 from whence.identity import exact
 from whence.measures import Measure
 
@@ -125,6 +125,11 @@ def _ranker_labels(decisions: pd.DataFrame, known: Known, conversion_days: float
     return rows[told.to_numpy()].reset_index(drop=True)
 
 
+def _no_labels(decisions: pd.DataFrame, known: Known, conversion_days: float) -> pd.DataFrame:
+    """It is asked about conversions alone, which all happened: its calibration shows in training, and in lift."""
+    return pd.DataFrame({"probability": [], "label": [], "cluster": []})
+
+
 def _identity_labels(decisions: pd.DataFrame, known: Known, conversion_days: float) -> pd.DataFrame:
     """Where a later log-in has told whose the signal was: is the candidate that person?"""
     accounts = exact.with_account(known.exact_now)
@@ -178,6 +183,7 @@ _LABELS: dict[str, Callable[[pd.DataFrame, Known, float], pd.DataFrame]] = {
     CONVERSION_VALUE: _value_labels,
     ATTRIBUTION_RANKER: _ranker_labels,
     IDENTITY_RANKER: _identity_labels,
+    EXPOSURE_RESPONSE: _no_labels,
 }
 NEEDED = ("event_id", "happened_at", "seen_at", "click_id", "ip_key", *LINK_KEYS)
 """Columns that every event frame in `Known` must have."""

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from registry.gate import Verdict
 from registry.journal import Journal, Promotion
 from whence.bundle import bundle_files
-from whence.contracts.models import ATTRIBUTION_RANKER, CONVERSION_VALUE, IDENTITY_RANKER, MODELS, Candidate
+from whence.contracts.models import ATTRIBUTION_RANKER, CONVERSION_VALUE, EXPOSURE_RESPONSE, IDENTITY_RANKER, MODELS, Candidate
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -38,6 +38,7 @@ QUESTIONS = {
     IDENTITY_RANKER: "Is this signal by this person?",
     ATTRIBUTION_RANKER: "Did this touch earn this conversion?",
     CONVERSION_VALUE: "Will this touch bring a conversion within its window?",
+    EXPOSURE_RESPONSE: "How much likelier is a conversion now for what this person was shown?",
 }
 LIMITS = {
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",  # the defaults hold a task for many minutes when the server is a black hole

@@ -1,4 +1,4 @@
-"""From tables to examples, for each of the three models: inputs as known at each row's time, labels as known at the end."""
+"""From tables to examples, for each of the four models: inputs as known at each row's time, labels as known at the end."""
 
 from __future__ import annotations
 
@@ -13,13 +13,14 @@ from features import historical
 from training import known
 from training.errors import TooFewLabels
 from training.examples import Examples, made
+from training.exposures import exposure_examples
 from training.split import buckets
 from whence.attribution import evidence as journey_evidence
-from whence.attribution import journeys, orders, value
+from whence.attribution import journeys, orders, response, value
 from whence.attribution import policy as policies
 from whence.attribution.policy import Policy
 from whence.contracts.events import EVENTS
-from whence.contracts.models import ATTRIBUTION_RANKER, CONVERSION_VALUE, IDENTITY_RANKER
+from whence.contracts.models import ATTRIBUTION_RANKER, CONVERSION_VALUE, EXPOSURE_RESPONSE, IDENTITY_RANKER
 from whence.contracts.settings import Settings
 from whence.contracts.times import Window
 from whence.identity import evidence as identity_evidence
@@ -30,6 +31,7 @@ READS = {
     IDENTITY_RANKER: ("touches", "conversions", "sightings", "persons", *identity_evidence.VIEWS),
     ATTRIBUTION_RANKER: ("touches", "conversions", "persons", *journey_evidence.VIEWS),
     CONVERSION_VALUE: ("touches", "conversions", "persons", *value.VIEWS),
+    EXPOSURE_RESPONSE: ("touches", "conversions", "persons", *response.VIEWS),
 }
 """The tables that each model's examples are made from."""
 
@@ -43,6 +45,7 @@ def build(settings: Settings, model: str, as_of: date) -> Examples:
         IDENTITY_RANKER: identity_examples,
         ATTRIBUTION_RANKER: attribution_examples,
         CONVERSION_VALUE: value_examples,
+        EXPOSURE_RESPONSE: exposure_examples,
     }
     lake = Lake.of(settings)
     if not any(day <= str(as_of) for name in EVENTS for day in lake.days(name)):

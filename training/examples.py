@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -35,6 +37,8 @@ class Examples:
     """The end of the last day: labels are as known then."""
     window_days: float = 0.0
     """How long a label may still change from 0 to 1; 0 when it is known at once."""
+    learning: Mapping[str, Any] = field(default_factory=dict)
+    """LightGBM's parameters where this model needs others than training.fit's."""
 
     @property
     def labels(self) -> Floats:
@@ -81,14 +85,19 @@ class Examples:
         """These rows alone, in the same order."""
         chosen = np.flatnonzero(rows)
         inputs, facts = (frame.iloc[chosen].reset_index(drop=True) for frame in (self.inputs, self.facts))
-        return Examples(inputs, facts, self.numbers, self.categories, self.now, self.window_days)
+        return Examples(inputs, facts, self.numbers, self.categories, self.now, self.window_days, self.learning)
 
 
 def made(
-    inputs: pd.DataFrame, facts: pd.DataFrame, categories: tuple[str, ...], now: datetime, window_days: float = 0.0
+    inputs: pd.DataFrame,
+    facts: pd.DataFrame,
+    categories: tuple[str, ...],
+    now: datetime,
+    window_days: float = 0.0,
+    learning: Mapping[str, Any] | None = None,
 ) -> Examples:
     """Examples in their order; every column of FACTS must be there."""
     order = facts.reset_index(drop=True).sort_values(["seen_at", "row_id"], kind="stable").index.to_numpy()
     facts = facts.iloc[order].reset_index(drop=True)[list(FACTS)]
     numbers = tuple(name for name in inputs.columns if name not in categories)
-    return Examples(inputs.iloc[order].reset_index(drop=True), facts, numbers, categories, now, window_days)
+    return Examples(inputs.iloc[order].reset_index(drop=True), facts, numbers, categories, now, window_days, learning or {})

@@ -55,6 +55,7 @@ _MISSING = {
     "attribution-ranker": "It learns from conversions that carry the click_id of an earlier click of the same person: "
     "ingest more days and resolve identities first.",
     "conversion-value": "It learns from touches: ingest events first.",
+    "exposure-response": "It learns from conversions of known persons: ingest more days and resolve identities first.",
 }
 
 

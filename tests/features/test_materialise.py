@@ -230,7 +230,7 @@ def test_feast_knows_every_view_with_its_words_and_each_model_its_service(done: 
         services = {service.name for service in store.list_feature_services()}
         registry = store.config.registry.registry_type
     assert set(views) == set(FEATURES)
-    assert services == {"identity-ranker", "attribution-ranker", "conversion-value"}
+    assert services == {"identity-ranker", "attribution-ranker", "conversion-value", "exposure-response"}
     assert registry == "sql"
     for name, view in views.items():
         assert {field.name for field in view.features} == set(FIELDS[name])

@@ -10,7 +10,7 @@ import pytest
 
 from monitoring.calibration_decay import Known, calibration_checks, labelled
 from tests.builders import a_click, a_conversion, a_sighting, a_touch, rows
-from whence.contracts.models import ATTRIBUTION_RANKER, CONVERSION_VALUE, IDENTITY_RANKER
+from whence.contracts.models import ATTRIBUTION_RANKER, CONVERSION_VALUE, IDENTITY_RANKER, MODELS
 
 
 def persons(**of: str) -> pd.DataFrame:
@@ -74,7 +74,7 @@ def test_a_later_log_in_tells_whose_the_signal_was() -> None:
     assert found["label"].tolist() == [1, 0, 1], "p5 has become p1; nobody has logged in with cookie c2"
 
 
-@pytest.mark.parametrize("model", [IDENTITY_RANKER, ATTRIBUTION_RANKER, CONVERSION_VALUE])
+@pytest.mark.parametrize("model", MODELS)
 def test_no_decisions_and_decisions_about_nothing_known_are_no_labels(model: str) -> None:
     told = known(touches=[a_touch(event_id="t")], conversions=[a_conversion(event_id="c")], persons=persons(cookie_x="p"))
     assert labelled(model, decisions(), told, 3.0).empty

@@ -39,7 +39,8 @@ COPIED = {
     "person_mean_hour": "person_features__mean_hour",
 }
 LOOK_BACK_DAYS = 7.0
-FADINGS: Mapping[str, tuple[float, float]] = {"soon": (0.25, 7.0), "long": (3.0, 7.0), "all": (float("inf"), 28.0)}
+LOOK_BACK_DAYS = 7.0
+FADINGS: Mapping[str, tuple[float, float]] = {"soon": (0.25, LOOK_BACK_DAYS), "long": (3.0, LOOK_BACK_DAYS), "all": (float("inf"), 28.0)}
 """How exposures are counted: the half-life and the look-back, in days."""
 PASSING = ("soon", "long")
 """For moments of a life: what was hours ago fades within a day, what was days ago within the week."""
@@ -150,6 +151,19 @@ def covariates_of(features: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(
         {name: pd.to_numeric(features.get(source, missing), errors="coerce").astype("float64") for name, source in COPIED.items()}
     )
+
+
+def before(moments: pd.DataFrame) -> pd.DataFrame:
+    """What to ask feature views for these moments: row_id, person_id, and seen_at before every exposure that is looked at."""
+    at = pd.to_datetime(moments["happened_at"], utc=True) - pd.Timedelta(days=LOOK_BACK_DAYS)
+    return pd.DataFrame({"row_id": np.arange(len(moments)), "person_id": moments["person_id"], "seen_at": at})
+
+
+def last_channel(moments: pd.DataFrame, touches: pd.DataFrame) -> pd.Series:
+    """The channel of the last ad that was shown before each moment; missing where there was none."""
+    met = _met(moments, touches[touches["kind"] != GHOST], Columns("channel", (), ()))
+    last = met.sort_values("days", kind="stable").drop_duplicates("row").set_index("row")["stream"]
+    return last.reindex(range(len(moments))).set_axis(moments.index)
 
 
 def share(

@@ -1,4 +1,4 @@
-"""The three models by name, and what passes between training, gate and serving."""
+"""The four models by name, and what passes between training, gate and serving."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from typing import Any
 IDENTITY_RANKER = "identity-ranker"
 ATTRIBUTION_RANKER = "attribution-ranker"
 CONVERSION_VALUE = "conversion-value"
-MODELS = (IDENTITY_RANKER, ATTRIBUTION_RANKER, CONVERSION_VALUE)
+EXPOSURE_RESPONSE = "exposure-response"
+MODELS = (IDENTITY_RANKER, ATTRIBUTION_RANKER, CONVERSION_VALUE, EXPOSURE_RESPONSE)
 
 
 @dataclass(frozen=True)
