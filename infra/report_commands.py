@@ -14,7 +14,8 @@ from whence.cli import spoken
 from whence.contracts.times import Window
 
 if TYPE_CHECKING:
-    from monitoring.attribution_report.making import Made
+    from monitoring.attribution_report.making import Intervals, Made
+    from whence.contracts.settings import Settings
 
 app = typer.Typer()
 
@@ -45,13 +46,25 @@ def report(
             out=out,
             algorithm=algorithm,
             by=by,
-            intervals=intervals,
+            intervals=_intervals(context.obj, intervals),
             since=since,
         )
         if as_json:
             show.facts(_told(made), as_json=True)
         else:
             _say(made)
+
+
+def _intervals(settings: Settings, name: str) -> Intervals | None:
+    """Full ones join journeys anew, which is the serving room's; None stands for the quick ones."""
+    if name == "quick":
+        return None
+    if name != "full":
+        raise ValueError(f"Intervals are quick or full, and '{name}' is neither.")
+    from monitoring.attribution_report.making import Intervals
+    from serving import doubting
+
+    return Intervals(name, doubting.COVERS, lambda rows, view: doubting.credit_intervals(settings, rows, view))
 
 
 def _say(made: Made) -> None:

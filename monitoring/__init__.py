@@ -12,7 +12,7 @@ from whence.contracts.times import Window, utc
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from monitoring.attribution_report.making import Made
+    from monitoring.attribution_report.making import Intervals, Made
     from monitoring.watching import Watched
     from whence.contracts.settings import Settings
 
@@ -86,18 +86,18 @@ def report(
     out: Path | None = None,
     algorithm: str = "",
     by: str = "campaign",
-    intervals: str = "quick",
+    intervals: Intervals | None = None,
     since: Path | None = None,
 ) -> Made:
     """Write the report of the window's attribution into `out`, or home/reports/DAYS: a page, its tables, a manifest.
 
     Nothing is written where the folder says just that already. A report of the same days in the folder (or `since`, the
-    report.json of one) is compared with. Raises ReportError for days without data, or an algorithm without credit.
+    report.json of one) is compared with. `intervals` are taken from stored credit unless others are given. Raises ReportError for days without data, or an algorithm without credit.
     """
     from monitoring.attribution_report import making
 
     folder = out or settings.home / "reports" / str(window)
-    return making.make(settings, window, making.Asked(folder, algorithm, by, intervals, since), now)
+    return making.make(settings, window, making.Asked(folder, algorithm, by, intervals or making.QUICK, since), now)
 
 
 def _report(window: Window, days: list[Watched], now: datetime) -> WatchReport:

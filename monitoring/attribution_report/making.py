@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+import pandas as pd
 
 from monitoring.attribution_report import kept, page, reading, told
 from monitoring.attribution_report.kept import Last, ReportError
@@ -22,16 +24,30 @@ from whence.contracts.times import Window, utc
 from whence.lake import Lake
 
 if TYPE_CHECKING:
-    import pandas as pd
-
     from whence.contracts.settings import Settings
 
-QUICK = (
-    "The interval is of what other people of the same kind would have brought: 95 % of it, by resampling people. The one by identity "
-    "is of what these very people brought, had we known each of them. Both rest on stored credit and the certainty of its links: "
-    "links that were missed are taken to weigh what false ones do."
+
+@dataclass(frozen=True)
+class Intervals:
+    """How sure each row is, and what that covers."""
+
+    name: str
+    covers: str
+    of: Callable[[pd.DataFrame, View], pd.DataFrame]
+    """From the current rows of credit that a view shows to currency, the view's keys, and summary.ENDS."""
+
+
+def _from_credits(rows: pd.DataFrame, view: View) -> pd.DataFrame:
+    return doubt.from_credits(rows[rows["algorithm"] == view.algorithm], view.keys)
+
+
+QUICK = Intervals(
+    "quick",
+    "The interval over people is of what other people of the same kind would have brought: 95 % of it, by resampling people. The one "
+    "over identity is of what these very people brought, had we known each of them. Both rest on stored credit and the certainty of "
+    "its links: links that were missed are taken to weigh what false ones do.",
+    _from_credits,
 )
-INTERVALS = {"quick": QUICK}
 
 
 @dataclass(frozen=True)
@@ -42,7 +58,7 @@ class Asked:
     algorithm: str = ""
     """The one that it pays by; the policy's own when empty."""
     by: str = "campaign"
-    intervals: str = "quick"
+    intervals: Intervals = QUICK
     since: Path | None = None
     """The report.json to compare with; the one in the folder when None."""
 
@@ -76,8 +92,8 @@ def publish(read: Read, window: Window, rules: Policy, asked: Asked, now: dateti
     found = _Found(rows, summary.spend(read.touches, view.days), summary.positions(rows), summary.totals(rows))
     state = found.state(policy.digest(rules))
     last = known.to_compare(state)
-    tables = told.tables(rows, found.spent, view, _intervals(rows, view), told.changes(read, view, last))
-    report = _report(read, found, view, rules, tables, last, now, str(window), note)
+    tables = told.tables(rows, found.spent, view, _intervals(rows, view, asked.intervals), told.changes(read, view, last))
+    report = _report(read, found, view, rules, tables, last, now, str(window), note, asked)
     csvs = {f"{name}.csv": kept.as_csv(table) for name, table in tables.named().items()}
     says = _says(report, asked, csvs)
     if known.says(says, asked.folder):
@@ -138,8 +154,6 @@ class _Found:
 def _check(asked: Asked) -> None:
     if asked.by not in summary.KEYS:
         raise ReportError(f"A report is by {' or '.join(summary.KEYS)}, and '{asked.by}' is neither.")
-    if asked.intervals not in INTERVALS:
-        raise ReportError(f"Intervals are {' or '.join(INTERVALS)}, and '{asked.intervals}' is neither.")
 
 
 def _view(read: Read, window: Window, rules: Policy, asked: Asked) -> tuple[View, str]:
@@ -164,9 +178,8 @@ def _view(read: Read, window: Window, rules: Policy, asked: Asked) -> tuple[View
     )
 
 
-def _intervals(rows: pd.DataFrame, view: View) -> pd.DataFrame | None:
-    mine = rows[rows["algorithm"] == view.algorithm]
-    return None if mine.empty else doubt.from_credits(mine, view.keys)
+def _intervals(rows: pd.DataFrame, view: View, intervals: Intervals) -> pd.DataFrame | None:
+    return intervals.of(rows, view) if rows["algorithm"].eq(view.algorithm).any() else None
 
 
 def _report(
@@ -179,6 +192,7 @@ def _report(
     now: datetime,
     period: str,
     note: str,
+    asked: Asked,
 ) -> Report:
     basis, digest = told.basis(read, found.rows, view), policy.digest(rules)
     return Report(
@@ -192,13 +206,13 @@ def _report(
         basis=basis,
         compared=told.compared(last, tables),
         notes=told.notes(read, digest, basis, tables, note),
-        intervals=QUICK if len(tables.campaigns) and tables.campaigns["low_micros"].notna().any() else "",
+        intervals=asked.intervals.covers if tables.campaigns["low_micros"].notna().any() else "",
     )
 
 
 def _says(report: Report, asked: Asked, csvs: Mapping[str, bytes]) -> str:
     """A digest of everything that the report says but for when it was made and the versions that said so."""
-    asks = [report.view.algorithm, report.view.by, report.view.reporting_date, asked.intervals, report.policy_digest]
+    asks = [report.view.algorithm, report.view.by, report.view.reporting_date, asked.intervals.name, report.policy_digest]
     compared = [report.compared.made_at if report.compared else "", *report.notes]
     return sha256(b"\0".join([json.dumps([asks, compared]).encode(), *csvs.values()])).hexdigest()
 

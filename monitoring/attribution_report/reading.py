@@ -50,7 +50,9 @@ def read(lake: Lake, window: Window, policy: Policy, *, by_touch: bool) -> Read:
     reach = _longer(late, math.ceil(policy.reach_days)) if by_touch else window
     with lake.connect(reach, "credits", "conversions") as con:
         statements = _rows(con, "SELECT * FROM credits ORDER BY ALL")
-        refunds = con.execute("SELECT DISTINCT conversion_id FROM conversions WHERE refund_of IS NOT NULL OR kind = 'refund'")
+        refunds = con.execute(
+            "SELECT DISTINCT conversion_id FROM conversions WHERE refund_of IS NOT NULL OR kind = 'refund' OR value_micros < 0"
+        )
         taking_back = frozenset(str(name) for (name,) in refunds.fetchall())
     with lake.connect(late, "touches") as con:
         query = "SELECT touch_id, happened_at, seen_at, kind, holdout, campaign_id, channel, price_micros, currency FROM touches"

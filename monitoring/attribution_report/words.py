@@ -108,7 +108,7 @@ def _doubts(report: Report, told: pd.DataFrame) -> list[str]:
             "So much of what ads earned hangs on identifiers being of one person that may be of two."
         )
     else:
-        found.append("No revenue is at identity risk: every touch that earned is surely of the person who converted.")
+        found.append("No revenue is at identity risk: all that ads earned rests on exact links and click ids.")
     suspect = told[told["suspect_micros"] != 0]
     if len(suspect):
         less = _amounts(suspect, "suspect_micros", of="to_ads_micros")
