@@ -1,0 +1,185 @@
+"""Online equals batch: for the same knowledge, the same policy gives the same credit, and what cannot be known is said."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import Any
+
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from features.online import OnlineRow
+from serving import attributing, matcher
+from tests.builders import a_click, a_conversion, a_touch, an_instant
+from whence.attribution import journeys, orders, rules
+from whence.attribution.policy import PAID_KINDS, CoolDown, NewToBrand, Policy, Reach, Reengagement
+from whence.attribution.policy import Orders as Telling
+from whence.contracts.events import CONVERSIONS
+
+START = an_instant("00:00", "2026-05-20")
+NOON = an_instant("12:00", "2026-05-20")
+
+
+@dataclass(frozen=True)
+class Memory:
+    """A store that knows one person, up to the start of the day."""
+
+    touches: Sequence[dict[str, Any]] = ()
+    sales: Sequence[dict[str, Any]] = ()
+
+    def read(self, view: str, keys: Sequence[matcher.Key], now: datetime) -> list[OnlineRow]:
+        if view != "person_features":
+            return [OnlineRow(None, None, False) for _ in keys]
+        told = [{"sale": each.get("order_id") or each["conversion_id"], **each} for each in self.sales]
+        values = {
+            "recent_touches": _json(self.touches, "touch_id", "kind", "campaign_id", "channel", "product", "click_id"),
+            "recent_sales": _json(told, "sale", "conversion_id", "kind"),
+        }
+        return [OnlineRow(values, (now - START) / timedelta(hours=1), False) for _ in keys]
+
+
+def _json(rows: Sequence[dict[str, Any]], *names: str) -> str:
+    return json.dumps(
+        [{"happened_at": row["happened_at"].isoformat(), **{name: row.get(name) for name in names}} for row in rows]
+    )
+
+
+def asked(
+    conversion: dict[str, Any], policy: Policy, memory: Memory | None = None, sent: Sequence[dict[str, Any]] = ()
+) -> matcher.Credit:
+    whole = {name: conversion.get(name) for name in CONVERSIONS.names}
+    return matcher.attribute(whole, sent, "p", matcher.Known(memory or Memory(), whole["seen_at"]), None, policy)
+
+
+def by_day(conversions: Sequence[dict[str, Any]], touches: Sequence[dict[str, Any]], policy: Policy) -> pd.DataFrame:
+    """The credit that the batch gives, of the policy's algorithm."""
+    columns = ["day", *CONVERSIONS.names]
+    told = pd.DataFrame(conversions, columns=columns).assign(person_id="p")
+    last = told["day"].eq(told["day"].max())
+    counted = orders.sort_out(told[last], told[~last], policy).counted
+    shown = pd.DataFrame(touches).reindex(columns=list(journeys.TOUCH_COLUMNS)).assign(person_id="p")
+    pairs = journeys.candidate_touches(counted, shown, policy, told[["person_id", "happened_at", "seen_at"]])
+    algorithms = attributing.plain(replace(policy, algorithms=(policy.algorithm,)), pairs, shown)
+    return attributing.credits_of(counted, attributing.judged(pairs, shown, policy), algorithms)
+
+
+hours = st.integers(0, 60)
+names = st.sampled_from(["a", "b"])
+touch = st.tuples(hours, st.sampled_from([*PAID_KINDS, "click", "eligible"]), names, names, st.sampled_from(["a", "b", None]))
+sale = st.tuples(hours, st.sampled_from(["purchase", "install"]), st.sampled_from([None, None, "o1", "o2"]))
+WINDOWS = (
+    (Reach(12.0),),
+    (Reach(2.0, "click"), Reach(1.0, "view"), Reach(1.0, "engaged_view")),
+    (Reach(12.0, "click"), Reach(0.5), Reach(2.0, "click", channel="a"), Reach(3.0, "view", product="same")),
+    (Reach(12.0), Reach(1.0, conversion="purchase"), Reach(2.5, conversion="purchase", product="a")),
+)
+policies = st.builds(
+    Policy,
+    algorithm=st.sampled_from(rules.RULES),
+    windows=st.sampled_from(WINDOWS),
+    click_over_view=st.booleans(),
+    max_touches=st.sampled_from([1, 2, 50, 50]),
+    cool_downs=st.sampled_from([(), (CoolDown("install", 2.0, ("purchase",)),), (CoolDown("purchase", 1.0),)]),
+    new_to_brand=st.sampled_from([NewToBrand(), NewToBrand(look_back_days=1, only=True)]),
+    reengagement=st.sampled_from([Reengagement(), Reengagement(("purchase",), 0.5), Reengagement(("purchase",), 0.25, 6.0)]),
+    parameters=st.sampled_from([{}, {"time_decay": {"half_life_days": 0.25}, "position": {"first": 0.3, "last": 0.5}}]),
+)
+journey = st.lists(touch, min_size=2, max_size=6)
+
+
+@settings(max_examples=25, deadline=None, derandomize=True)
+@given(journey, st.lists(sale, max_size=3), sale, st.integers(1, 10**7), policies, st.integers(0, 6))
+def test_online_gives_what_the_day_gives(
+    shown: list[Any], before: list[Any], now: Any, value: int, policy: Policy, sent: int
+) -> None:
+    touches = [
+        a_touch(START - timedelta(hours=ago), kind=kind, campaign_id=campaign, channel=channel, product=product, touch_id=f"t{i}")
+        for i, (ago, kind, campaign, channel, product) in enumerate(shown)
+    ]
+    sales = [
+        a_conversion(START - timedelta(hours=ago + 1), kind=kind, order_id=order, conversion_id=f"c{i}")
+        for i, (ago, kind, order) in enumerate(before)
+    ]
+    kind, order = now[1:]
+    conversion = a_conversion(NOON, kind=kind, order_id=order, conversion_id="now", value_micros=value, product="a")
+    first = pd.DataFrame(sales).sort_values("happened_at").to_dict("records") if sales else []
+    once = list({each["order_id"] or each["conversion_id"]: each for each in reversed(first)}.values())
+    found = asked(conversion, policy, Memory(touches[sent:], once), touches[:sent])
+    batch = by_day([*sales, conversion], touches, policy)
+    told = [(each.touch_id, each.campaign_id, each.channel, each.share, each.credit_micros) for each in found.earned]
+    rows = batch[["touch_id", "campaign_id", "channel", "share", "credit_micros"]].itertuples(index=False, name=None)
+    assert sorted(told) == sorted(rows)
+    assert found.algorithm == policy.algorithm
+    assert found.earned or "counts once" in found.degraded[-1]
+
+
+def test_a_refund_has_no_credit_online_and_the_answer_says_why() -> None:
+    back = a_conversion(NOON, kind="refund", refund_of="c", value_micros=-5)
+    found = asked(back, Policy(), Memory([a_click(START)]))
+    assert (found.earned, found.degraded) == ((), ("what a refund takes back is known by the day",))
+
+
+def test_an_order_that_was_told_before_has_no_credit_and_one_that_is_asked_again_has() -> None:
+    memory = Memory([a_click(START - timedelta(hours=1), touch_id="t")], [a_conversion(START, conversion_id="c", order_id="o")])
+    again, other = (a_conversion(NOON, conversion_id=name, order_id="o") for name in ("c", "d"))
+    assert [each.touch_id for each in asked(again, Policy(), memory).earned] == ["t"]
+    found = asked(other, Policy(), memory)
+    assert (found.earned, found.degraded) == ((), ("order o was told before, and counts once",))
+
+
+@pytest.mark.parametrize(
+    ("policy", "conversion", "said"),
+    [
+        (
+            Policy(algorithms=(), windows=(Reach(30.0, "click"),)),
+            {},
+            "touches are known since 2026-05-06 00:00, and the policy looks back 30 days",
+        ),
+        (Policy(algorithms=()), {"click_id": "k"}, "the touch of its click_id is not known"),
+        (
+            Policy(algorithms=(), reengagement=Reengagement(("purchase",), 7.0)),
+            {},
+            "sightings are not known, so a touch may count whose person had not gone quiet",
+        ),
+        (
+            Policy(algorithms=(), cool_downs=(CoolDown("purchase", 90),)),
+            {},
+            "conversions are known for 14 days, and a cool-down lasts 90",
+        ),
+        (
+            Policy(algorithms=(), new_to_brand=NewToBrand(only=True)),
+            {},
+            "conversions are known for 14 days, and who bought before is no new customer for 365",
+        ),
+        (
+            Policy(algorithms=(), orders=Telling(prefer="server")),
+            {"order_id": "o"},
+            "the server's telling of the order counts instead, if it comes today",
+        ),
+        (Policy(algorithm="markov", algorithms=("markov",)), {}, "markov is computed by the day, and last_touch answers"),
+        (Policy(algorithm="ranker", algorithms=("ranker",)), {}, "attribution-ranker has no champion"),
+    ],
+)
+def test_what_only_the_day_can_know_is_said(policy: Policy, conversion: dict[str, Any], said: str) -> None:
+    found = asked(a_conversion(NOON, **conversion), policy, Memory([a_click(START)]))
+    assert found.degraded == (said,)
+    assert len(found.earned) == 1
+
+
+def test_a_person_with_more_touches_than_are_kept_is_known_since_the_oldest() -> None:
+    touches = [a_touch(START - timedelta(minutes=minute)) for minute in range(50)]
+    found = asked(a_conversion(NOON), Policy(algorithms=()), Memory(touches))
+    assert found.degraded == ("touches are known since 2026-05-19 23:11, and the policy looks back 7 days",)
+
+
+def test_a_touch_after_a_known_conversion_wins_nobody_back_online_either() -> None:
+    policy = Policy(algorithms=("last_touch",), reengagement=Reengagement(("purchase",), 1.0))
+    click = a_click(START - timedelta(hours=1), touch_id="t")
+    for ago, earner in ((3, ""), (30, "t")):
+        memory = Memory([click], [a_conversion(START - timedelta(hours=ago), kind="visit", conversion_id="c")])
+        assert [each.touch_id for each in asked(a_conversion(NOON), policy, memory).earned] == [earner]
