@@ -19,7 +19,7 @@ RANKER = "ranker"
 HALF_LIFE_DAYS = 2.0
 ENDS = 0.4
 """What position gives to the first touch and to the last, where the policy does not say."""
-BLOCK = 1 << 18
+BLOCK = 1 << 15
 """Touches that totals are taken over at a time, so that they stay in the cache."""
 
 
