@@ -40,18 +40,23 @@ COPIED = {
 }
 LOOK_BACK_DAYS = 7.0
 LOOK_BACK_DAYS = 7.0
-FADINGS: Mapping[str, tuple[float, float]] = {"soon": (0.25, LOOK_BACK_DAYS), "long": (3.0, LOOK_BACK_DAYS), "all": (float("inf"), 28.0)}
+FADINGS: Mapping[str, tuple[float, float]] = {
+    "soon": (0.25, LOOK_BACK_DAYS),
+    "long": (3.0, LOOK_BACK_DAYS),
+    "all": (float("inf"), 28.0),
+}
 """How exposures are counted: the half-life and the look-back, in days."""
 PASSING = ("soon", "long")
 """For moments of a life: what was hours ago fades within a day, what was days ago within the week."""
 WHOLE = ("all",)
 """For a journey that is judged as a whole: every exposure counts as one."""
 GHOST = "eligible"
+ANY = "*"
+"""Stands for all streams: what a click does is much the same wherever it came from, and is learned from all of them first."""
 MOST_STREAMS = 30
 """Streams with columns of their own, the most frequent ones; with more campaigns than that, streams are channels."""
 EXACT = 8
-"""Up to so many streams in a journey every coalition is asked; beyond, ORDERS random orders and their reverses."""
-ORDERS = 8
+"""Up to so many streams in a journey every coalition is asked; beyond, twice as many orders as there are streams."""
 MOST_TOUCHES = 200
 """Of a person's touches in the look-back the latest so many are counted."""
 ROWS_AT_ONCE = 200_000
@@ -89,7 +94,7 @@ class Columns:
     by: str
     """campaign_id or channel: what a stream is."""
     shown: tuple[tuple[str, str], ...]
-    """(stream, kind of touch)."""
+    """(stream, kind of touch), and (ANY, kind) for all streams together."""
     offered: tuple[str, ...]
     """Streams with an experiment, whose opportunities are known of the people who were held out, too."""
     fadings: tuple[str, ...] = PASSING
@@ -119,9 +124,11 @@ def columns_of(touches: pd.DataFrame, fadings: tuple[str, ...] = PASSING) -> Col
     top = sorted(told[by].value_counts().sort_index().sort_values(ascending=False, kind="stable").index[:MOST_STREAMS])
     told = told[told[by].isin(top)]
     pairs = told.loc[told["kind"] != GHOST, [by, "kind"]].drop_duplicates()
-    shown = tuple(sorted((str(stream), str(kind)) for stream, kind in pairs.itertuples(index=False)))
+    shown = {(str(stream), str(kind)) for stream, kind in pairs.itertuples(index=False)}
+    if len({stream for stream, _ in shown}) > 1:
+        shown |= {(ANY, kind) for _, kind in shown}
     offered = tuple(sorted(str(stream) for stream in told.loc[told["kind"] == GHOST, by].unique()))
-    return Columns(by, shown, offered, fadings)
+    return Columns(by, tuple(sorted(shown)), offered, fadings)
 
 
 def columns_named(names: Sequence[str]) -> Columns:
@@ -176,7 +183,6 @@ def share(
     backwards: bool = False,
     factors: Mapping[str, float] | None = None,
     sampled: bool = True,
-    seed: int = 0,
 ) -> tuple[pd.Series, Said]:
     """Each pair's share of its conversion, and what the model saw and said of each conversion that has a pair.
 
@@ -209,7 +215,7 @@ def share(
         chance = scorer.score(asked_again)[1]
         return np.asarray(chance / (1 - chance) if sampled else chance)
 
-    earned = _by_order(story, rate) if backwards else _by_stream(story, rate, seed)
+    earned = _by_order(story, rate) if backwards else _by_stream(story, rate)
     earned = earned * np.array([(factors or {}).get(stream, 1.0) for stream in story.streams] or [1.0])[story.stream]
     whole = np.bincount(story.row, weights=earned, minlength=len(asked))
     return pd.Series(earned / np.maximum(whole, 1.0)[story.row], index=pairs.index), said
@@ -287,9 +293,15 @@ class _Story:
     amount: Floats
     """… and the amounts."""
     touched_at: Ints
+    lot: npt.NDArray[np.uint64]
+    """A number for each conversion and stream that orders the streams by lot, always the same for the same conversion."""
     streams: tuple[str, ...]
     stream_of: Ints
-    """The place of each column's stream, -1 for opportunities, which are kept whatever is taken away."""
+    """The place of each column's stream, -1 for ANY, and for opportunities, which are kept whatever is taken away."""
+    of_any: Ints
+    """The columns of ANY …"""
+    paid_any: Floats
+    """… and what the pairs of each stream added there: conversions × streams × columns of ANY."""
 
     def without(self, pairs: Ints) -> Floats:
         """The counts of each of these pairs' conversion without that pair alone."""
@@ -318,23 +330,36 @@ def _story(pairs: pd.DataFrame, asked: pd.DataFrame, touches: pd.DataFrame, colu
     place, amount = _amounts(paid_touches, columns, "shown")
     paid = _sums(paid_touches["row"].to_numpy(), place, amount, (len(asked), len(columns.names)))
     full = _counts(met[~is_paid], columns, len(asked)) + _counts(paid_touches, columns, len(asked))
-    streams = tuple(sorted({stream for stream, _ in columns.shown}))
+    streams = tuple(sorted({stream for stream, _ in columns.shown} - {ANY}))
     known = {stream: at for at, stream in enumerate(streams)}
-    owner = [known[parts[4]] if parts[0] == "shown" else -1 for parts in map(_parts, columns.names)]
+    owner = [known.get(parts[4], -1) if parts[0] == "shown" else -1 for parts in map(_parts, columns.names)]
+    is_any = np.array([name.startswith("shown.") and at < 0 for name, at in zip(columns.names, owner, strict=True)], dtype=bool)
+    stream = paid_touches["stream"].map(known).fillna(0).to_numpy(dtype=np.int64)
+    shape = (len(asked) * max(len(streams), 1), len(columns.names))
+    paid_any = _sums(row * len(streams) + stream, place, amount, shape)[:, is_any]
     return _Story(
         full=full,
         paid=paid,
         row=row,
-        stream=paid_touches["stream"].map(known).fillna(0).to_numpy(dtype=np.int64),
+        stream=stream,
+        lot=_lot(asked["conversion_id"], len(streams)),
         place=place,
         amount=amount,
         touched_at=pd.to_datetime(pairs["touched_at"], utc=True).astype("datetime64[us, UTC]").astype("int64").to_numpy(),
         streams=streams,
         stream_of=np.array(owner, dtype=np.int64),
+        of_any=np.flatnonzero(is_any),
+        paid_any=paid_any.reshape(len(asked), max(len(streams), 1), int(is_any.sum())),
     )
 
 
-def _by_stream(story: _Story, rate: Rate, seed: int) -> Floats:
+def _lot(conversions: pd.Series, streams: int) -> npt.NDArray[np.uint64]:
+    named = pd.util.hash_array(conversions.astype(str).to_numpy(dtype=object))
+    mixed = named[:, None] ^ (np.arange(streams, dtype=np.uint64) << np.uint64(40))
+    return np.asarray(pd.util.hash_array(mixed.ravel()).reshape(len(named), streams), dtype=np.uint64)
+
+
+def _by_stream(story: _Story, rate: Rate) -> Floats:
     """Each pair's share: of its stream's Shapley value by what the rate would lose without the pair alone."""
     worth, whole = np.zeros((len(story.full), len(story.streams))), np.ones(len(story.full))
     has = np.zeros(worth.shape, dtype=bool)
@@ -342,10 +367,11 @@ def _by_stream(story: _Story, rate: Rate, seed: int) -> Floats:
         has[:, at] = (story.paid[:, story.stream_of == at] > 0).any(axis=1)
     size = has.sum(axis=1)
     for m in np.unique(size[size > 0]):
-        for rows in _batches(np.flatnonzero(size == m), 2**m if m <= EXACT else 2 * ORDERS * (m + 1)):
+        for rows in _batches(np.flatnonzero(size == m), 1):
             members = np.nonzero(has[rows])[1].reshape(len(rows), m)
+            members = np.take_along_axis(members, np.argsort(story.lot[rows[:, None], members], axis=1), axis=1)
             game = _game(story, rate, rows, members)
-            value, whole[rows] = shapley(game, m) if m <= EXACT else sampled_shapley(game, m, seed)
+            value, whole[rows] = shapley(game, m) if m <= EXACT else sampled_shapley(game, m)
             worth[rows[:, None], members] = value
     loss = np.zeros(len(story.row))
     for pairs in _batches(np.arange(len(story.row)), 1):
@@ -366,7 +392,9 @@ def _game(story: _Story, rate: Rate, rows: Ints, members: Ints) -> Game:
     def value(coalition: Bools) -> Floats:
         off = np.zeros((len(rows), len(story.streams) + 1), dtype=bool)  # the last is of opportunities: never off
         off[np.arange(len(rows))[:, None], members] = ~coalition
-        return rate(rows, story.full[rows] - story.paid[rows] * off[:, story.stream_of])
+        counts = story.full[rows] - story.paid[rows] * off[:, story.stream_of]
+        counts[:, story.of_any] -= np.einsum("rs,rsc->rc", off[:, :-1].astype(np.float64), story.paid_any[rows])
+        return rate(rows, counts)
 
     return value
 
@@ -390,19 +418,21 @@ def shapley(game: Game, players: int) -> tuple[Floats, Floats]:
     return found, values[:, -1]
 
 
-def sampled_shapley(game: Game, players: int, seed: int) -> tuple[Floats, Floats]:
-    """Shapley values from ORDERS random orders and their reverses; they sum to what exact ones sum to."""
-    rng = np.random.default_rng(seed)
+def sampled_shapley(game: Game, players: int) -> tuple[Floats, Floats]:
+    """Shapley values from the players' order, turned round so that each is in every place once, forwards and backwards.
+
+    They sum to what exact ones sum to, and have no bias where each round of the game has its players in an order by lot.
+    """
     whole, nothing = game(np.ones(players, dtype=bool)), game(np.zeros(players, dtype=bool))
     found = np.zeros((len(whole), players))
-    for order in (each for _ in range(ORDERS) for drawn in [rng.permutation(players)] for each in (drawn, drawn[::-1])):
+    for order in (np.roll(line, turn) for line in (np.arange(players), np.arange(players)[::-1]) for turn in range(players)):
         on, before = np.zeros(players, dtype=bool), nothing
         for at, player in enumerate(order):
             on[player] = True
             after = whole if at == players - 1 else game(on)
             found[:, player] += after - before
             before = after
-    return found / (2 * ORDERS), whole
+    return found / (2 * players), whole
 
 
 def _by_order(story: _Story, rate: Rate) -> Floats:
@@ -474,16 +504,20 @@ def _counts(met: pd.DataFrame, columns: Columns, rows: int) -> Floats:
 
 
 def _amounts(met: pd.DataFrame, columns: Columns, what: str) -> tuple[Ints, Floats]:
-    """For each touch and fading, the column that it adds to, and how much; the last column and 0 where it adds nothing."""
+    """For each touch and fading, the columns that it adds to, its stream's and that of ANY, and how much; 0 where it adds nothing."""
     known = {name: at for at, name in enumerate(columns.names)}
-    cells = met["stream"].astype(str) if what == "offered" else met["kind"].astype(str) + "." + met["stream"].astype(str)
-    code, values = pd.factorize(cells)
+    cell, named = pd.factorize(met["kind"].astype(str) + "\n" + met["stream"].astype(str))
+    values = [str(each).split("\n", 1) for each in named]
     days = met["days"].to_numpy(dtype=np.float64)
-    place, amount = np.zeros((len(met), len(columns.fadings)), dtype=np.int64), np.zeros((len(met), len(columns.fadings)))
-    for at, fading in enumerate(columns.fadings):
+    shape = (len(met), (2 if what == "shown" else 1) * len(columns.fadings))
+    place, amount = np.zeros(shape, dtype=np.int64), np.zeros(shape)
+    for at in range(shape[1]):
+        fading = columns.fadings[at % len(columns.fadings)]
         half, look_back = FADINGS[fading]
-        names = [_name(columns.by, what, fading, *(str(value).split(".", 1) if what == "shown" else [value])) for value in values]
-        to = np.array([known.get(name, -1) for name in names], dtype=np.int64)[code] if len(met) else np.zeros(0, np.int64)
+        rest = [
+            (stream,) if what == "offered" else (kind, ANY if at >= len(columns.fadings) else stream) for kind, stream in values
+        ]
+        to = np.array([known.get(_name(columns.by, what, fading, *each), -1) for each in rest], dtype=np.int64)[cell]
         place[:, at] = np.maximum(to, 0)
         amount[:, at] = np.where((to >= 0) & (days <= look_back), np.exp2(-days / half), 0.0)
     return place, amount
