@@ -60,8 +60,10 @@ def test_ripe_rows_count_one_and_fresh_negatives_less() -> None:
     weight = fsiw_weights(market["x"], market["elapsed"], market["delay"], WINDOW, threads=1)
     ripe, seen = is_ripe(market["elapsed"], WINDOW), ~np.isnan(market["delay"])
     assert (weight[ripe] == 1).all()
-    assert weight[~ripe & ~seen].max() < 1
-    assert weight[~ripe & seen].min() > 1
+    assert weight[~ripe & ~seen].max() <= 1
+    assert weight[(market["elapsed"] < 0.8 * WINDOW) & ~seen].max() < 1
+    assert weight[~ripe & seen].min() >= 1
+    assert weight[(market["elapsed"] < 0.8 * WINDOW) & seen].min() > 1
     assert weight.max() <= 10
 
 
