@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from hashlib import sha256
 from pathlib import Path
@@ -78,7 +78,6 @@ def make(settings: Settings, window: Window, asked: Asked, now: datetime) -> Mad
 
     Raises ReportError for an algorithm without rows, days without any data, or an earlier report that is of something else.
     """
-    _check(asked)
     rules, known = policy.of(settings), _Known.of(asked, str(window))
     by_touch = "touch" in {rules.reporting_date, *known.reporting_dates}
     return publish(reading.read(Lake.of(settings), window, rules, by_touch=by_touch), window, rules, asked, now)
@@ -86,9 +85,11 @@ def make(settings: Settings, window: Window, asked: Asked, now: datetime) -> Mad
 
 def publish(read: Read, window: Window, rules: Policy, asked: Asked, now: datetime) -> Made:
     """Add up, compare, and write, unless the folder says just that already; raises ReportError as `make` does."""
+    _check(asked)
     known = _Known.of(asked, str(window))
-    view, note = _view(read, window, rules, asked)
-    rows = summary.reported(summary.marked(current(read.statements), read.refunds), view)
+    asks = View(window.days, asked.algorithm or rules.algorithm, rules.reporting_date, asked.by)
+    rows = summary.marked(summary.reported(current(read.statements), asks), read.refunds)
+    view, note = _view(rows, read, asks, asked)
     found = _Found(rows, summary.spend(read.touches, view.days), summary.positions(rows), summary.totals(rows))
     state = found.state(policy.digest(rules))
     last = known.to_compare(state)
@@ -154,27 +155,26 @@ class _Found:
 def _check(asked: Asked) -> None:
     if asked.by not in summary.KEYS:
         raise ReportError(f"A report is by {' or '.join(summary.KEYS)}, and '{asked.by}' is neither.")
-
-
-def _view(read: Read, window: Window, rules: Policy, asked: Asked) -> tuple[View, str]:
-    """How to look at it, and what to say where the algorithm asked for cannot be had."""
     if asked.algorithm and asked.algorithm not in ALGORITHMS:
         raise ReportError(f"There is no algorithm '{asked.algorithm}'. There are {', '.join(ALGORITHMS)}.")
-    wanted = asked.algorithm or rules.algorithm
-    view = View(window.days, wanted, rules.reporting_date, asked.by)
-    there = summary.reported(read.statements, view)["algorithm"].unique().tolist()
-    if set(read.without_events) == set(window.days) and not there:
+
+
+def _view(rows: pd.DataFrame, read: Read, view: View, asked: Asked) -> tuple[View, str]:
+    """How to look at the rows, and what to say where the policy's algorithm cannot be had."""
+    days = f"{view.days[0]}..{view.days[-1]}" if len(view.days) > 1 else view.days[0]
+    there = [str(name) for name in rows["algorithm"].unique()]
+    if set(read.without_events) == set(view.days) and not there:
         raise ReportError(
-            f"There is no data of {window}: no touch, no conversion, no credit. `whence ingest {window}` brings some in."
+            f"There is no data of {days}: no touch, no conversion, no credit. `whence ingest {days}` brings some in."
         )
-    if not there or wanted in there:
+    if not there or view.algorithm in there:
         return view, ""
     if asked.algorithm:
-        raise ReportError(f"No conversion of {window} was credited by {wanted}. There are {', '.join(sorted(there))}.")
+        raise ReportError(f"No conversion of {days} was credited by {view.algorithm}. There are {', '.join(sorted(there))}.")
     other = next(name for name in ALGORITHMS if name in there)
-    return View(view.days, other, view.reporting_date, view.by), (
-        f"The policy pays by {wanted}, which has no rows on these days: no model was champion. This report shows {other} instead, "
-        "which nobody should be paid by before the policy says so."
+    return replace(view, algorithm=other), (
+        f"The policy pays by {view.algorithm}, which has no rows on these days: no model was champion. This report shows {other} "
+        "instead, which nobody should be paid by before the policy says so."
     )
 
 

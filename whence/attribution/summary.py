@@ -167,8 +167,8 @@ def by_day(rows: pd.DataFrame, spent: pd.DataFrame, view: View) -> pd.DataFrame:
 
 
 def positions(rows: pd.DataFrame) -> pd.DataFrame:
-    """Which statement of each conversion and algorithm a report rests on; what `changes` needs to know of the last report."""
-    return current(rows)[[*OF, *ORDER]].drop_duplicates().sort_values([*OF, *ORDER], ignore_index=True)
+    """Which statement of each conversion and algorithm current rows are of; what `changes` needs to know of the last report."""
+    return rows[[*OF, *ORDER]].drop_duplicates().sort_values([*OF, *ORDER], ignore_index=True)
 
 
 def totals(rows: pd.DataFrame) -> pd.DataFrame:
