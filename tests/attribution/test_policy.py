@@ -294,7 +294,7 @@ def test_a_policy_says_what_it_does() -> None:
     assert "A click can earn a conversion within 7 days after it." in told
     assert "Where a click can earn a conversion, views and engaged views earn nothing of it." in told
     assert "in the 7 days before the touch" in told
-    assert "For 90 days after a person's install, a further install of the same person is earned by no ad" in told
+    assert "For 90 days after a person's install, a further install of theirs is earned by no ad, and starts the days anew." in told
     assert "the sdk's telling counts if it came on the day of the first" in told
 
 

@@ -46,17 +46,7 @@ PARAMETERS: Mapping[str, Mapping[str, _Bound]] = {
     "time_decay": {"half_life_days": _Bound(0, MAX_DAYS, may_be_least=False)},
     "position": {"first": _Bound(0, 1), "last": _Bound(0, 1)},
     "markov": {"order": _Bound(1, 4, is_whole=True)},
-    "shapley": {
-        "exact_channels": _Bound(1, 24, is_whole=True),
-        "samples": _Bound(1, 10_000_000, is_whole=True),
-        "seed": _Bound(0, 2**31 - 1, is_whole=True),
-    },
-    "incremental": {
-        "backwards_elimination": _Bound(0, 1, is_whole=True),
-        "exact_touches": _Bound(1, 20, is_whole=True),
-        "samples": _Bound(1, 10_000_000, is_whole=True),
-        "seed": _Bound(0, 2**31 - 1, is_whole=True),
-    },
+    "incremental": {"backwards": _Bound(0, 1, is_whole=True)},
 }
 """The parameters of each algorithm that has any."""
 

@@ -52,6 +52,8 @@ def _sentences(policy: Policy) -> Iterator[str]:
 
 
 def _share(policy: Policy) -> str:
+    if policy.algorithm == "incremental" and policy.parameter("incremental", "backwards", 0):
+        return f"{ALGORITHM_WORDS['incremental']}; touches are taken away from the last backwards"
     given = {**DEFAULTS.get(policy.algorithm, {}), **policy.parameters.get(policy.algorithm, {})}
     return ALGORITHM_WORDS[policy.algorithm].format(half_life=span(given.get("half_life_days", 0)), **given)
 
@@ -92,7 +94,8 @@ def _reengagement(policy: Policy) -> Iterator[str]:
 
 def _cool_down(pause: CoolDown) -> str:
     kinds = _and(pause.blocked)
-    return f"For {span(pause.days)} after a person's {pause.conversion}, a further {kinds} of the same person is earned by no ad."
+    again = ", and starts the days anew" if pause.conversion in pause.blocked else ""
+    return f"For {span(pause.days)} after a person's {pause.conversion}, a further {kinds} of theirs is earned by no ad{again}."
 
 
 def _money(policy: Policy) -> Iterator[str]:
@@ -106,7 +109,7 @@ def _money(policy: Policy) -> Iterator[str]:
     else:
         yield (
             f"A refund within {span(refunds.within_days)} of its conversion takes its value from where the credit went, "
-            "under its own day, and at most what was given; a later one, or one of an unknown order, takes from no ad."
+            "under its own day, and at most what was given; a later one, one in another currency, and one of an order not known by then take from no ad."
         )
     new = f"without a purchase in the {span(brand.look_back_days)} before"
     yield f"A customer is new to the brand {new}." + (" Conversions of others are earned by no ad." if brand.only else "")
