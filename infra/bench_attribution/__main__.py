@@ -9,6 +9,7 @@ from infra.benching import gather
 PARTS = (
     "rules",
     "markov",
+    "shapley",
     "join",
     "conservation",
     "peers",

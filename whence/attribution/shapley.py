@@ -60,10 +60,14 @@ class Rates:
 
     def of_sets(self) -> Floats:
         """The rate of journeys that met no other channels than a set, for each set: bit i of its place stands for channel i."""
-        place = self.members @ (1 << np.arange(len(self.channels)))
-        sets = 1 << len(self.channels)
+        converted, whole = self.within_sets()
+        return np.divide(converted, whole, out=np.zeros(len(whole)), where=whole > 0)
+
+    def within_sets(self) -> tuple[Floats, Floats]:
+        """How many journeys that met no other channels than a set converted, and how many there were, for each set."""
+        place, sets = self.members @ (1 << np.arange(len(self.channels))), 1 << len(self.channels)
         converted, whole = (_subset_sums(np.bincount(place, each, sets)) for each in (self.conversions, self.journeys))
-        return np.divide(converted, whole, out=np.zeros(sets), where=whole > 0)
+        return converted, whole
 
     def along(self, order: Ints) -> Floats:
         """The rate as one channel after the other is let in: before the first, then with each of `order` more."""
