@@ -113,7 +113,7 @@ def _say(sentences: Sequence[str]) -> None:
     head, *rest = sentences
     show.console.print(head, style="bold", highlight=False)
     for sentence in rest:
-        show.console.print(f"- {sentence}", highlight=False, markup=False)
+        show.console.print(sentence if sentence.startswith(" ") else f"- {sentence}", highlight=False, markup=False)
 
 
 def _facts(first: Policy, second: Policy, moved: Moved) -> dict[str, object]:
@@ -129,8 +129,8 @@ def _facts(first: Policy, second: Policy, moved: Moved) -> dict[str, object]:
 
 
 def _say_difference(first: Policy, second: Policy) -> None:
-    told = [policies.describe(each).splitlines()[1:] for each in (first, second)]
-    lines = [line for line in difflib.ndiff(*told) if line[0] in "-+"]
+    was, will_be = (policies.describe(each).splitlines()[1:] for each in (first, second))
+    lines = [line for line in difflib.ndiff(was, will_be) if line[0] in "-+"]
     show.console.print(f"From '{first.name}' to '{second.name}'", style="bold", highlight=False)
     for line in lines:
         show.console.print(line, style="red" if line[0] == "-" else "green", highlight=False, markup=False)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +16,22 @@ from hypothesis import strategies as st
 from tests.builders import some_settings
 from whence.attribution import policy as policies
 from whence.attribution import reach
-from whence.attribution.policy import PAID_KINDS, CoolDown, Policy, PolicyError, Reach, Reengagement, weight
-from whence.attribution.policy_file import read
+from whence.attribution.policy import (
+    ALGORITHMS,
+    PAID_KINDS,
+    SAME_PRODUCT,
+    CoolDown,
+    Fraud,
+    NewToBrand,
+    Orders,
+    Policy,
+    PolicyError,
+    Reach,
+    Reengagement,
+    Refunds,
+    weight,
+)
+from whence.attribution.policy_file import PARAMETERS, read
 from whence.attribution.toml_lines import lines
 from whence.contracts.settings import Attribution, load
 
@@ -294,8 +308,42 @@ def test_a_policy_says_what_it_does() -> None:
     assert "A click can earn a conversion within 7 days after it." in told
     assert "Where a click can earn a conversion, views and engaged views earn nothing of it." in told
     assert "in the 7 days before the touch" in told
-    assert "For 90 days after a person's install, a further install of theirs is earned by no ad, and starts the days anew." in told
+    assert (
+        "For 90 days after a person's install, a further install of theirs is earned by no ad, and starts the days anew." in told
+    )
     assert "the sdk's telling counts if it came on the day of the first" in told
+
+
+def _others() -> Iterator[Policy]:
+    """Policies that each differ from the default in one thing that decides something."""
+    yield from (Policy(algorithm=name) for name in policies.ALGORITHMS[1:])
+    yield from (Policy(algorithms=ALGORITHMS[:1]), Policy(click_over_view=True), Policy(max_touches=5), Policy(restate_days=1))
+    yield from (
+        Policy(windows=(Reach(7, **{name: "view"}),)) for name in ("touch", "channel", "campaign", "product", "conversion")
+    )
+    yield from (Policy(windows=(Reach(7, product=SAME_PRODUCT),)), Policy(windows=(Reach(8),)), Policy(reporting_date="touch"))
+    yield from (
+        Policy(reengagement=back) for back in (Reengagement(("a",), 1), Reengagement(("b",), 1), Reengagement(("a",), 0, 1))
+    )
+    yield from (Policy(cool_downs=(pause,)) for pause in (CoolDown("a", 1), CoolDown("a", 2), CoolDown("a", 1, ("b",))))
+    yield from (Policy(orders=Orders(look_back_days=90)), Policy(orders=Orders("sdk")), Policy(refunds=Refunds("ignore")))
+    yield from (
+        Policy(refunds=Refunds(within_days=9)),
+        Policy(new_to_brand=NewToBrand(9)),
+        Policy(new_to_brand=NewToBrand(only=True)),
+    )
+    yield from (Policy(fraud=replace(Fraud(), **{each.name: 7})) for each in fields(Fraud))
+    for algorithm, parameters in PARAMETERS.items():
+        for paid in ("linear", algorithm):
+            yield from (Policy(algorithm=paid, parameters={algorithm: {name: 0.25}}) for name in parameters)
+
+
+def test_two_policies_that_differ_say_so() -> None:
+    told: dict[str, str] = {}
+    for each in (Policy(), *_others()):
+        words = policies.describe(each).partition("\n")[2]
+        digest = policies.digest(each)
+        assert told.setdefault(words, digest) == digest, words
 
 
 @pytest.mark.parametrize("algorithm", policies.ALGORITHMS)

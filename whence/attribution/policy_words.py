@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from whence.attribution.policy import SAME_PRODUCT, CoolDown, Policy, Reach, digest, weight
+from whence.attribution.policy import SAME_PRODUCT, CoolDown, Fraud, Policy, Reach, digest, weight
 
 ALGORITHM_WORDS = {
     "last_touch": "all of a conversion's value goes to the last touch",
@@ -30,7 +30,7 @@ def describe(policy: Policy) -> str:
 def _sentences(policy: Policy) -> Iterator[str]:
     yield f"Attribution policy '{policy.name}' ({digest(policy)[:12]})."
     yield f"Paid by {_algorithm(policy.algorithm)}: {_share(policy)}."
-    others = [_algorithm(name) for name in policy.algorithms if name != policy.algorithm]
+    others = [_algorithm(name) + _set(policy, name) for name in policy.algorithms if name != policy.algorithm]
     if others:
         yield f"Computed beside it, for comparison: {_and(others)}."
     for window in sorted(policy.windows, key=lambda each: (-weight(each), -each.days)):
@@ -41,11 +41,7 @@ def _sentences(policy: Policy) -> Iterator[str]:
     yield from _reengagement(policy)
     yield from (_cool_down(each) for each in policy.cool_downs)
     yield from _money(policy)
-    yield (
-        f"Clicks look like fraud within {policy.fraud.install_seconds:g} s before an install or {policy.fraud.other_seconds:g} s "
-        f"before another conversion, and where one person, cookie or device has more than {policy.fraud.clicks_a_day} on a day, or "
-        f"one network more than {policy.fraud.network_clicks_a_day}; credit is stated with and without what looks like it."
-    )
+    yield from _fraud(policy.fraud)
     yield f"Late events restate the credit of a conversion for {span(policy.restate_days)} after it was first stated."
     day = "on which it happened" if policy.reporting_date == "touch" else "on which the conversion came to be known"
     yield f"Reports put {'a touch’s' if policy.reporting_date == 'touch' else 'all'} credit under the day {day}."
@@ -56,6 +52,12 @@ def _share(policy: Policy) -> str:
         return f"{ALGORITHM_WORDS['incremental']}; touches are taken away from the last backwards"
     given = {**DEFAULTS.get(policy.algorithm, {}), **policy.parameters.get(policy.algorithm, {})}
     return ALGORITHM_WORDS[policy.algorithm].format(half_life=span(given.get("half_life_days", 0)), **given)
+
+
+def _set(policy: Policy, name: str) -> str:
+    """The parameters that the policy sets, as ` (order 2)`."""
+    given = [f"{_algorithm(key)} {value:g}" for key, value in policy.parameters.get(name, {}).items()]
+    return f" ({', '.join(given)})" if given else ""
 
 
 def _algorithm(name: str) -> str:
@@ -113,6 +115,23 @@ def _money(policy: Policy) -> Iterator[str]:
         )
     new = f"without a purchase in the {span(brand.look_back_days)} before"
     yield f"A customer is new to the brand {new}." + (" Conversions of others are earned by no ad." if brand.only else "")
+
+
+def _fraud(fraud: Fraud) -> Iterator[str]:
+    yield "What looks like fraud is marked, and credit is stated with and without it; each of these does:"
+    yield f"  a click less than {fraud.install_seconds:g} s before an install, or {fraud.other_seconds:g} s before another conversion;"
+    yield (
+        f"  more than {fraud.clicks_a_day} clicks of one person, cookie or device on a day, or {fraud.network_clicks_a_day} of one "
+        f"network and {fraud.network_clicks_per_person:g} for each person on it;"
+    )
+    yield (
+        f"  a source of {fraud.flat_conversions} conversions and more, with over {fraud.flat_clicks_per_conversion:g} clicks for each, "
+        f"whose times from click to conversion are within {fraud.flat_distance:g} of a uniform spread;"
+    )
+    yield (
+        f"  a cookie or device of more than {fraud.persons_per_identifier} persons, a network of more than "
+        f"{fraud.persons_per_network} on a day, and a touch seen {fraud.clock_seconds:g} s before it happened."
+    )
 
 
 def span(days: float) -> str:
