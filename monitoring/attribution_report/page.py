@@ -222,7 +222,8 @@ def _side_by_side(report: Report, currency: str, *, is_folded: bool) -> str:
             for amount, micros, ad in zip(amounts, named[name], is_ad, strict=True)
         ]
         columns.append(_Cells(algorithm(str(name)), cells, money(sum(amounts))))
-    lead = f"The same conversions, shared by other rules or models: each column adds up to the same value. {_learned(report)}"
+    same = "" if named.sum().nunique() > 1 else ": each column adds up to the same value"
+    lead = f"The same conversions, shared by other rules or models{same}. {_learned(report)}"
     return _folded(
         f"By every algorithm, in {currency}",
         lead,
@@ -464,7 +465,7 @@ def _number(value: object) -> float | None:
 
 
 STYLE = """
-.under{margin:-14px 0 20px}.short{margin:0;padding:0 0 0 20px}.short li{margin:0 0 6px}section>ul{margin:6px 0 0;padding:0 0 0 20px}
+.figures{display:grid;grid-template-columns:repeat(auto-fit,minmax(148px,1fr))}.told th,.told td{padding-right:13px}.under{margin:-14px 0 20px}.short{margin:0;padding:0 0 0 20px}.short li{margin:0 0 6px}section>ul{margin:6px 0 0;padding:0 0 0 20px}
 .told{width:100%}.told th,.told td{white-space:nowrap;overflow-wrap:normal}.told thead th{vertical-align:bottom;white-space:normal}.told thead .number{min-width:72px}
 .told tbody th{color:var(--ink);font-weight:500}.told tr>:first-child{position:sticky;left:0;background:var(--paper)}.told small{display:block;color:var(--soft);font-weight:400;font-size:12px;white-space:normal;min-width:150px;max-width:300px}
 .told small.dust{display:inline;font-size:11px;min-width:0}.told tfoot th,.told tfoot td{border-top:2px solid var(--line);border-bottom:0;font-weight:600;color:var(--ink)}
@@ -472,6 +473,6 @@ STYLE = """
 .facts th{white-space:nowrap}.facts td{overflow-wrap:anywhere}details{margin:14px 0 0}summary{cursor:pointer;font-weight:600;font-size:15px}details p{margin-top:8px}.part{margin:26px 0 4px}.under-table{margin:10px 0 0;font-size:13px;color:var(--soft)}
 dl{display:grid;grid-template-columns:max-content 1fr;gap:4px 18px;margin:10px 0 0;font-size:14px}dt{font-weight:600}dd{margin:0;color:var(--soft)}
 :focus-visible{outline:2px solid var(--bar);outline-offset:2px}
-@media(max-width:640px){main{padding:24px 14px 60px}section{padding:16px 14px}dl{grid-template-columns:1fr;gap:0}dd{margin:0 0 8px}.figure{flex-basis:120px;padding:12px}.figure b{font-size:20px}}
+@media(max-width:640px){main{padding:24px 14px 60px}section{padding:16px 14px}dl{grid-template-columns:1fr;gap:0}dd{margin:0 0 8px}.figure{padding:12px}.figure b{font-size:20px}}
 @media print{details::details-content{content-visibility:visible;height:auto}.told{font-size:11px}th,td{padding-right:10px}}
 """.strip().replace("\n", "")

@@ -149,6 +149,7 @@ def notes(read: Read, policy_digest: str, basis: Basis, tables: Tables, algorith
         found.append(
             f"Credit was not stated by the policy in force alone: {told} of the conversions. Run whence attribute for the days again to change that."
         )
+    found += _short(tables.algorithms)
     if unpriced := int(tables.campaigns["unpriced"].sum()):
         found.append(f"{unpriced:,} touches have no price; spend leaves them out.")
     unexplained = tables.changes["unexplained_micros"].ne(0).any() if len(tables.changes) else False
@@ -158,6 +159,18 @@ def notes(read: Read, policy_digest: str, basis: Basis, tables: Tables, algorith
             "a table was rewritten, or the last report's files are gone."
         )
     return found
+
+
+def _short(algorithms: pd.DataFrame) -> list[str]:
+    """Algorithms whose credit does not add up to what others shared: they have no statement of some conversions."""
+    sums = algorithms.groupby(["currency", "algorithm"])["credit_micros"].sum().unstack()
+    odd = [str(name) for name in sums if (sums[name].fillna(0) != sums.mode(axis=1)[0].fillna(0)).any()]
+    if not odd:
+        return []
+    return [
+        f"{', '.join(name.replace('_', ' ') for name in odd)}: the credit does not add up to the value that other algorithms shared. Some "
+        "conversions, or refunds of earlier ones, have no statement by it, as where its model was not champion yet."
+    ]
 
 
 def words_of(period: str) -> str:

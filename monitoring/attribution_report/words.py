@@ -49,7 +49,7 @@ def currencies(report: Report) -> list[str]:
 
 def in_short(report: Report) -> list[str]:
     """The report in a few sentences; figures as the tables have them."""
-    told = report.tables.overview
+    told = report.tables.overview.set_index("currency").loc[currencies(report)].reset_index()
     if told.empty or not told["value_micros"].ne(0).any():
         return [_spend(told)] if len(told) else []
     return [
