@@ -149,7 +149,11 @@ def _earned(report: Report, currency: str, rows: pd.DataFrame) -> str:
         _Cells("of its credit", [percent(each) for each in rows["at_risk_micros"] / credit]),
         *([_amounts("without what looks like fraud", rows["clean_micros"])] if rows["suspect_micros"].any() else []),
         *([_amounts("of it refunds", rows["refunds_micros"])] if rows["refunds_micros"].any() else []),
-        *([_Cells("return on spend", [ratio(each) for each in rows["return_on_spend"]], _return(rows))] if has_spend else []),
+        *(
+            [_Cells("return", [ratio(each) for each in rows["return_on_spend"]], _return(rows), "credit for each unit spent")]
+            if has_spend
+            else []
+        ),
     ]
     own, common = _shared_notes(rows, report.view.keys)
     table = _table(what, _names(report, rows.assign(note=own)), columns)
@@ -457,7 +461,9 @@ def _signed(micros: int) -> str:
 
 
 def _interval(low: int | None, high: int | None) -> str:
-    return NONE if pd.isna(low) or pd.isna(high) else f"{shown(low)} to {shown(high)}"
+    if pd.isna(low) or pd.isna(high):
+        return NONE
+    return "as stated" if shown(low) == shown(high) else f"{shown(low)} to {shown(high)}"
 
 
 def _number(value: object) -> float | None:

@@ -205,7 +205,7 @@ def test_currencies_have_a_part_each(made: Made, page: str) -> None:
 
 def test_it_says_in_short_what_is_sure_and_what_is_not(made: Made) -> None:
     said = " ".join(in_short(made.report))
-    assert "2 conversions were worth 5.00 EUR and 10.00 USD." in said
+    assert "2 conversions were worth 10.00 USD and 5.00 EUR." in said
     assert "Revenue at identity risk: 0.33 USD (5\u00a0%)." in said
     assert "What would not have come without ads is not known" in said
 
