@@ -10,7 +10,7 @@ import pyarrow.compute as pc
 from whence.attribution.meetings import ALWAYS, Ints
 
 
-def until(people: pa.ChunkedArray, at: Ints, activity: pd.DataFrame, days: float) -> Ints:
+def until(people: pa.Array, at: Ints, activity: pd.DataFrame, days: float) -> Ints:
     """For each touch, the first instant at which an activity of its person was seen that came less than `days` before it.
 
     `people` and `at` (microseconds) are of the touches; `activity` has person_id, happened_at and seen_at. ALWAYS where there is
@@ -19,7 +19,7 @@ def until(people: pa.ChunkedArray, at: Ints, activity: pd.DataFrame, days: float
     >>> day = pd.Timestamp("2026-05-02T00:00Z")
     >>> visits = pd.DataFrame({"person_id": ["p"], "happened_at": [day], "seen_at": [day]})
     >>> touches = np.array([day.value // 1000 + hours * 3_600_000_000 for hours in (0, 1, 24)])
-    >>> (until(pa.chunked_array([["p", "p", "p"]]), touches, visits, 1.0) == day.value // 1000).tolist()
+    >>> (until(pa.array(["p", "p", "p"]), touches, visits, 1.0) == day.value // 1000).tolist()
     [False, True, False]
     """
     names = pc.unique(people).drop_null()

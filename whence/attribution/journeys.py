@@ -53,6 +53,8 @@ CONVERSION_COLUMNS = (
 )
 DAY = 86_400_000_000
 """In microseconds."""
+MANY = 50_000
+"""Rows from which on it pays to open a database for a hash."""
 TIMES = ("happened_at", "seen_at", "known_by")
 INSTANT = pa.timestamp("us", tz="UTC")
 
@@ -84,11 +86,7 @@ def candidate_touches(
 
     Raises ValueError when the policy asks for activity and none is given.
     """
-    bought = _once(_table(conversions, CONVERSION_COLUMNS), "conversion_id")
-    told = _table(touches, TOUCH_COLUMNS)
-    told = _once(told, "touch_id", _Keys(bought, told).any)
-    told = told.take(_by_time(told)).combine_chunks()
-    both = _Sides(bought, told, policy)
+    both = _Sides(_table(conversions, CONVERSION_COLUMNS), _table(touches, TOUCH_COLUMNS), policy)
     conversion, touch = _paid(both, policy, activity)
     return places.numbered(_beside(both, conversion, touch).assign(**_ghosts(both, conversion, touch)))
 
@@ -108,6 +106,11 @@ class _Keys:
         self.asked_person, self.person = _shared(bought["person_id"], told["person_id"])
         self.asked_click, self.click = _shared(bought["click_id"], told["click_id"])
 
+    def keep(self, bought: Ints, told: Ints) -> None:
+        """Leave only these rows of both sides."""
+        self.asked_person, self.asked_click = self.asked_person[bought], self.asked_click[bought]
+        self.person, self.click = self.person[told], self.click[told]
+
     @property
     def any(self) -> Bools:
         """Touches that share a key with a conversion."""
@@ -122,24 +125,39 @@ class _Keys:
     @property
     def both(self) -> tuple[Ints, Ints]:
         """A key of person and click id together: what this finds, each of the two finds."""
-        clicks = int(self.asked_click.max(initial=0)) + 1
+        clicks = int(max(self.asked_click.max(initial=0), self.click.max(initial=0))) + 1
         pairs = ((self.person, self.click), (self.asked_person, self.asked_click))
         touches, asked = (np.where((person >= 0) & (click >= 0), person * clicks + click, -1) for person, click in pairs)
         return touches, asked
 
 
 class _Sides:
-    """Conversions, and touches in the order of time, with their keys, and in codes by what the policy's windows tell apart."""
+    """Conversions, and touches in the order of time, with their keys, and in codes by what the policy's windows tell apart.
 
-    def __init__(self, bought: pa.Table, told: pa.Table, policy: Policy):
-        self.bought, self.told, self.keys = bought, told, _Keys(bought, told)
-        self.is_ghost = _is(told["kind"], (GHOST,))
-        shown_group, shown_kinds, bought_group, self._bought_kinds = _told_apart(bought, told, policy)
-        self._shown_kinds, self._policy = shown_kinds, policy
-        at, seen = _micros(told["happened_at"]), _micros(told["seen_at"])
-        self.shown = Shown(at, seen, np.full(len(at), meetings.ALWAYS), shown_group, max(len(shown_kinds), 1))
-        self.asked = Bought(_micros(bought["happened_at"]), _micros(bought["known_by"]), bought_group)
+    Both are counted by their places here; the tables stay as they came until the pairs are known.
+    """
+
+    def __init__(self, conversions: pa.Table, touches: pa.Table, policy: Policy):
+        self.keys = _Keys(conversions, touches)
+        self._bought_rows = _once(conversions, "conversion_id")
+        rows = _once(touches, "touch_id", self.keys.any)
+        self._shown_rows = rows = rows[_by_time(touches, rows)]
+        self.keys.keep(self._bought_rows, rows)
+        self._conversions, self._touches, self._policy = conversions, touches, policy
+        shown_group, self._shown_kinds, bought_group, self._bought_kinds = _told_apart(self, policy)
+        self.is_ghost = _is(self.told("kind"), (GHOST,))
+        at, seen = _micros(touches["happened_at"])[rows], _micros(touches["seen_at"])[rows]
+        self.shown = Shown(at, seen, np.full(len(at), meetings.ALWAYS), shown_group, max(len(self._shown_kinds), 1))
+        self.asked = Bought(_micros(self.bought("happened_at")), _micros(self.bought("known_by")), bought_group)
         self._days = cache(self._asked_days)
+
+    def told(self, name: str, places: Ints | None = None) -> pa.Array:
+        """A column of the touches, or of some."""
+        return _taken(self._touches[name], self._shown_rows if places is None else self._shown_rows[places])
+
+    def bought(self, name: str, places: Ints | None = None) -> pa.Array:
+        """A column of the conversions, or of some."""
+        return _taken(self._conversions[name], self._bought_rows if places is None else self._bought_rows[places])
 
     def looks(self, shown: Ints, converted: Ints) -> Ints:
         """How far back conversions look for touches, by their codes, in microseconds."""
@@ -176,48 +194,67 @@ def _column(rows: pd.DataFrame | pa.Table, name: str) -> pa.Array:
     return column if column.type == kind else column.cast(kind)
 
 
-def _once(rows: pa.Table, name: str, wanted: Bools | None = None) -> pa.Table:
-    """Of rows of one id the one that was seen first, whatever their order; with `wanted`, of the ids that have such a row."""
-    if wanted is not None and not wanted.all():
-        rows = rows.filter(pc.is_in(rows[name], value_set=pc.unique(rows[name].filter(pa.array(wanted)))))
-    if pc.count_distinct(rows[name], mode="all").as_py() == len(rows):
-        return rows
-    others = [each for each in rows.column_names if each not in (name, "seen_at")]
-    rows = rows.sort_by([(each, "ascending") for each in (name, "seen_at", *others)]).combine_chunks()
+def _once(rows: pa.Table, name: str, wanted: Bools | None = None) -> Ints:
+    """Which rows to look at: of one id the one seen first, whatever their order; with `wanted`, of ids that have such a row."""
     ids = rows[name].combine_chunks()
-    return rows.filter(pa.array(np.append(True, pc.not_equal(ids[1:], ids[:-1]).to_numpy(zero_copy_only=False))))
+    kept = np.arange(len(rows))
+    if wanted is not None and not wanted.all():
+        kept = np.flatnonzero(pc.is_in(ids, value_set=ids.filter(pa.array(wanted))).to_numpy(zero_copy_only=False))
+    ids = _taken(ids, kept)
+    if not _has_repeats(ids):
+        return kept
+    codes = ids.dictionary_encode().indices.to_numpy()
+    again = np.bincount(codes)[codes] > 1
+    told = rows.take(pa.array(kept[again])).append_column("row", pa.array(kept[again]))
+    others = [each for each in rows.column_names if each not in (name, "seen_at")]
+    told = told.sort_by([(each, "ascending") for each in (name, "seen_at", *others)]).combine_chunks()
+    is_repeat = pc.equal(told[name][1:].combine_chunks(), told[name][:-1].combine_chunks()).to_numpy(zero_copy_only=False)
+    first = told["row"].to_numpy()[np.append(True, ~is_repeat)]
+    return np.sort(np.concatenate([kept[~again], first]))
 
 
-def _by_time(told: pa.Table) -> Ints:
-    """The touches in the order of their times, and of their ids where these are equal."""
-    at = _micros(told["happened_at"])
+def _has_repeats(ids: pa.Array) -> bool:
+    """Whether an id may be there twice: surely when the ids are few; when they are many, a hash may also be."""
+    if len(ids) < MANY:
+        return len(ids.dictionary_encode().dictionary) < len(ids)
+    import duckdb
+
+    with duckdb.connect(config={"threads": 1}) as con:
+        con.register("ids", pa.table({"id": ids}))
+        hashes = con.sql("SELECT hash(id) AS hash FROM ids").to_arrow_table()["hash"].to_numpy()
+    return bool((np.diff(np.sort(hashes)) == 0).any())
+
+
+def _by_time(told: pa.Table, rows: Ints) -> Ints:
+    """The rows in the order of their times, and of their ids where these are equal."""
+    at = _micros(told["happened_at"])[rows]
     order = np.argsort(at, kind="stable")
     is_tied = np.diff(at[order]) == 0
     if is_tied.any():
         tied = order[np.append(is_tied, False) | np.append(False, is_tied)]
         ranks = np.zeros(len(at), dtype=np.int64)
-        ranks[tied] = _ranks(told["touch_id"].take(pa.array(tied)))
+        ranks[tied] = _ranks(_taken(told["touch_id"], rows[tied]))
         order = np.lexsort((ranks, at))
     return order
 
 
-def _told_apart(bought: pa.Table, told: pa.Table, policy: Policy) -> tuple[Ints, pd.DataFrame, Ints, pd.DataFrame]:
+def _told_apart(both: _Sides, policy: Policy) -> tuple[Ints, pd.DataFrame, Ints, pd.DataFrame]:
     """The kind of each touch and of each conversion to the policy's windows, and the kinds; a ghost would have been a view."""
     channels, campaigns, products, conversions = (
         {getattr(each, name) for each in policy.windows} - {""} for name in ("channel", "campaign", "product", "conversion")
     )
     if SAME_PRODUCT in products:
-        products |= set(pc.unique(bought["product"]).to_pylist()) & set(pc.unique(told["product"]).to_pylist())
-    kind, kinds = _codes(told["kind"])
+        products |= set(pc.unique(both.bought("product")).to_pylist()) & set(pc.unique(both.told("product")).to_pylist())
+    kind, kinds = _codes(both.told("kind"))
     shown = _together(
         touch_kind=(kind, ["view" if each == GHOST else each for each in kinds]),
-        channel=_codes(told["channel"], channels),
-        campaign_id=_codes(told["campaign_id"], campaigns),
-        touch_product=_codes(told["product"], products),
+        channel=_codes(both.told("channel"), channels),
+        campaign_id=_codes(both.told("campaign_id"), campaigns),
+        touch_product=_codes(both.told("product"), products),
     )
     converted = _together(
-        conversion_kind=_codes(bought["kind"], conversions | set(policy.reengagement.conversions)),
-        product=_codes(bought["product"], products, other=ANOTHER if products else None),
+        conversion_kind=_codes(both.bought("kind"), conversions | set(policy.reengagement.conversions)),
+        product=_codes(both.bought("product"), products, other=ANOTHER if products else None),
     )
     return *shown, *converted
 
@@ -229,21 +266,21 @@ def _paid(both: _Sides, policy: Policy, activity: pd.DataFrame | None) -> tuple[
         for keys, asked in both.keys.ways:
             can_earn, wanted = np.where(both.is_ghost, -1, keys), np.where(is_asked, asked, -1)
             parts.append(meetings.latest(shown, can_earn, both.asked, wanted, both.looks, policy.max_touches))
-    total = max(len(both.told), 1)
+    total = max(len(both.is_ghost), 1)
     found = np.unique(np.concatenate([conversion * total + touch for conversion, touch in parts]))
     if policy.click_over_view:
-        found = found[_goes_first(*np.divmod(found, total), _is(both.told["kind"], CLICKS))]
+        found = found[_goes_first(*np.divmod(found, total), _is(both.told("kind"), CLICKS))]
     found = found[meetings.from_last(found // total) < policy.max_touches]
     conversion, touch = np.divmod(found, total)
     met, which = np.unique(conversion, return_inverse=True)
-    order = np.lexsort((touch, _ranks(both.bought["conversion_id"].take(pa.array(met)))[which]))
+    order = np.lexsort((touch, _ranks(both.bought("conversion_id", met))[which]))
     return conversion[order], touch[order]
 
 
 def _by_activity(both: _Sides, policy: Policy, activity: pd.DataFrame | None) -> Iterator[tuple[Shown, Bools]]:
     """The touches as conversions see them, and which these are: some ask whether the person had been quiet."""
     back = policy.reengagement
-    wins_back = _is(both.bought["kind"], back.conversions) & (back.inactivity_days > 0)
+    wins_back = _is(both.bought("kind"), back.conversions) & (back.inactivity_days > 0)
     if not wins_back.all():
         yield both.shown, ~wins_back
     if back.conversions and back.inactivity_days > 0 and activity is None:
@@ -252,7 +289,7 @@ def _by_activity(both: _Sides, policy: Policy, activity: pd.DataFrame | None) ->
             "given. Give the sightings and conversions (person_id, happened_at, seen_at), or take [reengagement] out of the policy."
         )
     if wins_back.any() and activity is not None:
-        until = inactivity.until(both.told["person_id"], both.shown.at, activity, back.inactivity_days)
+        until = inactivity.until(both.told("person_id"), both.shown.at, activity, back.inactivity_days)
         yield replace(both.shown, until=until), wins_back
 
 
@@ -264,11 +301,12 @@ def _goes_first(conversion: Ints, touch: Ints, is_click: Bools) -> Bools:
 
 
 def _beside(both: _Sides, conversion: Ints, touch: Ints) -> pd.DataFrame:
-    c, t = both.bought.take(pa.array(conversion)), both.told.take(pa.array(touch))
+    c = {name: both.bought(name, conversion) for name in CONVERSION_COLUMNS}
+    t = {name: both.told(name, touch) for name in TOUCH_COLUMNS}
     person = both.keys.asked_person[conversion]
     is_person = (person >= 0) & (person == both.keys.person[touch])
     same_click = _same(pc.fill_null(t["click_id"], ""), c["click_id"])
-    sure = [pc.fill_null(each["person_probability"], 1.0).to_numpy() for each in (c, t)]
+    sure = [pc.fill_null(each["person_probability"], 1.0).to_numpy(zero_copy_only=False) for each in (c, t)]
     rows = {
         "conversion_id": c["conversion_id"],
         "touch_id": t["touch_id"],
@@ -298,7 +336,7 @@ def _ghosts(both: _Sides, conversion: Ints, touch: Ints) -> dict[str, Ints]:
     """How many ghosts were in reach of each pair's conversion: of the pair's campaign, and of any."""
     if not both.is_ghost.any():
         return {"eligible_campaign": (none := np.zeros(len(conversion), dtype=np.int64)), "eligible_any": none}
-    campaign, names = _codes(both.told["campaign_id"])
+    campaign, names = _codes(both.told("campaign_id"))
     by_any, by_campaign = np.zeros_like(campaign), campaign
     return {
         "eligible_campaign": _ghosts_alike(both, conversion, touch, by_campaign, len(names)),
@@ -322,15 +360,20 @@ def _ghosts_alike(both: _Sides, conversion: Ints, touch: Ints, alike: Ints, kind
     return np.asarray(found[which])
 
 
+def _taken(column: pa.ChunkedArray | pa.Array, rows: Ints) -> pa.Array:
+    found = column.take(pa.array(rows))
+    return found.combine_chunks() if isinstance(found, pa.ChunkedArray) else found
+
+
 def _shared(asked: pa.ChunkedArray, told: pa.ChunkedArray) -> tuple[Ints, Ints]:
     names = pc.unique(asked).drop_null()
     first, second = (pc.fill_null(pc.index_in(each, value_set=names), -1).to_numpy().astype(np.int64) for each in (asked, told))
     return first, second
 
 
-def _codes(column: pa.ChunkedArray, wanted: Set[str] | None = None, other: str | None = None) -> tuple[Ints, list[str | None]]:
+def _codes(column: pa.Array, wanted: Set[str] | None = None, other: str | None = None) -> tuple[Ints, list[str | None]]:
     """A number for each value, and what they stand for; values that are not wanted stand for `other`."""
-    found = pc.dictionary_encode(column.combine_chunks(), null_encoding="encode")
+    found = pc.dictionary_encode(column, null_encoding="encode")
     values = found.dictionary.to_pylist()
     if wanted is not None:
         values = [each if each is None or each in wanted else other for each in values]
@@ -347,17 +390,17 @@ def _together(**columns: tuple[Ints, list[str | None]]) -> tuple[Ints, pd.DataFr
     return which, pd.DataFrame({name: np.array(columns[name][1], dtype=object)[part] for name, part in parts})
 
 
-def _is(column: pa.ChunkedArray, values: Sequence[str]) -> Bools:
-    return np.asarray(pc.is_in(column, value_set=pa.array(values, pa.string())).to_numpy())
+def _is(column: pa.Array, values: Sequence[str]) -> Bools:
+    return np.asarray(pc.is_in(column, value_set=pa.array(values, pa.string())).to_numpy(zero_copy_only=False))
 
 
-def _same(left: pa.ChunkedArray, right: pa.ChunkedArray) -> npt.NDArray[np.float64]:
-    return np.asarray(pc.equal(left, right).cast(pa.float64()).to_numpy())
+def _same(left: pa.Array, right: pa.Array) -> npt.NDArray[np.float64]:
+    return np.asarray(pc.equal(left, right).cast(pa.float64()).to_numpy(zero_copy_only=False))
 
 
-def _ranks(ids: pa.ChunkedArray) -> Ints:
+def _ranks(ids: pa.Array) -> Ints:
     return np.asarray(pc.rank(ids, sort_keys="ascending", tiebreaker="dense").to_numpy().astype(np.int64))
 
 
-def _micros(instants: pa.ChunkedArray) -> Ints:
+def _micros(instants: pa.ChunkedArray | pa.Array) -> Ints:
     return np.asarray(instants.cast(pa.int64()).to_numpy())

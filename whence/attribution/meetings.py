@@ -112,9 +112,11 @@ def _lined_up(shown: Shown, keys: Ints, bought: Bought, asked: Ints, reach: Reac
     starts = np.flatnonzero(np.diff(codes, prepend=-1))
     list_of = np.repeat(np.arange(len(starts)), np.diff(np.append(starts, len(codes))))
     lists = _Lists(codes[starts], order, list_of, list_of * total + order)
-    first = np.searchsorted(lists.names, asked * shown.groups)
-    last = np.where(asked >= 0, np.searchsorted(lists.names, (asked + 1) * shown.groups), first)
-    conversion, number = _pairs(np.arange(len(starts)), np.arange(len(asked)), first, last)
+    by_key = np.argsort(asked, kind="stable")  # searches in order stay in the cache
+    by_key = by_key[asked[by_key] >= 0]
+    first = np.searchsorted(lists.names, asked[by_key] * shown.groups)
+    last = np.searchsorted(lists.names, (asked[by_key] + 1) * shown.groups)
+    conversion, number = _pairs(np.arange(len(starts)), by_key, first, last)
     back = reach(lists.names[number] % shown.groups, bought.group[conversion])
     until = bought.at[conversion]
     low, high = np.searchsorted(shown.at, until - back), np.searchsorted(shown.at, until)
