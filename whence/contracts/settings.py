@@ -124,6 +124,9 @@ class Training:
     """Rows beyond this are sampled, by person."""
     conversion_days: float = 3.0
     """The window in which a touch may bring a conversion; labels ripen in it."""
+    delay: str = "contest"
+    """What makes up for labels that are not ripe: fsiw, soft, em, rescale or naive; contest lets them compete at an earlier
+    deadline, where fsiw stays unless another is better for sure."""
 
 
 @dataclass(frozen=True)
