@@ -8,25 +8,25 @@ asked for must learn from that day. Labels of the newest days are not ripe, and 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from scipy.special import expit
 
+from training import contest, delayed
 from training.errors import TooFewLabels
 from training.examples import Examples
+from training.learner import BINARY, NO_QUERY, RANKER, Learner, numbered, raw
 from training.split import CALIBRATE, FIT, TEST, Split
 from whence.bundle import encode
 from whence.calibration import Calibrator
-from whence.calibration import fit as fit_calibrator
 from whence.contracts.models import FeatureSchema
-from whence.delay import fsiw_weights
+from whence.delay import DEFAULT
+from whence.measures import Measure
 
 Floats = npt.NDArray[np.float64]
-Bools = npt.NDArray[np.bool_]
 
 SHUFFLED = "shuffled_labels"
 DRILLS = ("", SHUFFLED)
@@ -45,19 +45,11 @@ PARAMETERS: Mapping[str, Any] = {
     "force_row_wise": True,
     "verbosity": -1,
 }
-ROUNDS = 200
-PATIENCE = 25
-FEWEST_ROUNDS = 40
-"""A hundred positives can stop a model by chance after a few rounds, which then has learned next to nothing."""
 LEAST_OF_A_CATEGORY = 5
 """A category's value is known from so many rows on; a rarer one is unseen, so that the model meets the unseen in training."""
+TOO_FEW_QUERIES = "binary: too few rows compete in queries to compare with lambdarank"
 LEAST = {FIT: 50, CALIBRATE: 15, TEST: 15}
 """Labels of each class that a part needs."""
-BETA_FROM = 1000
-"""People with a positive from which the calibrator may bend each end on its own; below, Platt's two numbers are all they can carry."""
-SELF_TRUST = 100.0
-"""Positives' worth of trust in the model's own level when it is calibrated: a binary model says probabilities already, and
-some hundred positives of a few people would move them more by chance than for good."""
 ROWS_A_THREAD = 250_000
 """Below, one thread is fastest, and on a busy machine by far: LightGBM's threads wait for each other by spinning."""
 BASELINE_PRIOR = 20.0
@@ -79,101 +71,121 @@ class Fitted:
     """What the first model, before the last fit, said of the test rows …"""
     first_probability: Floats
     """… and with its own calibrator."""
+    objective: str = BINARY
+    """binary or lambdarank."""
+    words: Mapping[str, str] = field(default_factory=dict)
+    """How calibrator, objective and correction of late labels were chosen, in words …"""
+    numbers: Mapping[str, Measure] = field(default_factory=dict)
+    """… and the differences that decided."""
 
 
-def fit(examples: Examples, split: Split, seed: int, threads: int, drill: str = "") -> Fitted:
+def fit(examples: Examples, split: Split, seed: int, threads: int, drill: str = "", delay: str = DEFAULT) -> Fitted:
     """Fit, stop and calibrate on parts that share neither days nor people; then fit again on all that may be learned from.
 
+    `delay` is what makes up for labels that are not ripe, one of delayed.CHOICES.
     Raises TooFewLabels when a part has too few labels of a class.
     """
     demand(examples, split)
     schema = _schema(examples, split.learned)
     threads = max(1, min(threads, len(examples.facts) // ROWS_A_THREAD))
     matrix = encode(examples.inputs, schema)
-    label, weight = _weighed(examples, split, matrix, len(schema.numbers), seed, threads)
+    settings = {**PARAMETERS, **examples.learning, "seed": seed, "num_threads": threads}
+    queries = numbered(examples.facts["group"])
+    learner = Learner(schema, matrix, examples.labels.copy(), np.ones(len(matrix)), settings, queries)
+    made_up = delayed.correction(examples, split.learned, learner, delay)
+    if examples.window_days:
+        learner = delayed.taught(made_up.winner, examples, split.learned, learner)
+    label, weight = learner.label, learner.weight
+    weighed = int(((weight != 1) | (label != examples.labels))[split.learned].sum())
     if drill == SHUFFLED:
         taught = np.flatnonzero(split.learned)
         drawn = np.random.default_rng(seed).permutation(taught)
         label[taught], weight[taught] = label[drawn], weight[drawn]
-    learner = _Learner(schema, matrix, label, weight, {**PARAMETERS, **examples.learning, "seed": seed, "num_threads": threads})
-    calibrates, truth = split.rows(CALIBRATE), examples.labels
-    first, rounds = learner.stopped(split.rows(FIT), calibrates, truth)
     persons = examples.facts["person"].to_numpy()
-    level = _calibrator(_raw(first, matrix[calibrates]), truth[calibrates], persons[calibrates])
-    final = learner.trained(split.learned, rounds)
-    # where people are not kept apart, the final model has learned from the rows that calibrate, and the first one has not
-    final_level = level
-    if split.is_by_person:
-        final_level = _calibrator(_raw(final, matrix[split.levels]), truth[split.levels], persons[split.levels])
-    first_raw = _raw(first, matrix[split.rows(TEST)])
+    columns = contest.columns_for(schema, matrix, queries)
+    plain = _plain(learner, split, examples.labels, persons, columns)
+    calibrates = split.rows(CALIBRATE)
+    ranked = contest.objectives(learner, split.rows(FIT), calibrates, examples.labels, persons, plain.held_out, columns)
+    won = _ranked(learner, split, examples, columns, ranked.rounds) if ranked and ranked.has_won else plain.model
+    numbers = {**made_up.numbers, **plain.contest.numbers, **(ranked.contest.numbers if ranked else {})}
     return Fitted(
-        _without_threads(final.model_to_string()),
-        final_level,
+        _without_threads(won.final.model_to_string()),
+        won.calibrator,
         schema,
-        rounds,
-        int((weight[split.learned] != 1).sum()),
-        dict(zip(schema.names, final.feature_importance("gain").tolist(), strict=True)),
-        first_raw,
-        level.apply(first_raw),
+        won.rounds,
+        weighed,
+        dict(zip(schema.names, won.final.feature_importance("gain").tolist(), strict=True)),
+        won.first_raw,
+        won.first_probability,
+        RANKER if ranked and ranked.has_won else BINARY,
+        {
+            "calibrator.contest": "monotone_gbdt: a ranker's scores need it" if won is not plain.model else plain.contest.words,
+            "objective.contest": ranked.contest.words if ranked else TOO_FEW_QUERIES,
+            "delay.chosen": made_up.winner,
+            "delay.contest": made_up.words,
+        },
+        numbers,
     )
 
 
 @dataclass(frozen=True)
-class _Learner:
-    """LightGBM over one matrix."""
+class _Model:
+    """A final booster with its calibrator, and what the first one said of the test rows."""
 
-    schema: FeatureSchema
-    matrix: Floats
-    label: Floats
-    weight: Floats
-    parameters: Mapping[str, Any]
-
-    def stopped(self, rows: Bools, judges: Bools, truth: Floats) -> tuple[Any, int]:
-        """A booster on these rows of the number of rounds that served the judging rows best, and that number."""
-        import lightgbm
-
-        data = self._data(rows)
-        judge = lightgbm.Dataset(self.matrix[judges], truth[judges], reference=data, params={"verbosity": -1})
-        stop = lightgbm.early_stopping(PATIENCE, verbose=False)
-        booster = lightgbm.train(dict(self.parameters), data, ROUNDS, valid_sets=[judge], callbacks=[stop])
-        rounds = max(int(booster.best_iteration), FEWEST_ROUNDS)
-        return self.trained(rows, rounds), rounds
-
-    def trained(self, rows: Bools, rounds: int) -> Any:
-        """A booster of so many rounds on these rows."""
-        import lightgbm
-
-        return lightgbm.train(dict(self.parameters), self._data(rows), rounds)
-
-    def _data(self, rows: Bools) -> Any:
-        import lightgbm
-
-        return lightgbm.Dataset(
-            self.matrix[rows],
-            self.label[rows],
-            weight=self.weight[rows],
-            feature_name=list(self.schema.names),
-            categorical_feature=list(range(len(self.schema.numbers), len(self.schema.names))),
-            params={"verbosity": -1},
-        )
+    final: Any
+    calibrator: Calibrator
+    rounds: int
+    first_raw: Floats
+    first_probability: Floats
 
 
-def _raw(booster: Any, matrix: Floats) -> Floats:
-    return np.asarray(booster.predict(matrix, raw_score=True), dtype=np.float64)
+@dataclass(frozen=True)
+class _Plain:
+    """The plain model, how its calibrator was chosen, and its held-out probabilities of the rows that calibrate."""
+
+    model: _Model
+    contest: contest.Contest
+    held_out: Floats
 
 
-def _calibrator(raw: Floats, labels: Floats, persons: npt.NDArray[np.object_]) -> Calibrator:
-    """A calibrator of held-out labels, and of what the model itself says of their rows, which counts SELF_TRUST positives.
+def _plain(learner: Learner, split: Split, truth: Floats, persons: npt.NDArray[Any], columns: tuple[str, ...]) -> _Plain:
+    calibrates, fields = split.rows(CALIBRATE), contest.fields_of(learner, columns)
+    first, rounds = learner.stopped(split.rows(FIT), calibrates, truth)
+    scores = raw(first, learner.matrix[calibrates])
+    given = scores, truth[calibrates], persons[calibrates], fields.take(np.flatnonzero(calibrates))
+    chosen = contest.calibrators(*given)
+    level = contest.calibrated(chosen.winner, *given)
+    final = learner.trained(split.learned, rounds)
+    # where people are not kept apart, the final model has learned from the rows that calibrate, and the first one has not
+    final_level = level
+    if split.is_by_person:
+        held = np.flatnonzero(split.levels)
+        scores = raw(final, learner.matrix[held])
+        final_level = contest.calibrated(chosen.winner, scores, truth[held], persons[held], fields.take(held))
+    tests = learner.matrix[split.rows(TEST)]
+    first_raw = raw(first, tests)
+    model = _Model(final, final_level, rounds, first_raw, level.apply(first_raw, tests))
+    competes = (learner.queries != NO_QUERY)[calibrates]
+    return _Plain(model, chosen, contest.held_out(chosen.winner, *given)[competes])
 
-    A person's labels are no independent news: together the labels count as many positives as there are people with one.
-    """
-    people = len(set(persons[labels > 0]))
-    kind = "beta" if people >= BETA_FROM else "platt"
-    said = expit(raw)
-    news = np.full(len(raw), people / labels.sum())
-    trust = np.full(len(raw), SELF_TRUST / said.sum())
-    twice = np.concatenate([raw, raw]), np.concatenate([labels, said])
-    return fit_calibrator(kind, *twice, np.concatenate([news, trust]))
+
+def _ranked(learner: Learner, split: Split, examples: Examples, columns: tuple[str, ...], rounds: int) -> _Model:
+    """A ranker of so many rounds; its calibrator learns from cross-fitted scores of what it learns from, and held-out people."""
+    ranker, persons, ripe = learner.ranker, examples.facts["person"].to_numpy(), examples.ripe()
+    tests = learner.matrix[split.rows(TEST)]
+
+    def one(learns: npt.NDArray[np.bool_], held: npt.NDArray[np.bool_]) -> tuple[Any, Calibrator]:
+        booster = ranker.trained(learns, rounds)
+        scores = ranker.crossed(learns, rounds, persons, contest.FOLDS, contest.SEED)
+        held = held & ~learns
+        scores[held] = raw(booster, learner.matrix[held])
+        labels = np.where(learns, learner.label, examples.labels)
+        return booster, contest.ranked_calibrator(learner, scores, labels, learns & ripe, held, columns)
+
+    first, level = one(split.rows(FIT), split.rows(CALIBRATE))
+    final, final_level = one(split.learned, split.levels)
+    first_raw = raw(first, tests)
+    return _Model(final, final_level, rounds, first_raw, level.apply(first_raw, tests))
 
 
 def baseline(examples: Examples, split: Split) -> Floats:
@@ -197,23 +209,6 @@ def demand(examples: Examples, split: Split) -> None:
                 f"all, and needs {least} of each. Train on more days or people (training.window_days, world.people), or wait "
                 f"until labels are ripe: they need {examples.ripens_after():.2f} days here."
             )
-
-
-def _weighed(examples: Examples, split: Split, matrix: Floats, numbers: int, seed: int, threads: int) -> tuple[Floats, Floats]:
-    """Every row's label as known now, and the weight of each that is learned from; 1 where the label is ripe."""
-    weight, window, taught = np.ones(len(matrix)), examples.ripens_after(), split.learned
-    if window:
-        delay = examples.facts["delay_days"].to_numpy(dtype=np.float64)[taught]
-        weight[taught] = fsiw_weights(
-            matrix[taught],
-            examples.elapsed(examples.now)[taught],
-            delay,
-            window,
-            categories=tuple(range(numbers, matrix.shape[1])),
-            seed=seed,
-            threads=threads,
-        )
-    return examples.labels.copy(), weight
 
 
 def _schema(examples: Examples, rows: npt.NDArray[np.bool_]) -> FeatureSchema:

@@ -42,14 +42,26 @@ def measure(rows: pd.DataFrame) -> dict[str, Measure]:
         "brier": measures.brier(y, p, who),
         "observed_over_expected": measures.observed_over_expected(y, p, who),
         "calibration_error": measures.calibration_error(y, p, who),
-        "roc_auc": measures.roc_auc(y, rows["raw"], who),
-        "average_precision": measures.average_precision(y, rows["raw"], who),
+        "field_calibration_error": measures.field_calibration_error(y, p, rows["segment"], who),
+        "roc_auc": measures.roc_auc(y, p, who),
+        "average_precision": measures.average_precision(y, p, who),
         "positive_share": measures.mean(y, who),
     }
+    if worst := measures.worst_segment(y, p, rows["segment"], who):
+        taken["worst_segment"] = worst.ratio
     if (rows["group"] != "").any():
-        taken[f"ndcg_at_{NDCG_PLACES}"] = measures.ndcg_at(NDCG_PLACES, y, rows["raw"], rows["group"], who)
-        taken["top1"] = measures.top1(y, rows["raw"], rows["group"], who)
+        taken[f"ndcg_at_{NDCG_PLACES}"] = measures.ndcg_at(NDCG_PLACES, y, p, rows["group"], who)
+        taken["top1"] = measures.top1(y, p, rows["group"], who)
     return taken
+
+
+def worst(rows: pd.DataFrame) -> str:
+    """The segment of the test rows whose level is off furthest, in words."""
+    found = measures.worst_segment(rows["label"], rows["probability"], rows["segment"], rows["person"].to_numpy())
+    if found is None:
+        return "no segment has rows enough to judge"
+    said = "is off" if found.is_off else "may be right, and so may all others"
+    return f"{found.segment} {said}: observed / expected {found.ratio}, worst of {found.among}"
 
 
 def measure_strangers(rows: pd.DataFrame, met: set[str]) -> dict[str, Measure]:
@@ -103,31 +115,46 @@ def _plot(folder: Path, rows: pd.DataFrame, gains: Mapping[str, float]) -> None:
 
 
 def _draw_calibration(axes: Any, rows: pd.DataFrame, _: Mapping[str, float]) -> None:
-    p, y = rows["probability"].to_numpy(), rows["label"].to_numpy(dtype=np.float64)
-    bins = pd.qcut(p, 10, labels=False, duplicates="drop")
-    cells = (
-        pd.DataFrame({"bin": np.nan_to_num(bins), "p": p, "y": y})
-        .groupby("bin")
-        .agg(p=("p", "mean"), y=("y", "mean"), n=("y", "size"))
+    """Said against seen, on doubly logarithmic axes: rates of a thousandth and of a half are both to be read."""
+    p, y, who = rows["probability"].to_numpy(), rows["label"].to_numpy(dtype=np.float64), rows["person"].to_numpy()
+    bins = np.nan_to_num(pd.qcut(p, 10, labels=False, duplicates="drop"))
+    cells = [(p[bins == each].mean(), measures.mean(y[bins == each], who[bins == each])) for each in np.unique(bins)]
+    said, seen = np.array([each for each, _ in cells]), np.array([each.value for _, each in cells])
+    floor = 0.3 * min(said.min(), seen[seen > 0].min(initial=1.0))
+    reach = np.array([[max(each.value - each.low, 0), max(each.high - each.value, 0)] for _, each in cells]).T
+    ends = [floor, min(1.0, 2 * max(said.max(), seen.max()))]
+    axes.plot(ends, ends, color="black", linewidth=1, linestyle="--", label="said = seen")
+    axes.errorbar(
+        said,
+        np.maximum(seen, floor),
+        yerr=reach,
+        fmt="o",
+        color="black",
+        markerfacecolor="white",
+        capsize=3,
+        label="tenths of the test rows, 95 % by person",
     )
-    doubt = 1.96 * np.sqrt(np.maximum(cells["y"] * (1 - cells["y"]), 1e-9) / cells["n"])
-    top = max(float(cells["p"].max()), float(cells["y"].max())) * 1.1 or 1.0
-    axes.plot([0, top], [0, top], color="0.6", linewidth=1, label="said = seen")
-    axes.errorbar(cells["p"], cells["y"], yerr=doubt, fmt="o", color="tab:blue", label="tenths of the test rows, 95 %")
-    axes.set(xlabel="probability said", ylabel="share seen", title="Calibration on held-out people and days")
-    axes.legend(frameon=False)
+    axes.set(xscale="log", yscale="log", xlim=ends, ylim=ends)
+    axes.set(
+        xlabel="probability said", ylabel="share seen (the lowest edge is none)", title="Calibration on held-out people and days"
+    )
+    axes.legend(frameon=False, loc="upper left")
 
 
 def _draw_scores(axes: Any, rows: pd.DataFrame, _: Mapping[str, float]) -> None:
     edges = np.histogram_bin_edges(rows["raw"], bins=40)
-    for label, colour, words in ((0, "tab:gray", "negatives"), (1, "tab:orange", "positives")):
-        axes.hist(rows.loc[rows["label"] == label, "raw"], bins=edges, density=True, alpha=0.6, color=colour, label=words)
-    axes.set(xlabel="raw score (log-odds)", ylabel="density", title="Scores of the test rows")
+    for label, filled, words in ((0, "0.8", "negatives"), (1, "none", "positives")):
+        taken = rows.loc[rows["label"] == label, "raw"]
+        hatch = "////" if label else None
+        axes.hist(
+            taken, bins=edges, density=True, histtype="stepfilled", facecolor=filled, edgecolor="black", hatch=hatch, label=words
+        )
+    axes.set(xlabel="raw score", ylabel="density", title="Scores of the test rows")
     axes.legend(frameon=False)
 
 
 def _draw_gains(axes: Any, _: pd.DataFrame, gains: Mapping[str, float]) -> None:
     ordered = sorted(gains.items(), key=lambda pair: (-pair[1], pair[0]))[:TOP_GAINS][::-1]
-    axes.barh([name for name, _ in ordered], [gain for _, gain in ordered], color="tab:blue")
+    axes.barh([name for name, _ in ordered], [gain for _, gain in ordered], color="0.4")
     axes.tick_params(axis="y", labelsize=7)
     axes.set(xlabel="gain in training", title="What the model looks at")

@@ -12,9 +12,11 @@ from pathlib import Path
 from typing import Any
 
 from training import datasets, known, report
+from training.delayed import CHOICES
 from training.errors import TooFewLabels, TrainingError
 from training.examples import Examples
-from training.fit import BASELINE_PRIOR, DRILLS, PARAMETERS, ROUNDS, Fitted, baseline, fit
+from training.fit import BASELINE_PRIOR, DRILLS, PARAMETERS, Fitted, baseline, fit
+from training.learner import ROUNDS
 from training.split import CALIBRATE, FIT, FRESH, TEST, Split, split
 from whence.bundle import encode, golden_rows, write_bundle
 from whence.contracts.models import MODELS, Candidate
@@ -28,7 +30,7 @@ Progress = Callable[[str], None]
 def run(settings: Settings, model: str, as_of: date, drill: str = "", progress: Progress | None = None) -> Candidate:
     """See training.train."""
     say = progress or _quiet
-    _check(model, drill)
+    _check(model, drill, settings.training.delay)
     say(f"{model}: reading what was known at the end of {as_of}")
     examples = datasets.build(settings, model, as_of)
     if not len(examples.facts):
@@ -38,7 +40,7 @@ def run(settings: Settings, model: str, as_of: date, drill: str = "", progress: 
         examples.seen_at, examples.facts["person"], examples.ripe(), chosen.holdout_time, chosen.holdout_persons, chosen.seed
     )
     say(f"{model}: fitting on {int(cut.learned.sum())} of {len(examples.facts)} examples")
-    fitted = fit(examples, cut, chosen.seed, chosen.threads, drill)
+    fitted = fit(examples, cut, chosen.seed, chosen.threads, drill, chosen.delay)
     about = _about(settings, examples, cut, as_of, drill)
     golden = golden_rows(examples.inputs[cut.learned], fitted.schema)
     digest = write_bundle(settings.bundles, model, fitted.text, fitted.calibrator.to_json(), fitted.schema, golden, about)
@@ -59,11 +61,13 @@ _MISSING = {
 }
 
 
-def _check(model: str, drill: str) -> None:
+def _check(model: str, drill: str, delay: str) -> None:
     if model not in MODELS:
         raise TrainingError(f"There is no model '{model}'. There are {', '.join(MODELS)}.")
     if drill not in DRILLS:
         raise TrainingError(f"There is no drill '{drill}'. There is {', '.join(each for each in DRILLS if each)}.")
+    if delay not in CHOICES:
+        raise TrainingError(f"training.delay cannot be '{delay}'. It may be {', '.join(CHOICES)}.")
 
 
 def _about(settings: Settings, examples: Examples, cut: Split, as_of: date, drill: str) -> dict[str, Any]:
@@ -95,11 +99,12 @@ def _parameters(fitted: Fitted, about: Mapping[str, Any]) -> dict[str, Any]:
         "rounds": fitted.rounds,
         "most_rounds": ROUNDS,
         "calibrator": fitted.calibrator.kind,
+        "lightgbm.objective": fitted.objective,
         "unripe_rows_weighed": fitted.weighted,
         "baseline_prior_rows": BASELINE_PRIOR,
     }
     flat = {name: json.dumps(value, sort_keys=True) if isinstance(value, dict) else value for name, value in about.items()}
-    return {**learner, **made, **flat}
+    return {**learner, **made, **fitted.words, **flat}
 
 
 def _apart(examples: Examples, cut: Split) -> str:
@@ -116,12 +121,12 @@ def _report(
 ) -> None:
     matrix = encode(examples.inputs[cut.rows(TEST)], fitted.schema)
     raw = Trees(fitted.text).raw(matrix)
-    rows = report.test_rows(examples, cut, baseline(examples, cut), raw, fitted.calibrator.apply(raw))
-    taken = report.measure(rows) | report.measure_first(rows, fitted.first_raw, fitted.first_probability)
+    rows = report.test_rows(examples, cut, baseline(examples, cut), raw, fitted.calibrator.apply(raw, matrix))
+    taken = report.measure(rows) | report.measure_first(rows, fitted.first_raw, fitted.first_probability) | dict(fitted.numbers)
     if not cut.is_by_person:
         met = set(examples.facts.loc[cut.learned, "person"])
         taken |= report.measure_strangers(rows, met)
-    report.write(folder, rows, taken, _parameters(fitted, about), data, fitted.gains)
+    report.write(folder, rows, taken, _parameters(fitted, about) | {"worst_segment": report.worst(rows)}, data, fitted.gains)
 
 
 def _publish(folder: Path, write: Callable[[Path], None]) -> None:

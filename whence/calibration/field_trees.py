@@ -18,7 +18,8 @@ Floats = npt.NDArray[np.float64]
 PARAMETERS: Mapping[str, Any] = {
     "objective": "cross_entropy",
     "metric": "cross_entropy",
-    "num_leaves": 6,
+    "num_leaves": 4,
+    "feature_fraction": 0.7,
     "learning_rate": 0.05,
     "min_data_in_leaf": 100,
     "lambda_l2": 10.0,
