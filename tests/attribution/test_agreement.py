@@ -29,7 +29,7 @@ def test_every_algorithm_gives_away_what_there_is(journeys: paths.Paths) -> None
     by_rule = rules.totals(journeys, np.zeros(len(journeys.codes))).sum()
     assert by_rule.tolist() == pytest.approx([19_785] * 5)
     assert shapley.totals(journeys).sum() == pytest.approx(19_785)
-    for order in markov.ORDERS:
+    for order in (1, 2):
         assert markov.fit(journeys, order).totals().sum() == pytest.approx(19_785)
 
 

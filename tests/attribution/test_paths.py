@@ -49,6 +49,9 @@ def test_paths_of_another_column_than_the_channel() -> None:
 def test_no_journeys_at_all() -> None:
     found = paths.of_journeys(a_path(1)[:0], touches(("t", "x", 1, "a"))[:0])
     assert (len(found), found.channels, found.starts.tolist()) == (0, (), [0])
+    shown = touches(("x", "p", 1, "a"), ("y", None, 1, "b"))
+    assert told(paths.of_journeys(a_path(1)[:0].astype(object), shown)) == [("a", 0, 1), ("b", 0, 1)]
+    assert told(paths.of_journeys(a_path(1).assign(person_id=None), shown[:0])) == [("a", 1, 0)]
 
 
 def test_paths_of_texts_keep_those_that_met_nothing() -> None:

@@ -86,8 +86,7 @@ def steps(pairs: pd.DataFrame) -> Steps:
     ([1, 0], [0, 1], [2, 2])
     """
     code, _ = pd.factorize(pairs["conversion_id"])
-    at = pd.to_datetime(pairs["touched_at"], utc=True).to_numpy(dtype="datetime64[us]").astype(np.int64)
-    touch = pairs["touch_id"].to_numpy(dtype=object)
+    at, touch = _instants(pairs["touched_at"]).astype(np.int64), _objects(pairs["touch_id"])
     order = np.arange(len(code))
     if not _in_order(code, at, touch):
         order = np.lexsort((pd.factorize(touch, sort=True)[0], at, code))
@@ -101,7 +100,8 @@ def of_journeys(pairs: pd.DataFrame, touches: pd.DataFrame | None = None, by: st
 
     `pairs` come from journeys.candidate_touches. `touches` (touch_id, person_id, happened_at, kind and `by`) are all of the
     time that is looked at: those that no conversion can owe itself to are journeys that led to nothing, one for each
-    person and each time between that person's conversions, and one for each touch of nobody known.
+    person and each time between that person's conversions, and one for each touch of nobody known. A journey that may still
+    convert is one to nothing, as known now; so is a touch that the policy lets no conversion owe itself to.
     """
     walked = steps(pairs)
     parts = [walked.taken(pairs[by])]
@@ -141,15 +141,22 @@ def _in_order(code: Ints, at: Ints, touch: npt.NDArray[np.object_]) -> bool:
 def _idle(pairs: pd.DataFrame, touches: pd.DataFrame, by: str) -> tuple[npt.NDArray[np.object_], Ints]:
     """The names that journeys to nothing met, one journey after the other, and how long each of them is."""
     met = touches[(touches["kind"] != GHOST) & ~touches["touch_id"].isin(pairs["touch_id"])].drop_duplicates("touch_id")
-    met = met[["person_id", "happened_at", "touch_id", by]].rename(columns={"happened_at": "at", by: "name"})
-    bought = pairs[["person_id", "converted_at"]].rename(columns={"converted_at": "at"}).dropna().drop_duplicates()
-    both = pd.concat([bought.assign(is_end=True, touch_id=""), met.assign(is_end=False)], ignore_index=True)
-    person, people = pd.factorize(both["person_id"], sort=True)
-    touch, _ = pd.factorize(both["touch_id"], sort=True)
-    both["who"] = np.where(person < 0, len(people) + touch, person)  # nobody known is somebody else each time
-    at = pd.to_datetime(both["at"], utc=True).to_numpy(dtype="datetime64[us]")
-    both = both.iloc[np.lexsort((touch, ~both["is_end"], at, both["who"]))]
-    is_end = both["is_end"].to_numpy(dtype=bool)
-    journey = np.cumsum(is_end | (np.diff(both["who"], prepend=-1) != 0))[~is_end]
+    bought = pairs[["person_id", "converted_at"]].dropna().drop_duplicates()
+    is_end = np.arange(len(bought) + len(met)) < len(bought)
+    person, people = pd.factorize(np.r_[_objects(bought["person_id"]), _objects(met["person_id"])], sort=True)
+    touch = np.r_[np.zeros(len(bought), dtype=np.int64), pd.factorize(_objects(met["touch_id"]), sort=True)[0]]
+    who = np.where(person < 0, len(people) + touch, person)  # nobody known is somebody else each time
+    at = np.concatenate([_instants(bought["converted_at"]), _instants(met["happened_at"])])
+    order = np.lexsort((touch, ~is_end, at, who))
+    is_end, who = is_end[order], who[order]
+    journey = np.cumsum(is_end | (np.diff(who, prepend=-1) != 0))[~is_end]
     first = np.flatnonzero(np.diff(journey, prepend=-1))
-    return both["name"].to_numpy(dtype=object)[~is_end], np.diff(np.append(first, len(journey)))
+    return _objects(met[by])[order[~is_end] - len(bought)], np.diff(np.append(first, len(journey)))
+
+
+def _objects(column: pd.Series) -> npt.NDArray[np.object_]:
+    return np.asarray(column.to_numpy(dtype=object))
+
+
+def _instants(column: pd.Series) -> npt.NDArray[np.datetime64]:
+    return np.asarray(pd.to_datetime(column, utc=True).to_numpy(dtype="datetime64[us]"))
