@@ -26,6 +26,8 @@ MOMENTS_A_CONVERSION = 8
 LEAST_MOMENTS = 20_000
 WARM_UP_DAYS = 2.0
 """Moments begin so long after the first day, or after a quarter of the days: earlier exposures are not known."""
+LEAVES = 16
+"""More than other models have: who is shown what, and what it does, hang together, and few leaves credit too little."""
 NOTHING = "nothing"
 """The last channel of a person who met no ad."""
 
@@ -45,7 +47,7 @@ def exposure_examples(settings: Settings, lake: Lake, window: Window) -> Example
     channel = response.last_channel(moments, touches).fillna(NOTHING)
     facts = moments.rename(columns={"person_id": "person"}).assign(group="", segment=channel, baseline_group=channel)
     facts["delay_days"] = np.where(facts["label"] > 0, (facts["seen_at"] - facts["happened_at"]) / pd.Timedelta(days=1), np.nan)
-    learning = {"monotone_constraints": response.directions(list(inputs.columns))}
+    learning = {"num_leaves": LEAVES, "monotone_constraints": response.directions(list(inputs.columns))}
     return made(inputs, facts, (), window.end, learning=learning)
 
 

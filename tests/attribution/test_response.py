@@ -36,7 +36,7 @@ class Formula:
         raw = -3.0 + 0.01 * seen["age"]
         gains = {}
         for at, (name, count) in enumerate(seen.items()):
-            if name.startswith("shown.") and not name.endswith(".%2A"):
+            if name.startswith("shown."):
                 gains[name] = (1 + at % 3) * count / (1 + count)
                 raw = raw + gains[name]
         raw = raw + 0.5 * np.minimum(*list(gains.values())[:2]) if len(gains) > 1 else raw
@@ -114,7 +114,6 @@ def test_a_ghost_earns_nothing_and_is_kept_when_ads_are_taken_away() -> None:
     inputs = response.frame(CONVERSION, SHOWN, columns, AGE)
     assert inputs.loc[0, "offered.campaign_id.long.tv"] == pytest.approx(2 ** (-60 / 72) + 2 ** (-5 / 72))
     assert inputs.loc[0, "shown.campaign_id.long.view.tv"] == pytest.approx(2 ** (-60 / 72))
-    assert inputs.loc[0, "shown.campaign_id.long.view.%2A"] == pytest.approx(2 ** (-60 / 72) + 2 ** (-20 / 72))
 
 
 def test_a_touch_without_a_pair_keeps_what_it_did_and_no_ad_gets_its_part() -> None:

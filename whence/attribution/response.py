@@ -51,8 +51,6 @@ PASSING = ("soon", "long")
 WHOLE = ("all",)
 """For a journey that is judged as a whole: every exposure counts as one."""
 GHOST = "eligible"
-ANY = "*"
-"""Stands for all streams: what a click does is much the same wherever it came from, and is learned from all of them first."""
 MOST_STREAMS = 30
 """Streams with columns of their own, the most frequent ones; with more campaigns than that, streams are channels."""
 EXACT = 8
@@ -94,7 +92,7 @@ class Columns:
     by: str
     """campaign_id or channel: what a stream is."""
     shown: tuple[tuple[str, str], ...]
-    """(stream, kind of touch), and (ANY, kind) for all streams together."""
+    """(stream, kind of touch)."""
     offered: tuple[str, ...]
     """Streams with an experiment, whose opportunities are known of the people who were held out, too."""
     fadings: tuple[str, ...] = PASSING
@@ -124,11 +122,9 @@ def columns_of(touches: pd.DataFrame, fadings: tuple[str, ...] = PASSING) -> Col
     top = sorted(told[by].value_counts().sort_index().sort_values(ascending=False, kind="stable").index[:MOST_STREAMS])
     told = told[told[by].isin(top)]
     pairs = told.loc[told["kind"] != GHOST, [by, "kind"]].drop_duplicates()
-    shown = {(str(stream), str(kind)) for stream, kind in pairs.itertuples(index=False)}
-    if len({stream for stream, _ in shown}) > 1:
-        shown |= {(ANY, kind) for _, kind in shown}
+    shown = tuple(sorted((str(stream), str(kind)) for stream, kind in pairs.itertuples(index=False)))
     offered = tuple(sorted(str(stream) for stream in told.loc[told["kind"] == GHOST, by].unique()))
-    return Columns(by, tuple(sorted(shown)), offered, fadings)
+    return Columns(by, shown, offered, fadings)
 
 
 def columns_named(names: Sequence[str]) -> Columns:
@@ -297,11 +293,7 @@ class _Story:
     """A number for each conversion and stream that orders the streams by lot, always the same for the same conversion."""
     streams: tuple[str, ...]
     stream_of: Ints
-    """The place of each column's stream, -1 for ANY, and for opportunities, which are kept whatever is taken away."""
-    of_any: Ints
-    """The columns of ANY …"""
-    paid_any: Floats
-    """… and what the pairs of each stream added there: conversions × streams × columns of ANY."""
+    """The place of each column's stream, -1 for opportunities, which are kept whatever is taken away."""
 
     def without(self, pairs: Ints) -> Floats:
         """The counts of each of these pairs' conversion without that pair alone."""
@@ -330,13 +322,10 @@ def _story(pairs: pd.DataFrame, asked: pd.DataFrame, touches: pd.DataFrame, colu
     place, amount = _amounts(paid_touches, columns, "shown")
     paid = _sums(paid_touches["row"].to_numpy(), place, amount, (len(asked), len(columns.names)))
     full = _counts(met[~is_paid], columns, len(asked)) + _counts(paid_touches, columns, len(asked))
-    streams = tuple(sorted({stream for stream, _ in columns.shown} - {ANY}))
+    streams = tuple(sorted({stream for stream, _ in columns.shown}))
     known = {stream: at for at, stream in enumerate(streams)}
-    owner = [known.get(parts[4], -1) if parts[0] == "shown" else -1 for parts in map(_parts, columns.names)]
-    is_any = np.array([name.startswith("shown.") and at < 0 for name, at in zip(columns.names, owner, strict=True)], dtype=bool)
+    owner = [known[parts[4]] if parts[0] == "shown" else -1 for parts in map(_parts, columns.names)]
     stream = paid_touches["stream"].map(known).fillna(0).to_numpy(dtype=np.int64)
-    shape = (len(asked) * max(len(streams), 1), len(columns.names))
-    paid_any = _sums(row * len(streams) + stream, place, amount, shape)[:, is_any]
     return _Story(
         full=full,
         paid=paid,
@@ -348,8 +337,6 @@ def _story(pairs: pd.DataFrame, asked: pd.DataFrame, touches: pd.DataFrame, colu
         touched_at=pd.to_datetime(pairs["touched_at"], utc=True).astype("datetime64[us, UTC]").astype("int64").to_numpy(),
         streams=streams,
         stream_of=np.array(owner, dtype=np.int64),
-        of_any=np.flatnonzero(is_any),
-        paid_any=paid_any.reshape(len(asked), max(len(streams), 1), int(is_any.sum())),
     )
 
 
@@ -392,9 +379,7 @@ def _game(story: _Story, rate: Rate, rows: Ints, members: Ints) -> Game:
     def value(coalition: Bools) -> Floats:
         off = np.zeros((len(rows), len(story.streams) + 1), dtype=bool)  # the last is of opportunities: never off
         off[np.arange(len(rows))[:, None], members] = ~coalition
-        counts = story.full[rows] - story.paid[rows] * off[:, story.stream_of]
-        counts[:, story.of_any] -= np.einsum("rs,rsc->rc", off[:, :-1].astype(np.float64), story.paid_any[rows])
-        return rate(rows, counts)
+        return rate(rows, story.full[rows] - story.paid[rows] * off[:, story.stream_of])
 
     return value
 
@@ -504,20 +489,17 @@ def _counts(met: pd.DataFrame, columns: Columns, rows: int) -> Floats:
 
 
 def _amounts(met: pd.DataFrame, columns: Columns, what: str) -> tuple[Ints, Floats]:
-    """For each touch and fading, the columns that it adds to, its stream's and that of ANY, and how much; 0 where it adds nothing."""
+    """For each touch and fading, the column that it adds to, and how much; 0 where it adds nothing."""
     known = {name: at for at, name in enumerate(columns.names)}
     cell, named = pd.factorize(met["kind"].astype(str) + "\n" + met["stream"].astype(str))
     values = [str(each).split("\n", 1) for each in named]
     days = met["days"].to_numpy(dtype=np.float64)
-    shape = (len(met), (2 if what == "shown" else 1) * len(columns.fadings))
+    shape = (len(met), len(columns.fadings))
     place, amount = np.zeros(shape, dtype=np.int64), np.zeros(shape)
-    for at in range(shape[1]):
-        fading = columns.fadings[at % len(columns.fadings)]
+    for at, fading in enumerate(columns.fadings):
         half, look_back = FADINGS[fading]
-        rest = [
-            (stream,) if what == "offered" else (kind, ANY if at >= len(columns.fadings) else stream) for kind, stream in values
-        ]
-        to = np.array([known.get(_name(columns.by, what, fading, *each), -1) for each in rest], dtype=np.int64)[cell]
+        names = [_name(columns.by, what, fading, *(each if what == "shown" else each[1:])) for each in values]
+        to = np.array([known.get(name, -1) for name in names], dtype=np.int64)[cell]
         place[:, at] = np.maximum(to, 0)
         amount[:, at] = np.where((to >= 0) & (days <= look_back), np.exp2(-days / half), 0.0)
     return place, amount
