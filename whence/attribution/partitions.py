@@ -1,0 +1,200 @@
+"""Whom anonymous persons may be, what the journeys say about it, and partitions of people drawn from that."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
+
+Ints = npt.NDArray[np.int64]
+Floats = npt.NDArray[np.float64]
+Marks = npt.NDArray[np.bool_]
+
+OVER = 1e-6
+"""An owner's probabilities may sum to so much above 1 before that is a mistake."""
+FEW = 10.0
+"""A kind of evidence is believed as far as it was seen more often than this; below, as all kinds together are."""
+ROUNDS = 500
+CLOSE = 1e-7
+
+
+class OptionsError(ValueError):
+    """Options that cannot be: the message says which."""
+
+
+@dataclass(frozen=True)
+class Options:
+    """Whom each anonymous person (an owner) may be: one of its targets, each with a probability, or nobody known.
+
+    Owners and targets are positions in `units`; what exact links hold together is one unit.
+    """
+
+    units: pd.Index
+    owner: Ints
+    target: Ints
+    probability: Floats
+    is_linked: Marks
+    """The link that was taken, at most one an owner."""
+    island: Ints
+    """By unit: units that some partition could bring together have one number."""
+
+    @classmethod
+    def of(cls, options: pd.DataFrame, units: pd.Index) -> Options:
+        """From rows of owner, target, probability and is_linked (absent: none is), among these units and perhaps others.
+
+        An owner is no target, and its probabilities sum to 1 at most; OptionsError says where that is not so.
+        """
+        known = units.union(pd.Index(options["owner"])).union(pd.Index(options["target"])).unique()
+        owner, target = (np.asarray(known.get_indexer(options[name]), dtype=np.int64) for name in ("owner", "target"))
+        probability = options["probability"].to_numpy(dtype=np.float64)
+        linked = options["is_linked"].to_numpy(dtype=bool) if "is_linked" in options else np.zeros(len(options), dtype=bool)
+        order = np.lexsort((target, owner))
+        made = cls(known, owner[order], target[order], probability[order], linked[order], _islands(owner, target, len(known)))
+        made._check()
+        return made
+
+    def __len__(self) -> int:
+        return len(self.owner)
+
+    @property
+    def owners(self) -> Ints:
+        """The number of each option's owner, from 0."""
+        return np.unique(self.owner, return_inverse=True)[1].astype(np.int64)
+
+    def likely(self, probability: Floats) -> Options:
+        """The same options with other probabilities."""
+        return replace(self, probability=probability)
+
+    def draw(self, times: int, rng: np.random.Generator) -> Marks:
+        """Partitions at random: a row for each option, a column for each draw, True where the owner is that target."""
+        owners = self.owners
+        lot = rng.random((int(owners.max(initial=-1)) + 1, times))[owners]
+        before = np.cumsum(self.probability) - self.probability
+        first = np.searchsorted(owners, owners)
+        low = (before - before[first] if len(self) else before)[:, None]
+        drawn: Marks = (lot >= low) & (lot < low + self.probability[:, None])
+        return drawn
+
+    def who(self, chosen: Marks, units: Ints) -> Ints:
+        """Who each of these units is when these options hold: the unit of its target, else itself. Columns as in `chosen`.
+
+        A unit below 0 is nobody known, and stays so.
+        """
+        place = np.full(len(self.units) + 1, -1, dtype=np.int64)
+        place[units] = np.arange(len(units))
+        place[-1] = -1
+        mine = np.flatnonzero(place[self.owner] >= 0)
+        people = np.repeat(units[:, None], chosen.shape[1], axis=1)
+        option, draw = np.nonzero(chosen[mine])
+        people[place[self.owner[mine]][option], draw] = self.target[mine][option]
+        return people
+
+    def stated(self) -> tuple[Ints, Floats]:
+        """By unit: who it is as the links that were taken have it, and how sure that is; the last place is for nobody known."""
+        who, sure = np.append(np.arange(len(self.units)), -1), np.ones(len(self.units) + 1)
+        who[self.owner[self.is_linked]] = self.target[self.is_linked]
+        sure[self.owner[self.is_linked]] = self.probability[self.is_linked]
+        return who, sure
+
+    def _check(self) -> None:
+        for name, is_wrong in (
+            ("is an owner and a target: only persons without an account are anonymous", np.isin(self.owner, self.target)),
+            ("has a probability outside 0 to 1", ~((self.probability >= 0) & (self.probability <= 1))),
+            ("has a target twice", (np.diff(self.owner, prepend=-1) == 0) & (np.diff(self.target, prepend=-1) == 0)),
+            ("has probabilities that sum to more than 1", np.bincount(self.owners, self.probability)[self.owners] > 1 + OVER),
+            ("has two links that were taken", np.bincount(self.owners, self.is_linked)[self.owners] > 1),
+        ):
+            if is_wrong.any():
+                raise OptionsError(f"{self.units[self.owner[int(np.argmax(is_wrong))]]} {name}.")
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What outcomes say about options, and who made us think so."""
+
+    log_ratio: Floats
+    """By kind of outcome: how much likelier it is for a true option than for a false one."""
+    probability: Floats
+    """By option: with the outcome known."""
+    influence: Floats
+    """By island (row) and kind: by how much the log-ratio would be less without the island's people, to first order."""
+
+    @classmethod
+    def none(cls, options: Options) -> Evidence:
+        """Nothing learned."""
+        return cls(np.zeros(0), options.probability, np.zeros((int(options.island.max(initial=-1)) + 1, 0)))
+
+
+def evidence(options: Options, kind: Ints, kinds: int) -> Evidence:
+    """Learn from all options together what their outcomes say, by expectation-maximisation, and put it to the probabilities.
+
+    An outcome is what a link would bring, a number below `kinds` for each option, 0 for nothing: to bring a touch before its
+    conversion is something that links of one person do more often than links of two, so a link that does so is likelier than
+    its probability said, which was calibrated over all. Without this step drawn partitions would make journeys shorter and
+    credit smaller than they are. Outcomes that the probabilities know already change little. Kinds that were seen seldom are
+    drawn to what holds for all kinds but 0. What is learned takes outcomes to be independent of the probabilities among true
+    and among false options; where false options of busy owners have other probabilities, it is off by as much.
+    """
+    if not (kind > 0).any():
+        return Evidence.none(options)
+    some = _maximised(options, np.minimum(kind, 1), np.ones((2, 2)))
+    seen = np.bincount(kind[kind > 0], minlength=kinds) + 1e-9
+    seen[0] = 0
+    chances = _maximised(options, kind, FEW * np.column_stack([some[:, 0], np.outer(some[:, 1], (seen / seen.sum())[1:])]))
+    log_ratio = np.log(chances[TRUE] / chances[FALSE])
+    return Evidence(log_ratio, _posterior(options, log_ratio, kind), _influence(options, chances, kind))
+
+
+TRUE, FALSE = range(2)
+
+
+def _maximised(options: Options, kind: Ints, like: Floats) -> Floats:
+    """The chances of each kind (column) for true and for false options; `like` counts as seen beforehand."""
+    chances = like / like.sum(axis=1, keepdims=True)
+    for _ in range(ROUNDS):
+        held = chances
+        p = _posterior(options, np.log(chances[TRUE] / chances[FALSE]), kind)
+        chances = np.stack([np.bincount(kind, weight, like.shape[1]) for weight in (p, 1 - p)]) + like
+        chances = chances / chances.sum(axis=1, keepdims=True)
+        if np.abs(chances - held).max() < CLOSE:
+            break
+    return chances
+
+
+def _posterior(options: Options, log_ratio: Floats, kind: Ints) -> Floats:
+    owners = options.owners
+    weight = options.probability * np.exp(log_ratio)[kind]
+    nobody = np.maximum(1 - np.bincount(owners, options.probability), 0.0)
+    whole = (nobody + np.bincount(owners, weight))[owners]
+    return np.divide(weight, whole, out=np.zeros_like(weight), where=whole > 0)
+
+
+def _influence(options: Options, chances: Floats, kind: Ints) -> Floats:
+    """By island and kind, from the scores of the owners and their outer product as the information."""
+    kinds = chances.shape[1]
+    owners = options.owners
+    n = int(owners.max()) + 1
+    p = _posterior(options, np.log(chances[TRUE] / chances[FALSE]), kind)
+    score, prior = [], np.zeros((2 * kinds, 2 * kinds))
+    for place, (weight, chance) in enumerate(zip((p, 1 - p), chances, strict=True)):
+        count = np.bincount(owners * kinds + kind, weight, n * kinds).reshape(n, kinds)
+        score.append(count - count.sum(axis=1, keepdims=True) * chance)
+        part = slice(place * kinds, (place + 1) * kinds)
+        prior[part, part] = FEW * (np.diag(chance) - np.outer(chance, chance))
+    scores = np.hstack(score)
+    moved = (scores @ np.linalg.pinv(scores.T @ scores + prior, hermitian=True)).reshape(n, 2, kinds)
+    moved -= np.einsum("nik,ik->ni", moved, chances)[:, :, None]
+    island = np.zeros(n, dtype=np.int64)
+    island[owners] = options.island[options.owner]
+    found = np.zeros((int(options.island.max(initial=-1)) + 1, kinds))
+    np.add.at(found, island, moved[:, TRUE] - moved[:, FALSE])
+    return found
+
+
+def _islands(owner: Ints, target: Ints, units: int) -> Ints:
+    edges = coo_array((np.ones(len(owner), dtype=np.int8), (owner, target)), shape=(units, units))
+    return np.asarray(connected_components(edges, directed=False)[1], dtype=np.int64)
