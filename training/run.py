@@ -11,7 +11,7 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
-from training import datasets, known, report
+from training import datasets, known, refunds, report
 from training.delayed import CHOICES
 from training.errors import TooFewLabels, TrainingError
 from training.examples import Examples
@@ -19,9 +19,10 @@ from training.fit import BASELINE_PRIOR, DRILLS, PARAMETERS, Fitted, baseline, f
 from training.learner import ROUNDS
 from training.split import CALIBRATE, FIT, FRESH, TEST, Split, split
 from whence.bundle import encode, golden_rows, write_bundle
-from whence.contracts.models import MODELS, Candidate
+from whence.contracts.models import CONVERSION_VALUE, MODELS, Candidate
 from whence.contracts.settings import Settings
 from whence.lake import Lake
+from whence.measures import Measure
 from whence.trees import Trees
 
 Progress = Callable[[str], None]
@@ -46,8 +47,10 @@ def run(settings: Settings, model: str, as_of: date, drill: str = "", progress: 
     digest = write_bundle(settings.bundles, model, fitted.text, fitted.calibrator.to_json(), fitted.schema, golden, about)
     say(f"{model}: measuring bundle {digest[:12]}")
     folder = settings.candidates / model / str(as_of) / digest
-    data = _data(Lake.of(settings), model, about)
-    _publish(folder, lambda draft: _report(draft, examples, cut, fitted, about, data))
+    lake = Lake.of(settings)
+    data = _data(lake, model, about)
+    back = refunds.expected(settings, lake, known.history(lake, as_of, chosen.window_days)) if model == CONVERSION_VALUE else {}
+    _publish(folder, lambda draft: _report(draft, examples, cut, fitted, about, data, back))
     return Candidate(model, digest, str(as_of), str(folder), drill)
 
 
@@ -117,12 +120,19 @@ def _apart(examples: Examples, cut: Split) -> str:
 
 
 def _report(
-    folder: Path, examples: Examples, cut: Split, fitted: Fitted, about: Mapping[str, Any], data: Mapping[str, Any]
+    folder: Path,
+    examples: Examples,
+    cut: Split,
+    fitted: Fitted,
+    about: Mapping[str, Any],
+    data: Mapping[str, Any],
+    more: Mapping[str, Measure],
 ) -> None:
     matrix = encode(examples.inputs[cut.rows(TEST)], fitted.schema)
     raw = Trees(fitted.text).raw(matrix)
     rows = report.test_rows(examples, cut, baseline(examples, cut), raw, fitted.calibrator.apply(raw, matrix))
     taken = report.measure(rows) | report.measure_first(rows, fitted.first_raw, fitted.first_probability) | dict(fitted.numbers)
+    taken |= more
     if not cut.is_by_person:
         met = set(examples.facts.loc[cut.learned, "person"])
         taken |= report.measure_strangers(rows, met)

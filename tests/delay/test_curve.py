@@ -58,13 +58,16 @@ def test_a_curve_never_falls_and_its_interval_holds_it(given_rows: list[tuple[in
 def test_greenwoods_interval_covers_the_truth_about_nineteen_times_in_twenty() -> None:
     generator = np.random.default_rng(4)
     true = -np.expm1(-3.0 / 3) / -np.expm1(-WINDOW / 3)
+    rate = 0.4 * -np.expm1(-WINDOW / 3)
     covered = []
     for _ in range(400):
         lag, elapsed = generator.exponential(3.0, 600), generator.uniform(0, 14, 600)
         lag[generator.random(600) > 0.4] = math.nan
-        low, high = maturity_curve(elapsed, lag, WINDOW).interval(3.0)
-        covered.append(low <= true <= high)
-    assert 0.92 <= np.mean(covered) <= 0.98
+        curve = maturity_curve(elapsed, lag, WINDOW)
+        (low, high), (least, most) = curve.interval(3.0), curve.rate_interval()
+        covered.append((low <= true <= high, least <= rate <= most))
+    assert (np.mean(covered, axis=0) >= 0.92).all()
+    assert (np.mean(covered, axis=0) <= 0.98).all()
 
 
 def test_a_small_segment_follows_the_whole_and_a_large_one_itself() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from statistics import NormalDist
 from typing import Any
@@ -41,6 +42,8 @@ class MaturityCurve:
     """The standard error of each share, after Greenwood, as if rows were independent."""
     conversions: int = 0
     """How many known conversions it rests on."""
+    log_error: float = 0.0
+    """The standard error of log(1 − rate), after Greenwood."""
 
     def known_by(self, age: npt.ArrayLike) -> Floats:
         """The share known by an age: a step function, right-continuous."""
@@ -58,6 +61,14 @@ class MaturityCurve:
         reach = NormalDist().inv_cdf((1 + level) / 2) * error / np.where(inside, share * (1 - share), 1.0)
         low, high = (odds * np.exp(sign * reach) for sign in (-1, 1))
         return np.where(inside, low / (1 + low), share), np.where(inside, high / (1 + high), share)
+
+    def rate_interval(self, level: float = 0.95) -> tuple[float, float]:
+        """Lower and upper bound of the rate, over log(−log(1 − rate)) so that they stay inside 0 to 1."""
+        if not 0 < self.rate < 1:
+            return self.rate, self.rate
+        stays = math.log1p(-self.rate)
+        reach = math.exp(NormalDist().inv_cdf((1 + level) / 2) * self.log_error / -stays)
+        return -math.expm1(stays / reach), -math.expm1(stays * reach)
 
     def _at(self, age: npt.ArrayLike, steps: Floats, end: float) -> Floats:
         at = np.asarray(age, dtype=np.float64)
@@ -92,8 +103,9 @@ def maturity_curve(elapsed: npt.ArrayLike, delay: npt.ArrayLike, window: float) 
     survival = np.asarray(np.cumprod(1 - events / np.maximum(at_risk, 1)), dtype=np.float64)
     rate = 1 - float(survival[-1]) if len(survival) else 0.0
     shares = np.asarray((1 - survival) / (rate or 1.0), dtype=np.float64)
-    errors = _greenwood(survival, events, at_risk)
-    return MaturityCurve(window, ages.astype(np.float64), shares, rate, errors, int(is_event.sum()))
+    steps = _steps(events, at_risk)
+    errors, log_error = _greenwood(survival, steps), float(np.sqrt(steps.sum()))
+    return MaturityCurve(window, ages.astype(np.float64), shares, rate, errors, int(is_event.sum()), log_error)
 
 
 def curves_by_segment(
@@ -133,15 +145,20 @@ def _drawn(own: MaturityCurve, whole: MaturityCurve, prior: float, rows: int, of
     errors = weight * own._at(whole.ages, own.errors, 0.0) + (1 - weight) * whole.errors
     borrowed = prior * of / max(whole.conversions, 1)
     rate = (rows * own.rate + borrowed * whole.rate) / (rows + borrowed)
-    return MaturityCurve(whole.window, whole.ages, shares, rate, errors, own.conversions)
+    log_error = (rows * own.log_error + borrowed * whole.log_error) / (rows + borrowed)
+    return MaturityCurve(whole.window, whole.ages, shares, rate, errors, own.conversions, log_error)
 
 
-def _greenwood(survival: Floats, events: npt.NDArray[Any], at_risk: npt.NDArray[Any]) -> Floats:
+def _steps(events: npt.NDArray[Any], at_risk: npt.NDArray[Any]) -> Floats:
+    """What each age adds to the variance of the logarithm of the survival."""
+    left = np.maximum(at_risk - events, 0)
+    return np.where(left > 0, events / np.maximum(at_risk * left, 1), 0.0)
+
+
+def _greenwood(survival: Floats, steps: Floats) -> Floats:
     """The standard error of (1 − S(age)) / (1 − S(end)): what comes until an age and what comes after err independently."""
     if not len(survival) or survival[-1] >= 1:
         return np.zeros(len(survival))
-    left = np.maximum(at_risk - events, 0)
-    steps = np.where(left > 0, events / np.maximum(at_risk * left, 1), 0.0)
     until = np.cumsum(steps)
     after = until[-1] - until
     converted = 1 - survival[-1]
