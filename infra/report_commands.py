@@ -83,14 +83,11 @@ def _told(made: Made) -> dict[str, Any]:
     """The report for programs: amounts in whole micros, None where there is none."""
     told = made.report
     return {
-        "folder": str(made.folder),
-        "is_new": made.is_new,
-        "period": told.period,
+        **made.as_dict(),
         "algorithm": told.view.algorithm,
         "policy": {"name": told.policy_name, "digest": told.policy_digest},
         "basis": asdict(told.basis),
         "compared_with": told.compared.made_at if told.compared else None,
-        "notes": list(told.notes),
         **{name: _rows(table) for name, table in told.tables.named().items()},
     }
 

@@ -72,6 +72,10 @@ class Made:
     """False when the folder holds just that already."""
     report: Report
 
+    def as_dict(self) -> dict[str, Any]:
+        """A plain dict, for JSON and XCom."""
+        return {"folder": str(self.folder), "period": self.report.period, "is_new": self.is_new, "notes": list(self.report.notes)}
+
 
 def make(settings: Settings, window: Window, asked: Asked, now: datetime) -> Made:
     """Read, and publish what was read; the files are the same for the same tables, but for the time at which they were made.
@@ -239,7 +243,7 @@ def _manifest(report: Report, found: _Found, state: str, says: str) -> Mapping[s
         "reporting_date": report.view.reporting_date,
         "policy": {"name": report.policy_name, "digest": report.policy_digest, "stated_by": dict(basis.policies)},
         "tables": dict(basis.versions),
-        "identity": {"known_until": basis.ledger_until, "changes": basis.ledger_events},
+        "identity": {"known_until": basis.ledger_until, "changes": basis.ledger_events, "linked_by": dict(basis.linked_by)},
         "models": {name: dict(of) for name, of in basis.models.items()},
         "statements": {"stated_on": list(basis.stated), "known_until": basis.known_until, "restated": basis.restated},
         "compared_with": report.compared.made_at if report.compared else None,

@@ -10,6 +10,7 @@ import pandas as pd
 
 from monitoring.attribution_report import plots
 from monitoring.attribution_report.amounts import NONE, cents, count, exact, money, percent, ratio, shown
+from monitoring.attribution_report.few import MOST, few
 from monitoring.attribution_report.plots import Bar, Column
 from monitoring.attribution_report.told import Basis, Report, words_of
 from monitoring.attribution_report.words import CAUSE_WORDS, CAUSES_TOLD, algorithm, currencies, in_short, name_of
@@ -88,6 +89,7 @@ def _cost_in(report: Report, every: pd.DataFrame, currency: str) -> str:
     brought = every.groupby(keys)[names].sum(min_count=1).reset_index()
     rows = every[(every["currency"] == currency) & (every["spend_micros"] > 0)].drop(columns=names).merge(brought, on=keys)
     rows = rows.sort_values("spend_micros", ascending=False, ignore_index=True)
+    rows = few(rows, keys, rows["spend_micros"])
     spent, has_incremental = int(rows["spend_micros"].sum()), bool(rows["incremental_conversions"].notna().any())
     conversions, caused = rows["conversions"].sum(), rows["incremental_conversions"].sum()
     columns = [
@@ -204,19 +206,16 @@ SHARED = 3
 
 
 def _side_by_side(report: Report, currency: str, *, is_folded: bool) -> str:
-    every = report.tables.algorithms
-    every = every[every["currency"] == currency]
-    order = _rows(report, currency)[report.view.keys]
-    wide = every.pivot(index=report.view.keys, columns="algorithm", values="credit_micros")
+    every, keys = report.tables.algorithms, report.view.keys
+    wide = every[every["currency"] == currency].set_index([*keys, "algorithm"])["credit_micros"].unstack(fill_value=0)
     if wide.shape[1] < 2:
         return ""
     others = [name for name in ALGORITHMS if name in wide and name != report.view.algorithm]
-    wide = wide.reindex([report.view.algorithm, *others], axis=1)
-    named = order.merge(wide.reset_index(), on=report.view.keys, how="outer").set_index(report.view.keys)
-    keys = pd.MultiIndex.from_frame(order) if len(report.view.keys) > 1 else pd.Index(order[report.view.keys[0]])
-    named = named.loc[keys.append(named.index.difference(keys))]
-    named = named.dropna(how="all").fillna(0).astype("int64")
-    is_ad = [key != NO_AD for key in named.index.get_level_values("channel")]
+    wide = wide[[report.view.algorithm, *others]].sort_values(report.view.algorithm, ascending=False)
+    wide = wide.reset_index().sort_values("channel", key=lambda channel: channel == NO_AD, kind="stable", ignore_index=True)
+    rows = few(wide, keys, wide[[report.view.algorithm, *others]].abs().max(axis=1))
+    named = rows[[report.view.algorithm, *others]]
+    is_ad = rows["channel"].ne(NO_AD)
     most = max(int(named[is_ad].abs().to_numpy().max(initial=0)), 1)
     columns = []
     for name in named:
@@ -231,7 +230,7 @@ def _side_by_side(report: Report, currency: str, *, is_folded: bool) -> str:
     return _folded(
         f"By every algorithm, in {currency}",
         lead,
-        _table(f"Credit in {currency} by algorithm", _names(report, named.reset_index()), columns),
+        _table(f"Credit in {currency} by algorithm", _names(report, rows), columns),
         is_folded,
     )
 
@@ -301,7 +300,9 @@ def _changed(report: Report) -> str:
 
 
 def _changes_in(report: Report, currency: str, rows: pd.DataFrame, causes: Sequence[str]) -> str:
-    """What every row gained or lost, and by which cause."""
+    """What each row that changed gained or lost, and by which cause."""
+    changed = rows[[f"{cause}_micros" for cause in causes]].abs().sum(axis=1)
+    rows = few(rows, report.view.keys, changed, most=min(MOST, int(changed[rows["channel"] != NO_AD].ne(0).sum())))
     moved = rows["now_micros"] - rows["before_micros"]
     drawn = [
         Bar(name_of(row, report.view.keys), float(micros), _signed(int(micros)), fill="solid" if micros >= 0 else "dots")
@@ -326,7 +327,7 @@ def _spend_since(report: Report) -> str:
         f"Spend in {row.currency} was {shown(row.before_micros)} and is {shown(row.now_micros)}: touches were told late."
         for row in moved.itertuples()
     ]
-    return f"<p>{escape(' '.join(told))}</p>" if told else ""
+    return f"<p class=below>{escape(' '.join(told))}</p>" if told else ""
 
 
 def _policy(report: Report) -> str:
@@ -342,7 +343,7 @@ def _of_what(report: Report) -> str:
         ("Data", ", ".join(f"{name} version {each}" for name, each in basis.versions.items() if each >= 0)),
         ("Credit", _stated(basis)),
         ("Made from", "; ".join(basis.data[:3]) + (f"; and {len(basis.data) - 3:,} more" if len(basis.data) > 3 else "")),
-        ("Identity", f"{basis.ledger_events:,} changes in who is who, the last known at {basis.ledger_until or NONE}"),
+        ("Identity", _identity(basis)),
         ("Policy", f"{report.policy_name}, {report.policy_digest}"),
         ("Stated by", ", ".join(f"policy {digest[:12]}: {n:,} conversions" for digest, n in basis.policies.items()) or NONE),
         ("Models", _models(basis)),
@@ -362,6 +363,11 @@ def _stated(basis: Basis) -> str:
         return "none"
     days = basis.stated[0] if basis.stated[0] == basis.stated[1] else f"{basis.stated[0]}..{basis.stated[1]}"
     return f"stated on {days}, known until {basis.known_until}; {basis.restated:,} conversions were restated"
+
+
+def _identity(basis: Basis) -> str:
+    linked = "".join(f"; {n:,} links by model {bundle[:12]}" for bundle, n in basis.linked_by.items())
+    return f"{basis.ledger_events:,} changes in who is who, the last known at {basis.ledger_until or NONE}{linked}"
 
 
 def _models(basis: Basis) -> str:
@@ -391,7 +397,8 @@ def _glossary(report: Report) -> list[tuple[str, str]]:
 
 def _rows(report: Report, currency: str) -> pd.DataFrame:
     rows = report.tables.campaigns
-    return rows[rows["currency"] == currency]
+    rows = rows[rows["currency"] == currency]
+    return few(rows, report.view.keys, rows["credit_micros"].abs() + rows["spend_micros"])
 
 
 def _names(report: Report, rows: pd.DataFrame) -> tuple[str, list[str]]:
@@ -476,7 +483,7 @@ STYLE = """
 .told tbody th{color:var(--ink);font-weight:500}.told tr>:first-child{position:sticky;left:0;background:var(--paper)}.told small{display:block;color:var(--soft);font-weight:400;font-size:12px;white-space:normal;min-width:150px;max-width:300px}
 .told small.dust{display:inline;font-size:11px;min-width:0}.told tfoot th,.told tfoot td{border-top:2px solid var(--line);border-bottom:0;font-weight:600;color:var(--ink)}
 .told tr>:last-child{padding-right:0}.told tbody tr:last-child>*{border-bottom:0}.small{margin:3px 0 2px;min-width:64px}
-.facts th{white-space:nowrap}.facts td{overflow-wrap:anywhere}details{margin:14px 0 0}summary{cursor:pointer;font-weight:600;font-size:15px}details p{margin-top:8px}.part{margin:26px 0 4px}.under-table{margin:10px 0 0;font-size:13px;color:var(--soft)}
+.facts th{white-space:nowrap}.facts td{overflow-wrap:anywhere}details{margin:14px 0 0}summary{cursor:pointer;font-weight:600;font-size:15px}details p{margin-top:8px}.part{margin:26px 0 4px}.below{margin:16px 0 0}.under-table{margin:10px 0 0;font-size:13px;color:var(--soft)}
 dl{display:grid;grid-template-columns:max-content 1fr;gap:4px 18px;margin:10px 0 0;font-size:14px}dt{font-weight:600}dd{margin:0;color:var(--soft)}
 :focus-visible{outline:2px solid var(--bar);outline-offset:2px}
 @media(max-width:640px){main{padding:24px 14px 60px}section{padding:16px 14px}dl{grid-template-columns:1fr;gap:0}dd{margin:0 0 8px}.figure{padding:12px}.figure b{font-size:20px}}

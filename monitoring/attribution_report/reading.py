@@ -38,6 +38,8 @@ class Read:
     ledger_until: datetime | None
     """When the last change in who is who came to be known."""
     ledger_events: int
+    linked_by: dict[str, int]
+    """By the bundle of identity-ranker how many identifiers it gave to somebody, until the period's end."""
 
 
 def read(lake: Lake, window: Window, policy: Policy, *, by_touch: bool) -> Read:
@@ -59,6 +61,11 @@ def read(lake: Lake, window: Window, policy: Policy, *, by_touch: bool) -> Read:
         touches = _rows(con, f"{query} ORDER BY seen_at, event_id")
     with lake.connect(None, "person_events") as con:
         until, events = con.execute("SELECT max(known_at), count(*) FROM person_events").fetchall()[0]
+    with lake.connect(None, "persons") as con:
+        query = (
+            "SELECT bundle, count(DISTINCT identifier) FROM persons WHERE bundle IS NOT NULL AND day <= $1 GROUP BY 1 ORDER BY 1"
+        )
+        links = {str(bundle): int(n) for bundle, n in con.execute(query, [str(window.last)]).fetchall()}
     days = {name: set(lake.days(name)) for name in ("touches", "conversions", "credits")}
     return Read(
         statements=statements,
@@ -69,6 +76,7 @@ def read(lake: Lake, window: Window, policy: Policy, *, by_touch: bool) -> Read:
         versions={name: lake.version(name) for name in TABLES},
         ledger_until=until,
         ledger_events=int(events),
+        linked_by=links,
     )
 
 

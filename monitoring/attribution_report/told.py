@@ -38,6 +38,8 @@ class Basis:
     versions: Mapping[str, int]
     ledger_until: str
     ledger_events: int
+    linked_by: Mapping[str, int]
+    """By the bundle of identity-ranker how many identifiers it gave to somebody."""
     policies: Mapping[str, int]
     """By the digest of the policy how many conversions were stated by it."""
     models: Mapping[str, Mapping[str, int]]
@@ -112,6 +114,7 @@ def basis(read: Read, rows: pd.DataFrame, view: View) -> Basis:
         versions=read.versions,
         ledger_until=read.ledger_until.isoformat() if read.ledger_until else "",
         ledger_events=read.ledger_events,
+        linked_by=read.linked_by,
         policies={str(name): int(n) for name, n in mine.groupby("policy")["conversion_id"].nunique().items()},
         models={str(name): {str(b): int(n) for (_, b), n in of.items()} for name, of in bundles.groupby(level=0)},
         stated=(str(rows["stated_on"].min()), str(rows["stated_on"].max())) if len(rows) else ("", ""),
