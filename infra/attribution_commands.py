@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated
 
@@ -122,7 +121,7 @@ def _facts(first: Policy, second: Policy, moved: Moved) -> dict[str, object]:
         "after": {"name": second.name, "digest": policies.digest(second)},
         "first_day": moved.window.first,
         "last_day": moved.window.last,
-        "conversions": moved.conversions,
+        "summary": moved.summary.to_dict("records"),
         "flows": moved.flows.to_dict("records"),
         "totals": moved.totals.to_dict("records"),
     }
@@ -130,7 +129,7 @@ def _facts(first: Policy, second: Policy, moved: Moved) -> dict[str, object]:
 
 def _say_difference(first: Policy, second: Policy) -> None:
     was, will_be = (policies.describe(each).splitlines()[1:] for each in (first, second))
-    lines = [line for line in difflib.ndiff(was, will_be) if line[0] in "-+"]
+    lines = [f"- {line}" for line in was if line not in will_be] + [f"+ {line}" for line in will_be if line not in was]
     show.console.print(f"From '{first.name}' to '{second.name}'", style="bold", highlight=False)
     for line in lines:
         show.console.print(line, style="red" if line[0] == "-" else "green", highlight=False, markup=False)
@@ -139,19 +138,19 @@ def _say_difference(first: Policy, second: Policy) -> None:
 
 
 def _say_moves(first: Policy, second: Policy, moved: Moved, top: int) -> None:
-    show.console.print()
-    for currency, totals in moved.totals.groupby("currency"):
-        flows = moved.flows[moved.flows["currency"] == currency]
-        worth, moves = totals["before_micros"].sum(), flows["micros"].sum()
-        share = f" ({moves / worth:.1%})" if worth else ""
-        words = f"{_money(moves, currency)} of {_money(worth, currency)}{share} moves"
-        show.console.print(f"{moved.window}: {words}, of {moved.conversions:,} conversions.", style="bold", highlight=False)
+    for told in moved.summary.itertuples():
+        flows = moved.flows[moved.flows["currency"] == told.currency]
+        totals = moved.totals[moved.totals["currency"] == told.currency].query("change_micros != 0")
+        share = f" ({told.moved_micros / told.before_micros:.1%})" if told.before_micros > 0 else ""
+        words = f"{_money(told.moved_micros, told.currency)} of {_money(told.before_micros, told.currency)}{share} moves"
+        counts = f"in {told.moved_conversions:,} of {told.conversions:,} conversions"
+        show.console.print(f"\n{moved.window}: {words}, {counts}.", style="bold", highlight=False)
         show.rows(_moves(flows.head(top)), as_json=False, empty="Nobody has more or less.")
         if len(flows) > top:
             show.console.print(f"… and {len(flows) - top:,} smaller moves; --top or --json show them.", highlight=False)
-        if len(flows):
+        if len(totals):
             show.console.print()
-            show.rows(_standings(totals.head(top), first, second), as_json=False, title="By campaign")
+            show.rows(_standings(totals.head(top), first, second), as_json=False, title="Who has more and who has less")
 
 
 def _moves(flows: pd.DataFrame) -> list[dict[str, object]]:

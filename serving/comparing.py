@@ -29,8 +29,8 @@ class Moved:
     """What moves from one policy's credit to another's, in millionths by currency."""
 
     window: Window
-    conversions: int
-    """Conversions that either policy counts."""
+    summary: pd.DataFrame
+    """comparison.SUMMARY: how much moves in all."""
     flows: pd.DataFrame
     """comparison.FLOWS: from which campaign to which."""
     totals: pd.DataFrame
@@ -58,8 +58,7 @@ def compare(settings: Settings, window: Window, before: Policy, after: Policy) -
     if not set(lake.days("conversions")) & set(window.days):
         raise ComparisonError(f"There are no conversions of {window}. Name days that `whence ingest` brought in.")
     first, second = (_credits(settings, lake, window, policy) for policy in (before, after))
-    counted = len(set(first["conversion_id"]) | set(second["conversion_id"]))
-    return Moved(window, counted, comparison.flows(first, second), comparison.totals(first, second))
+    return Moved(window, *(each(first, second) for each in (comparison.summary, comparison.flows, comparison.totals)))
 
 
 def _credits(settings: Settings, lake: Lake, window: Window, policy: Policy) -> pd.DataFrame:
@@ -71,7 +70,14 @@ def _credits(settings: Settings, lake: Lake, window: Window, policy: Policy) -> 
     if rows.empty:
         what = f"Policy '{policy.name}' pays by {policy.algorithm}, and gives no credit for {window}: its model has no champion."
         raise ComparisonError(f"{what} Train and promote one, or name another algorithm.")
-    return rows
+    return rows.assign(conversion_id=_orders(lake, window, rows["conversion_id"]))
+
+
+def _orders(lake: Lake, window: Window, conversions: pd.Series) -> pd.Series:
+    """The order of each conversion, so that another telling of it is not another conversion."""
+    told = lake.read("conversions", window, ["conversion_id", "order_id"]).to_pandas()
+    order = told.dropna(subset="order_id").drop_duplicates("conversion_id").set_index("conversion_id")["order_id"]
+    return conversions.map("order:" + order).fillna(conversions)
 
 
 def _champions(settings: Settings) -> Callable[[date, str], Scorer | None]:

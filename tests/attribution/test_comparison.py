@@ -8,7 +8,7 @@ import pandas as pd
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from whence.attribution.comparison import NOT_COUNTED, flows, totals
+from whence.attribution.comparison import NOT_COUNTED, flows, summary, totals
 from whence.attribution.credit import NO_AD, split
 
 
@@ -35,6 +35,14 @@ def test_losers_give_in_proportion_to_what_others_gain() -> None:
         ["EUR", "a", "", 15, 1],
         ["EUR", "b", "", 10, 1],
     ]
+
+
+def test_the_summary_counts_conversions_and_money_once() -> None:
+    before, after = (
+        credit(("c", "a", 10), ("d", "a", 5), ("e", "a", 1)),
+        credit(("c", "b", 4), ("c", NO_AD, 6), ("d", "a", 5), ("f", "a", 2)),
+    )
+    assert summary(before, after).to_numpy().tolist() == [["EUR", 4, 3, 16, 13]]
 
 
 def test_touches_of_one_campaign_are_one_campaign() -> None:
@@ -77,6 +85,7 @@ def test_every_micro_that_leaves_arrives(conversions: list[Any]) -> None:
     ]
     found, change = flows(*frames), totals(*frames).set_index("campaign_id")["change_micros"]
     assert (found["micros"] > 0).all()
+    assert summary(*frames)["moved_micros"].sum() == found["micros"].sum()
     net = found.groupby("to_campaign")["micros"].sum().sub(found.groupby("from_campaign")["micros"].sum(), fill_value=0)
     assert net[net != 0].astype(int).to_dict() == change[change != 0].to_dict()
     ever = [flows(*(frame[frame["conversion_id"] == f"v{i}"] for frame in frames)) for i in range(len(conversions))]

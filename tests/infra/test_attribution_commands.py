@@ -75,7 +75,9 @@ def test_a_sound_policy_is_said_to_be_and_another_refused_by_its_lines(tmp_path:
 
 def test_the_difference_of_two_policies_is_what_moves_and_from_whom_to_whom(shop: Settings) -> None:
     told = json.loads(whence(shop, "diff", "whence", "marketplace14", DAY, "--json").stdout)
-    assert told["conversions"] == 2
+    assert told["summary"] == [
+        {"currency": "USD", "conversions": 2, "moved_conversions": 2, "before_micros": 42_500_000, "moved_micros": 42_500_000}
+    ]
     assert told["flows"] == [
         {"currency": "USD", "from_campaign": "video", "to_campaign": "search", "micros": 30_000_000, "conversions": 1},
         {"currency": "USD", "from_campaign": "", "to_campaign": "search", "micros": 12_500_000, "conversions": 1},
@@ -88,10 +90,24 @@ def test_the_difference_is_told_in_words_and_in_money_for_the_last_days_by_itsel
     told = whence(shop, "diff", "whence", "marketplace14").stdout
     assert "- Clicks and views compete as equals." in told
     assert "+ A click can earn a conversion within 14 days after it." in told
-    assert "42.50 USD of 42.50 USD (100.0%) moves, of 2 conversions." in told
+    assert "42.50 USD of 42.50 USD (100.0%) moves, in 2 of 2 conversions." in told
     rows = [line.split() for line in told.splitlines()]
     assert ["video", "search", "30.00", "USD", "1"] in rows
     assert ["no", "ad", "12.50", "USD", "0.00", "USD", "-12.50", "USD"] in rows
+
+
+def test_another_telling_of_an_order_is_not_another_conversion(tmp_path: Path) -> None:
+    settings = some_settings(tmp_path)
+    tellings = [
+        a_conversion(at, DAY, order_id="o", click_id="k", source=source, value_micros=value)
+        for at, source, value in (("12:00", "pixel", 10_000_000), ("13:00", "server", 9_000_000))
+    ]
+    a_lake(settings.home, touches=[a_click("12:00", "2026-05-08", campaign_id="search", click_id="k")], conversions=tellings)
+    server = a_file(tmp_path, 'name = "server"\n[orders]\nprefer = "server"')
+    told = json.loads(whence(settings, "diff", "whence", server, DAY, "--json").stdout)
+    assert [(row["from_campaign"], row["to_campaign"], row["micros"]) for row in told["flows"]] == [
+        ("search", "(not counted)", 1_000_000)
+    ]
 
 
 def test_a_policy_against_itself_moves_nothing(shop: Settings) -> None:

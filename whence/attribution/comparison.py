@@ -14,13 +14,14 @@ NOT_COUNTED = "(not counted)"
 
 KEYS = ["conversion_id", "currency"]
 FLOWS = ("currency", "from_campaign", "to_campaign", "micros", "conversions")
+SUMMARY = ("currency", "conversions", "moved_conversions", "before_micros", "moved_micros")
 TOTALS = ("currency", "campaign_id", "before_micros", "after_micros", "change_micros")
 
 
 def flows(before: pd.DataFrame, after: pd.DataFrame) -> pd.DataFrame:
     """What moves from campaign to campaign, to the micro: FLOWS, the largest first.
 
-    `before` and `after` are credit of the same conversions by one algorithm each (columns of credit.ROW). Of each conversion,
+    `before` and `after` are credit by one algorithm each (columns of credit.ROW). Of each conversion,
     the campaigns that lose give to those that gain, in proportion to what these gain; so what leaves a campaign in all, less
     what comes to it, is exactly what it has less. The empty campaign is no ad.
 
@@ -39,6 +40,25 @@ def totals(before: pd.DataFrame, after: pd.DataFrame) -> pd.DataFrame:
     both = both.assign(change=both["after"] - both["before"]).set_axis(list(TOTALS), axis=1)
     ranked = both.assign(size=-both["change_micros"].abs()).sort_values(["size", *TOTALS[:2]], ignore_index=True)
     return ranked[list(TOTALS)]
+
+
+def summary(before: pd.DataFrame, after: pd.DataFrame) -> pd.DataFrame:
+    """How much moves in all: SUMMARY, a row a currency; a conversion has moved when any of it has.
+
+    What only the later one counts is no part of `before_micros`.
+    """
+    changes = _changes(before, after)
+    gained = changes.assign(moved=changes["change"].clip(lower=0), is_real=changes["campaign_id"] != NOT_COUNTED)
+    each = (
+        gained.assign(before=gained["before"].where(gained["is_real"], 0)).groupby(KEYS)[["before", "moved"]].sum().reset_index()
+    )
+    each = each.assign(conversions=1, is_moved=each["moved"].gt(0).astype("int64"))
+    return (
+        each.groupby("currency")[["conversions", "is_moved", "before", "moved"]]
+        .sum()
+        .reset_index()
+        .set_axis(list(SUMMARY), axis=1)
+    )
 
 
 def _changes(before: pd.DataFrame, after: pd.DataFrame) -> pd.DataFrame:
