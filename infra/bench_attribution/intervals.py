@@ -23,6 +23,8 @@ CROWDS_A_RUN = 80
 LARGE = 300_000
 """Conversions of the crowd that cost is measured on."""
 SEED = 20_000
+TIMES = 10
+"""How much larger the crowds are on which the mean is judged."""
 LOW, HIGH = 0.93, 0.97
 TARGET = "93-97 %"
 EVERY = 4
@@ -96,6 +98,7 @@ def measure(runs: int) -> list[Row]:
         _row("the same, people alone resampled (links that were taken as the truth), cover", found, "naive", ""),
         _row("the same, link probabilities without what journeys say, cover", found, "as given", ""),
         _row("the same from stored credit alone, cover", found, "stored", "false links only; around credit as stated"),
+        _large(runs),
         *_costs(runs),
     ]
 
@@ -146,6 +149,26 @@ def _row(what: str, found: pd.DataFrame, way: str, note: str, *, is_aim: bool = 
         TARGET if is_aim else "",
         verdict(met=LOW <= cover.value <= HIGH) if is_aim else "-",
         "; ".join(filter(None, (said, note))),
+    )
+
+
+def _large(runs: int) -> Row:
+    """How far the mean over partitions is off where many people make intervals narrow: it is what limits the level there."""
+    pairs = []
+    for number in range(runs):
+        crowd, rule = a_crowd(TIMES * HOUSEHOLDS, SEED - 2 - number), RULES[number % len(RULES)]
+        both = known(crowd, rule).merge(drawn(crowd, rule), on=["campaign_id", "channel", "currency"], suffixes=("_known", ""))
+        pairs.append(both[both["campaign_id"] != NO_AD])
+    found = pd.concat(pairs)
+    off = (found["expected_micros"] - found["expected_micros_known"]) / (found["high_micros"] - found["low_micros"]) * 2
+    share = found.groupby("campaign_id")[["expected_micros", "expected_micros_known"]].sum()
+    each = share["expected_micros"] / share["expected_micros_known"] - 1
+    by_campaign = off.groupby(found["campaign_id"]).mean()
+    return Row(
+        f"crowds {TIMES} times as large: the mean over partitions against credit with everybody known",
+        f"{off.mean():+.2f} of half an interval",
+        f"campaigns {by_campaign.min():+.2f} to {by_campaign.max():+.2f}",
+        note=f"{runs} crowds; {each.min():+.1%} to {each.max():+.1%} of the credit; the larger the crowd, the more it weighs",
     )
 
 

@@ -30,7 +30,7 @@ from whence.attribution import journeys, places
 from whence.attribution.credit import NO_AD
 from whence.attribution.partitions import Evidence, Options, evidence
 from whence.attribution.policy import Policy
-from whence.attribution.sums import Totals, interval
+from whence.attribution.sums import Totals, added, interval
 
 Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
@@ -77,7 +77,7 @@ def from_credits(credits: pd.DataFrame, by: Sequence[str] = PLACE, draws: int = 
     alive = _links_hold(case.pairs, draws, np.random.default_rng(seed))
     for rows_of, block in case.blocks(draws):
         _resample(block, alive[rows_of], _pass_on, drawn)
-    at_risk = np.bincount(cells.codes, amounts * (1 - rows["certainty"].to_numpy()), len(cells.keys))
+    at_risk = added(cells.codes, amounts * (1 - rows["certainty"].to_numpy()), len(cells.keys))
     return _table(cells, stated.sums, at_risk, drawn, interval(stated, stated.variance + drawn.between), stated.sums)
 
 
@@ -212,7 +212,7 @@ class _Told:
     @property
     def is_open(self) -> Marks:
         """Of each conversion: whether links decide about its touches."""
-        return np.bincount(self.conversion, ~self.is_sure, len(self.bought)) > 0
+        return np.asarray(added(self.conversion, ~self.is_sure, len(self.bought)) > 0)
 
     @property
     def rows(self) -> Marks:
@@ -225,7 +225,7 @@ class _Told:
         units, place = np.unique(self.sides[open_rows], return_inverse=True)
         who = self.options.who(chosen, units)
         place = place.reshape(-1, 2)
-        return self.is_sure[open_rows, None] | (who[place[:, 0]] == who[place[:, 1]])
+        return np.asarray(self.is_sure[open_rows, None] | (who[place[:, 0]] == who[place[:, 1]]))
 
 
 NOBODY = -1
@@ -318,7 +318,7 @@ def _outright(told: _Told, cells: _Cells, policy: Policy, share: Share, totals: 
     totals.add(unit[told.conversion[closed_pairs]], cell[closed_pairs], credit[closed_pairs])
     totals.add(unit[is_closed], nobody[is_closed], rest[is_closed])
     n = len(cells.keys)
-    return np.bincount(cell, credit, n) + np.bincount(nobody, rest, n), np.bincount(cell, credit * doubt, n)
+    return added(cell, credit, n) + added(nobody, rest, n), added(cell, credit * doubt, n)
 
 
 def _open(told: _Told, cells: _Cells) -> _Case:
@@ -344,7 +344,7 @@ def _on_journeys(policy: Policy, share: Share) -> Callable[[pd.DataFrame], Float
         kept = places.numbered(kept)
         kept = places.numbered(kept[kept["from_last"] < policy.max_touches])
         found = share(kept).reindex(pairs.index, fill_value=0.0) if len(kept) else pd.Series(0.0, index=pairs.index)
-        return found.to_numpy(dtype=np.float64)
+        return np.asarray(found.to_numpy(dtype=np.float64))
 
     return shares
 
@@ -412,8 +412,9 @@ def _learned(drawn: _Drawn, options: Options, chosen: Marks, kind: Ints, totals:
     if not kinds or not len(mine):
         return
     key, keys = pd.factorize(island[mine] * kinds + kind[mine])
-    count = np.zeros((len(keys), chosen.shape[1]))
-    np.add.at(count, key, chosen[mine])
+    order = np.argsort(key, kind="stable")
+    starts = np.searchsorted(key[order], np.arange(len(keys)))
+    count = np.add.reduceat(chosen[mine[order]], starts, axis=0, dtype=np.float64)
     asked = pd.DataFrame({"unit": keys // kinds, "asked": np.arange(len(keys))})
     both = asked.merge(pd.DataFrame({"unit": drawn.unit, "brought": np.arange(len(drawn.unit))}), on="unit")
     step = max(BLOCK // chosen.shape[1], 1)
@@ -459,7 +460,7 @@ def _pass_on(paid: pd.DataFrame) -> Floats:
     left = paid.groupby("conversion_id")["credit_micros"].transform("sum").to_numpy(dtype=np.float64)
     whole = left * paid["value"].to_numpy(dtype=np.float64)
     share = (paid["credit_micros"] * paid["ads"]).to_numpy(dtype=np.float64)
-    return np.divide(share, whole, out=np.zeros(len(paid)), where=whole != 0)
+    return np.asarray(np.divide(share, whole, out=np.zeros(len(paid)), where=whole != 0))
 
 
 def _table(

@@ -119,7 +119,7 @@ def _is_clicked_again(pairs: pd.DataFrame, touches: pd.DataFrame) -> Marks:
 def _is_of_busy_network(touches: pd.DataFrame, day: np.ndarray, is_click: Marks, settings: Fraud) -> Marks:
     clicks = _per_day(touches, NETWORK, day, is_click)
     people = np.maximum(_persons(touches, NETWORK, day), 1)
-    return (clicks > settings.network_clicks_a_day) & (clicks > settings.network_clicks_per_person * people)
+    return np.asarray((clicks > settings.network_clicks_a_day) & (clicks > settings.network_clicks_per_person * people))
 
 
 def _per_day(touches: pd.DataFrame, key: str, day: np.ndarray, is_click: Marks) -> np.ndarray:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
@@ -20,6 +21,8 @@ FEW = 10.0
 """A kind of evidence is believed as far as it was seen more often than this; below, as all kinds together are."""
 ROUNDS = 500
 CLOSE = 1e-7
+OWNERS = 20_000
+"""So many owners are drawn for together."""
 
 
 class OptionsError(ValueError):
@@ -60,10 +63,10 @@ class Options:
     def __len__(self) -> int:
         return len(self.owner)
 
-    @property
+    @cached_property
     def owners(self) -> Ints:
-        """The number of each option's owner, from 0."""
-        return np.unique(self.owner, return_inverse=True)[1].astype(np.int64)
+        """The number of each option's owner, from 0 and rising, since options lie by owner."""
+        return np.asarray(np.cumsum(np.diff(self.owner, prepend=self.owner[:1]) != 0), dtype=np.int64)
 
     def likely(self, probability: Floats) -> Options:
         """The same options with other probabilities."""
@@ -71,12 +74,16 @@ class Options:
 
     def draw(self, times: int, rng: np.random.Generator) -> Marks:
         """Partitions at random: a row for each option, a column for each draw, True where the owner is that target."""
-        owners = self.owners
-        lot = rng.random((int(owners.max(initial=-1)) + 1, times))[owners]
+        drawn = np.zeros((len(self), times), dtype=np.bool_)
+        first = np.searchsorted(self.owners, np.arange(int(self.owners.max(initial=-1)) + 1))
         before = np.cumsum(self.probability) - self.probability
-        first = np.searchsorted(owners, owners)
-        low = (before - before[first] if len(self) else before)[:, None]
-        drawn: Marks = (lot >= low) & (lot < low + self.probability[:, None])
+        for begin in range(0, len(first), OWNERS):
+            owners = first[begin : begin + OWNERS]
+            rows = slice(int(owners[0]), int(first[begin + OWNERS]) if begin + OWNERS < len(first) else len(self))
+            mine = self.owners[rows]
+            lot = rng.random((len(owners), times), dtype=np.float32)[mine - begin]
+            low = (before[rows] - before[first[mine]])[:, None]
+            drawn[rows] = (lot >= low) & (lot < low + self.probability[rows, None])
         return drawn
 
     def who(self, chosen: Marks, units: Ints) -> Ints:
@@ -159,10 +166,10 @@ def _maximised(options: Options, kind: Ints, like: Floats) -> Floats:
         held = chances
         p = _posterior(options, np.log(chances[TRUE] / chances[FALSE]), kind)
         chances = np.stack([np.bincount(kind, weight, like.shape[1]) for weight in (p, 1 - p)]) + like
-        chances = chances / chances.sum(axis=1, keepdims=True)
+        chances = np.asarray(chances / chances.sum(axis=1, keepdims=True))
         if np.abs(chances - held).max() < CLOSE:
             break
-    return chances
+    return np.asarray(chances)
 
 
 def _posterior(options: Options, log_ratio: Floats, kind: Ints) -> Floats:
@@ -170,7 +177,7 @@ def _posterior(options: Options, log_ratio: Floats, kind: Ints) -> Floats:
     weight = options.probability * np.exp(log_ratio)[kind]
     nobody = np.maximum(1 - np.bincount(owners, options.probability), 0.0)
     whole = (nobody + np.bincount(owners, weight))[owners]
-    return np.divide(weight, whole, out=np.zeros_like(weight), where=whole > 0)
+    return np.asarray(np.divide(weight, whole, out=np.zeros_like(weight), where=whole > 0))
 
 
 def _influence(options: Options, chances: Floats, kind: Ints) -> Floats:

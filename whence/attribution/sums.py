@@ -52,26 +52,35 @@ class Totals:
     def sums(self) -> Floats:
         """The sum by cell."""
         _, cells, amounts = self.brought
-        return np.bincount(cells, amounts, self.cells)
+        return added(cells, amounts, self.cells)
 
     @property
     def people(self) -> Ints:
         """How many units bring something, by cell."""
         _, cells, amounts = self.brought
-        return np.bincount(cells[np.abs(amounts) >= 0.5], minlength=self.cells)
+        return np.asarray(np.bincount(cells[np.abs(amounts) >= 0.5], minlength=self.cells), dtype=np.int64)
 
     @property
     def variance(self) -> Floats:
         """Of the sums, as if other units of the same kind had come: each unit counts with what it brings and what it taught."""
         units, cells, amounts = self.brought
-        own = np.bincount(cells, amounts**2, self.cells)
+        own = added(cells, amounts**2, self.cells)
         if not self.influence.size:
             return own
         is_known = units < len(self.influence)
         taught, cells, amounts = self.influence[units[is_known]], cells[is_known], amounts[is_known]
-        both = np.array([np.bincount(cells, amounts * each, self.cells) for each in taught.T])
+        both = np.array([added(cells, amounts * each, self.cells) for each in taught.T])
         square = self.influence.T @ self.influence
-        return own + 2 * (self.pull * both).sum(0) + np.einsum("kc,kl,lc->c", self.pull, square, self.pull)
+        return np.asarray(own + 2 * (self.pull * both).sum(0) + np.einsum("kc,kl,lc->c", self.pull, square, self.pull))
+
+
+def added(codes: Ints, amounts: npt.ArrayLike, count: int) -> Floats:
+    """The sum of the amounts of each code below `count`.
+
+    >>> added(np.array([0, 2, 2]), [1.0, 2.0, 3.0], 3).tolist()
+    [1.0, 0.0, 5.0]
+    """
+    return np.asarray(np.bincount(codes, np.asarray(amounts, dtype=np.float64), count), dtype=np.float64)
 
 
 def interval(totals: Totals, variance: Floats) -> tuple[Floats, Floats]:
@@ -83,10 +92,10 @@ def interval(totals: Totals, variance: Floats) -> tuple[Floats, Floats]:
     Zou, Donner: Construction of confidence limits about effect measures (2008).
     """
     _, cells, amounts = totals.brought
-    plus = np.bincount(cells, np.maximum(amounts, 0), totals.cells)
-    minus = np.bincount(cells, np.maximum(-amounts, 0), totals.cells)
-    square = np.bincount(cells, amounts**2, totals.cells)
-    below = np.bincount(cells, np.minimum(amounts, 0) ** 2, totals.cells)
+    plus = added(cells, np.maximum(amounts, 0), totals.cells)
+    minus = added(cells, np.maximum(-amounts, 0), totals.cells)
+    square = added(cells, amounts**2, totals.cells)
+    below = added(cells, np.minimum(amounts, 0) ** 2, totals.cells)
     part = np.divide(below, square, out=np.zeros(totals.cells), where=square > 0)
     low_plus, high_plus = ends(plus, variance * (1 - part))
     low_minus, high_minus = ends(minus, variance * part)
