@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from training.audit import Audit
 from whence.delay import is_ripe, maturity_curve
 
 Floats = npt.NDArray[np.float64]
@@ -39,6 +40,8 @@ class Examples:
     """How long a label may still change from 0 to 1; 0 when it is known at once."""
     learning: Mapping[str, Any] = field(default_factory=dict)
     """LightGBM's parameters where this model needs others than training.fit's."""
+    audit: Audit | None = None
+    """Asked once the model is trained, about persons that it has not learned from; its answers go into the report."""
 
     @property
     def labels(self) -> Floats:
@@ -85,7 +88,7 @@ class Examples:
         """These rows alone, in the same order."""
         chosen = np.flatnonzero(rows)
         inputs, facts = (frame.iloc[chosen].reset_index(drop=True) for frame in (self.inputs, self.facts))
-        return Examples(inputs, facts, self.numbers, self.categories, self.now, self.window_days, self.learning)
+        return Examples(inputs, facts, self.numbers, self.categories, self.now, self.window_days, self.learning, self.audit)
 
 
 def made(
@@ -95,9 +98,11 @@ def made(
     now: datetime,
     window_days: float = 0.0,
     learning: Mapping[str, Any] | None = None,
+    audit: Audit | None = None,
 ) -> Examples:
     """Examples in their order; every column of FACTS must be there."""
     order = facts.reset_index(drop=True).sort_values(["seen_at", "row_id"], kind="stable").index.to_numpy()
     facts = facts.iloc[order].reset_index(drop=True)[list(FACTS)]
     numbers = tuple(name for name in inputs.columns if name not in categories)
-    return Examples(inputs.iloc[order].reset_index(drop=True), facts, numbers, categories, now, window_days, learning or {})
+    inputs = inputs.iloc[order].reset_index(drop=True)
+    return Examples(inputs, facts, numbers, categories, now, window_days, learning or {}, audit)

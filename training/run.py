@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from training import datasets, known, refunds, report
+from training.audit import Trained
 from training.delayed import CHOICES
 from training.errors import TooFewLabels, TrainingError
 from training.examples import Examples
@@ -85,6 +86,7 @@ def _about(settings: Settings, examples: Examples, cut: Split, as_of: date, dril
         "calibrate_from": cut.calibrate_from.isoformat(),
         "test_from": cut.test_from.isoformat(),
         "label_window_days": examples.window_days,
+        "learning": dict(examples.learning),
         "ripens_after_days": round(examples.ripens_after(), 4),
         "rows": {part: len(labels) for part, labels in parts.items()},
         "positives": {part: int(labels.sum()) for part, labels in parts.items()},
@@ -97,7 +99,7 @@ def _data(lake: Lake, model: str, about: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _parameters(fitted: Fitted, about: Mapping[str, Any]) -> dict[str, Any]:
-    learner = {f"lightgbm.{name}": value for name, value in PARAMETERS.items()}
+    learner = {f"lightgbm.{name}": value for name, value in {**PARAMETERS, **about["learning"]}.items()}
     made = {
         "rounds": fitted.rounds,
         "most_rounds": ROUNDS,
@@ -136,6 +138,9 @@ def _report(
     if not cut.is_by_person:
         met = set(examples.facts.loc[cut.learned, "person"])
         taken |= report.measure_strangers(rows, met)
+    if examples.audit:
+        strangers = set(examples.facts["person"]) - set(examples.facts.loc[cut.learned, "person"])
+        taken |= examples.audit(Trained(fitted.schema, Trees(fitted.text), fitted.calibrator), strangers)
     report.write(folder, rows, taken, _parameters(fitted, about) | {"worst_segment": report.worst(rows)}, data, fitted.gains)
 
 

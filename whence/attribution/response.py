@@ -217,6 +217,26 @@ def share(
     return pd.Series(earned / np.maximum(whole, 1.0)[story.row], index=pairs.index), said
 
 
+def losses(inputs: pd.DataFrame, scorer: Scores, *, sampled: bool = True) -> pd.DataFrame:
+    """The share of each row's rate that would be lost without a stream alone, all others as they were: a column a stream.
+
+    Over conversions it sums to what an experiment with that stream measures, lift: more, over the streams, than credit
+    sums to where two do the same work, and less where they need each other. `inputs` as in `frame`; index kept.
+    """
+    columns = columns_named(scorer.schema.names)
+
+    def rate(rows: pd.DataFrame) -> Floats:
+        chance = scorer.score(rows)[1]
+        return np.asarray(chance / (1 - chance) if sampled else chance)
+
+    whole, found = rate(inputs), {}
+    for stream in sorted({stream for stream, _ in columns.shown}):
+        mine = [name for name in columns.names if _parts(name)[0] == "shown" and _parts(name)[4] == stream]
+        left = rate(inputs.assign(**dict.fromkeys(mine, 0.0)))
+        found[stream] = np.maximum(1 - left / whole, 0.0)
+    return pd.DataFrame(found, index=inputs.index)
+
+
 @dataclass(frozen=True)
 class Said:
     """What a model was asked of each conversion, and what it said."""
