@@ -487,5 +487,5 @@ STYLE = """
 dl{display:grid;grid-template-columns:max-content 1fr;gap:4px 18px;margin:10px 0 0;font-size:14px}dt{font-weight:600}dd{margin:0;color:var(--soft)}
 :focus-visible{outline:2px solid var(--bar);outline-offset:2px}
 @media(max-width:640px){main{padding:24px 14px 60px}section{padding:16px 14px}dl{grid-template-columns:1fr;gap:0}dd{margin:0 0 8px}.figure{padding:12px}.figure b{font-size:20px}}
-@media print{details::details-content{content-visibility:visible;height:auto}.told{font-size:11px}th,td{padding-right:10px}}
+@media print{details::details-content{content-visibility:visible;height:auto}section{padding:14px}.told{font-size:9.5px}.told th,.told td{padding-right:7px}.told thead .number,.small{min-width:0}.legend,.plot,.under-table,dl{font-size:11px}}
 """.strip().replace("\n", "")

@@ -165,13 +165,17 @@ def _since(report: Report) -> list[str]:
     when = report.compared.made_at[:16].replace("T", " ")
     if not causes:
         return [f"Since the report of {when} UTC no credit has changed."]
-    moved = [
-        f"{_signed(int((rows['now_micros'] - rows['before_micros']).sum()))} {currency}"
-        for currency, rows in changes.groupby("currency")
-    ]
     by = _then([CAUSE_WORDS[name] for name in causes])
+    change = changes.assign(change=changes["now_micros"] - changes["before_micros"])
+    net, gained = (each.groupby(change["currency"]).sum() for each in (change["change"], change["change"].clip(lower=0)))
+    if net.ne(0).any():
+        moved = [f"{_signed(int(micros))} {currency}" for currency, micros in net.items() if micros]
+        return [
+            f"Since the report of {when} UTC what conversions are worth changed by {_then(moved)}. What changed credit: {by}."
+        ]
+    moved = [f"{shown(int(micros))} {currency}" for currency, micros in gained.items() if micros]
     return [
-        f"Since the report of {when} UTC the total changed by {', '.join(moved)}; what moved it, or moved money between rows: {by}."
+        f"Since the report of {when} UTC {_then(moved)} moved from one row to another, and the sums stayed. What moved it: {by}."
     ]
 
 
