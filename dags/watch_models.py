@@ -1,7 +1,8 @@
 """
 # Watch models
 
-**Makes** the day's `checks` and `findings`, and the day's point on the Evidently dashboards.
+**Makes** the day's `checks` and `findings`, the day's point on the Evidently dashboards, and the report of the day's attribution
+(`home/reports/`; skipped for days without events).
 When a finding says so, it asks for a retraining: the asset event `retrain-wanted` starts `retrain_rankers`.
 
 **Owner** ml-platform. **Partition key** a day or a range of days; started by the `credits` of the same key.
@@ -15,6 +16,7 @@ from datetime import timedelta
 from typing import Any
 
 from airflow.sdk import DAG, Asset, PartitionedAssetTimetable, get_current_context, task
+from airflow.sdk.exceptions import AirflowSkipException
 
 with DAG(
     dag_id="watch_models",
@@ -52,6 +54,21 @@ with DAG(
         window = Window.parse(get_current_context()["dag_run"].partition_key)
         return watch(load(), window, now=datetime.now(UTC)).wants_retrain
 
+    @task
+    def report() -> dict[str, Any]:
+        from datetime import UTC, datetime
+
+        from monitoring import report as make
+        from monitoring.attribution_report.kept import ReportError
+        from whence.contracts.settings import load
+        from whence.contracts.times import Window
+
+        window = Window.parse(get_current_context()["dag_run"].partition_key)
+        try:
+            return make(load(), window, now=datetime.now(UTC)).as_dict()
+        except ReportError as nothing:
+            raise AirflowSkipException(str(nothing)) from None
+
     @task.short_circuit
     def is_retrain_wanted(wanted: bool) -> bool:
         return wanted
@@ -61,3 +78,4 @@ with DAG(
 
     collect() >> (wanted := watch())
     is_retrain_wanted(wanted) >> ask_for_retraining()
+    report()
