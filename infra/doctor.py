@@ -27,7 +27,7 @@ class Symptom:
 
 def examine(settings: Settings) -> tuple[Symptom, ...]:
     """Look at everything; a check that itself breaks is a symptom, not a crash."""
-    checks = (_python, _packages, _disk, _ports, _platform, _tables, _journal, _champions)
+    checks = (_python, _packages, _disk, _ports, _policy, _platform, _tables, _journal, _champions)
     return tuple(_guarded(check, settings) for check in checks)
 
 
@@ -70,6 +70,13 @@ def _ports(settings: Settings) -> Symptom:
 def _is_taken(port: int) -> bool:
     with socket.socket() as probe:
         return probe.connect_ex((platform.LOOPBACK, port)) == 0
+
+
+def _policy(settings: Settings) -> Symptom:
+    from whence.attribution import policy
+
+    found = policy.of(settings)
+    return Symptom("policy", True, f"'{found.name}' pays by {found.algorithm}")
 
 
 def _platform(settings: Settings) -> Symptom:

@@ -270,6 +270,23 @@ def test_brute_force_finds_the_same_standing(rows: list[Any], pause: int, look_b
         assert said.new_to_brand == (is_new if row.person_id else None)
 
 
+def test_several_days_at_once_give_what_each_gives_by_itself() -> None:
+    policy = Policy(orders=Telling(look_back_days=2), refunds=Refunds(within_days=2))
+    told = [
+        frame(
+            a_conversion("10:00", f"2026-05-{day:02d}", order_id="o", conversion_id=f"c{day}"),
+            a_refund(f"c{day}", on=f"2026-05-{day:02d}"),
+        )
+        for day in (1, 3, 5, 9, 12)
+    ]
+    apart = [sort_out(day, pd.concat(told[:i]) if i else frame(), policy) for i, day in enumerate(told)]
+    together = sort_out(pd.concat(told[2:]), pd.concat(told[:2]), policy)
+    counted = [name for each in apart[2:] for name in each.counted["conversion_id"]]
+    assert counted == ["c9", "c12"] == sorted(together.counted["conversion_id"], key=counted.index)
+    assert sum(len(each.refunds) for each in apart[2:]) == len(together.refunds)
+    assert sum(each.repeats for each in apart[2:]) == together.repeats
+
+
 tellings = st.lists(
     st.tuples(
         st.integers(1, 4),  # the day
@@ -308,6 +325,10 @@ def test_day_by_day_every_order_counts_once_and_gives_back_at_most_its_value(row
     keys = orders["order_id"].fillna(orders["conversion_id"])
     assert sorted(counted["order_id"].fillna(counted["conversion_id"])) == sorted(set(keys))
     refunds = pd.concat([each.refunds for each in found])
+    whole = sort_out(told, told.head(0), policy)
+    same = ["conversion_id", "original", "takes_micros"]
+    assert sorted(whole.counted["conversion_id"]) == sorted(counted["conversion_id"])
+    assert whole.refunds[same].to_numpy().tolist() == refunds.sort_values("conversion_id")[same].to_numpy().tolist()
     assert len(counted) + len(refunds) + sum(each.repeats for each in found) == len(told)
     values = counted.set_index("conversion_id")["value_micros"]
     for original, theirs in refunds.dropna(subset="original").groupby("original"):

@@ -30,13 +30,17 @@ class Orders:
 
 
 def sort_out(today: pd.DataFrame, earlier: pd.DataFrame, policy: Policy) -> Orders:
-    """Split a day's rows of `conversions`; `earlier` are rows of the days before it. Both carry person_id.
+    """Split the rows of `conversions` of a day, or of several; `earlier` are rows of the days before. All carry person_id.
+
+    Several days at once give what each gives by itself, save that `standing` knows all of them. `earlier` has to reach back for
+    `orders.look_back_days`; what it holds beyond counts for `standing` alone.
 
     What counts, in the order of (seen_at, event_id):
 
     - An order told twice counts once, with the value, currency and time of the telling that counts: the first; or, among those
       that came on the same UTC day as the first, the one of the source that `orders.prefer` names. What the others say of value
-      or currency is not looked at. Tellings are compared for `orders.look_back_days`. A conversion without an order is its own.
+      or currency is not looked at. A telling more than `orders.look_back_days` after the one before it is a new order, and a
+      conversion without an order is its own.
     - A refund is what has refund_of, the kind refund, or a negative value. It takes from the conversion that refund_of names
       (from the telling of it that counts), else from that of its order_id.
     - The same refund told by two sources (same conversion, value and currency) counts once; by one source, it is two refunds.
@@ -55,14 +59,13 @@ def sort_out(today: pd.DataFrame, earlier: pd.DataFrame, policy: Policy) -> Orde
     """
     if today.empty:
         return Orders(today.assign(pays=True, new_to_brand=None), today.assign(original=None, takes_micros=0), 0)
-    told = _told(today, earlier)
-    is_followed = told["seen_at"] >= told.loc[told["is_today"], "seen_at"].min().floor("D") - DAY * policy.orders.look_back_days
-    sales, backs = told[is_followed & ~told["is_refund"]], told[is_followed & told["is_refund"]]
+    told = _told(today, earlier, policy.orders.look_back_days)
+    sales, backs = told[~told["is_refund"]], told[told["is_refund"]]
     counting = _counting(sales, policy.orders.prefer)
+    new = counting[counting["is_today"]].drop_duplicates("conversion_id")
+    judged = standing(new, counting[~counting["is_today"]], policy)
+    counted = new.assign(pays=judged["pays"], new_to_brand=judged["new_to_brand"])
     refunds = _refunds(backs, sales, counting, policy)
-    older = told[~is_followed & ~told["is_refund"]].drop_duplicates("order")
-    judged = standing(counting[counting["is_today"]], pd.concat([older, counting[~counting["is_today"]]]), policy)
-    counted = counting[counting["is_today"]].assign(pays=judged["pays"], new_to_brand=judged["new_to_brand"])
     mine = refunds[refunds["is_today"]]
     repeats = len(today) - len(counted) - len(mine)
     if policy.refunds.mode == "ignore":
@@ -84,20 +87,22 @@ def fill_identifiers(told: pd.DataFrame) -> pd.DataFrame:
     return told.assign(**{name: told[name].where(told[name].notna() | first[name].isna(), first[name]) for name in columns})
 
 
-def _told(today: pd.DataFrame, earlier: pd.DataFrame) -> pd.DataFrame:
-    """Every conversion_id once, with is_today, is_refund and `order`, by (seen_at, event_id)."""
+def _told(today: pd.DataFrame, earlier: pd.DataFrame, look_back_days: int) -> pd.DataFrame:
+    """All rows with is_today, is_refund, seen_on, order_key and `order` (the key and its how-many-th use), by (seen_at, event_id)."""
     parts = [part.assign(is_today=is_today) for part, is_today in ((earlier, False), (today, True)) if len(part)]
     told = pd.concat(parts, ignore_index=True)
-    order = ("order:" + told["order_id"].astype(object)).where(told["order_id"].notna(), "conversion:" + told["conversion_id"])
-    is_refund = told["refund_of"].notna() | told["kind"].eq(REFUND) | told["value_micros"].lt(0)
-    told = told.assign(order=order, is_refund=is_refund.astype(bool)).sort_values(["seen_at", "event_id"])
-    return told.drop_duplicates("conversion_id")
+    key = ("order:" + told["order_id"].astype(object)).where(told["order_id"].notna(), "conversion:" + told["conversion_id"])
+    is_refund = (told["refund_of"].notna() | told["kind"].eq(REFUND) | told["value_micros"].lt(0)).astype(bool)
+    told = told.assign(order_key=key, is_refund=is_refund, seen_on=told["seen_at"].dt.floor("D"))
+    told = told.sort_values(["seen_at", "event_id"])
+    same = [told["order_key"], told["is_refund"]]
+    is_again = told.groupby(same)["seen_on"].diff() > DAY * look_back_days
+    return told.assign(order=told["order_key"] + "|" + is_again.groupby(same).cumsum().astype(str))
 
 
 def _counting(sales: pd.DataFrame, prefer: str) -> pd.DataFrame:
     """The telling of each order that counts."""
-    day = sales["seen_at"].dt.floor("D")
-    is_of_first_day = day == day.groupby(sales["order"]).transform("min")
+    is_of_first_day = sales["seen_on"] == sales.groupby("order")["seen_on"].transform("min")
     is_preferred = is_of_first_day & sales["source"].eq(prefer)
     ranked = sales.assign(rank=2 - is_of_first_day.astype("int8") - is_preferred.astype("int8"))
     return ranked.sort_values("rank", kind="stable").drop_duplicates("order").drop(columns="rank")
@@ -105,17 +110,27 @@ def _counting(sales: pd.DataFrame, prefer: str) -> pd.DataFrame:
 
 def _refunds(backs: pd.DataFrame, sales: pd.DataFrame, counting: pd.DataFrame, policy: Policy) -> pd.DataFrame:
     """Each refund once, with what it takes from where."""
-    order = backs["refund_of"].map(sales.set_index("conversion_id")["order"])
-    order = order.where(order.notna(), backs["order"])
-    found = counting.set_index("order")
-    backs = backs.assign(original=order.map(found["conversion_id"]).astype(object))
-    once = _once(backs.assign(of=backs["original"].where(backs["original"].notna(), backs["refund_of"].fillna(backs["order"]))))
-    sale = found.reindex(order.loc[once.index]).set_axis(once.index)
-    is_in_time = (once["happened_at"] - sale["happened_at"]) <= DAY * policy.refunds.within_days
-    is_by_then = sale["seen_at"].dt.floor("D") <= once["seen_at"].dt.floor("D")
-    takes = once["original"].notna() & sale["currency"].eq(once["currency"]) & is_in_time & is_by_then
-    once = once.assign(original=once["original"].where(takes, None), worth=sale["value_micros"])
+    backs = backs.drop_duplicates("conversion_id")
+    order = _latest(backs, sales, "refund_of", "conversion_id")
+    order = order.where(order.notna(), _latest(backs, sales, "order_key", "order_key"))
+    sale = counting.set_index("order").reindex(order).set_axis(backs.index)
+    known = sale["conversion_id"].where(sale["conversion_id"].notna(), backs["refund_of"])
+    backs = backs.assign(of=known.where(known.notna(), backs["order"]), worth=sale["value_micros"])
+    is_in_time = (backs["happened_at"] - sale["happened_at"]) <= DAY * policy.refunds.within_days
+    is_followed = (backs["seen_on"] - sale["seen_on"]) <= DAY * policy.orders.look_back_days
+    takes = is_in_time & is_followed & sale["currency"].eq(backs["currency"])
+    once = _once(backs.assign(original=sale["conversion_id"].astype(object).where(takes, None)))
     return once.assign(takes_micros=_taken(once))
+
+
+def _latest(backs: pd.DataFrame, sales: pd.DataFrame, left: str, right: str) -> pd.Series:
+    """The order of the last sale with the same name that was told by the end of the refund's day."""
+    asked = (
+        backs[["seen_on"]].assign(name=backs[left].astype(object), row=backs.index).dropna(subset="name").sort_values("seen_on")
+    )
+    there = sales[["seen_on", "order"]].assign(name=sales[right].astype(object))
+    found = pd.merge_asof(asked, there, on="seen_on", by="name")
+    return found.set_index("row")["order"].reindex(backs.index)
 
 
 def _once(backs: pd.DataFrame) -> pd.DataFrame:
