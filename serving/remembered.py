@@ -80,5 +80,8 @@ def unknown(conversion: Mapping[str, Any], memory: Remembered, policy: Policy) -
         yield f"conversions are known for {LOOK_BACK.days} days, and a cool-down lasts {max(kept):g}"
     if policy.new_to_brand.only and timedelta(days=policy.new_to_brand.look_back_days) > LOOK_BACK:
         yield f"conversions are known for {LOOK_BACK.days} days, and who bought before is no new customer for {policy.new_to_brand.look_back_days}"
-    if conversion.get("order_id") and policy.orders.prefer not in ("first", conversion["source"]):
-        yield f"the {policy.orders.prefer}'s telling of the order counts instead, if it comes today"
+    if order := conversion.get("order_id"):
+        if policy.orders.prefer in ("first", conversion["source"]):
+            yield f"whether order {order} was told before today is known, and not whether earlier today"
+        else:
+            yield f"the {policy.orders.prefer}'s telling of order {order} counts instead, if it comes today"

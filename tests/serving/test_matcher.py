@@ -159,7 +159,12 @@ def test_an_order_that_was_told_before_has_no_credit_and_one_that_is_asked_again
         (
             Policy(algorithms=(), orders=Telling(prefer="server")),
             {"order_id": "o"},
-            "the server's telling of the order counts instead, if it comes today",
+            "the server's telling of order o counts instead, if it comes today",
+        ),
+        (
+            Policy(algorithms=()),
+            {"order_id": "o"},
+            "whether order o was told before today is known, and not whether earlier today",
         ),
         (Policy(algorithm="markov", algorithms=("markov",)), {}, "markov is computed by the day, and last_touch answers"),
         (Policy(algorithm="ranker", algorithms=("ranker",)), {}, "attribution-ranker has no champion"),
