@@ -15,8 +15,8 @@ from whence.attribution import evidence, journeys
 from whence.attribution.policy import Policy, Reach
 
 
-def candidate_touches(conversions: pd.DataFrame, touches: pd.DataFrame, policy: Policy = Policy()) -> pd.DataFrame:
-    return journeys.candidate_touches(conversions, touches, policy)
+def candidate_touches(conversions: pd.DataFrame, touches: pd.DataFrame, policy: Policy | None = None) -> pd.DataFrame:
+    return journeys.candidate_touches(conversions, touches, policy or Policy())
 
 
 def frame(*rows: dict[str, Any], person: str | None = "p") -> pd.DataFrame:

@@ -57,9 +57,9 @@ def _counts(conversion: Row, touch: Row, policy: Policy) -> bool:
 
 
 def _known_by(conversion: Row) -> datetime:
-    if conversion.get("known_by") is not None:
-        return conversion["known_by"]
-    return conversion["seen_at"].replace(hour=0, minute=0, second=0, microsecond=0) + timedelta(days=1)
+    given: datetime | None = conversion.get("known_by")
+    seen: datetime = conversion["seen_at"]
+    return given if given is not None else seen.replace(hour=0, minute=0, second=0, microsecond=0) + timedelta(days=1)
 
 
 def _window(conversion: Row, touch: Row, policy: Policy) -> float:
@@ -104,7 +104,7 @@ def _was_quiet(conversion: Row, touch: Row, policy: Policy, activity: Sequence[R
 
 
 def _same(one: Row, other: Row, name: str) -> bool:
-    return one[name] is not None and one[name] == other[name]
+    return bool(one[name] is not None and one[name] == other[name])
 
 
 def _certainty(conversion: Row, touch: Row) -> float:
