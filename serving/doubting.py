@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from whence.contracts.settings import Settings
 
 COVERS = (
-    "The interval over people is of what other people of the same kind would have brought: 95 % of it, by resampling people. The one "
-    "over identity is of what these very people brought, had we known each of them: anonymous persons are drawn anew from everybody "
+    "The interval over people is of what other people of the same kind would have brought: 95 % of it, by resampling people, from stored "
+    "credit. The one over identity is of what these very people brought, had we known each of them: anonymous persons are drawn anew from everybody "
     "whom the identity model compared them with, linked or not, and their journeys are joined and shared anew."
 )
 """What these intervals are of, in words."""
@@ -52,7 +52,9 @@ def credit_intervals(settings: Settings, rows: pd.DataFrame, view: View) -> pd.D
     found = doubt.from_partitions(
         told.conversions, told.touches, options(lake, view, last), policy, told.share, by=view.keys, activity=told.activity
     )
-    return _around(found, mine, view)
+    return (
+        _over_people(mine, view).join(_around(found, mine, view), how="outer").reset_index().astype(dict.fromkeys(ENDS, "Int64"))
+    )
 
 
 def options(lake: Lake, view: View, last: date) -> pd.DataFrame:
@@ -159,10 +161,15 @@ LOOK_BACK_DAYS = 14
 """An anonymous person's signals are compared when they are seen; those of so many days before the period still count."""
 
 
+def _over_people(mine: pd.DataFrame, view: View) -> pd.DataFrame:
+    """The ends over people by stored credit: whoever may be the same as anybody is one with half the town in the partitions."""
+    return doubt.from_credits(mine, view.keys).set_index(["currency", *view.keys])[ENDS[:2]]
+
+
 def _around(found: pd.DataFrame, mine: pd.DataFrame, view: View) -> pd.DataFrame:
-    """The intervals around what is stated: what was not drawn anew is added to both ends."""
-    key = ["currency", *view.keys]
-    stated = mine.groupby(key, as_index=False)["credit_micros"].sum().rename(columns={"credit_micros": "stated_micros"})
-    both = pd.concat([stated.set_index(key), found.set_index(key)[["credit_micros", *ENDS]]], axis=1).astype("Int64").fillna(0)
+    """The ends over identity around what is stated: what was not drawn anew is added to both."""
+    key, over_identity = ["currency", *view.keys], ENDS[2:]
+    stated = mine.groupby(key)["credit_micros"].sum().rename("stated_micros")
+    both = pd.concat([stated, found.set_index(key)[["credit_micros", *over_identity]]], axis=1).astype("Int64").fillna(0)
     beside = both["stated_micros"] - both["credit_micros"]
-    return both[ENDS].add(beside, axis=0).astype("int64").reset_index()
+    return both[over_identity].add(beside, axis=0)
