@@ -43,8 +43,10 @@ def _sentences(policy: Policy) -> Iterator[str]:
     yield from _money(policy)
     yield from _fraud(policy.fraud)
     yield f"Late events restate the credit of a conversion for {span(policy.restate_days)} after it was first stated."
-    day = "on which it happened" if policy.reporting_date == "touch" else "on which the conversion came to be known"
-    yield f"Reports put {'a touch’s' if policy.reporting_date == 'touch' else 'all'} credit under the day {day}."
+    if policy.reporting_date == "touch":
+        yield "Reports put a touch's credit under the day on which it happened, and that of no ad under the conversion's."
+    else:
+        yield "Reports put all credit under the day on which the conversion came to be known."
 
 
 def _share(policy: Policy) -> str:
