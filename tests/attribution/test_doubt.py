@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import optimize
+from scipy.sparse import csr_array
 
 from whence.attribution import doubt, journeys, partitions, rules, sums
 from whence.attribution.partitions import Options, OptionsError, evidence
@@ -161,7 +162,7 @@ def test_blocks_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     )
     options = pd.concat([OPTIONS.assign(owner=OPTIONS["owner"] + str(n), target=OPTIONS["target"] + str(n)) for n in range(5)])
     plain = doubt.from_partitions(conversions, touches, options, POLICY, linear)
-    monkeypatch.setattr(doubt, "BLOCK", 500)
+    monkeypatch.setattr(doubt, "BLOCK", 2500)
     pd.testing.assert_frame_equal(plain, doubt.from_partitions(conversions, touches, options, POLICY, linear))
 
 
@@ -237,10 +238,26 @@ def test_the_closed_form_is_the_poisson_bootstrap() -> None:
 def test_what_a_unit_taught_counts_with_what_it_brings() -> None:
     rng = np.random.default_rng(4)
     influence, pull, brought = rng.normal(size=(6, 2)), rng.normal(size=(2, 1)), np.array([3.0, 0, 1, 2, 0, 0])
-    totals = sums.Totals.none(1, influence)
+    totals = sums.Totals.none(1, csr_array(np.eye(6)), csr_array(influence))
     totals.add(np.arange(6), np.zeros(6, dtype=np.int64), brought)
     totals.pull[:] = pull
     assert totals.variance[0] == pytest.approx(((brought + influence @ pull[:, 0]) ** 2).sum())
+
+
+def test_squares_of_people_are_those_of_all_partitions_on_average() -> None:
+    options = Options.of(OPTIONS, pd.Index(["x"]))
+    amounts = np.random.default_rng(1).normal(size=len(options.units))
+    drawn = options.draw(20_000, np.random.default_rng(2))
+    who = options.who(drawn, np.arange(len(options.units)))
+    squares = [(np.bincount(each, amounts, len(amounts)) ** 2).sum() for each in who.T]
+    assert ((options.people @ amounts) ** 2).sum() == pytest.approx(np.mean(squares), rel=0.01)
+
+
+def test_neighbours_are_whom_partitions_bring_together() -> None:
+    options = Options.of(OPTIONS, pd.Index(["x"]))
+    who = options.who(options.draw(2000, np.random.default_rng(2)), np.arange(len(options.units)))
+    met = {(one, other) for one, other in product(range(len(who)), repeat=2) if one != other and (who[one] == who[other]).any()}
+    assert set(zip(*(each.tolist() for each in options.neighbours(0.0)), strict=True)) == met
 
 
 @pytest.mark.parametrize("people", [15, 40, 200])
@@ -288,7 +305,7 @@ def test_evidence_makes_probabilities_right_for_each_outcome() -> None:
     assert abs(options.probability[kind == 1].mean() - is_true[kind == 1].mean()) > 0.1
 
 
-def test_the_influence_of_an_island_is_what_leaving_it_out_changes() -> None:
+def test_the_influence_of_an_owner_is_what_leaving_it_out_changes() -> None:
     options, kind, _ = _many(300, 4.0, 5)
     learned = evidence(options, kind, 2)
     without = []
@@ -300,7 +317,7 @@ def test_the_influence_of_an_island_is_what_leaving_it_out_changes() -> None:
         without.append(
             learned.log_ratio[1] - evidence(Options.of(frame, pd.Index([], dtype="int64")), kind[rest], 2).log_ratio[1]
         )
-    influence = learned.influence[options.island[np.arange(40)], 1]
+    influence = learned.influence.toarray()[:40, 1]
     assert np.corrcoef(without, influence)[0, 1] > 0.98
     assert np.std(without) == pytest.approx(np.std(influence), rel=0.25)
 
@@ -325,3 +342,21 @@ def test_partitions_are_drawn_as_often_as_they_are_likely() -> None:
 def test_options_that_cannot_be_are_named(rows: list[Any], said: str) -> None:
     with pytest.raises(OptionsError, match=said):
         Options.of(may_be(*rows), pd.Index([]))
+
+
+def test_options_are_read_from_decisions() -> None:
+    rows = [
+        ("e1", "p", "2026-05-01T10:00Z", 0.9, False),  # an earlier day
+        ("e2", "p", "2026-05-02T10:00Z", 0.8, True),
+        ("e3", "p", "2026-05-02T11:00Z", 0.6, True),
+        ("e3", "q", "2026-05-02T11:00Z", 0.5, False),
+        ("e4", "p", "2026-05-02T10:00Z", 0.9, False),  # has logged in since
+        ("e5", "gone", "2026-05-02T10:00Z", 0.9, False),  # no account now
+        ("e6", "p", "2026-05-02T10:00Z", 0.9, False),  # of nobody
+        ("e7", "q", "2026-05-02T10:00Z", 0.25, False),
+    ]
+    decisions = pd.DataFrame(rows, columns=["subject", "option", "made_at", "probability", "chosen"])
+    owners = pd.Series({"e1": "a", "e2": "a", "e3": "a", "e4": "q", "e5": "b", "e7": "b"})
+    found = partitions.of_decisions(decisions, owners, {"p", "q"})
+    assert found[["owner", "target", "is_linked"]].to_numpy().tolist() == [["a", "p", True], ["a", "q", False], ["b", "q", False]]
+    assert found["probability"].tolist() == pytest.approx([0.7 / 1.2, 0.5 / 1.2, 0.25])

@@ -47,6 +47,10 @@ NEAR = (24.0,)
 """And what a link would bring is told apart by how many hours before the conversion it would lie."""
 ALL = 1 << 30
 """No bound on the touches of a conversion: the policy's own is laid on each draw."""
+LEAST = 0.01
+"""Options, and pairs of options, less likely than this are taken for none: there are too many of them to tell anything."""
+COLUMNS = 10
+"""So many draws are told apart together."""
 BLOCK = 4_000_000
 """Pairs × draws that are looked at together."""
 NORMAL = 1.959964
@@ -107,12 +111,13 @@ def from_partitions(
     which it is the same. Before drawing, probabilities learn what the journeys say (partitions.evidence) unless `is_informed`
     is False, as where they know the journeys already.
     """
-    told = _told(conversions, touches, options, policy, activity)
+    told = _told(conversions, touches, _likely(options), policy, activity)
     cells = _Cells.of(pd.concat([told.pairs, told.bought.assign(campaign_id=NO_AD, channel=NO_AD)], ignore_index=True), by)
     kind = _kinds(told)
     said = evidence(told.options, kind, int(kind.max(initial=0)) + 1) if is_informed else Evidence.none(told.options)
-    chosen = told.options.likely(said.probability).draw(draws, np.random.default_rng(seed))
-    totals = Totals.none(len(cells.keys), said.influence)
+    informed = told.options.likely(said.probability)
+    chosen = informed.draw(draws, np.random.default_rng(seed))
+    totals = Totals.none(len(cells.keys), informed.people, said.influence)
     stated, at_risk = _outright(told, cells, policy, share, totals)
     case = _open(told, cells)
     for rows_of, block in case.blocks(draws):
@@ -146,60 +151,56 @@ class _Cells:
 
 @dataclass(frozen=True)
 class _Case:
-    """Conversions whose journeys are uncertain, by unit, with all their pairs, by conversion."""
+    """Conversions whose journeys are uncertain, by island and unit, with all their pairs, by conversion."""
 
     pairs: pd.DataFrame
     conversion: Ints
     """Of each pair: the conversion's number, rising."""
     cell: Ints
     unit: Ints
-    """Of each conversion, rising; and so are the rest."""
+    """Of each conversion; and so are the rest."""
+    island: Ints
+    """Rising; within it the unit is."""
     value: Floats
     nobody: Ints
     """The cell of no ad."""
 
     def blocks(self, draws: int) -> Iterator[tuple[slice, _Case]]:
-        """Parts with whole units, and about BLOCK pairs × draws; first which pairs they hold."""
+        """Parts of about BLOCK pairs × draws, of whole islands where these are not too large; first which pairs they hold."""
         if not len(self.pairs):
             return
-        pairs_until = np.searchsorted(self.conversion, np.arange(len(self.unit)), side="right")
-        is_last = np.append(self.unit[1:] != self.unit[:-1], True)
-        stops = np.flatnonzero(is_last)
-        part = pairs_until[stops] * draws // BLOCK
+        until = np.searchsorted(self.conversion, np.arange(len(self.unit)), side="right")
+        large, small = until * draws // (4 * BLOCK), until * draws // BLOCK
+        ends = np.flatnonzero(np.append(self.island[1:] != self.island[:-1], True))
+        stops = ends[np.append(small[ends][1:] != small[ends][:-1], True)]
+        units = np.flatnonzero(np.append(self.unit[1:] != self.unit[:-1], True))
+        stops = np.union1d(stops, units[np.append(large[units][1:] != large[units][:-1], True)])
         begin = 0
-        for end in stops[np.append(part[1:] != part[:-1], True)] + 1:
-            rows = slice(int(pairs_until[begin - 1]) if begin else 0, int(pairs_until[end - 1]))
-            conversions = slice(begin, end)
-            yield (
-                rows,
-                _Case(
-                    self.pairs.iloc[rows].reset_index(drop=True),
-                    self.conversion[rows] - begin,
-                    self.cell[rows],
-                    self.unit[conversions],
-                    self.value[conversions],
-                    self.nobody[conversions],
-                ),
-            )
+        for end in (stops + 1).tolist():
+            rows = slice(int(until[begin - 1]) if begin else 0, int(until[end - 1]))
+            part = slice(begin, end)
+            pairs = self.pairs.iloc[rows].reset_index(drop=True)
+            whose = (self.unit[part], self.island[part], self.value[part], self.nobody[part])
+            yield rows, _Case(pairs, self.conversion[rows] - begin, self.cell[rows], *whose)
             begin = end
 
 
 @dataclass(frozen=True)
 class _Drawn:
-    """What units brought to cells in each draw, less their mean."""
+    """What islands brought to cells in each draw, less their mean."""
 
-    unit: Ints
+    island: Ints
     cell: Ints
     apart: Floats
-    """A row a unit and cell, a column a draw."""
+    """A row an island and cell, a column a draw."""
 
 
 @dataclass(frozen=True)
 class _Told:
-    """Conversions, and every pair that some partition has; units and islands in place of people."""
+    """Conversions, and every pair that some partition has; units in place of people."""
 
     bought: pd.DataFrame
-    """conversion_id, value_micros, currency, unit (the number of its island), by unit."""
+    """conversion_id, value_micros, currency, unit (its number), island, by island and unit."""
     pairs: pd.DataFrame
     conversion: Ints
     """Of each pair: the position in `bought`, rising."""
@@ -236,38 +237,67 @@ def _told(
 ) -> _Told:
     named = pd.concat([conversions["unit"], touches["unit"]])
     known = Options.of(options, pd.Index(named.dropna().unique()))
-    bought = conversions.assign(unit=_islands(conversions["unit"], known))
-    bought = bought.sort_values(["unit", "conversion_id"], ignore_index=True)
-    wide = replace(policy, click_over_view=False, max_touches=ALL)
-    seen = None if activity is None else activity.assign(person_id=_people(activity["unit"], known))
-    pairs = journeys.candidate_touches(
-        conversions.assign(person_id=_people(conversions["unit"], known)),
-        touches.assign(person_id=_people(touches["unit"], known)),
-        wide,
-        seen,
-    )
+    bought = conversions.assign(unit=_numbers(conversions["unit"], known))
+    bought = bought.assign(island=_islands(bought["unit"].to_numpy(dtype=np.int64), known))
+    bought = bought.sort_values(["island", "unit", "conversion_id"], ignore_index=True)
+    pairs = _met(conversions, touches, known, policy, activity)
     if "pays" in conversions:
         pairs = pairs[pairs["conversion_id"].isin(conversions.loc[conversions["pays"].astype(bool), "conversion_id"])]
     conversion = pd.Index(bought["conversion_id"]).get_indexer(pairs["conversion_id"]).astype(np.int64)
-    order = np.argsort(conversion, kind="stable")
     currency = bought["currency"].to_numpy()[conversion]
+    order = np.lexsort((pairs["touch_id"], pairs["touched_at"], conversion))
     pairs, conversion = pairs.assign(currency=currency).iloc[order].reset_index(drop=True), conversion[order]
     sides = np.column_stack([_units(pairs["conversion_id"], conversions, known), _units(pairs["touch_id"], touches, known)])
     is_sure = (sides[:, 0] == sides[:, 1]) & (sides[:, 0] != NOBODY) | (pairs["same_click"] == 1).to_numpy()
     return _Told(bought, pairs, conversion, sides, np.asarray(is_sure), known)
 
 
-def _islands(unit: pd.Series, known: Options) -> Ints:
-    """The number of each one's island; whoever is unknown is one alone, after all others."""
+def _likely(options: pd.DataFrame) -> pd.DataFrame:
+    """The options that are worth a draw, and those that were taken."""
+    kept = options["probability"] >= LEAST
+    return options[kept | options["is_linked"].astype(bool)] if "is_linked" in options else options[kept]
+
+
+def _met(
+    conversions: pd.DataFrame, touches: pd.DataFrame, known: Options, policy: Policy, activity: pd.DataFrame | None
+) -> pd.DataFrame:
+    """The pairs of each conversion with the touches of its own unit, and of each unit that it may turn out to share a person with."""
+    wide = replace(policy, click_over_view=False, max_touches=ALL)
+    touches, activity = (
+        None if frame is None else frame.assign(person_id=frame["unit"].astype(object).where(frame["unit"].notna(), None))
+        for frame in (touches, activity)
+    )
+    assert touches is not None
+    own = conversions.assign(person_id=conversions["unit"].astype(object).where(conversions["unit"].notna(), None))
+    at, other = known.neighbours(LEAST)
+    unit = known.units.get_indexer(conversions["unit"])
+    first, size = np.searchsorted(at, unit), np.searchsorted(at, unit, side="right") - np.searchsorted(at, unit)
+    size = np.where(unit == NOBODY, 0, size)
+    row = np.repeat(np.arange(len(conversions)), size)
+    place = np.arange(len(row)) - np.repeat(np.cumsum(size) - size, size) + first[row]
+    copies = conversions.iloc[row].assign(person_id=known.units.take(other[place]).astype(object), told_as=row)
+    if len(copies):
+        copies = copies.assign(conversion_id=np.arange(len(copies)).astype(str))
+        copied = journeys.candidate_touches(copies, touches, wide, activity)
+        said = pd.Series(conversions["conversion_id"].to_numpy()[row], index=copies["conversion_id"])
+        copied = copied.assign(conversion_id=copied["conversion_id"].map(said))
+        both = pd.concat([journeys.candidate_touches(own, touches, wide, activity), copied], ignore_index=True)
+        return both.drop_duplicates(["conversion_id", "touch_id"], ignore_index=True)
+    return journeys.candidate_touches(own, touches, wide, activity)
+
+
+def _numbers(unit: pd.Series, known: Options) -> Ints:
+    """The number of each one's unit; whoever is unknown is one alone, after all others."""
     at = known.units.get_indexer(unit)
-    alone = int(known.island.max(initial=-1)) + 1 + np.arange(len(unit))
-    return np.where(at == NOBODY, alone, known.island[at] if len(known.island) else alone).astype(np.int64)
+    return np.where(at == NOBODY, len(known.units) + np.arange(len(unit)), at).astype(np.int64)
 
 
-def _people(unit: pd.Series, known: Options) -> pd.Series:
-    """Islands as persons, None for whoever is unknown."""
-    numbers = pd.Series(_islands(unit, known), index=unit.index).astype(object)
-    return numbers.where((known.units.get_indexer(unit) != NOBODY), None)
+def _islands(unit: Ints, known: Options) -> Ints:
+    """The number of each unit's island, the unknown after all others."""
+    is_known = unit < len(known.units)
+    island = unit + int(known.island.max(initial=-1)) + 1
+    island[is_known] = known.island[unit[is_known]]
+    return island
 
 
 def _units(ids: pd.Series, frame: pd.DataFrame, known: Options) -> Ints:
@@ -328,6 +358,7 @@ def _open(told: _Told, cells: _Cells) -> _Case:
         np.unique(told.conversion[rows], return_inverse=True)[1].astype(np.int64),
         cells.codes[: len(told.pairs)][rows],
         bought["unit"].to_numpy(dtype=np.int64),
+        bought["island"].to_numpy(dtype=np.int64),
         bought["value_micros"].to_numpy(dtype=np.float64),
         cells.no_ad(bought["currency"]),
     )
@@ -361,14 +392,14 @@ def _resample(case: _Case, alive: Marks, shares: Callable[[pd.DataFrame], Floats
     frame = case.pairs.iloc[row].reset_index(drop=True).assign(conversion_id=of)
     amount = shares(frame) * case.value[conversion[of]] if len(frame) else np.zeros(0)
     rest = case.value[conversion] - np.bincount(of, amount, len(conversion))
-    return _spread(
-        journey,
-        np.concatenate([of, np.arange(len(conversion))]),
-        np.concatenate([case.cell[row], case.nobody[conversion]]),
-        np.concatenate([amount, rest]),
-        case.unit[conversion],
-        totals,
-    )
+    of = np.concatenate([of, np.arange(len(conversion))])
+    brought = pd.Series(np.concatenate([amount, rest])).groupby([of, np.concatenate([case.cell[row], case.nobody[conversion]])])
+    total = brought.sum()
+    of, cell = (total.index.get_level_values(level).to_numpy(dtype=np.int64) for level in (0, 1))
+    often = np.bincount(journey.ravel(), minlength=len(conversion))
+    amount = total.to_numpy()
+    totals.add(case.unit[conversion[of]], cell, amount * often[of] / alive.shape[1])
+    return _spread(journey, often, of, cell, amount, case.island[conversion], totals)
 
 
 def _journeys(conversion: Ints, count: int, alive: Marks) -> tuple[Ints, Ints, Ints]:
@@ -376,7 +407,10 @@ def _journeys(conversion: Ints, count: int, alive: Marks) -> tuple[Ints, Ints, I
     rng = np.random.default_rng(SEED)
     mark = rng.integers(0, 1 << 63, len(conversion), dtype=np.uint64)
     first = np.searchsorted(conversion, np.arange(count))
-    told = np.add.reduceat(np.where(alive, mark[:, None], np.uint64(0)), first, axis=0)
+    told = np.empty((count, alive.shape[1]), dtype=np.uint64)
+    for begin in range(0, alive.shape[1], COLUMNS):
+        columns = slice(begin, begin + COLUMNS)
+        told[:, columns] = np.add.reduceat(np.where(alive[:, columns], mark[:, None], np.uint64(0)), first, axis=0)
     told += rng.integers(0, 1 << 63, count, dtype=np.uint64)[:, None]
     codes, names = pd.factorize(told.ravel())
     seen = np.full(len(names), len(codes), dtype=np.int64)
@@ -384,39 +418,34 @@ def _journeys(conversion: Ints, count: int, alive: Marks) -> tuple[Ints, Ints, I
     return codes.reshape(told.shape), seen // alive.shape[1], seen % alive.shape[1]
 
 
-def _spread(journey: Ints, of: Ints, cell: Ints, amount: Floats, unit: Ints, totals: Totals) -> _Drawn:
-    """From what each journey brings to each cell to what each unit brings in each draw."""
+def _spread(journey: Ints, often: Ints, of: Ints, cell: Ints, amount: Floats, island: Ints, totals: Totals) -> _Drawn:
+    """From what each journey brings to each cell to what each island brings in each draw."""
     draws = journey.shape[1]
-    brought = pd.Series(amount).groupby([of, cell]).sum()
-    of, cell = (brought.index.get_level_values(level).to_numpy(dtype=np.int64) for level in (0, 1))
-    order = np.argsort(journey.ravel(), kind="stable")
-    times = np.bincount(journey.ravel(), minlength=len(unit))
-    start = np.cumsum(times) - times
-    key, keys = pd.factorize(unit[of] * totals.cells + cell)
-    entry = np.repeat(np.arange(len(of)), times[of])
-    place = np.arange(len(entry)) - np.repeat(np.cumsum(times[of]) - times[of], times[of]) + start[of[entry]]
-    draw = order[place] % draws
-    table = np.bincount(key[entry] * draws + draw, brought.to_numpy()[entry], len(keys) * draws).reshape(-1, draws)
-    mean = table.mean(axis=1, keepdims=True)
-    units, cells = keys // totals.cells, keys % totals.cells
-    totals.add(units, cells, mean[:, 0])
-    totals.between += np.bincount(cells, ((table - mean) ** 2).sum(axis=1) / (draws - 1), totals.cells)
-    return _Drawn(units, cells, table - mean)
+    draw = np.argsort(journey.ravel(), kind="stable") % draws
+    start, times = np.cumsum(often) - often, often[of]
+    key, keys = pd.factorize(island[of] * totals.cells + cell)
+    entry = np.repeat(np.arange(len(of)), times)
+    place = np.arange(len(entry)) - np.repeat(np.cumsum(times) - times, times) + start[of[entry]]
+    table = np.bincount(key[entry] * draws + draw[place], amount[entry], len(keys) * draws).reshape(-1, draws)
+    apart = table - table.mean(axis=1, keepdims=True)
+    islands, cells = keys // totals.cells, keys % totals.cells
+    totals.between += added(cells, (apart**2).sum(axis=1) / (draws - 1), totals.cells)
+    return _Drawn(islands, cells, apart)
 
 
 def _learned(drawn: _Drawn, options: Options, chosen: Marks, kind: Ints, totals: Totals) -> None:
     """How far sums move with what was learned: the covariance of what is brought with how often options of a kind are true."""
     kinds = len(totals.pull)
     island = options.island[options.owner]
-    mine = np.flatnonzero(np.isin(island, drawn.unit))
+    mine = np.flatnonzero(np.isin(island, drawn.island))
     if not kinds or not len(mine):
         return
     key, keys = pd.factorize(island[mine] * kinds + kind[mine])
     order = np.argsort(key, kind="stable")
     starts = np.searchsorted(key[order], np.arange(len(keys)))
     count = np.add.reduceat(chosen[mine[order]], starts, axis=0, dtype=np.float64)
-    asked = pd.DataFrame({"unit": keys // kinds, "asked": np.arange(len(keys))})
-    both = asked.merge(pd.DataFrame({"unit": drawn.unit, "brought": np.arange(len(drawn.unit))}), on="unit")
+    asked = pd.DataFrame({"island": keys // kinds, "asked": np.arange(len(keys))})
+    both = asked.merge(pd.DataFrame({"island": drawn.island, "brought": np.arange(len(drawn.island))}), on="island")
     step = max(BLOCK // chosen.shape[1], 1)
     for begin in range(0, len(both), step):
         a, b = (both[name].to_numpy()[begin : begin + step] for name in ("asked", "brought"))
@@ -441,6 +470,7 @@ def _paid(rows: pd.DataFrame, cells: _Cells, is_in: Marks) -> _Case:
         paid.reset_index(drop=True),
         pd.factorize(paid["conversion_id"])[0].astype(np.int64),
         cells.codes[is_in],
+        of["unit"].to_numpy(dtype=np.int64),
         of["unit"].to_numpy(dtype=np.int64),
         of["value"].to_numpy(dtype=np.float64),
         cells.no_ad(of["currency"]),
@@ -477,4 +507,4 @@ def _table(
         "at_risk_micros": at_risk,
     }
     whole = {name: np.rint(values).astype(np.int64) for name, values in micros.items()}
-    return cells.keys.assign(**whole, people=drawn.people)
+    return cells.keys.assign(**whole, people=drawn.count)

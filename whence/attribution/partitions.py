@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from scipy.sparse import coo_array
+from scipy.sparse import coo_array, csr_array
 from scipy.sparse.csgraph import connected_components
 
 Ints = npt.NDArray[np.int64]
@@ -107,6 +108,34 @@ class Options:
         sure[self.owner[self.is_linked]] = self.probability[self.is_linked]
         return who, sure
 
+    @property
+    def people(self) -> csr_array:
+        """How units make up people, in square: for amounts x by unit, the mean over partitions of the sum over people of their
+        squared amounts is the sum of squares of `people @ x`.
+
+        Of a target that is itself and everybody who is it: with independent owners, the square of the mean, and for each
+        owner what its own variance adds, 1 less the sum of its squared probabilities.
+        """
+        n = len(self.units)
+        apart = np.ones(n)
+        apart -= np.bincount(self.owner, self.probability**2, n)
+        own = csr_array((np.sqrt(np.maximum(apart, 0.0)), (np.arange(n), np.arange(n))), shape=(n, n))
+        return own + csr_array((self.probability, (self.target, self.owner)), shape=(n, n))
+
+    def neighbours(self, least: float) -> tuple[Ints, Ints]:
+        """Pairs of units that a partition may bring together, both ways round: linked by an option, or to one target."""
+        by_target = np.argsort(self.target, kind="stable")
+        owner, target, p = self.owner[by_target], self.target[by_target], self.probability[by_target]
+        size = np.bincount(target, minlength=len(self.units))[target]
+        first = np.searchsorted(target, target)
+        left = np.repeat(np.arange(len(owner)), size)
+        right = np.arange(len(left)) - np.repeat(np.cumsum(size) - size, size) + first[left]
+        is_likely = (left != right) & (p[left] * p[right] >= least)
+        one = np.concatenate([self.owner, self.target, owner[left[is_likely]]])
+        other = np.concatenate([self.target, self.owner, owner[right[is_likely]]])
+        both = np.unique(one * len(self.units) + other)
+        return both // len(self.units), both % len(self.units)
+
     def _check(self) -> None:
         for name, is_wrong in (
             ("is an owner and a target: only persons without an account are anonymous", np.isin(self.owner, self.target)),
@@ -119,6 +148,26 @@ class Options:
                 raise OptionsError(f"{self.units[self.owner[int(np.argmax(is_wrong))]]} {name}.")
 
 
+def of_decisions(decisions: pd.DataFrame, owners: pd.Series, accounts: Collection[str]) -> pd.DataFrame:
+    """Rows for `Options.of` from what was decided about anonymous signals: owner, target, probability, is_linked.
+
+    `decisions` are rows of the table of the ranker that compares signals with known persons (subject, option, made_at,
+    probability, chosen); `owners` is the exact person of each subject, `accounts` are the persons that a log-in names, both
+    as known now: who has logged in since is no longer in doubt. Of each owner the last day on which it was compared counts;
+    its probability for a target is the mean over the signals that had it as a candidate, and where those sum to more than 1
+    they are scaled down, since an owner is one person.
+    """
+    day = pd.to_datetime(decisions["made_at"], utc=True).dt.floor("D")
+    rows = decisions.assign(owner=decisions["subject"].map(owners), target=decisions["option"], day=day).dropna(subset="owner")
+    rows = rows[~rows["owner"].isin(accounts) & rows["target"].isin(accounts)]
+    rows = rows[rows["day"] == rows.groupby("owner")["day"].transform("max")]
+    found = rows.groupby(["owner", "target"], as_index=False).agg(
+        probability=("probability", "mean"), is_linked=("chosen", "max")
+    )
+    whole = found.groupby("owner")["probability"].transform("sum").clip(lower=1.0)
+    return found.assign(probability=found["probability"] / whole, is_linked=found["is_linked"].astype(bool))
+
+
 @dataclass(frozen=True)
 class Evidence:
     """What outcomes say about options, and who made us think so."""
@@ -127,13 +176,13 @@ class Evidence:
     """By kind of outcome: how much likelier it is for a true option than for a false one."""
     probability: Floats
     """By option: with the outcome known."""
-    influence: Floats
-    """By island (row) and kind: by how much the log-ratio would be less without the island's people, to first order."""
+    influence: csr_array
+    """By unit (row) and kind: by how much the log-ratio would be less without this owner, to first order."""
 
     @classmethod
     def none(cls, options: Options) -> Evidence:
         """Nothing learned."""
-        return cls(np.zeros(0), options.probability, np.zeros((int(options.island.max(initial=-1)) + 1, 0)))
+        return cls(np.zeros(0), options.probability, csr_array((len(options.units), 0)))
 
 
 def evidence(options: Options, kind: Ints, kinds: int) -> Evidence:
@@ -180,8 +229,8 @@ def _posterior(options: Options, log_ratio: Floats, kind: Ints) -> Floats:
     return np.asarray(np.divide(weight, whole, out=np.zeros_like(weight), where=whole > 0))
 
 
-def _influence(options: Options, chances: Floats, kind: Ints) -> Floats:
-    """By island and kind, from the scores of the owners and their outer product as the information."""
+def _influence(options: Options, chances: Floats, kind: Ints) -> csr_array:
+    """By unit and kind, from the scores of the owners and their outer product as the information."""
     kinds = chances.shape[1]
     owners = options.owners
     n = int(owners.max()) + 1
@@ -195,11 +244,10 @@ def _influence(options: Options, chances: Floats, kind: Ints) -> Floats:
     scores = np.hstack(score)
     moved = (scores @ np.linalg.pinv(scores.T @ scores + prior, hermitian=True)).reshape(n, 2, kinds)
     moved -= np.einsum("nik,ik->ni", moved, chances)[:, :, None]
-    island = np.zeros(n, dtype=np.int64)
-    island[owners] = options.island[options.owner]
-    found = np.zeros((int(options.island.max(initial=-1)) + 1, kinds))
-    np.add.at(found, island, moved[:, TRUE] - moved[:, FALSE])
-    return found
+    by_owner = csr_array(moved[:, TRUE] - moved[:, FALSE])
+    unit = options.owner[np.searchsorted(owners, np.arange(n))]
+    place = csr_array((np.ones(n), (unit, np.arange(n))), shape=(len(options.units), n))
+    return place @ by_owner
 
 
 def _islands(owner: Ints, target: Ints, units: int) -> Ints:
