@@ -79,7 +79,7 @@ def value_examples(settings: Settings, lake: Lake, window: Window) -> Examples:
         segment=touches["channel"],
         baseline_group="all",
     )
-    return made(inputs, facts, value.SCHEMA_CATEGORIES, window.end, days)
+    return made(inputs, facts, value.SCHEMA_CATEGORIES, window.end, days, value.LEARNING)
 
 
 def identity_examples(settings: Settings, lake: Lake, window: Window) -> Examples:

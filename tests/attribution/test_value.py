@@ -37,7 +37,25 @@ def test_running_counts_know_only_what_was_seen_before_on_the_day() -> None:
     assert counts["ip_before_1d"].tolist()[:6] == [0, 0, 0, 2, 3, 3]
     assert counts["ip_campaign_before_1d"].tolist()[:6] == [0, 0, 0, 0, 2, 2]
     assert counts["ip_agent_before_1d"].tolist()[:4] == [0, 0, 0, 2]
+    assert counts["ip_campaign_agent_before_1d"].tolist()[:4] == [0, 0, 0, 0]
+    assert counts["ip_channel_before_1d"].tolist()[:6] == counts["ip_before_1d"].tolist()[:6]
+    assert np.isnan(counts["seconds_since_ip"].tolist()[:3]).all()
+    assert counts["seconds_since_ip"].tolist()[3:6] == [60, 60, 120]  # the ghost at 10:02 is left out
+    assert counts["seconds_since_ip_campaign"].tolist()[4:6] == [120, 180]
     assert counts.iloc[6].isna().all()
+
+
+def test_what_came_on_the_network_in_seven_days_is_what_the_feature_knows_and_what_came_since() -> None:
+    touches = frame(a_touch("10:00", ip_key="i"), a_touch("10:01", ip_key="i"))
+    features = pd.DataFrame({"network_features__events_7d": [4.0, np.nan]})
+    assert value.touch_frame(touches, features)["ip_before_7d"].tolist() == [4, 1]
+
+
+def test_an_agent_is_taken_apart_into_device_and_system() -> None:
+    long = "Mozilla/5.0 (iPhone; CPU iPhone OS 17_4 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/17.4 Mobile/15E148"
+    parts = value.agent_parts(pd.Series([long, "mobile safari|17|ios|phone", "1/13", "", None]))
+    assert parts["device"].tolist() == ["phone", "phone", "1", None, None]
+    assert parts["system"].tolist() == ["ios", "ios", "13", None, None]
 
 
 seen = st.tuples(
@@ -49,7 +67,9 @@ seen = st.tuples(
 @given(st.lists(seen, min_size=1, max_size=15))
 def test_one_touch_by_itself_with_its_history_counts_the_same_as_in_the_batch(rows: list[Any]) -> None:
     at = pd.Timestamp("2026-05-01T00:00Z") + pd.to_timedelta([m for m, *_ in rows], unit="min")
-    touches = pd.DataFrame(rows, columns=["minute", "ip_key", "campaign_id", "kind"]).assign(seen_at=at, user_agent=None)
+    touches = pd.DataFrame(rows, columns=["minute", "ip_key", "campaign_id", "kind"]).assign(
+        seen_at=at, user_agent=None, channel="c"
+    )
     batch = value.running_counts(touches, touches)
     for i in range(len(touches)):
         then = touches["seen_at"].iloc[i]
@@ -61,12 +81,15 @@ def test_one_touch_by_itself_with_its_history_counts_the_same_as_in_the_batch(ro
         np.testing.assert_array_equal(alone.to_numpy(), batch.iloc[[i]].to_numpy())
         if touches["ip_key"].iloc[i] is not None:
             assert alone["ip_before_1d"].item() == len(past)
+            since = (then - past["seen_at"].max()).total_seconds() if len(past) else np.nan
+            np.testing.assert_equal(alone["seconds_since_ip"].item(), since)
 
 
 def test_inputs_have_their_columns_also_where_nothing_is_known() -> None:
     inputs = value.touch_frame(frame(a_touch()))
     assert inputs.columns.tolist() == [*value.SCHEMA_NUMBERS, *value.SCHEMA_CATEGORIES]
     assert inputs["price_micros"].item() == 5_000
+    assert inputs["ip_before_7d"].isna().all()
     assert inputs["campaign_clicks_7d"].isna().all()
     assert value.touch_frame(frame(a_touch()).head(0)).empty
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
+from whence.normalise import agents as agent_texts
+
 VIEWS = ("campaign_features", "identifier_features", "network_features", "person_features")
 """The feature views whose columns `touch_frame` reads."""
 
@@ -22,9 +24,20 @@ COPIED = {
     "person_conversions_14d": "person_features__conversions_14d",
     "person_logins_7d": "person_features__logins_7d",
 }
-RUNNING = ("ip_before_1d", "ip_campaign_before_1d", "ip_agent_before_1d")
-SCHEMA_NUMBERS = (*COPIED, *RUNNING, "hour_of_day", "is_click", "price_micros")
-SCHEMA_CATEGORIES = ("campaign_id", "channel", "user_agent", "placement", "kind", "country")
+KEYS = {
+    "ip": ["ip_key"],
+    "ip_campaign": ["ip_key", "campaign_id"],
+    "ip_channel": ["ip_key", "channel"],
+    "ip_agent": ["ip_key", "user_agent"],
+    "ip_campaign_agent": ["ip_key", "campaign_id", "user_agent"],
+}
+"""What the touches of a network and day are counted by."""
+RUNNING = tuple(f"{name}_before_1d" for name in KEYS)
+SINCE = tuple(f"seconds_since_{name}" for name in ("ip", "ip_campaign", "ip_agent"))
+SCHEMA_NUMBERS = (*COPIED, *RUNNING, *SINCE, "ip_before_7d", "hour_of_day", "is_click", "price_micros")
+SCHEMA_CATEGORIES = ("campaign_id", "channel", "user_agent", "device", "system", "placement", "kind", "country")
+LEARNING = {"num_leaves": 6, "min_data_in_leaf": 100, "cat_smooth": 10.0, "cat_l2": 10.0}
+"""How a model of these inputs learns best: many campaigns and devices, few conversions of each."""
 
 
 def touch_frame(touches: pd.DataFrame, features: pd.DataFrame | None = None, history: pd.DataFrame | None = None) -> pd.DataFrame:
@@ -39,28 +52,56 @@ def touch_frame(touches: pd.DataFrame, features: pd.DataFrame | None = None, his
     facts = pd.DataFrame(index=told.index) if features is None else features.reset_index(drop=True)
     inputs = {name: _number(facts, source) for name, source in COPIED.items()}
     counts = running_counts(told, told if history is None else history)
-    inputs |= {name: counts[name] for name in RUNNING}
+    inputs |= {name: counts[name] for name in (*RUNNING, *SINCE)}
+    inputs["ip_before_7d"] = inputs["network_events_7d"].fillna(0) + counts["ip_before_1d"]
+    inputs |= agent_parts(_text(told, "user_agent"))
     inputs["hour_of_day"] = pd.to_datetime(told["happened_at"], utc=True).dt.hour.astype("float64")
     inputs["is_click"] = (told["kind"] == "click").astype("float64")
     inputs["price_micros"] = _number(told, "price_micros")
-    inputs |= {name: _text(told, name) for name in SCHEMA_CATEGORIES}
+    inputs |= {name: _text(told, name) for name in SCHEMA_CATEGORIES if name not in inputs}
     return pd.DataFrame(inputs, columns=[*SCHEMA_NUMBERS, *SCHEMA_CATEGORIES]).set_axis(touches.index)
 
 
 def running_counts(touches: pd.DataFrame, history: pd.DataFrame) -> pd.DataFrame:
-    """How many touches of the same UTC day and network were seen strictly before each touch, ghosts left out.
+    """What of the same UTC day and network was seen strictly before each touch, ghosts left out.
 
-    Columns RUNNING: on the network, with the campaign on it, with the user agent on it. NaN without an ip_key.
+    Columns RUNNING: how many touches by each of KEYS; SINCE: seconds since the last of them, NaN when it is the first.
+    All are NaN without an ip_key.
     """
     past = history[history["kind"] != "eligible"]
-    keys = {
-        "ip_before_1d": ["ip_key"],
-        "ip_campaign_before_1d": ["ip_key", "campaign_id"],
-        "ip_agent_before_1d": ["ip_key", "user_agent"],
-    }
-    counts = {name: _seen_before(touches, past, by) for name, by in keys.items()}
     is_there = touches["ip_key"].notna().to_numpy()
-    return pd.DataFrame({name: np.where(is_there, n, np.nan) for name, n in counts.items()}, index=touches.index)
+    columns: dict[str, np.ndarray] = {}
+    for name, by in KEYS.items():
+        count, seconds = _seen_before(touches, past, by)
+        columns |= {f"{name}_before_1d": count, f"seconds_since_{name}": seconds}
+    kept = {name: np.where(is_there, columns[name], np.nan) for name in (*RUNNING, *SINCE)}
+    return pd.DataFrame(kept, index=touches.index)
+
+
+def agent_parts(agents: pd.Series) -> dict[str, pd.Series]:
+    """Columns device and system, from what a user agent says first and last; None where it says nothing.
+
+    A browser's long line is read as whence.normalise.agents does; a short one, as trackers tell it, is taken apart.
+
+    >>> parts = agent_parts(pd.Series(["2/13", "Chrome 124 Android", None]))
+    >>> parts["device"].tolist(), parts["system"].tolist()
+    (['2', 'Chrome', None], ['13', 'Android', None])
+    """
+    known = {agent: _parts(agent) for agent in agents.dropna().unique()}
+    told = [known.get(agent, (None, None)) for agent in agents]
+    return {
+        name: pd.Series([each[place] for each in told], index=agents.index, dtype=object)
+        for place, name in enumerate(("device", "system"))
+    }
+
+
+def _parts(agent: str) -> tuple[str | None, str | None]:
+    lasting = agent_texts.text(agent) if "|" in agent or "(" in agent else None
+    if lasting:
+        _, _, system, device = lasting.split("|")
+        return device or None, system or None
+    words = agent.replace("/", " ").split()
+    return (words[0], words[-1]) if words else (None, None)
 
 
 def labels(touches: pd.DataFrame, conversions: pd.DataFrame, conversion_days: float) -> pd.DataFrame:
@@ -101,22 +142,27 @@ def labels(touches: pd.DataFrame, conversions: pd.DataFrame, conversion_days: fl
 _MET = ["touch", "happened_at", "at", "converted_seen_at"]
 
 
-def _seen_before(touches: pd.DataFrame, past: pd.DataFrame, by: list[str]) -> np.ndarray:
-    """For each touch, the rows of `past` of the same day and key with a smaller seen_at, by one sort."""
-    asked = touches[[*by, "seen_at"]].assign(weight=0, row=np.arange(len(touches)))
-    told = past[[*by, "seen_at"]].assign(weight=1, row=-1)
+def _seen_before(touches: pd.DataFrame, past: pd.DataFrame, by: list[str]) -> tuple[np.ndarray, np.ndarray]:
+    """For each touch, the rows of `past` of the same day and key with a smaller seen_at, and seconds since the last, by one sort."""
+    asked = touches[[*by, "seen_at"]].assign(weight=0)
+    told = past[[*by, "seen_at"]].assign(weight=1)
     both = pd.concat([asked, told], ignore_index=True) if len(told) else asked
     seen_at = pd.to_datetime(both["seen_at"], utc=True).astype("datetime64[us, UTC]")
     group = both.assign(day=seen_at.dt.floor("D")).groupby([*by, "day"], sort=False, dropna=False).ngroup().to_numpy()
     # at the same instant the asking rows come first: what is seen at once is not known before
-    order = np.lexsort((both["weight"].to_numpy(), seen_at.astype("int64").to_numpy(), group))
-    weight = both["weight"].to_numpy()[order]
+    micros = seen_at.astype("int64").to_numpy()
+    order = np.lexsort((both["weight"].to_numpy(), micros, group))
+    weight, at = both["weight"].to_numpy()[order], micros[order]
+    starts = np.r_[True, group[order][1:] != group[order][:-1]][: len(order)]
     running = np.cumsum(weight) - weight
-    starts = np.r_[True, group[order][1:] != group[order][:-1]]
     running = running - np.maximum.accumulate(np.where(starts, running, 0))
-    counts = np.zeros(len(both))
+    place = np.arange(len(order))
+    last = np.r_[-1, np.maximum.accumulate(np.where(weight > 0, place, -1))[:-1]][: len(order)]
+    is_first = last < np.maximum.accumulate(np.where(starts, place, 0))
+    counts, seconds = np.zeros(len(both)), np.full(len(both), np.nan)
     counts[order] = running
-    return counts[: len(touches)]
+    seconds[order] = np.where(is_first, np.nan, (at - at[np.maximum(last, 0)]) / 1e6)
+    return counts[: len(touches)], seconds[: len(touches)]
 
 
 def _number(frame: pd.DataFrame, name: str) -> pd.Series:
