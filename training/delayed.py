@@ -96,12 +96,11 @@ def correction(examples: Examples, learned: Bools, learner: Learner, asked: str)
 def taught(name: str, examples: Examples, rows: Bools, learner: Learner, watch: Watch | None = None) -> Learner:
     """The learner with these rows' labels and weights as the correction teaches them; as known now, or as watched then."""
     seen = watch or Watch(examples.elapsed(examples.now), examples.facts["delay_days"].to_numpy(dtype=np.float64))
-    window = examples.ripens_after()
     given = Rows.of(
         learner.matrix[rows],
         seen.elapsed[rows],
-        np.minimum(seen.delay[rows], window),  # the few that came later still are conversions all the same
-        window,
+        np.minimum(seen.delay[rows], examples.window_days),  # one that was told of after the window is a conversion all the same
+        examples.window_days,
         segment=examples.facts["segment"].to_numpy()[rows],
         categories=tuple(range(len(learner.schema.numbers), len(learner.schema.names))),
         seed=int(learner.parameters["seed"]),

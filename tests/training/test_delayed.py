@@ -122,6 +122,13 @@ def test_a_model_can_be_fitted_to_what_each_kind_of_correction_teaches(name: str
     fitted = fit(EXAMPLES, cut, seed=7, threads=1, delay=name)
     assert fitted.words["delay.chosen"] == name
     assert fitted.weighted > 500
-    ripe = cut.learned & EXAMPLES.ripe()
+    ripe = cut.learned & (EXAMPLES.elapsed(EXAMPLES.now) >= EXAMPLES.window_days)
     lesson = taught(name, EXAMPLES, cut.learned, a_learner(EXAMPLES))
     assert (lesson.label[ripe] == EXAMPLES.labels[ripe]).all()
+
+
+def test_a_conversion_that_was_told_of_after_the_window_stays_one() -> None:
+    late = (EXAMPLES.labels > 0) & (EXAMPLES.elapsed(EXAMPLES.now) > 10)
+    facts = EXAMPLES.facts.assign(delay_days=EXAMPLES.facts["delay_days"].mask(late, 9.0))
+    told_late = replace(EXAMPLES, facts=facts)
+    assert (taught("naive", told_late, EVERYBODY, a_learner(told_late)).label == EXAMPLES.labels).all()

@@ -62,7 +62,8 @@ def fsiw(rows: Rows) -> Taught:
     that chance a fresh row counts by what it can tell: its rare conversion is not multiplied, its many 0s count little.
     """
     known = known_by_age(rows)
-    return Taught(rows.label, _weights(rows, known, _late_by_features(rows, known)) * known)
+    zero = known * (1 - _late_by_features(rows, known))
+    return Taught(rows.label, np.where(rows.ripe | (rows.label > 0), 1.0, zero))
 
 
 def soft(rows: Rows) -> Taught:

@@ -14,6 +14,8 @@ from whence.delay.rows import Rows
 LEAST = 300
 """Labels of each class below which an auxiliary model is not fitted, and the maturity curve answers instead."""
 ROUNDS = 100
+PACE_ROUNDS = 60
+"""Of the model of speed, which has only conversions to learn from."""
 AUXILIARY: Mapping[str, Any] = {
     "objective": "binary",
     "num_leaves": 4,
@@ -54,7 +56,7 @@ def known_by_age(rows: Rows) -> Floats:
 
 def learned(rows: Rows, x: Floats, label: npt.NDArray[Any], weight: Floats | None = None) -> Callable[[Floats], Floats]:
     """A small auxiliary model of these labels: it gives the log-odds of other rows."""
-    return _boosted(rows, x, label.astype(np.float64), weight, AUXILIARY)
+    return _boosted(rows, x, label.astype(np.float64), weight, AUXILIARY, ROUNDS)
 
 
 def _clock(rows: Rows, age: Floats, *, halfway: bool = False) -> Floats:
@@ -75,17 +77,17 @@ def _pace(rows: Rows, came: npt.NDArray[np.intp], at: Floats, seen: Floats) -> F
         news = 1 - missed**2 * np.exp(reach)  # the Fisher information, which is never negative
         return 1 - at * pace - missed, np.maximum(news, LEAST_NEWS)
 
-    slowness = _boosted(rows, rows.features[came], np.zeros(len(came)), None, {**AUXILIARY, "objective": gradient})
+    slowness = _boosted(rows, rows.features[came], np.zeros(len(came)), None, {**AUXILIARY, "objective": gradient}, PACE_ROUNDS)
     return np.asarray(np.exp(-slowness(rows.features)))
 
 
 def _boosted(
-    rows: Rows, x: Floats, label: Floats, weight: Floats | None, parameters: Mapping[str, Any]
+    rows: Rows, x: Floats, label: Floats, weight: Floats | None, parameters: Mapping[str, Any], rounds: int
 ) -> Callable[[Floats], Floats]:
     import lightgbm
 
     data = lightgbm.Dataset(x, label, weight=weight, categorical_feature=list(rows.categories), params={"verbosity": -1})
-    booster = lightgbm.train({**parameters, "seed": rows.seed, "num_threads": rows.threads}, data, num_boost_round=ROUNDS)
+    booster = lightgbm.train({**parameters, "seed": rows.seed, "num_threads": rows.threads}, data, num_boost_round=rounds)
 
     def raw(at: Floats) -> Floats:
         return np.asarray(booster.predict(at, raw_score=True, num_threads=rows.threads), dtype=np.float64)

@@ -17,10 +17,10 @@ NUMBERS = ("intent", "taste", "reach", "haste", "hour")
 CATEGORIES = ("device", "campaign")
 DEVICES = np.array([-0.4, -0.1, 0.0, 0.2, 0.4])
 """What a device adds to the log-odds of a conversion."""
+TRIALS_FROM = 2
+"""The device after which people begin with a trial, where there are trials."""
 FIRST_START = -40.0
 """Campaigns begin from this day on, so that the first day of the log has old ones."""
-LIVES = (25.0, 80.0)
-"""For how many days a campaign runs."""
 
 
 @dataclass(frozen=True)
@@ -36,8 +36,14 @@ class Delays:
     shape: float = 0.75
     """Of the Weibull delays; below 1 the first hours bring more than an exponential would."""
     scale: float = 3.0
+    entangled: float = 1.0
+    """How much a click's features speak of its delay; at 0 nothing does but its campaign."""
     own_pace: float = 0.25
     """How much campaigns differ in the logarithm of their delays."""
+    trial_days: float = 0.0
+    """On the devices after TRIALS_FROM a conversion comes so much later, as where a trial has to end first."""
+    lives: tuple[float, float] = (25.0, 80.0)
+    """The least and the most days that a campaign runs."""
     level: float = -2.45
     """The log-odds of a conversion in the middle."""
     refunds: float = 0.15
@@ -88,8 +94,10 @@ def clicks(world: Delays) -> Clicks:
     device = draw.integers(0, len(DEVICES), world.clicks)
     odds = world.level + effect[campaign] + 0.8 * x[:, 0] + 0.5 * np.sin(2 * x[:, 1]) + DEVICES[device]
     odds += 0.3 * x[:, 0] * (x[:, 2] > 0)
-    scale = world.scale * np.exp(0.36 * x[:, 0] + 0.4 * x[:, 3] + pace[campaign] - 0.2 * (device == 2))
-    delay = scale * draw.weibull(world.shape, world.clicks)
+    slowness = world.entangled * (0.36 * x[:, 0] + 0.4 * x[:, 3] - 0.2 * (device == 2)) + pace[campaign]
+    scale = world.scale * np.exp(slowness)
+    waits = np.where(device > TRIALS_FROM, world.trial_days, 0.0)
+    delay = waits + scale * draw.weibull(world.shape, world.clicks)
     converts = (draw.random(world.clicks) < expit(odds)) & (delay <= world.window)
     refund = draw.random(world.clicks) < np.clip(world.refunds * np.exp(2 * DEVICES[device]), 0, 1)
     refunded_after = draw.exponential(world.refund_days, world.clicks)
@@ -101,7 +109,7 @@ def clicks(world: Delays) -> Clicks:
         np.column_stack([x, (at % 1) * 24, device, campaign]),
         np.where(converts, delay, np.nan),
         np.where(converts & refund, refunded_after, np.nan),
-        expit(odds) * -np.expm1(-((world.window / scale) ** world.shape)),
+        expit(odds) * -np.expm1(-((np.maximum(world.window - waits, 0) / scale) ** world.shape)),
         scale,
         starts,
     )
@@ -110,7 +118,7 @@ def clicks(world: Delays) -> Clicks:
 def _campaigns(world: Delays, at: Floats, draw: np.random.Generator) -> tuple[Floats, Ints]:
     """When each campaign starts, and which of those that run has each click."""
     starts = draw.uniform(FIRST_START, world.days - 3, world.campaigns)
-    ends = starts + draw.uniform(*LIVES, world.campaigns)
+    ends = starts + draw.uniform(*world.lives, world.campaigns)
     size = draw.lognormal(0, 0.3, world.campaigns)
     day = np.floor(at).astype(np.int64)
     campaign = np.empty(len(at), dtype=np.int64)
