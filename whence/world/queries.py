@@ -20,9 +20,9 @@ Floats = npt.NDArray[np.float64]
 def auctions(queries: int = 9000, candidates: int = 12, seed: int = 7) -> pd.DataFrame:
     """A row for each candidate: query, person, NUMBERS, CATEGORIES, the `truth` (a probability) and the label drawn from it.
 
-    About one candidate in twelve converts. What a query is (how often its person came lately, what lies in the basket, the
+    About one candidate in fourteen converts. What a query is (how often its person came lately, what lies in the basket, the
     hour, the device) moves its level by a factor of ten and more; part of that no column tells. Campaigns differ,
-    chase devices, and do better on some devices than on others. The first thirds of the queries come first in time.
+    chase devices, and do better on some devices than on others. Queries are in the order of time.
 
     >>> drawn = auctions(100, seed=1)
     >>> len(drawn), drawn["query"].nunique()
