@@ -20,8 +20,10 @@ TOUCHES = 10_000_000
 SHARE = 0.03
 """Conversions for each touch."""
 SIZES = (1_250_000, 2_500_000, 5_000_000, TOUCHES)
-HOT = ((1_000_000, 1), (1_000_000, 1_000), (3_000_000, 1), (3_000_000, 1_000), (TOUCHES, 1))
+HOT = ((1_000_000, 1), (1_000_000, 1_000), (3_000_000, 1_000), (TOUCHES, 1))
 """Touches and conversions of one person, among as many as otherwise."""
+BESIDE = 2
+"""Rounds of the peers without a target, at most."""
 DAYS = 30
 DAY = 86_400_000_000
 CLICKS = 0.1
@@ -42,8 +44,9 @@ def measure(runs: int) -> list[Row]:
         for touches, conversions in HOT:
             keep(folder, f"hot-{touches}-{conversions}", TOUCHES, touches, conversions)
         even = f"even-{TOUCHES}"
-        timed = interleaved(
-            {name: partial(job, folder, even) for name, job in _jobs().items()}
+        timed = interleaved({name: partial(job, folder, even) for name, job in _beside().items()}, min(runs, BESIDE))
+        timed |= interleaved(
+            {"ours": partial(ours, folder, even), "asof": partial(by_asof, folder, even)}
             | {
                 f"hot-{touches}-{conversions}": partial(ours, folder, f"hot-{touches}-{conversions}")
                 for touches, conversions in HOT
@@ -55,17 +58,10 @@ def measure(runs: int) -> list[Row]:
     return [*_against(timed, told), _slope(timed), *_hot(timed)]
 
 
-def _jobs() -> dict[str, Callable[..., Any]]:
-    jobs: dict[str, Callable[..., Any]] = {
-        "ours": ours,
-        "asof": by_asof,
-        "merge": by_merge,
-        "asof of numbers": by_asof_of_numbers,
-    }
-    jobs["duckdb"] = by_duckdb
-    if find_spec("polars"):
-        jobs["polars"] = by_polars
-    return jobs
+def _beside() -> dict[str, Callable[..., Any]]:
+    """Peers without a target."""
+    jobs = {"merge": by_merge, "asof of numbers": by_asof_of_numbers, "duckdb": by_duckdb}
+    return jobs | {"polars": by_polars} if find_spec("polars") else jobs
 
 
 def keep(folder: str, name: str, touches: int, hot: int = 0, conversions: int = 0) -> None:
@@ -310,7 +306,7 @@ def _against(timed: dict[str, Runs], told: dict[str, int]) -> list[Row]:
         if name not in timed:
             continue
         theirs = _seconds(timed[name])
-        found = ratio(mine, theirs)
+        found = ratio(mine[: len(theirs)], theirs)
         rows.append(
             Row(
                 f"journeys against {peer}",

@@ -76,7 +76,7 @@ def _lets_in(window: Reach, conversion: Row, touch: Row) -> bool:
     kind = "view" if touch["kind"] == "eligible" else touch["kind"]
     bought = conversion["product"] if conversion["product"] is not None else touch["product"]
     same = touch["product"] is not None and touch["product"] == conversion["product"]
-    return (
+    return bool(
         window.touch in ("", kind)
         and window.channel in ("", touch["channel"])
         and window.campaign in ("", touch["campaign_id"])

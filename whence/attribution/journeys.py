@@ -18,7 +18,6 @@ from whence.attribution.meetings import Bools, Bought, Ints, Shown
 from whence.attribution.policy import SAME_PRODUCT, Policy
 
 CLICK = "click"
-CLICKS = (CLICK,)
 GHOST = "eligible"
 ANOTHER = "\0another"
 """A product that no window names."""
@@ -57,6 +56,8 @@ MANY = 50_000
 """Rows from which on it pays to open a database for a hash."""
 TIMES = ("happened_at", "seen_at", "known_by")
 INSTANT = pa.timestamp("us", tz="UTC")
+Codes = tuple[Ints, list[str | None]]
+"""A number for each row, and what the numbers stand for."""
 
 
 def candidate_touches(
@@ -145,7 +146,8 @@ class _Sides:
         self.keys.keep(self._bought_rows, rows)
         self._conversions, self._touches, self._policy = conversions, touches, policy
         shown_group, self._shown_kinds, bought_group, self._bought_kinds = _told_apart(self, policy)
-        self.is_ghost = _is(self.told("kind"), (GHOST,))
+        kind, kinds = self.told_codes("kind")
+        self.is_ghost, self.is_click = (np.array([each == name for each in kinds], dtype=bool)[kind] for name in (GHOST, CLICK))
         at, seen = _micros(touches["happened_at"])[rows], _micros(touches["seen_at"])[rows]
         self.shown = Shown(at, seen, np.full(len(at), meetings.ALWAYS), shown_group, max(len(self._shown_kinds), 1))
         self.asked = Bought(_micros(self.bought("happened_at")), _micros(self.bought("known_by")), bought_group)
@@ -158,6 +160,14 @@ class _Sides:
     def bought(self, name: str, places: Ints | None = None) -> pa.Array:
         """A column of the conversions, or of some."""
         return _taken(self._conversions[name], self._bought_rows if places is None else self._bought_rows[places])
+
+    def told_codes(self, name: str, wanted: Set[str] | None = None) -> Codes:
+        """The touches' values of a column as numbers."""
+        return _codes(self._touches[name], self._shown_rows, wanted)
+
+    def bought_codes(self, name: str, wanted: Set[str] | None = None, other: str | None = None) -> Codes:
+        """The conversions' values of a column as numbers."""
+        return _codes(self._conversions[name], self._bought_rows, wanted, other)
 
     def looks(self, shown: Ints, converted: Ints) -> Ints:
         """How far back conversions look for touches, by their codes, in microseconds."""
@@ -200,11 +210,13 @@ def _once(rows: pa.Table, name: str, wanted: Bools | None = None) -> Ints:
     kept = np.arange(len(rows))
     if wanted is not None and not wanted.all():
         kept = np.flatnonzero(pc.is_in(ids, value_set=ids.filter(pa.array(wanted))).to_numpy(zero_copy_only=False))
-    ids = _taken(ids, kept)
+        ids = _taken(ids, kept)
     if not _has_repeats(ids):
         return kept
     codes = ids.dictionary_encode().indices.to_numpy()
     again = np.bincount(codes)[codes] > 1
+    if not again.any():
+        return kept
     told = rows.take(pa.array(kept[again])).append_column("row", pa.array(kept[again]))
     others = [each for each in rows.column_names if each not in (name, "seen_at")]
     told = told.sort_by([(each, "ascending") for each in (name, "seen_at", *others)]).combine_chunks()
@@ -228,13 +240,12 @@ def _has_repeats(ids: pa.Array) -> bool:
 def _by_time(told: pa.Table, rows: Ints) -> Ints:
     """The rows in the order of their times, and of their ids where these are equal."""
     at = _micros(told["happened_at"])[rows]
-    order = np.argsort(at, kind="stable")
-    is_tied = np.diff(at[order]) == 0
-    if is_tied.any():
-        tied = order[np.append(is_tied, False) | np.append(False, is_tied)]
-        ranks = np.zeros(len(at), dtype=np.int64)
-        ranks[tied] = _ranks(_taken(told["touch_id"], rows[tied]))
-        order = np.lexsort((ranks, at))
+    order = np.argsort(at)
+    is_same = np.diff(at[order]) == 0
+    if is_same.any():
+        is_tied = np.append(is_same, False) | np.append(False, is_same)
+        tied = order[is_tied]
+        order[is_tied] = tied[np.lexsort((_ranks(_taken(told["touch_id"], rows[tied])), at[tied]))]
     return order
 
 
@@ -245,16 +256,16 @@ def _told_apart(both: _Sides, policy: Policy) -> tuple[Ints, pd.DataFrame, Ints,
     )
     if SAME_PRODUCT in products:
         products |= set(pc.unique(both.bought("product")).to_pylist()) & set(pc.unique(both.told("product")).to_pylist())
-    kind, kinds = _codes(both.told("kind"))
+    kind, kinds = both.told_codes("kind")
     shown = _together(
         touch_kind=(kind, ["view" if each == GHOST else each for each in kinds]),
-        channel=_codes(both.told("channel"), channels),
-        campaign_id=_codes(both.told("campaign_id"), campaigns),
-        touch_product=_codes(both.told("product"), products),
+        channel=both.told_codes("channel", channels),
+        campaign_id=both.told_codes("campaign_id", campaigns),
+        touch_product=both.told_codes("product", products),
     )
     converted = _together(
-        conversion_kind=_codes(both.bought("kind"), conversions | set(policy.reengagement.conversions)),
-        product=_codes(both.bought("product"), products, other=ANOTHER if products else None),
+        conversion_kind=both.bought_codes("kind", conversions | set(policy.reengagement.conversions)),
+        product=both.bought_codes("product", products, other=ANOTHER if products else None),
     )
     return *shown, *converted
 
@@ -269,7 +280,7 @@ def _paid(both: _Sides, policy: Policy, activity: pd.DataFrame | None) -> tuple[
     total = max(len(both.is_ghost), 1)
     found = np.unique(np.concatenate([conversion * total + touch for conversion, touch in parts]))
     if policy.click_over_view:
-        found = found[_goes_first(*np.divmod(found, total), _is(both.told("kind"), CLICKS))]
+        found = found[_goes_first(*np.divmod(found, total), both.is_click)]
     found = found[meetings.from_last(found // total) < policy.max_touches]
     conversion, touch = np.divmod(found, total)
     met, which = np.unique(conversion, return_inverse=True)
@@ -336,7 +347,7 @@ def _ghosts(both: _Sides, conversion: Ints, touch: Ints) -> dict[str, Ints]:
     """How many ghosts were in reach of each pair's conversion: of the pair's campaign, and of any."""
     if not both.is_ghost.any():
         return {"eligible_campaign": (none := np.zeros(len(conversion), dtype=np.int64)), "eligible_any": none}
-    campaign, names = _codes(both.told("campaign_id"))
+    campaign, names = both.told_codes("campaign_id")
     by_any, by_campaign = np.zeros_like(campaign), campaign
     return {
         "eligible_campaign": _ghosts_alike(both, conversion, touch, by_campaign, len(names)),
@@ -371,18 +382,20 @@ def _shared(asked: pa.ChunkedArray, told: pa.ChunkedArray) -> tuple[Ints, Ints]:
     return first, second
 
 
-def _codes(column: pa.Array, wanted: Set[str] | None = None, other: str | None = None) -> tuple[Ints, list[str | None]]:
+def _codes(column: pa.ChunkedArray, rows: Ints, wanted: Set[str] | None = None, other: str | None = None) -> Codes:
     """A number for each value, and what they stand for; values that are not wanted stand for `other`."""
-    found = pc.dictionary_encode(column, null_encoding="encode")
+    if wanted is not None and not wanted and other is None:
+        return np.zeros(len(rows), dtype=np.int64), [None]
+    found = pc.dictionary_encode(column.combine_chunks(), null_encoding="encode")
     values = found.dictionary.to_pylist()
     if wanted is not None:
         values = [each if each is None or each in wanted else other for each in values]
     names = {each: place for place, each in enumerate(dict.fromkeys(values))}
     places = np.array([names[each] for each in values], dtype=np.int64)
-    return places[found.indices.to_numpy()], list(names)
+    return places[found.indices.to_numpy()[rows]], list(names)
 
 
-def _together(**columns: tuple[Ints, list[str | None]]) -> tuple[Ints, pd.DataFrame]:
+def _together(**columns: Codes) -> tuple[Ints, pd.DataFrame]:
     """One number for each combination of codes that there is, and the combinations."""
     sizes = [max(len(names), 1) for _, names in columns.values()]
     codes, which = np.unique(np.ravel_multi_index([each for each, _ in columns.values()], sizes), return_inverse=True)
