@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from datetime import date
+from datetime import date, timedelta
 from typing import TYPE_CHECKING
 
 import pandas as pd
 
 from serving import attributing, history, knowledge, resolving
-from whence.attribution import doubt, journeys
+from whence.attribution import doubt, journeys, partitions
 from whence.attribution import policy as policies
 from whence.attribution.policy import Policy
 from whence.attribution.summary import ENDS, View
@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from whence.contracts.settings import Settings
 
 COVERS = (
-    "The interval over people is of what other people of the same kind would have brought: 95 % of it, by resampling people, from stored "
-    "credit. The one over identity is of what these very people brought, had we known each of them: anonymous persons are drawn anew from everybody "
+    "The interval over people is of what other people of the same kind would have brought: 95 % of it, by resampling people. The one "
+    "over identity is of what these very people brought, had we known each of them: anonymous persons are drawn anew from everybody "
     "whom the identity model compared them with, linked or not, and their journeys are joined and shared anew."
 )
 """What these intervals are of, in words."""
@@ -52,29 +52,26 @@ def credit_intervals(settings: Settings, rows: pd.DataFrame, view: View) -> pd.D
     found = doubt.from_partitions(
         told.conversions, told.touches, options(lake, view, last), policy, told.share, by=view.keys, activity=told.activity
     )
-    return (
-        _over_people(mine, view).join(_around(found, mine, view), how="outer").reset_index().astype(dict.fromkeys(ENDS, "Int64"))
-    )
+    return _around(found, mine, view)
 
 
 def options(lake: Lake, view: View, last: date) -> pd.DataFrame:
     """Whom each anonymous person may be, as known at the end of `last`: owner, target, probability, is_linked.
 
-    What the identity model said of a person's signals is averaged over them, since each speaks of the same question; a link
-    that was taken has the probability that it was taken with. An owner's probabilities sum to 1 at most.
+    What the identity model said lately of a person's signals, linked or not (partitions.of_decisions), and the links that hold.
     """
     exact = history.exact_persons(lake, last)
     people = pd.Series(exact["person_id"].to_numpy(), index=exact["identifier"].to_numpy(), dtype=object)
     named = resolving.known(people)
+    decisions, owners = _compared(lake, view, last, exact)
+    said = partitions.of_decisions(decisions, owners, named).drop(columns="is_linked")
     taken = _taken(history.persons(lake, last), people)
-    said = pd.concat([taken, _compared(lake, view, last, exact)], ignore_index=True)
-    said = said[~said["owner"].isin(named) & said["target"].isin(named) & (said["owner"] != said["target"])]
-    said = said.drop_duplicates(["owner", "target"])  # the link before what was said of it
-    sure = said["probability"].where(said["is_linked"], 0.0).groupby(said["owner"]).transform("sum").clip(upper=1.0)
-    rest = said["probability"].where(~said["is_linked"], 0.0)
-    room = (1.0 - sure) / rest.groupby(said["owner"]).transform("sum")
-    scaled = said["probability"].where(said["is_linked"], rest * room.clip(upper=1.0).fillna(0.0))
-    return said.assign(probability=scaled).reset_index(drop=True)
+    taken = taken[~taken["owner"].isin(named) & taken["target"].isin(named)].astype({"owner": object, "target": object})
+    names = ["owner", "target"]
+    both = said.astype(dict.fromkeys(names, object)).merge(taken, on=names, how="outer", suffixes=("", "_taken"))
+    probability = both["probability"].fillna(both["probability_taken"])
+    whole = probability.groupby(both["owner"]).transform("sum").clip(lower=1.0)
+    return both[["owner", "target"]].assign(probability=probability / whole, is_linked=both["probability_taken"].notna())
 
 
 @dataclass(frozen=True)
@@ -134,42 +131,29 @@ def _share(algorithm: str, policy: Policy, pairs: pd.DataFrame, touches: pd.Data
 def _taken(persons: pd.DataFrame, people: pd.Series) -> pd.DataFrame:
     """The links that hold: each anonymous person once."""
     ranked = persons[persons["method"] == "ranked"]
-    links = pd.DataFrame(
-        {"owner": ranked["identifier"].map(people), "target": ranked["person_id"], "probability": ranked["probability"]}
-    )
-    return links.drop_duplicates("owner").assign(is_linked=True)
+    columns = {"owner": ranked["identifier"].map(people), "target": ranked["person_id"], "probability": ranked["probability"]}
+    return pd.DataFrame(columns).drop_duplicates("owner")
 
 
-def _compared(lake: Lake, view: View, last: date, exact: pd.DataFrame) -> pd.DataFrame:
-    """What the identity model said of the signals of the period and of the longest look-back before it."""
-    window = Window(date.fromisoformat(view.days[0]), last).back(
-        (last - date.fromisoformat(view.days[0])).days + 1 + LOOK_BACK_DAYS
-    )
+def _compared(lake: Lake, view: View, last: date, exact: pd.DataFrame) -> tuple[pd.DataFrame, pd.Series]:
+    """What the identity model said of the signals of the period and of the days before, and whose each of them is."""
+    window = Window(_window(view).first - timedelta(days=LOOK_BACK_DAYS), last)
     with lake.connect(window, "decisions") as con:
-        query = "SELECT subject, option, max(probability) AS probability FROM decisions WHERE model = $1 AND route = 'batch' GROUP BY ALL"
-        said: pd.DataFrame = con.sql(f"{query} ORDER BY ALL", params=[IDENTITY_RANKER]).df()
+        query = "SELECT subject, option, made_at, probability, chosen FROM decisions WHERE model = $1 AND route = 'batch' ORDER BY ALL"
+        said: pd.DataFrame = con.sql(query, params=[IDENTITY_RANKER]).df()
     signals = history.signals(lake, window).drop_duplicates("event_id")
     signals = signals[signals["event_id"].isin(said["subject"])]
-    owner = pd.Series(who(signals, exact).to_numpy(), index=signals["event_id"].to_numpy(), dtype=object)
-    said = said.assign(owner=said["subject"].map(owner)).dropna(subset="owner").rename(columns={"option": "target"})
-    signals_of = said.groupby("owner")["subject"].nunique()
-    summed = said.groupby(["owner", "target"], as_index=False)["probability"].sum()
-    return summed.assign(probability=summed["probability"] / summed["owner"].map(signals_of), is_linked=False)
+    return said, pd.Series(who(signals, exact).to_numpy(), index=signals["event_id"].to_numpy(), dtype=object)
 
 
 LOOK_BACK_DAYS = 14
 """An anonymous person's signals are compared when they are seen; those of so many days before the period still count."""
 
 
-def _over_people(mine: pd.DataFrame, view: View) -> pd.DataFrame:
-    """The ends over people by stored credit: whoever may be the same as anybody is one with half the town in the partitions."""
-    return doubt.from_credits(mine, view.keys).set_index(["currency", *view.keys])[ENDS[:2]]
-
-
 def _around(found: pd.DataFrame, mine: pd.DataFrame, view: View) -> pd.DataFrame:
-    """The ends over identity around what is stated: what was not drawn anew is added to both."""
-    key, over_identity = ["currency", *view.keys], ENDS[2:]
+    """The intervals around what is stated: what was not drawn anew is added to both ends."""
+    key = ["currency", *view.keys]
     stated = mine.groupby(key)["credit_micros"].sum().rename("stated_micros")
-    both = pd.concat([stated, found.set_index(key)[["credit_micros", *over_identity]]], axis=1).astype("Int64").fillna(0)
+    both = pd.concat([stated, found.set_index(key)[["credit_micros", *ENDS]]], axis=1).astype("Int64").fillna(0)
     beside = both["stated_micros"] - both["credit_micros"]
-    return both[over_identity].add(beside, axis=0)
+    return both[ENDS].add(beside, axis=0).astype("int64").reset_index()

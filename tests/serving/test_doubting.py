@@ -65,16 +65,23 @@ def test_what_was_said_of_several_signals_is_averaged(tmp_path: Path) -> None:
     said = [a_comparison("e1", "p-ann", 0.6), a_comparison("e2", "p-ann", 0.2), a_comparison("e2", "p-bob", 0.1)]
     assert options(tmp_path, [*ANN, *BOB, STRANGER], said) == [
         ("p-stranger", "p-ann", 0.4, False),
-        ("p-stranger", "p-bob", 0.05, False),
+        ("p-stranger", "p-bob", 0.1, False),
     ]
 
 
-def test_a_link_that_was_taken_keeps_its_probability_and_the_rest_shares_what_is_left(tmp_path: Path) -> None:
+def test_the_links_that_hold_are_those_of_the_table_of_persons(tmp_path: Path) -> None:
     linked = an_answer("cookie_id:stranger", "p-ann", "ranked", 0.8)
     said = [a_comparison("e1", "p-ann", 0.9, chosen=True), a_comparison("e1", "p-bob", 0.6)]
     assert options(tmp_path, [*ANN, *BOB, linked], said, [beneath("cookie_id:stranger", "p-stranger")]) == [
-        ("p-stranger", "p-ann", 0.8, True),
-        ("p-stranger", "p-bob", 0.2, False),
+        ("p-stranger", "p-ann", 0.6, True),
+        ("p-stranger", "p-bob", 0.4, False),
+    ]
+
+
+def test_a_link_of_long_ago_is_an_option_by_its_own_probability(tmp_path: Path) -> None:
+    linked = an_answer("cookie_id:stranger", "p-ann", "ranked", 0.8)
+    assert options(tmp_path, [*ANN, linked], [], [beneath("cookie_id:stranger", "p-stranger")]) == [
+        ("p-stranger", "p-ann", 0.8, True)
     ]
 
 
