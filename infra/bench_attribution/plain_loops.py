@@ -53,7 +53,8 @@ def _counts(conversion: Row, touch: Row, policy: Policy) -> bool:
         return False
     if touch["happened_at"] >= conversion["happened_at"] or touch["seen_at"] >= _known_by(conversion):
         return False
-    return conversion["happened_at"] - touch["happened_at"] <= timedelta(days=_window(conversion, touch, policy))
+    age: timedelta = conversion["happened_at"] - touch["happened_at"]
+    return age <= timedelta(days=_window(conversion, touch, policy))
 
 
 def _known_by(conversion: Row) -> datetime:
