@@ -71,6 +71,7 @@ def addresses(settings: Settings) -> dict[str, tuple[str, str]]:
     evidently = f"http://{platform.LOOPBACK}:{settings.ports.evidently}"
     run = next(run for run in Airflow(settings).runs("retrain_rankers"))
     project = httpx.get(f"{evidently}/api/projects").json()[0]["id"]
+    report = max((settings.home / "reports").glob("*/report.html"))
     return {
         "airflow-dags": (f"{airflow}/dags", "watch_models"),
         "airflow-run": (f"{airflow}/dags/{run.dag}/runs/{run.run_id}", "register"),
@@ -78,6 +79,7 @@ def addresses(settings: Settings) -> dict[str, tuple[str, str]]:
         "mlflow-model": (f"{mlflow}/#/models/identity-ranker", "champion"),
         "mlflow-version": (f"{mlflow}/#/models/identity-ranker/versions/1", "Version 1"),
         "evidently": (f"{evidently}/projects/{project}", "Findings"),
+        "attribution-report": (report.as_uri(), "In short"),
     }
 
 
