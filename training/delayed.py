@@ -19,7 +19,7 @@ from training.examples import Examples
 from training.learner import Learner, raw
 from training.split import buckets
 from whence import measures
-from whence.delay import CORRECTIONS, DEFAULT, Rows, as_known, correct
+from whence.delay import CORRECTIONS, DEFAULT, MaturityCurve, Rows, as_known, correct, curves_by_segment, maturity_curve
 from whence.measures import Measure
 
 Floats = npt.NDArray[np.float64]
@@ -110,6 +110,22 @@ def taught(name: str, examples: Examples, rows: Bools, learner: Learner, watch: 
     label, weight = learner.label.copy(), learner.weight.copy()
     label[rows], weight[rows] = lesson.label, lesson.weight
     return replace(learner, label=label, weight=weight)
+
+
+def maturity(examples: Examples) -> dict[str, Measure]:
+    """Of the conversions that a row's window brings, the share known when half of it has passed; in all, and by segment."""
+    window = examples.window_days
+    if not window:
+        return {}
+    elapsed, delay = examples.elapsed(examples.now), examples.facts["delay_days"].to_numpy(dtype=np.float64)
+    by_segment = curves_by_segment(elapsed, delay, examples.facts["segment"].astype(str).to_numpy(dtype=object), window)
+    curves = {"": maturity_curve(elapsed, delay, window)} | {f"_{name}": curve for name, curve in by_segment.items()}
+    return {f"labels_known_by_half_window{name}": _known_by(curve, window / 2) for name, curve in curves.items()}
+
+
+def _known_by(curve: MaturityCurve, age: float) -> Measure:
+    low, high = curve.interval(age)
+    return Measure(float(curve.known_by(age)), float(low), float(high), curve.conversions)
 
 
 def deadline(examples: Examples, learned: Bools) -> Deadline | str:

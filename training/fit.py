@@ -107,7 +107,12 @@ def fit(examples: Examples, split: Split, seed: int, threads: int, drill: str = 
     calibrates = split.rows(CALIBRATE)
     ranked = contest.objectives(learner, split.rows(FIT), calibrates, examples.labels, persons, plain.held_out, columns)
     won = _ranked(learner, split, examples, columns, ranked.rounds) if ranked and ranked.has_won else plain.model
-    numbers = {**made_up.numbers, **plain.contest.numbers, **(ranked.contest.numbers if ranked else {})}
+    numbers = {
+        **delayed.maturity(examples),
+        **made_up.numbers,
+        **plain.contest.numbers,
+        **(ranked.contest.numbers if ranked else {}),
+    }
     return Fitted(
         _without_threads(won.final.model_to_string()),
         won.calibrator,
@@ -166,7 +171,8 @@ def _plain(learner: Learner, split: Split, truth: Floats, persons: npt.NDArray[A
     first_raw = raw(first, tests)
     model = _Model(final, final_level, rounds, first_raw, level.apply(first_raw, tests))
     competes = (learner.queries != NO_QUERY)[calibrates]
-    return _Plain(model, chosen, contest.held_out(chosen.winner, *given)[competes])
+    held_out = contest.held_out(chosen.winner, *given) if competes.any() else np.empty(len(competes))
+    return _Plain(model, chosen, held_out[competes])
 
 
 def _ranked(learner: Learner, split: Split, examples: Examples, columns: tuple[str, ...], rounds: int) -> _Model:

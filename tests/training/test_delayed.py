@@ -132,3 +132,10 @@ def test_a_conversion_that_was_told_of_after_the_window_stays_one() -> None:
     facts = EXAMPLES.facts.assign(delay_days=EXAMPLES.facts["delay_days"].mask(late, 9.0))
     told_late = replace(EXAMPLES, facts=facts)
     assert (taught("naive", told_late, EVERYBODY, a_learner(told_late)).label == EXAMPLES.labels).all()
+
+
+def test_a_report_says_how_ripe_labels_are_by_segment() -> None:
+    found = delayed.maturity(EXAMPLES)
+    assert set(found) == {f"labels_known_by_half_window{each}" for each in ("", "_0", "_1", "_2", "_3", "_4")}
+    assert all(0.5 < each.low < each.value < each.high < 1 for each in found.values())
+    assert delayed.maturity(replace(EXAMPLES, window_days=0.0)) == {}
