@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -28,9 +28,20 @@ class Trained:
 
     def score(self, frame: Any) -> tuple[Floats, Floats]:
         """Raw scores and calibrated probabilities, one a row."""
-        raw = self.trees.raw(encode(frame, self.schema))
-        return raw, np.asarray(self.calibrator.apply(raw), dtype=np.float64)
+        matrix = encode(frame, self.schema)
+        raw = self.trees.raw(matrix)
+        return raw, np.asarray(self.calibrator.apply(raw, matrix), dtype=np.float64)
 
 
-Audit = Callable[[Trained, set[str]], Mapping[str, Measure]]
-"""Measures of a model on these persons alone, from whom it has not learned."""
+@dataclass(frozen=True)
+class Audited:
+    """What came of an audit."""
+
+    measures: Mapping[str, Measure] = field(default_factory=dict)
+    """For the candidate's report."""
+    about: Mapping[str, Any] = field(default_factory=dict)
+    """For the bundle to carry, because serving needs it."""
+
+
+Audit = Callable[[Trained, set[str]], Audited]
+"""Asks a model about these persons alone, from whom it has not learned."""

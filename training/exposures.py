@@ -14,7 +14,7 @@ import pandas as pd
 
 from features import historical
 from training import known
-from training.audit import Trained
+from training.audit import Audited, Trained
 from training.examples import Examples, made
 from whence.attribution import lift, orders, response
 from whence.attribution import policy as policies
@@ -22,7 +22,6 @@ from whence.contracts.settings import Settings
 from whence.contracts.times import Window
 from whence.identity import exact
 from whence.lake import Lake
-from whence.measures import Measure
 
 MOMENTS_A_CONVERSION = 8
 """Moments by lot for each conversion; more would say little more."""
@@ -51,28 +50,31 @@ def exposure_examples(settings: Settings, lake: Lake, window: Window) -> Example
     facts = moments.rename(columns={"person_id": "person"}).assign(group="", segment=channel, baseline_group=channel)
     facts["delay_days"] = np.where(facts["label"] > 0, (facts["seen_at"] - facts["happened_at"]) / pd.Timedelta(days=1), np.nan)
     learning = {"num_leaves": LEAVES, "monotone_constraints": response.directions(list(inputs.columns))}
-    audit = partial(lift_agreement, moments, inputs, bought, lift.arms(touches, columns.by))
+    audit = partial(against_lift, moments, inputs, bought, lift.arms(touches, columns.by))
     return made(inputs, facts, (), window.end, learning=learning, audit=audit)
 
 
-def lift_agreement(
+def against_lift(
     moments: pd.DataFrame, inputs: pd.DataFrame, bought: pd.DataFrame, arms: pd.DataFrame, model: Trained, persons: set[str]
-) -> dict[str, Measure]:
+) -> Audited:
     """What the model says that tested streams lift, over what their experiments measured, among persons it has not met.
 
-    Both sides count the conversions of treated persons from their first opportunity on. Nothing where there is no experiment.
+    Both sides count the conversions of treated persons from their first opportunity on. The bundle gets the factors by
+    which credit is moved towards lift. Nothing where there is no experiment.
     """
     is_case = (moments["label"] > 0) & moments["person_id"].isin(persons)
     people, told = arms[arms["person_id"].isin(persons)], moments[is_case]
     lifts = lift.measured(people, bought[bought["conversion_id"].isin(told["row_id"])])
     if lifts.empty:
-        return {}
+        return Audited()
     lost = response.losses(inputs[is_case], model)
     said = {}
     for stream, each in people[~people["is_held_out"]].groupby("stream"):
         since = told["person_id"].map(each.set_index("person_id")["since"])
         said[str(stream)] = float(lost.loc[told["happened_at"] > since, str(stream)].sum()) if str(stream) in lost else 0.0
-    return {"lift_agreement": lift.agreement(pd.Series(said, dtype="float64"), lifts)}
+    claims = pd.Series(said, dtype="float64")
+    factors = lift.shrunk(claims, lifts)["factor"].round(6)
+    return Audited({"lift_agreement": lift.agreement(claims, lifts)}, {"factors": factors.to_dict()})
 
 
 def _moments(bought: pd.DataFrame, touches: pd.DataFrame, window: Window, settings: Settings) -> pd.DataFrame:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from training import datasets, known, refunds, report
-from training.audit import Trained
+from training.audit import Audited, Trained
 from training.delayed import CHOICES
 from training.errors import TooFewLabels, TrainingError
 from training.examples import Examples
@@ -43,7 +43,8 @@ def run(settings: Settings, model: str, as_of: date, drill: str = "", progress: 
     )
     say(f"{model}: fitting on {int(cut.learned.sum())} of {len(examples.facts)} examples")
     fitted = fit(examples, cut, chosen.seed, chosen.threads, drill, chosen.delay)
-    about = _about(settings, examples, cut, as_of, drill)
+    audited = _audited(examples, cut, fitted)
+    about = _about(settings, examples, cut, as_of, drill) | dict(audited.about)
     golden = golden_rows(examples.inputs[cut.learned], fitted.schema)
     digest = write_bundle(settings.bundles, model, fitted.text, fitted.calibrator.to_json(), fitted.schema, golden, about)
     say(f"{model}: measuring bundle {digest[:12]}")
@@ -51,7 +52,7 @@ def run(settings: Settings, model: str, as_of: date, drill: str = "", progress: 
     lake = Lake.of(settings)
     data = _data(lake, model, about)
     back = refunds.expected(settings, lake, known.history(lake, as_of, chosen.window_days)) if model == CONVERSION_VALUE else {}
-    _publish(folder, lambda draft: _report(draft, examples, cut, fitted, about, data, back))
+    _publish(folder, lambda draft: _report(draft, examples, cut, fitted, about, data, {**back, **audited.measures}))
     return Candidate(model, digest, str(as_of), str(folder), drill)
 
 
@@ -72,6 +73,13 @@ def _check(model: str, drill: str, delay: str) -> None:
         raise TrainingError(f"There is no drill '{drill}'. There is {', '.join(each for each in DRILLS if each)}.")
     if delay not in CHOICES:
         raise TrainingError(f"training.delay cannot be '{delay}'. It may be {', '.join(CHOICES)}.")
+
+
+def _audited(examples: Examples, cut: Split, fitted: Fitted) -> Audited:
+    if examples.audit is None:
+        return Audited()
+    strangers = set(examples.facts["person"]) - set(examples.facts.loc[cut.learned, "person"])
+    return examples.audit(Trained(fitted.schema, Trees(fitted.text), fitted.calibrator), strangers)
 
 
 def _about(settings: Settings, examples: Examples, cut: Split, as_of: date, drill: str) -> dict[str, Any]:
@@ -138,9 +146,6 @@ def _report(
     if not cut.is_by_person:
         met = set(examples.facts.loc[cut.learned, "person"])
         taken |= report.measure_strangers(rows, met)
-    if examples.audit:
-        strangers = set(examples.facts["person"]) - set(examples.facts.loc[cut.learned, "person"])
-        taken |= examples.audit(Trained(fitted.schema, Trees(fitted.text), fitted.calibrator), strangers)
     report.write(folder, rows, taken, _parameters(fitted, about) | {"worst_segment": report.worst(rows)}, data, fitted.gains)
 
 

@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.stats import chi2
 
 from whence.attribution import lift
 
@@ -93,11 +94,12 @@ def test_a_stream_without_an_experiment_or_with_too_few_people_keeps_its_credit(
 
 @settings(max_examples=50, deadline=None)
 @given(st.lists(st.tuples(st.floats(-3, 3), st.floats(0.05, 3)), min_size=1, max_size=8))
-def test_the_prior_makes_the_errors_as_large_as_they_should_be(each: list[tuple[float, float]]) -> None:
+def test_the_prior_is_the_least_that_makes_the_errors_credible(each: list[tuple[float, float]]) -> None:
     errors, noise = (np.array(column) for column in zip(*each, strict=True))
     spread = lift.prior_sd(errors, noise)
     score = float((errors**2 / (noise**2 + spread**2)).sum())
-    assert score == pytest.approx(len(errors), rel=1e-6) if spread > 0 else score <= len(errors)
+    credible = float(chi2.ppf(0.95, len(errors)))
+    assert score == pytest.approx(credible, rel=1e-6) if spread > 0 else score <= credible
 
 
 def test_agreement_is_credit_over_lift_with_the_doubt_of_the_experiments() -> None:

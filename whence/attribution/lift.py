@@ -12,11 +12,13 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 from scipy.optimize import brentq
+from scipy.stats import chi2
 
 from whence.measures import Measure
 
 Floats = npt.NDArray[np.float64]
 Z95 = 1.959964
+LEVEL = 0.95
 COLUMNS = (
     "treated",
     "held_out",
@@ -71,8 +73,8 @@ def shrunk(said: pd.Series, lifts: pd.DataFrame) -> pd.DataFrame:
     """How each stream's credit is to be scaled: columns said, lift, prior_sd, weight and factor, a row a stream of `said`.
 
     `said` is what a model says the streams would lift among the same people (response.losses, summed). The model's
-    relative error of a stream is taken as drawn from a normal distribution around 0; its spread, `prior_sd`, is the one
-    under which the errors seen are as large as they should be, given the noise of the experiments (Paule and Mandel, 1982).
+    relative error of a stream is taken as drawn from a normal distribution around 0; its spread, `prior_sd`, is the least
+    that the errors seen leave credible, given the noise of the experiments: few noisy experiments move nothing.
     `weight` is then the share of the error seen that is believed; a stream without an experiment keeps factor 1.
     """
     told = lifts[lifts["held_out"] >= LEAST_HELD_OUT].reindex(said.index)
@@ -85,20 +87,24 @@ def shrunk(said: pd.Series, lifts: pd.DataFrame) -> pd.DataFrame:
 
 
 def prior_sd(errors: Floats, noise: Floats) -> float:
-    """The spread of the true errors around 0 that, with this noise, makes the sum of squared z-scores what it should be.
+    """The least spread of true errors around 0 under which errors as large as these would come up once in twenty.
 
-    0 where the noise alone explains the errors.
+    The lower end of a Q-profile interval; 0 where the noise alone explains the errors.
+
+    Reference: Viechtbauer (2007), Confidence intervals for the amount of heterogeneity in meta-analysis.
 
     >>> prior_sd(np.array([0.1, -0.1]), np.array([0.2, 0.2]))
     0.0
-    >>> round(prior_sd(np.array([0.5, -0.5]), np.array([0.3, 0.3])), 6)
-    0.4
+    >>> round(prior_sd(np.array([0.5, -0.5]), np.array([0.1, 0.1])), 3)
+    0.271
     """
     if not len(errors):
         return 0.0
 
+    credible = float(chi2.ppf(LEVEL, len(errors)))
+
     def excess(variance: float) -> float:
-        return float((errors**2 / (noise**2 + variance)).sum()) - len(errors)
+        return float((errors**2 / (noise**2 + variance)).sum()) - credible
 
     if excess(0.0) <= 0:
         return 0.0

@@ -69,7 +69,7 @@ PARAMETERS: Mapping[str, Any] = {
     "num_threads": 1,
     "verbosity": -1,
 }
-ROUNDS = 200
+ROUNDS = 250
 SMALLEST = 1e-9
 """A count below this is rounding, and is 0: to a tree a hair above 0 is as good as 1."""
 
@@ -190,7 +190,8 @@ def share(
 
     Between streams credit is the Shapley value over coalitions of streams; within a stream it goes by what the rate
     would lose without each touch alone. With `backwards` touches are taken away from the last to the first instead, so
-    that what two do only together is the later one's. `factors` scale each stream's credit, as lift.factors finds them.
+    that what two do only together is the later one's. `factors` scale each stream's credit, as lift.shrunk finds them; where
+    none are given, those that the model's bundle carries.
     `sampled` says that the model learned from sampled moments, so that its odds, and not its probabilities, are in
     proportion to rates; False for a model of whole journeys, each of which is a row.
     """
@@ -212,7 +213,8 @@ def share(
         return np.asarray(chance / (1 - chance) if sampled else chance)
 
     earned = _by_order(story, rate) if backwards else _by_stream(story, rate)
-    earned = earned * np.array([(factors or {}).get(stream, 1.0) for stream in story.streams] or [1.0])[story.stream]
+    scale = getattr(scorer, "about", {}).get("factors", {}) if factors is None else factors
+    earned = earned * np.array([scale.get(stream, 1.0) for stream in story.streams] or [1.0])[story.stream]
     whole = np.bincount(story.row, weights=earned, minlength=len(asked))
     return pd.Series(earned / np.maximum(whole, 1.0)[story.row], index=pairs.index), said
 

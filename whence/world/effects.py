@@ -36,6 +36,8 @@ class Known:
     """How much intent drives exposure; 0 makes exposure random."""
     effect: float = 1.0
     """How much ads do; 0 is the null world."""
+    base: float = -3.2
+    """The log-odds of converting without any ad, for a person of mean intent."""
     held_out: float = 0.1
     """The share of people whom each channel holds out, channel by channel; 0 for no experiment."""
     seed: int = 0
@@ -111,7 +113,7 @@ def live(world: Known) -> Lived:
     mean = ways.rate * np.exp(drive - ((world.confounding * ways.chases) ** 2 + 0.16) / 2)
     opportunities = np.minimum(rng.poisson(mean), MOST_OPPORTUNITIES)
     shown = np.where(rng.random((n, world.channels)) < world.held_out, 0, opportunities)
-    base = -3.2 + 1.2 * intent
+    base = world.base + 1.2 * intent
     chance = _response(ways, base, shown)
     return Lived(
         world=world,
