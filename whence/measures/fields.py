@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from statistics import NormalDist
 
 import numpy as np
 import numpy.typing as npt
 from scipy import sparse
-from scipy.stats import norm
 
 from whence.measures.intervals import SEED, Measure, clusters_of, codes_of, floats, nothing, poisson_weights
 
@@ -110,7 +110,7 @@ def worst_segment(
     if not len(judged):
         return None
     person, _ = clusters_of(clusters, len(y))
-    spread = float(norm.ppf(1 - 0.025 / len(judged)))
+    spread = NormalDist().inv_cdf(1 - 0.025 / len(judged))
     ratios = [_ratio(y[codes == each], p[codes == each], person[codes == each], spread) for each in judged]
     worst = int(np.argmax([_distance(ratio) for ratio in ratios]))
     return Worst(str(names[judged[worst]]), ratios[worst], len(judged))
@@ -120,7 +120,7 @@ def _ratio(y: Floats, p: Floats, person: Ints, spread: float) -> Measure:
     """Observed over expected, `spread` standard errors to each side."""
     seen, said = float(y.sum()), float(p.sum())
     if not seen:
-        chance = 2 * (1 - float(norm.cdf(spread)))
+        chance = 2 * (1 - NormalDist().cdf(spread))
         return Measure(0.0, 0.0, -float(np.log(chance)) / said, len(y))  # no positive of so many foretold has this chance
     ratio = seen / said
     residual = np.bincount(np.unique(person, return_inverse=True)[1], y - ratio * p)
