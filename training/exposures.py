@@ -30,6 +30,8 @@ WARM_UP_DAYS = 2.0
 """Moments begin so long after the first day, or after a quarter of the days: earlier exposures are not known."""
 LEAVES = 16
 """More than other models have: who is shown what, and what it does, hang together, and few leaves credit too little."""
+READ = ("touch_id", "person_id", "happened_at", "seen_at", "kind", "campaign_id", "channel", "holdout", "experiment")
+"""What is read of touches."""
 NOTHING = "nothing"
 """The last channel of a person who met no ad."""
 
@@ -39,6 +41,7 @@ def exposure_examples(settings: Settings, lake: Lake, window: Window) -> Example
     people, policy = known.persons(lake, window.last), policies.of(settings)
     touches = known.events(lake, "touches", window)
     touches["person_id"] = exact.who(touches, people)
+    touches = touches[list(READ)]  # the rest is wide, and would be carried along
     told = orders.fill_identifiers(known.events(lake, "conversions", window))
     told["person_id"] = exact.who(told, people)
     bought = orders.sort_out(told, told.head(0), policy).counted.dropna(subset="person_id")
