@@ -18,7 +18,7 @@ from whence.measures import Measure, mean
 
 POLICY = Policy()
 RULES = ("last_touch", "linear")
-HOUSEHOLDS = 2000
+HOUSEHOLDS = 1500
 CROWDS_A_RUN = 80
 LARGE = 300_000
 """Conversions of the crowd that cost is measured on."""
@@ -78,8 +78,8 @@ def credited(crowd: Crowd, rule: str) -> pd.DataFrame:
     return credit.credit_rows(told[0], pairs, rules.share(pairs, rule, POLICY), rule)
 
 
-WAYS: dict[str, Way] = {"known": known, "drawn": drawn, "naive": naive}
-BESIDE: dict[str, Way] = {"as given": as_given, "stored": stored}
+WAYS: dict[str, Way] = {"known": known, "drawn": drawn}
+BESIDE: dict[str, Way] = {"naive": naive, "as given": as_given, "stored": stored}
 
 
 def measure(runs: int) -> list[Row]:
@@ -178,7 +178,7 @@ def _share(rule: str) -> doubt.Share:
 
 def _costs(runs: int) -> Iterator[Row]:
     jobs = {name: partial(cost, name, LARGE) for name in ("drawn", "stored")}
-    for name, run in interleaved(jobs, min(runs, 3)).items():
+    for name, run in interleaved(jobs, min(runs, 2)).items():
         took = median_range([answer["cpu"] for answer in run.answers])
         one = run.answers[0]
         what = "people and partitions resampled" if name == "drawn" else "from stored credit"

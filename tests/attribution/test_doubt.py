@@ -150,6 +150,14 @@ def test_a_policy_that_puts_clicks_first_does_so_in_each_partition() -> None:
     assert got["A"] + got["B"] == pytest.approx(1000, abs=1)
 
 
+def test_a_click_id_needs_no_link() -> None:
+    touches = touched(("p", 1, "A"), ("a", 5, "B")).assign(click_id=[None, "k"])
+    one = bought(("p", 10, 1000)).assign(click_id="k")
+    found = doubt.from_partitions(one, touches, may_be(("a", "p", 0.5, False)), POLICY, linear)
+    assert by_campaign(found, "expected_micros") == {"": 0, "A": 500, "B": 500}
+    assert (found["identity_low_micros"] == found["identity_high_micros"]).all()
+
+
 def test_conversions_that_do_not_pay_go_to_no_ad_in_each_partition() -> None:
     found = doubt.from_partitions(BOUGHT.assign(pays=False), TOUCHES, OPTIONS, POLICY, last)
     assert by_campaign(found, "expected_micros") == {"": BOUGHT["value_micros"].sum()}

@@ -5,16 +5,18 @@ Two questions have two intervals. What would other people of the same kind have 
 them? That is `identity_low` to `identity_high`: it is about the statement, and without uncertain links it is the statement.
 
 Identity is resampled by partitions: each anonymous person is, in each draw, one of those whom it may be or nobody known, by
-calibrated probabilities. Every draw is a set of journeys as they may have been, so that what varies between draws is the
-variance that not knowing adds (`identity`), and the mean over draws is what to expect (`expected_micros`). People are resampled
-by the Poisson bootstrap, which for a sum needs no drawing: its variance is the sum of squares of what each person brings, where
-those who may be one person count as one. Of the mean over draws the sum of squares is the whole variance: with the
-probabilities given, not knowing makes the mean *less* variable than the credit itself (the law of total variance), and adding
-the variance between draws would give intervals that cover too much. What is learned from the same people, namely what journeys
-say about links, adds its part by its influence on each campaign.
+calibrated probabilities. Every draw is a set of journeys as they may have been; the mean over draws is what to expect
+(`expected_micros`), and how draws differ is what not knowing leaves open. People are resampled by the Poisson bootstrap, which
+for a sum needs no drawing: its variance is the sum of squares of what people bring, on average over partitions of who is one.
+Of the mean over draws that is the whole variance: with the probabilities given, not knowing makes the mean less variable than
+the credit itself (the law of total variance), and adding the variance between draws would give intervals that cover too much.
+What is learned from the same people, namely what journeys say about links, adds its part by its influence on each campaign.
 
-What is not covered: calibration that is off, exact links that are wrong, orders whose cool-down or newness would differ for
-another partition, and algorithms whose models would be fitted anew.
+What is not covered: probabilities whose calibration is off, exact links that are wrong, candidates that were never compared,
+two anonymous persons who are one without anybody knowing either, orders whose cool-down or newness another partition would
+change, counts of ghosts, and algorithms whose models another partition would fit otherwise. What journeys say about links is
+learned without labels, and only roughly: with very many people, intervals are narrow, and the mean is off by a part of them
+that matters (the bench says by how much).
 """
 
 from __future__ import annotations
@@ -245,11 +247,22 @@ def _told(
         pairs = pairs[pairs["conversion_id"].isin(conversions.loc[conversions["pays"].astype(bool), "conversion_id"])]
     conversion = pd.Index(bought["conversion_id"]).get_indexer(pairs["conversion_id"]).astype(np.int64)
     currency = bought["currency"].to_numpy()[conversion]
-    order = np.lexsort((pairs["touch_id"], pairs["touched_at"], conversion))
+    order = _in_time(conversion, pairs)
     pairs, conversion = pairs.assign(currency=currency).iloc[order].reset_index(drop=True), conversion[order]
     sides = np.column_stack([_units(pairs["conversion_id"], conversions, known), _units(pairs["touch_id"], touches, known)])
     is_sure = (sides[:, 0] == sides[:, 1]) & (sides[:, 0] != NOBODY) | (pairs["same_click"] == 1).to_numpy()
     return _Told(bought, pairs, conversion, sides, np.asarray(is_sure), known)
+
+
+def _in_time(conversion: Ints, pairs: pd.DataFrame) -> Ints:
+    """The order by conversion, time and touch_id; texts are compared only where times are equal."""
+    at = pairs["touched_at"].astype("int64").to_numpy()
+    order = np.lexsort((at, conversion))
+    is_next = (np.diff(conversion[order]) == 0) & (np.diff(at[order]) == 0)
+    tied = np.flatnonzero(np.append(is_next, False) | np.insert(is_next, 0, False)) if len(order) else order
+    rows = order[tied]
+    order[tied] = rows[np.lexsort((pairs["touch_id"].to_numpy()[rows], at[rows], conversion[rows]))]
+    return order
 
 
 def _likely(options: pd.DataFrame) -> pd.DataFrame:
@@ -268,22 +281,24 @@ def _met(
         for frame in (touches, activity)
     )
     assert touches is not None
-    own = conversions.assign(person_id=conversions["unit"].astype(object).where(conversions["unit"].notna(), None))
     at, other = known.neighbours(LEAST)
     unit = known.units.get_indexer(conversions["unit"])
     first, size = np.searchsorted(at, unit), np.searchsorted(at, unit, side="right") - np.searchsorted(at, unit)
     size = np.where(unit == NOBODY, 0, size)
     row = np.repeat(np.arange(len(conversions)), size)
     place = np.arange(len(row)) - np.repeat(np.cumsum(size) - size, size) + first[row]
-    copies = conversions.iloc[row].assign(person_id=known.units.take(other[place]).astype(object), told_as=row)
-    if len(copies):
-        copies = copies.assign(conversion_id=np.arange(len(copies)).astype(str))
-        copied = journeys.candidate_touches(copies, touches, wide, activity)
-        said = pd.Series(conversions["conversion_id"].to_numpy()[row], index=copies["conversion_id"])
-        copied = copied.assign(conversion_id=copied["conversion_id"].map(said))
-        both = pd.concat([journeys.candidate_touches(own, touches, wide, activity), copied], ignore_index=True)
-        return both.drop_duplicates(["conversion_id", "touch_id"], ignore_index=True)
-    return journeys.candidate_touches(own, touches, wide, activity)
+    own = conversions.assign(person_id=conversions["unit"].astype(object).where(conversions["unit"].notna(), None))
+    copies = conversions.iloc[row].assign(person_id=known.units.take(other[place]).astype(object), click_id=None)
+    row = np.concatenate([np.arange(len(conversions)), row])
+    asked = pd.concat([own, copies], ignore_index=True) if len(copies) else own
+    pairs = journeys.candidate_touches(asked.assign(conversion_id=np.arange(len(asked)).astype(str)), touches, wide, activity)
+    number = pairs["conversion_id"].to_numpy().astype(np.int64)
+    pairs = pairs.assign(conversion_id=conversions["conversion_id"].to_numpy()[row[number]])
+    clicked = pairs.loc[(number < len(own)) & (pairs["via"] == "click_id").to_numpy(), ["conversion_id", "touch_id"]]
+    is_twice = (number >= len(own)) & pairs["touch_id"].isin(clicked["touch_id"]).to_numpy()
+    found = pd.MultiIndex.from_frame(pairs.loc[is_twice, ["conversion_id", "touch_id"]])
+    is_twice[is_twice] = found.isin(pd.MultiIndex.from_frame(clicked))
+    return pairs[~is_twice].reset_index(drop=True)
 
 
 def _numbers(unit: pd.Series, known: Options) -> Ints:

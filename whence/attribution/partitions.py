@@ -133,7 +133,8 @@ class Options:
         is_likely = (left != right) & (p[left] * p[right] >= least)
         one = np.concatenate([self.owner, self.target, owner[left[is_likely]]])
         other = np.concatenate([self.target, self.owner, owner[right[is_likely]]])
-        both = np.unique(one * len(self.units) + other)
+        both = np.sort(one * len(self.units) + other)
+        both = both[np.diff(both, prepend=-1) != 0]
         return both // len(self.units), both % len(self.units)
 
     def _check(self) -> None:
