@@ -66,6 +66,21 @@ def count(number: float) -> str:
     return f"{number:,.0f}" if abs(number - round(number)) < 1e-6 else f"{number:,.1f}"
 
 
+def counts(numbers: Sequence[float]) -> tuple[list[str], str]:
+    """Counts below each other and their sum, to the tenth such that they add up, or whole where all of them are.
+
+    >>> counts([1.25, 1.25, 1.25]), counts([2.0, float("nan")])
+    ((['1.3', '1.3', '1.2'], '3.8'), (['2', '–'], '2'))
+    """
+    there = [0.0 if _is_missing(number) else float(number) for number in numbers]
+    tenths = cents([round(number * 10 * CENT) for number in there])
+    if all(abs(number - round(number)) < 1e-6 for number in there):
+        cells, total = [f"{number:,.0f}" for number in there], f"{sum(there):,.0f}"
+    else:
+        cells, total = [f"{each / 10:,.1f}" for each in tenths], f"{sum(tenths) / 10:,.1f}"
+    return [NONE if _is_missing(number) else cell for number, cell in zip(numbers, cells, strict=True)], total
+
+
 def percent(share: float) -> str:
     r"""A share in percent.
 

@@ -8,7 +8,7 @@ from html import escape
 
 import pandas as pd
 
-from monitoring.attribution_report.amounts import NONE, cents, exact, money, shown
+from monitoring.attribution_report.amounts import NONE, cents, counts, exact, money, shown
 from monitoring.attribution_report.words import name_of
 from whence.attribution.summary import View
 
@@ -70,6 +70,12 @@ def amounts(name: str, micros: pd.Series, *, signed: bool = False) -> Cells:
     parts = cents([int(each) for each in micros])
     told = [f"+{money(each)}" if signed and each > 0 else money(each) for each in parts]
     return Cells(name, told, money(sum(parts)))
+
+
+def counted(name: str, numbers: pd.Series, hint: str = "") -> Cells:
+    """A column of counts, which may be shared, that add up."""
+    told, total = counts(numbers.tolist())
+    return Cells(name, told, total, hint)
 
 
 def exactly(name: str, micros: pd.Series, *, signed: bool = False) -> Cells:

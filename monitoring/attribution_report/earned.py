@@ -7,8 +7,8 @@ from html import escape
 import pandas as pd
 
 from monitoring.attribution_report import plots
-from monitoring.attribution_report.amounts import NONE, cents, count, money, percent, ratio, shown
-from monitoring.attribution_report.cells import Cells, amounts, folded, interval, names, section, table
+from monitoring.attribution_report.amounts import NONE, cents, counts, money, percent, ratio, shown
+from monitoring.attribution_report.cells import Cells, amounts, counted, folded, interval, names, section, table
 from monitoring.attribution_report.few import few
 from monitoring.attribution_report.plots import Bar, Column
 from monitoring.attribution_report.told import Report
@@ -43,18 +43,13 @@ def _cost_in(report: Report, every: pd.DataFrame, currency: str) -> str:
     columns = [
         Cells("touches", [f"{each:,}" for each in rows["touches"]], f"{rows['touches'].sum():,}"),
         amounts(f"spend, {currency}", rows["spend_micros"]),
-        Cells("conversions", [count(each) for each in rows["conversions"]], count(conversions)),
+        counted("conversions", rows["conversions"]),
         Cells("new customers", [percent(each) for each in rows["new_conversions"] / rows["conversions"]]),
         Cells("cost of one", [shown(each) for each in rows["cost_per_conversion_micros"]], _each(spent, conversions)),
     ]
     if has_incremental:
         columns += [
-            Cells(
-                "incremental",
-                [count(each) for each in rows["incremental_conversions"]],
-                count(caused),
-                hint="would not have come without it",
-            ),
+            counted("incremental", rows["incremental_conversions"], "would not have come without it"),
             Cells(
                 "cost of an incremental one", [shown(each) for each in rows["cost_per_incremental_micros"]], _each(spent, caused)
             ),
@@ -71,7 +66,7 @@ def in_currency(report: Report, currency: str, *, is_folded: bool) -> str:
     rows = _rows(report, currency)
     earned = rows[rows[["credit_micros", "clean_micros", "refunds_micros"]].ne(0).any(axis=1)]
     if earned.empty:
-        return ""
+        return _counted(report, currency) if rows["conversions"].any() else ""
     parts = [
         _earned(report, currency, rows),
         _side_by_side(report, currency, is_folded=is_folded),
@@ -92,7 +87,7 @@ def _earned(report: Report, currency: str, rows: pd.DataFrame) -> str:
     drawn = [_credit_bar(report, row, money(amount)) for (_, row), amount in zip(rows.iterrows(), hundredths, strict=True)]
     credit = rows["credit_micros"].astype("float64").where(rows["credit_micros"] != 0)
     columns = [
-        Cells("conversions", [count(each) for each in rows["conversions"]], count(rows["conversions"].sum())),
+        counted("conversions", rows["conversions"]),
         Cells("credit", [money(each) for each in hundredths], money(sum(hundredths))),
         *_intervals(rows),
         amounts("at identity risk", rows["at_risk_micros"]),
@@ -108,6 +103,22 @@ def _earned(report: Report, currency: str, rows: pd.DataFrame) -> str:
     own, common = _shared_notes(rows, report.view.keys)
     figures = table(what, names(report.view, rows.assign(note=own)), columns)
     return f"{plots.legend(marks)}{plots.bars(drawn, what)}{figures}{common}"
+
+
+def _counted(report: Report, currency: str) -> str:
+    """Conversions that carry no value: how many of them each row earned, by every algorithm."""
+    wide, asked = _by_algorithm(report, currency, "conversions")
+    mine = wide[report.view.algorithm].tolist()
+    drawn = [
+        Bar(name_of(row, report.view.keys), number, words, fill="none" if row["channel"] == NO_AD else "solid")
+        for (_, row), number, words in zip(wide.iterrows(), mine, counts(mine)[0], strict=True)
+    ]
+    columns = [counted(algorithm(name), wide[name]) for name in asked]
+    what = f"Conversions by {algorithm(report.view.algorithm)}"
+    marks = plots.legend([("solid", "conversions of ads"), ("none", "of no ad")])
+    figures = table(what, names(report.view, wide), columns)
+    lead = "These conversions carry no value, so that they are counted: by what the report pays by first, then by every other algorithm."
+    return section(f"Who earned how many conversions, in {currency}", lead, f"{marks}{plots.bars(drawn, what)}{figures}")
 
 
 def _credit_bar(report: Report, row: pd.Series, label: str) -> Bar:
@@ -154,15 +165,10 @@ SHARED = 3
 
 
 def _side_by_side(report: Report, currency: str, *, is_folded: bool) -> str:
-    every, keys = report.tables.algorithms, report.view.keys
-    wide = every[every["currency"] == currency].set_index([*keys, "algorithm"])["credit_micros"].unstack(fill_value=0)
-    if wide.shape[1] < 2:
+    rows, asked = _by_algorithm(report, currency, "credit_micros")
+    if len(asked) < 2:
         return ""
-    others = [name for name in ALGORITHMS if name in wide and name != report.view.algorithm]
-    wide = wide[[report.view.algorithm, *others]].sort_values(report.view.algorithm, ascending=False)
-    wide = wide.reset_index().sort_values("channel", key=lambda channel: channel == NO_AD, kind="stable", ignore_index=True)
-    rows = few(wide, keys, wide[[report.view.algorithm, *others]].abs().max(axis=1))
-    named = rows[[report.view.algorithm, *others]]
+    named = rows[asked]
     is_ad = rows["channel"].ne(NO_AD)
     most = max(int(named[is_ad].abs().to_numpy().max(initial=0)), 1)
     columns = []
@@ -181,6 +187,16 @@ def _side_by_side(report: Report, currency: str, *, is_folded: bool) -> str:
         table(f"Credit in {currency} by algorithm", names(report.view, rows), columns),
         is_folded,
     )
+
+
+def _by_algorithm(report: Report, currency: str, measure: str) -> tuple[pd.DataFrame, list[str]]:
+    """A column for each algorithm, the one that is paid by first; a row for each of the report, the most first and no ad last."""
+    every, keys, first = report.tables.algorithms, report.view.keys, report.view.algorithm
+    wide = every[every["currency"] == currency].set_index([*keys, "algorithm"])[measure].unstack(fill_value=0)
+    asked = [first, *(name for name in ALGORITHMS if name in wide and name != first)]
+    wide = wide.reindex(columns=asked, fill_value=0).sort_values(first, ascending=False, kind="stable").reset_index()
+    wide = wide.sort_values("channel", key=lambda channel: channel == NO_AD, kind="stable", ignore_index=True)
+    return few(wide, keys, wide[asked].abs().max(axis=1)), asked
 
 
 def _learned(report: Report) -> str:
@@ -211,7 +227,7 @@ def _by_day(report: Report, currency: str, *, is_folded: bool) -> str:
     of_ads, of_none = parts[: len(ads)], parts[len(ads) :]
     columns = [
         *([amounts("spend", rows["spend_micros"])] if has_spend else []),
-        Cells("conversions", [count(each) for each in rows["conversions"]], count(rows["conversions"].sum())),
+        counted("conversions", rows["conversions"]),
         Cells("to ads", [money(each) for each in of_ads], money(sum(of_ads))),
         Cells("to no ad", [money(each) for each in of_none], money(sum(of_none))),
         Cells("value", [money(a + b) for a, b in zip(of_ads, of_none, strict=True)], money(sum(parts))),
@@ -227,7 +243,7 @@ def _by_day(report: Report, currency: str, *, is_folded: bool) -> str:
 def _rows(report: Report, currency: str) -> pd.DataFrame:
     rows = report.tables.campaigns
     rows = rows[rows["currency"] == currency]
-    return few(rows, report.view.keys, rows["credit_micros"].abs() + rows["spend_micros"])
+    return few(rows, report.view.keys, rows["credit_micros"].abs() + rows["spend_micros"] + rows["conversions"])
 
 
 def _number(value: object) -> float | None:

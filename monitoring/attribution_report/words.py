@@ -50,8 +50,11 @@ def currencies(report: Report) -> list[str]:
 def in_short(report: Report) -> list[str]:
     """The report in a few sentences; figures as the tables have them."""
     told = report.tables.overview.set_index("currency").loc[currencies(report)].reset_index()
-    if told.empty or not told["value_micros"].ne(0).any():
-        return [_spend(told)] if len(told) else []
+    if told.empty:
+        return []
+    if not told["value_micros"].ne(0).any():
+        counted = [_count(report, told)] if told["conversions"].any() else []
+        return [*counted, _spend(told), *(_incremental(report, told) if counted else []), *_since(report)]
     return [
         _worth(told),
         _earned(report, told),
@@ -62,6 +65,12 @@ def in_short(report: Report) -> list[str]:
         *_incremental(report, told),
         *_since(report),
     ]
+
+
+def _count(report: Report, told: pd.DataFrame) -> str:
+    share = told["conversions_of_ads"].sum() / told["conversions"].sum()
+    by = algorithm(report.view.algorithm)
+    return f"{count(told['conversions'].sum())} conversions, none of which carries a value: by {by}, ads earned {percent(share)} of them."
 
 
 def _worth(told: pd.DataFrame) -> str:
