@@ -158,3 +158,12 @@ def test_a_staircase_that_falls_is_not_loaded() -> None:
     given = FITTED["isotonic"].to_json()
     with pytest.raises(CalibrationError, match="turn scores round"):
         Calibrator.from_json({**given, "levels": given["levels"][::-1]})
+
+
+def test_one_that_was_stored_before_ends_were_soft_answers_as_it_did() -> None:
+    given = {"kind": "platt", "base_rate": 0.3, "parameters": [1.0, 0.0], "knots": [], "levels": []}
+    old, new = Calibrator.from_json(given), Calibrator.from_json({**given, "ends": "soft"})
+    assert old.apply([13.5, 20.0, 25.0]).tolist() == [expit(13.5), 1 - 1e-6, 1 - 1e-6]
+    assert "ends" not in old.to_json()
+    assert np.array_equal(old.apply([-12.9, 0.0, 12.9]), new.apply([-12.9, 0.0, 12.9]))
+    assert (np.diff(new.apply([13.5, 20.0, 25.0])) > 0).all()

@@ -23,7 +23,7 @@ SCHEMA = FeatureSchema(("age", "budget"), {"place": ("home", "search"), "campaig
 COLUMNS = ("budget", "campaign")
 
 
-def some_rows(n: int = 9_000, seed: int = 1) -> tuple[pd.DataFrame, np.ndarray, np.ndarray]:
+def some_rows(n: int = 6_000, seed: int = 1) -> tuple[pd.DataFrame, np.ndarray, np.ndarray]:
     """Rows of queries of six; a score that orders each query right and knows nothing of the level that it is at."""
     generator = np.random.default_rng(seed)
     budget, score = np.repeat(generator.normal(size=n // 6), 6), generator.normal(size=n)
