@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Sequence, Set
 from dataclasses import replace
-from functools import cache
 
 import numpy as np
 import numpy.typing as npt
@@ -151,7 +150,7 @@ class _Sides:
         at, seen = _micros(touches["happened_at"])[rows], _micros(touches["seen_at"])[rows]
         self.shown = Shown(at, seen, np.full(len(at), meetings.ALWAYS), shown_group, max(len(self._shown_kinds), 1))
         self.asked = Bought(_micros(self.bought("happened_at")), _micros(self.bought("known_by")), bought_group)
-        self._days = cache(self._asked_days)
+        self._days: dict[tuple[int, ...], Ints] = {}
 
     def told(self, name: str, places: Ints | None = None) -> pa.Array:
         """A column of the touches, or of some."""
@@ -172,10 +171,15 @@ class _Sides:
     def looks(self, shown: Ints, converted: Ints) -> Ints:
         """How far back conversions look for touches, by their codes, in microseconds."""
         asked, which = np.unique(shown * len(self._bought_kinds) + converted, return_inverse=True)
-        return self._days(tuple(asked.tolist()))[which] if len(asked) else asked
+        if len(asked) == 0:
+            return asked
+        name = tuple(asked.tolist())
+        if name not in self._days:
+            self._days[name] = self._asked_days(asked)
+        return self._days[name][which]
 
-    def _asked_days(self, asked: tuple[int, ...]) -> Ints:
-        shown, converted = np.divmod(np.array(asked, dtype=np.int64), len(self._bought_kinds))
+    def _asked_days(self, asked: Ints) -> Ints:
+        shown, converted = np.divmod(asked, len(self._bought_kinds))
         pairs = [self._shown_kinds.iloc[shown], self._bought_kinds.iloc[converted]]
         found = reach.days(pd.concat([each.reset_index(drop=True) for each in pairs], axis=1), self._policy)
         return np.asarray(np.rint(found * DAY).astype(np.int64))
