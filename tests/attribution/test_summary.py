@@ -271,7 +271,7 @@ views = st.builds(
 )  # fmt: skip
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=20, deadline=None)
 @given(st.lists(statement, min_size=1, max_size=12), st.data(), views, st.sampled_from(["conversion", "touch"]))
 def test_a_difference_is_explained_to_the_micro(drawn: list[Any], data: Any, now: View, then_date: str) -> None:
     rows = [
