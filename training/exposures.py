@@ -25,7 +25,7 @@ from whence.lake import Lake
 
 MOMENTS_A_CONVERSION = 8
 """Moments by lot for each conversion; more would say little more."""
-LEAST_MOMENTS = 20_000
+LEAST_MOMENTS = 4_000
 WARM_UP_DAYS = 2.0
 """Moments begin so long after the first day, or after a quarter of the days: earlier exposures are not known."""
 LEAVES = 16
