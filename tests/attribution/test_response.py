@@ -194,7 +194,10 @@ def test_a_few_orders_come_close_to_every_coalition() -> None:
     assert np.abs(near.mean(axis=0) - exact.mean(axis=0)).max() < 0.02
 
 
-def test_nobody_is_credited_by_a_model_that_learned_from_them_and_ghosts_bring_credit_near_the_truth() -> None:
+def test_nobody_is_credited_by_a_model_that_learned_from_them_and_ghosts_bring_credit_near_the_truth(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(response, "ROUNDS", 80)
     lived = effects.live(effects.Known(people=4_000, seed=11))
     everybody, shown, bought = effects.people(lived), effects.touches(lived), effects.conversions(lived)
     inputs = response.frame(everybody, shown, response.columns_of(shown, response.WHOLE), everybody[list(effects.COVARIATES)])
