@@ -288,7 +288,7 @@ def _against(timed: dict[str, Runs], told: dict[str, int]) -> list[Row]:
             f"journeys, {what}",
             f"{median_range(mine).value:.2f} CPU seconds",
             median_range(mine).show(),
-            note=f"{told['ours']:,} pairs with all their context; at most {peak:,.0f} MB, of which the table is all but {more:,.0f}",
+            note=f"{told['ours']:,} pairs with all their context; at most {peak:,.0f} MB, {more:,.0f} more than to load the table",
         )
     ]
     peers = {
@@ -345,7 +345,7 @@ def _hot(timed: dict[str, Runs]) -> list[Row]:
                 times.show(),
                 f"≤ {HOTTER:g} ×",
                 verdict(met=times.value <= HOTTER),
-                f"{median_range(_seconds(found)).value:.2f} CPU seconds, {more:,.0f} MB more than the table",
+                f"{median_range(_seconds(found)).value:.2f} CPU seconds, at most {median_range(found.peak_mb).value:,.0f} MB, {more:,.0f} more than to load the table",
             )
         )
     return rows

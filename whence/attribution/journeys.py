@@ -176,7 +176,7 @@ class _Sides:
         name = tuple(asked.tolist())
         if name not in self._days:
             self._days[name] = self._asked_days(asked)
-        return self._days[name][which]
+        return np.asarray(self._days[name][which])
 
     def _asked_days(self, asked: Ints) -> Ints:
         shown, converted = np.divmod(asked, len(self._bought_kinds))

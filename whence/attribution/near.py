@@ -46,12 +46,12 @@ def _met(
     if asked.empty:
         return None
     at = pd.to_datetime(asked["happened_at"], utc=True).astype("datetime64[us, UTC]").astype("int64")
-    ends = at.groupby(asked[key].to_numpy()).agg(["min", "max"])
-    con.register("near_keys", pa.table({"key": pa.array(ends.index, pa.string()), "first": ends["min"], "last": ends["max"]}))
+    con.register("near_keys", pa.table({"key": pa.array(asked[key], pa.string()), "at": at.to_numpy()}))
     happened = "epoch_us(t.happened_at::TIMESTAMPTZ)"
     rows = con.sql(f"""
-        SELECT {columns} FROM {touches} t JOIN near_keys k ON t.{key} = k.key
-        WHERE {happened} < k.last AND {happened} + {_furthest(policy)} >= k.first
+        SELECT {columns} FROM {touches} t
+        JOIN (SELECT key, min("at") AS "first", max("at") AS "last" FROM near_keys GROUP BY key) k ON t.{key} = k.key
+        WHERE {happened} < k."last" AND {happened} + {_furthest(policy)} >= k."first"
     """).to_arrow_table()
     con.unregister("near_keys")
     return rows
