@@ -57,6 +57,11 @@ def credits_of(counted: pd.DataFrame, pairs: pd.DataFrame, algorithms: Sequence[
     return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=list(credit.ROW))
 
 
+def without_a_model(policy: Policy) -> list[str]:
+    """The policy's algorithms that need no champion."""
+    return [name for name in policy.algorithms if name not in (rules.RANKER, INCREMENTAL)]
+
+
 def plain(policy: Policy, pairs: pd.DataFrame, touches: pd.DataFrame) -> list[Algorithm]:
     """The policy's algorithms that need no model: rules, and those that are solved for these journeys.
 
@@ -135,7 +140,7 @@ def take_back(refunds: pd.DataFrame, known: pd.DataFrame, algorithms: Sequence[s
     """Credit rows of refunds: each takes `takes_micros` from where its conversion's credit went, in the same shares.
 
     `refunds` come from orders.sort_out; `known` holds the current statements of their conversions. The rest of a refund's
-    value, and all of one whose conversion was never credited, is from no ad, for each of `algorithms`.
+    value, and all of it where an algorithm never credited the conversion, is from no ad, for each of `algorithms`.
     """
     known = known[known.groupby(KEYS)["share"].transform("sum") > 0]
     found = refunds.merge(known, left_on="original", right_on="conversion_id", suffixes=("", "_given"))
@@ -147,10 +152,8 @@ def take_back(refunds: pd.DataFrame, known: pd.DataFrame, algorithms: Sequence[s
     rows["credit_micros"] = credit.apportion(takes, given, starts)
     rows["clean_micros"] = credit.apportion(takes, _clean_weights(rows, starts, given), starts)
     rows["share"] = given * _part(rows["takes_micros"], rows["value_micros"])
-    left = refunds.assign(takes_micros=refunds["takes_micros"].where(refunds["conversion_id"].isin(rows["conversion_id"]), 0))
-    left = left[left["takes_micros"] != left["value_micros"]]
-    rest = pd.concat([_no_ad(left, algorithm) for algorithm in algorithms], ignore_index=True)
-    return _summed(pd.concat([each for each in (rows, rest) if len(each)] or [rows], ignore_index=True))
+    rest = [_no_ad(refunds, rows[rows["algorithm"] == each], each) for each in algorithms]
+    return _summed(pd.concat([each for each in (rows, *rest) if len(each)] or [rows], ignore_index=True))
 
 
 def _clean_weights(rows: pd.DataFrame, starts: np.ndarray, otherwise: np.ndarray) -> np.ndarray:
@@ -176,8 +179,11 @@ def _part(micros: pd.Series, whole: pd.Series) -> pd.Series:
     return (micros / whole.where(whole != 0)).fillna(1.0)
 
 
-def _no_ad(left: pd.DataFrame, algorithm: str) -> pd.DataFrame:
-    micros = left["value_micros"] - left["takes_micros"]
+def _no_ad(refunds: pd.DataFrame, taken: pd.DataFrame, algorithm: str) -> pd.DataFrame:
+    """What refunds take from no ad: all that `taken` does not take from where this algorithm's credit went."""
+    is_taken = refunds["conversion_id"].isin(taken["conversion_id"])
+    micros = refunds["value_micros"] - refunds["takes_micros"].where(is_taken, 0)
+    left, micros = refunds[(micros != 0) | ~is_taken], micros[(micros != 0) | ~is_taken]
     place = dict.fromkeys(("touch_id", "campaign_id", "channel", "suspect"), credit.NO_AD)
     known = {"touched_at": pd.NaT, "certainty": 1.0, "new_to_brand": None, "bundle": None, "person_id": left["person_id"]}
     facts = left[["conversion_id", "currency", "seen_at"]]

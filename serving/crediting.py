@@ -154,7 +154,11 @@ def _taken_back(lake: Lake, refunds: pd.DataFrame, computed: pd.DataFrame, day: 
     past = past[~past["conversion_id"].isin(computed["conversion_id"])]
     known = [each for each in (past, computed[computed["conversion_id"].isin(originals)]) if len(each)]
     given = pd.concat(known, ignore_index=True) if known else computed.head(0)
-    return attributing.take_back(refunds, given, computed["algorithm"].unique().tolist() or list(policy.algorithms))
+    is_own = refunds["day"] == str(day)
+    of_today = computed.loc[computed["day"] == str(day), "algorithm"].unique().tolist()
+    of_before = computed.loc[computed["conversion_id"].isin(originals), "algorithm"].unique().tolist()
+    own = attributing.take_back(refunds[is_own], given, of_today or attributing.without_a_model(policy))
+    return pd.concat([own, attributing.take_back(refunds[~is_own], given, of_before)], ignore_index=True)
 
 
 def _occasion(lake: Lake, day: date, policy: Policy, stated: pd.DataFrame, moment: datetime) -> statements.Occasion:

@@ -64,6 +64,14 @@ def test_a_refund_of_something_never_credited_takes_from_no_ad() -> None:
     ]
 
 
+def test_an_algorithm_that_did_not_credit_the_conversion_takes_its_refund_from_no_ad() -> None:
+    rows = take_back(frame(a_refund("v", -100)), credits_of("v", 1.0), ("linear", "incremental"))
+    assert rows[["algorithm", "touch_id", "credit_micros"]].to_numpy().tolist() == [
+        ["incremental", "", -100],
+        ["linear", "t0", -100],
+    ]
+
+
 @settings(deadline=None)
 @given(value=st.integers(-(10**12), 0), weights=st.lists(st.integers(1, 1000), min_size=1, max_size=6))
 def test_what_a_refund_takes_back_sums_to_its_value(value: int, weights: list[int]) -> None:
