@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from scipy import optimize
 from scipy.sparse import csr_array
 
-from whence.attribution import doubt, journeys, partitions, rules, sums
+from whence.attribution import doubt, journeys, partitions, resampling, rules, sums
 from whence.attribution.partitions import Options, OptionsError, evidence
 from whence.attribution.policy import Policy, Reach
 
@@ -170,7 +170,7 @@ def test_blocks_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     )
     options = pd.concat([OPTIONS.assign(owner=OPTIONS["owner"] + str(n), target=OPTIONS["target"] + str(n)) for n in range(5)])
     plain = doubt.from_partitions(conversions, touches, options, POLICY, linear)
-    monkeypatch.setattr(doubt, "BLOCK", 2500)
+    monkeypatch.setattr(resampling, "BLOCK", 2500)
     pd.testing.assert_frame_equal(plain, doubt.from_partitions(conversions, touches, options, POLICY, linear))
 
 
@@ -179,7 +179,7 @@ some_touches = st.lists(st.tuples(people, st.integers(0, 200), st.sampled_from([
 some_bought = st.lists(st.tuples(people, st.integers(0, 200), st.integers(0, 10**6)), min_size=1, max_size=5)
 
 
-@settings(max_examples=15, deadline=None, derandomize=True)
+@settings(max_examples=10, deadline=None, derandomize=True)
 @given(some_touches, some_bought)
 def test_values_are_kept_and_the_mean_lies_in_its_interval(shown: list[Any], sold: list[Any]) -> None:
     touches, conversions = touched(*shown), bought(*sold)

@@ -21,17 +21,19 @@ that matters (the bench says by how much).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from whence.attribution import journeys, places
+from whence.attribution import places, possible
 from whence.attribution.credit import NO_AD
-from whence.attribution.partitions import Evidence, Options, evidence
+from whence.attribution.partitions import Evidence, evidence
 from whence.attribution.policy import Policy
+from whence.attribution.possible import Told
+from whence.attribution.resampling import Case, learn, resample
 from whence.attribution.sums import Totals, added, interval
 
 Ints = npt.NDArray[np.int64]
@@ -43,18 +45,6 @@ Share = Callable[[pd.DataFrame], pd.Series]
 PLACE = ("campaign_id", "channel")
 DRAWS = 100
 SEED = 7
-KINDS = 20
-"""So many campaigns, the most frequent ones, have evidence of their own about links; the others share theirs."""
-NEAR = (24.0,)
-"""And what a link would bring is told apart by how many hours before the conversion it would lie."""
-ALL = 1 << 30
-"""No bound on the touches of a conversion: the policy's own is laid on each draw."""
-LEAST = 0.01
-"""Options, and pairs of options, less likely than this are taken for none: there are too many of them to tell anything."""
-COLUMNS = 10
-"""So many draws are told apart together."""
-BLOCK = 4_000_000
-"""Pairs × draws that are looked at together."""
 NORMAL = 1.959964
 
 
@@ -82,7 +72,7 @@ def from_credits(credits: pd.DataFrame, by: Sequence[str] = PLACE, draws: int = 
     case = _paid(rows, cells, is_ad & at_stake)
     alive = _links_hold(case.pairs, draws, np.random.default_rng(seed))
     for rows_of, block in case.blocks(draws):
-        _resample(block, alive[rows_of], _pass_on, drawn)
+        resample(block, alive[rows_of], _pass_on, drawn)
     at_risk = added(cells.codes, amounts * (1 - rows["certainty"].to_numpy()), len(cells.keys))
     return _table(cells, stated.sums, at_risk, drawn, interval(stated, stated.variance + drawn.between), stated.sums)
 
@@ -113,9 +103,9 @@ def from_partitions(
     which it is the same. Before drawing, probabilities learn what the journeys say (partitions.evidence) unless `is_informed`
     is False, as where they know the journeys already.
     """
-    told = _told(conversions, touches, _likely(options), policy, activity)
+    told = possible.pairs_told(conversions, touches, options, policy, activity)
     cells = _Cells.of(pd.concat([told.pairs, told.bought.assign(campaign_id=NO_AD, channel=NO_AD)], ignore_index=True), by)
-    kind = _kinds(told)
+    kind = possible.kinds(told)
     said = evidence(told.options, kind, int(kind.max(initial=0)) + 1) if is_informed else Evidence.none(told.options)
     informed = told.options.likely(said.probability)
     chosen = informed.draw(draws, np.random.default_rng(seed))
@@ -123,8 +113,8 @@ def from_partitions(
     stated, at_risk = _outright(told, cells, policy, share, totals)
     case = _open(told, cells)
     for rows_of, block in case.blocks(draws):
-        drawn = _resample(block, told.alive(chosen, rows_of), _on_journeys(policy, share), totals)
-        _learned(drawn, told.options, chosen, kind, totals)
+        drawn = resample(block, told.alive(chosen, rows_of), _on_journeys(policy, share), totals)
+        learn(drawn, told.options, chosen, kind, totals)
     return _table(cells, stated, at_risk, totals, interval(totals, totals.variance + totals.between / draws), totals.sums)
 
 
@@ -151,202 +141,7 @@ class _Cells:
         return np.asarray(currency.map(pd.Series(place.index, index=place["currency"])).to_numpy(dtype=np.int64))
 
 
-@dataclass(frozen=True)
-class _Case:
-    """Conversions whose journeys are uncertain, by island and unit, with all their pairs, by conversion."""
-
-    pairs: pd.DataFrame
-    conversion: Ints
-    """Of each pair: the conversion's number, rising."""
-    cell: Ints
-    unit: Ints
-    """Of each conversion; and so are the rest."""
-    island: Ints
-    """Rising; within it the unit is."""
-    value: Floats
-    nobody: Ints
-    """The cell of no ad."""
-
-    def blocks(self, draws: int) -> Iterator[tuple[slice, _Case]]:
-        """Parts of about BLOCK pairs × draws, of whole islands where these are not too large; first which pairs they hold."""
-        if not len(self.pairs):
-            return
-        until = np.searchsorted(self.conversion, np.arange(len(self.unit)), side="right")
-        large, small = until * draws // (4 * BLOCK), until * draws // BLOCK
-        ends = np.flatnonzero(np.append(self.island[1:] != self.island[:-1], True))
-        stops = ends[np.append(small[ends][1:] != small[ends][:-1], True)]
-        units = np.flatnonzero(np.append(self.unit[1:] != self.unit[:-1], True))
-        stops = np.union1d(stops, units[np.append(large[units][1:] != large[units][:-1], True)])
-        begin = 0
-        for end in (stops + 1).tolist():
-            rows = slice(int(until[begin - 1]) if begin else 0, int(until[end - 1]))
-            part = slice(begin, end)
-            pairs = self.pairs.iloc[rows].reset_index(drop=True)
-            whose = (self.unit[part], self.island[part], self.value[part], self.nobody[part])
-            yield rows, _Case(pairs, self.conversion[rows] - begin, self.cell[rows], *whose)
-            begin = end
-
-
-@dataclass(frozen=True)
-class _Drawn:
-    """What islands brought to cells in each draw, less their mean."""
-
-    island: Ints
-    cell: Ints
-    apart: Floats
-    """A row an island and cell, a column a draw."""
-
-
-@dataclass(frozen=True)
-class _Told:
-    """Conversions, and every pair that some partition has; units in place of people."""
-
-    bought: pd.DataFrame
-    """conversion_id, value_micros, currency, unit (its number), island, by island and unit."""
-    pairs: pd.DataFrame
-    conversion: Ints
-    """Of each pair: the position in `bought`, rising."""
-    sides: Ints
-    """Of each pair: the unit of the conversion and that of the touch, NOBODY where unknown."""
-    is_sure: Marks
-    """Of each pair: whether it needs no link."""
-    options: Options
-
-    @property
-    def is_open(self) -> Marks:
-        """Of each conversion: whether links decide about its touches."""
-        return np.asarray(added(self.conversion, ~self.is_sure, len(self.bought)) > 0)
-
-    @property
-    def rows(self) -> Marks:
-        """Of each pair: whether its conversion is open."""
-        return self.is_open[self.conversion]
-
-    def alive(self, chosen: Marks, rows: slice) -> Marks:
-        """Of the open conversions' pairs between these rows (row) and by draw (column): whether they are of one person."""
-        open_rows = np.flatnonzero(self.rows)[rows]
-        units, place = np.unique(self.sides[open_rows], return_inverse=True)
-        who = self.options.who(chosen, units)
-        place = place.reshape(-1, 2)
-        return np.asarray(self.is_sure[open_rows, None] | (who[place[:, 0]] == who[place[:, 1]]))
-
-
-NOBODY = -1
-
-
-def _told(
-    conversions: pd.DataFrame, touches: pd.DataFrame, options: pd.DataFrame, policy: Policy, activity: pd.DataFrame | None
-) -> _Told:
-    named = pd.concat([conversions["unit"], touches["unit"]])
-    known = Options.of(options, pd.Index(named.dropna().unique()))
-    bought = conversions.assign(unit=_numbers(conversions["unit"], known))
-    bought = bought.assign(island=_islands(bought["unit"].to_numpy(dtype=np.int64), known))
-    bought = bought.sort_values(["island", "unit", "conversion_id"], ignore_index=True)
-    pairs = _met(conversions, touches, known, policy, activity)
-    if "pays" in conversions:
-        pairs = pairs[pairs["conversion_id"].isin(conversions.loc[conversions["pays"].astype(bool), "conversion_id"])]
-    conversion = pd.Index(bought["conversion_id"]).get_indexer(pairs["conversion_id"]).astype(np.int64)
-    currency = bought["currency"].to_numpy()[conversion]
-    order = _in_time(conversion, pairs)
-    pairs, conversion = pairs.assign(currency=currency).iloc[order].reset_index(drop=True), conversion[order]
-    sides = np.column_stack([_units(pairs["conversion_id"], conversions, known), _units(pairs["touch_id"], touches, known)])
-    is_sure = (sides[:, 0] == sides[:, 1]) & (sides[:, 0] != NOBODY) | (pairs["same_click"] == 1).to_numpy()
-    return _Told(bought, pairs, conversion, sides, np.asarray(is_sure), known)
-
-
-def _in_time(conversion: Ints, pairs: pd.DataFrame) -> Ints:
-    """The order by conversion, time and touch_id; texts are compared only where times are equal."""
-    at = pairs["touched_at"].astype("int64").to_numpy()
-    order = np.lexsort((at, conversion))
-    is_next = (np.diff(conversion[order]) == 0) & (np.diff(at[order]) == 0)
-    tied = np.flatnonzero(np.append(is_next, False) | np.insert(is_next, 0, False)) if len(order) else order
-    rows = order[tied]
-    order[tied] = rows[np.lexsort((pairs["touch_id"].to_numpy()[rows], at[rows], conversion[rows]))]
-    return order
-
-
-def _likely(options: pd.DataFrame) -> pd.DataFrame:
-    """The options that are worth a draw, and those that were taken."""
-    kept = options["probability"] >= LEAST
-    return options[kept | options["is_linked"].astype(bool)] if "is_linked" in options else options[kept]
-
-
-def _met(
-    conversions: pd.DataFrame, touches: pd.DataFrame, known: Options, policy: Policy, activity: pd.DataFrame | None
-) -> pd.DataFrame:
-    """The pairs of each conversion with the touches of its own unit, and of each unit that it may turn out to share a person with."""
-    wide = replace(policy, click_over_view=False, max_touches=ALL)
-    touches, activity = (
-        None if frame is None else frame.assign(person_id=frame["unit"].astype(object).where(frame["unit"].notna(), None))
-        for frame in (touches, activity)
-    )
-    assert touches is not None
-    at, other = known.neighbours(LEAST)
-    unit = known.units.get_indexer(conversions["unit"])
-    first, size = np.searchsorted(at, unit), np.searchsorted(at, unit, side="right") - np.searchsorted(at, unit)
-    size = np.where(unit == NOBODY, 0, size)
-    row = np.repeat(np.arange(len(conversions)), size)
-    place = np.arange(len(row)) - np.repeat(np.cumsum(size) - size, size) + first[row]
-    own = conversions.assign(person_id=conversions["unit"].astype(object).where(conversions["unit"].notna(), None))
-    copies = conversions.iloc[row].assign(person_id=known.units.take(other[place]).astype(object), click_id=None)
-    row = np.concatenate([np.arange(len(conversions)), row])
-    asked = pd.concat([own, copies], ignore_index=True) if len(copies) else own
-    pairs = journeys.candidate_touches(asked.assign(conversion_id=np.arange(len(asked)).astype(str)), touches, wide, activity)
-    number = pairs["conversion_id"].to_numpy().astype(np.int64)
-    pairs = pairs.assign(conversion_id=conversions["conversion_id"].to_numpy()[row[number]])
-    clicked = pairs.loc[(number < len(own)) & (pairs["via"] == "click_id").to_numpy(), ["conversion_id", "touch_id"]]
-    is_twice = (number >= len(own)) & pairs["touch_id"].isin(clicked["touch_id"]).to_numpy()
-    found = pd.MultiIndex.from_frame(pairs.loc[is_twice, ["conversion_id", "touch_id"]])
-    is_twice[is_twice] = found.isin(pd.MultiIndex.from_frame(clicked))
-    return pairs[~is_twice].reset_index(drop=True)
-
-
-def _numbers(unit: pd.Series, known: Options) -> Ints:
-    """The number of each one's unit; whoever is unknown is one alone, after all others."""
-    at = known.units.get_indexer(unit)
-    return np.where(at == NOBODY, len(known.units) + np.arange(len(unit)), at).astype(np.int64)
-
-
-def _islands(unit: Ints, known: Options) -> Ints:
-    """The number of each unit's island, the unknown after all others."""
-    is_known = unit < len(known.units)
-    island = unit + int(known.island.max(initial=-1)) + 1
-    island[is_known] = known.island[unit[is_known]]
-    return island
-
-
-def _units(ids: pd.Series, frame: pd.DataFrame, known: Options) -> Ints:
-    """The unit of each id of a conversion or touch; the first row of an id tells."""
-    rows = frame.drop_duplicates(ids.name)
-    own = known.units.get_indexer(rows["unit"])
-    return np.asarray(own[pd.Index(rows[ids.name]).get_indexer(ids)], dtype=np.int64)
-
-
-def _kinds(told: _Told) -> Ints:
-    """What each option would bring: 0 for nothing, else the campaign whose touch would come to lie nearest to a conversion."""
-    options = told.options
-    rows = ~told.is_sure
-    pairs = told.pairs.loc[rows, ["hours_before", "campaign_id"]]
-    sides = told.sides[rows]
-    wanted = options.owner * len(options.units) + options.target
-    kind = np.zeros(len(options), dtype=np.int64)
-    if not len(pairs) or not len(options):
-        return kind
-    order = np.argsort(wanted)
-    often = pairs["campaign_id"].value_counts().index
-    hours = pairs["hours_before"].to_numpy(dtype=np.float64)
-    campaign = np.minimum(often.get_indexer(pairs["campaign_id"]), KINDS)
-    campaign = campaign * (len(NEAR) + 1) + np.searchsorted(NEAR, hours) + 1
-    near = np.argsort(-hours, kind="stable")
-    for owner, target in ((0, 1), (1, 0)):
-        asked = (sides[:, owner] * len(options.units) + sides[:, target])[near]
-        at = order[np.minimum(np.searchsorted(wanted[order], asked), len(order) - 1)]
-        is_found = wanted[at] == asked
-        kind[at[is_found]] = campaign[near][is_found]
-    return kind
-
-
-def _outright(told: _Told, cells: _Cells, policy: Policy, share: Share, totals: Totals) -> tuple[Floats, Floats]:
+def _outright(told: Told, cells: _Cells, policy: Policy, share: Share, totals: Totals) -> tuple[Floats, Floats]:
     """Credit as stated by cell, and what of it is at identity risk; what no link decides about is added to `totals`."""
     options, value = told.options, told.bought["value_micros"].to_numpy(dtype=np.float64)
     cell, nobody = cells.codes[: len(told.pairs)], cells.no_ad(told.bought["currency"])
@@ -366,9 +161,9 @@ def _outright(told: _Told, cells: _Cells, policy: Policy, share: Share, totals: 
     return added(cell, credit, n) + added(nobody, rest, n), added(cell, credit * doubt, n)
 
 
-def _open(told: _Told, cells: _Cells) -> _Case:
+def _open(told: Told, cells: _Cells) -> Case:
     rows, bought = told.rows, told.bought[told.is_open]
-    return _Case(
+    return Case(
         told.pairs[rows],
         np.unique(told.conversion[rows], return_inverse=True)[1].astype(np.int64),
         cells.codes[: len(told.pairs)][rows],
@@ -395,79 +190,6 @@ def _on_journeys(policy: Policy, share: Share) -> Callable[[pd.DataFrame], Float
     return shares
 
 
-def _resample(case: _Case, alive: Marks, shares: Callable[[pd.DataFrame], Floats], totals: Totals) -> _Drawn:
-    """Add what the case's units bring on average over draws, and how that differs; give back what they bring in each."""
-    journey, conversion, draw = _journeys(case.conversion, len(case.unit), alive)
-    start = np.searchsorted(case.conversion, np.arange(len(case.unit) + 1))
-    size = np.diff(start)[conversion]
-    of = np.repeat(np.arange(len(conversion)), size)
-    row = np.arange(size.sum()) - np.repeat(np.cumsum(size) - size, size) + start[conversion][of]
-    is_alive = alive[row, draw[of]]
-    of, row = of[is_alive], row[is_alive]
-    frame = case.pairs.iloc[row].reset_index(drop=True).assign(conversion_id=of)
-    amount = shares(frame) * case.value[conversion[of]] if len(frame) else np.zeros(0)
-    rest = case.value[conversion] - np.bincount(of, amount, len(conversion))
-    of = np.concatenate([of, np.arange(len(conversion))])
-    brought = pd.Series(np.concatenate([amount, rest])).groupby([of, np.concatenate([case.cell[row], case.nobody[conversion]])])
-    total = brought.sum()
-    of, cell = (total.index.get_level_values(level).to_numpy(dtype=np.int64) for level in (0, 1))
-    often = np.bincount(journey.ravel(), minlength=len(conversion))
-    amount = total.to_numpy()
-    totals.add(case.unit[conversion[of]], cell, amount * often[of] / alive.shape[1])
-    return _spread(journey, often, of, cell, amount, case.island[conversion], totals)
-
-
-def _journeys(conversion: Ints, count: int, alive: Marks) -> tuple[Ints, Ints, Ints]:
-    """The journey of each conversion (row) and draw (column), and of each journey the conversion and the first draw."""
-    rng = np.random.default_rng(SEED)
-    mark = rng.integers(0, 1 << 63, len(conversion), dtype=np.uint64)
-    first = np.searchsorted(conversion, np.arange(count))
-    told = np.empty((count, alive.shape[1]), dtype=np.uint64)
-    for begin in range(0, alive.shape[1], COLUMNS):
-        columns = slice(begin, begin + COLUMNS)
-        told[:, columns] = np.add.reduceat(np.where(alive[:, columns], mark[:, None], np.uint64(0)), first, axis=0)
-    told += rng.integers(0, 1 << 63, count, dtype=np.uint64)[:, None]
-    codes, names = pd.factorize(told.ravel())
-    seen = np.full(len(names), len(codes), dtype=np.int64)
-    np.minimum.at(seen, codes, np.arange(len(codes)))
-    return codes.reshape(told.shape), seen // alive.shape[1], seen % alive.shape[1]
-
-
-def _spread(journey: Ints, often: Ints, of: Ints, cell: Ints, amount: Floats, island: Ints, totals: Totals) -> _Drawn:
-    """From what each journey brings to each cell to what each island brings in each draw."""
-    draws = journey.shape[1]
-    draw = np.argsort(journey.ravel(), kind="stable") % draws
-    start, times = np.cumsum(often) - often, often[of]
-    key, keys = pd.factorize(island[of] * totals.cells + cell)
-    entry = np.repeat(np.arange(len(of)), times)
-    place = np.arange(len(entry)) - np.repeat(np.cumsum(times) - times, times) + start[of[entry]]
-    table = np.bincount(key[entry] * draws + draw[place], amount[entry], len(keys) * draws).reshape(-1, draws)
-    apart = table - table.mean(axis=1, keepdims=True)
-    islands, cells = keys // totals.cells, keys % totals.cells
-    totals.between += added(cells, (apart**2).sum(axis=1) / (draws - 1), totals.cells)
-    return _Drawn(islands, cells, apart)
-
-
-def _learned(drawn: _Drawn, options: Options, chosen: Marks, kind: Ints, totals: Totals) -> None:
-    """How far sums move with what was learned: the covariance of what is brought with how often options of a kind are true."""
-    kinds = len(totals.pull)
-    island = options.island[options.owner]
-    mine = np.flatnonzero(np.isin(island, drawn.island))
-    if not kinds or not len(mine):
-        return
-    key, keys = pd.factorize(island[mine] * kinds + kind[mine])
-    order = np.argsort(key, kind="stable")
-    starts = np.searchsorted(key[order], np.arange(len(keys)))
-    count = np.add.reduceat(chosen[mine[order]], starts, axis=0, dtype=np.float64)
-    asked = pd.DataFrame({"island": keys // kinds, "asked": np.arange(len(keys))})
-    both = asked.merge(pd.DataFrame({"island": drawn.island, "brought": np.arange(len(drawn.island))}), on="island")
-    step = max(BLOCK // chosen.shape[1], 1)
-    for begin in range(0, len(both), step):
-        a, b = (both[name].to_numpy()[begin : begin + step] for name in ("asked", "brought"))
-        together = np.einsum("ij,ij->i", count[a], drawn.apart[b]) / (chosen.shape[1] - 1)
-        np.add.at(totals.pull, (keys[a] % kinds, drawn.cell[b]), together)
-
-
 def _stored(credits: pd.DataFrame) -> pd.DataFrame:
     """The rows with `unit` (who converted, a conversion alone where nobody knows), `value` and a certainty each; by unit."""
     value = credits.groupby("conversion_id")["credit_micros"].transform("sum").astype("float64")
@@ -477,11 +199,11 @@ def _stored(credits: pd.DataFrame) -> pd.DataFrame:
     return rows.sort_values(["unit", "conversion_id", "touch_id"], ignore_index=True)
 
 
-def _paid(rows: pd.DataFrame, cells: _Cells, is_in: Marks) -> _Case:
+def _paid(rows: pd.DataFrame, cells: _Cells, is_in: Marks) -> Case:
     paid = rows[is_in]
     paid = paid.assign(ads=paid.groupby("conversion_id")["credit_micros"].transform("sum"))
     of = paid.drop_duplicates("conversion_id")
-    return _Case(
+    return Case(
         paid.reset_index(drop=True),
         pd.factorize(paid["conversion_id"])[0].astype(np.int64),
         cells.codes[is_in],
