@@ -21,7 +21,7 @@ from whence.world.effects import COVARIATES, Known
 EVERYTHING = Policy(name="everything", windows=(Reach(effects.DAYS + 1.0),), max_touches=response.MOST_TOUCHES)
 """Whatever was shown may earn credit."""
 L1, L1_BLIND, RANK, LEVEL = 0.12, 0.25, 0.9, (0.95, 1.05)
-FOLDS, SWEEP_FOLDS, SWEEP_RUNS = 4, 2, 2
+FOLDS, SWEEP_FOLDS, SWEEP_RUNS = 4, 2, 1
 CONFOUNDING = (0.0, 0.5, 2.0)
 
 
@@ -55,7 +55,7 @@ def measure(runs: int) -> list[Row]:
     """The rows of the issue on worlds of seeds 0 to runs − 1, then what other worlds do to the same methods."""
     worlds = [Known(seed=seed) for seed in range(runs)]
     found = [_judge(world, METHODS, FOLDS) for world in worlds]
-    rows = [row for name in METHODS for row in _rows(name, [each[name] for each in found])]
+    rows = [row for name in found[0] for row in _rows(name, [each[name] for each in found])]
     return [*rows, *_sweep(min(runs, SWEEP_RUNS))]
 
 
@@ -99,7 +99,7 @@ def _sweep(runs: int) -> list[Row]:
     rows = []
     for what, world in asked.items():
         found = [_judge(replace(world, seed=seed), SWEPT, SWEEP_FOLDS) for seed in range(runs)]
-        for name in SWEPT:
+        for name in found[0]:
             each = [one[name] for one in found]
             level, rank = (statistics.mean(getattr(one, part) for one in each) for part in ("level", "rank"))
             note = f"credited/true {level:.2f}, rank {rank:.2f}"
@@ -108,7 +108,7 @@ def _sweep(runs: int) -> list[Row]:
     return [
         *rows,
         *(Row(f"no effects, {name}: share of conversions credited to ads", *_mean([each[name].credited for each in null]))
-          for name in SWEPT),
+          for name in null[0]),
     ]  # fmt: skip
 
 
@@ -120,15 +120,15 @@ def tell(world: Known) -> Told:
     return Told(lived.incremental, effects.people(lived), touches, conversions, pairs)
 
 
-Method = Callable[[Told, int], tuple[pd.Series, float]]
-"""A method's credit by channel, and its AUC where it has a model."""
+Credits = dict[str, tuple[pd.Series, float]]
+"""By name: credit by channel, and the AUC where there is a model."""
+Method = Callable[[Told, int], Credits]
 
 
-def _judge(world: Known, methods: dict[str, Method], folds: int) -> dict[str, Judged]:
+def _judge(world: Known, methods: Sequence[Method], folds: int) -> dict[str, Judged]:
     told = tell(world)
     found = {}
-    for name, method in methods.items():
-        credit, auc = method(told, folds)
+    for name, (credit, auc) in ((name, each) for method in methods for name, each in method(told, folds).items()):
         credit, truth = credit.reindex(told.truth.index).fillna(0.0), told.truth
         whole = float(truth.sum()) or float("nan")
         error, level = float((credit - truth).abs().sum()) / whole, float(credit.sum()) / whole
@@ -138,16 +138,16 @@ def _judge(world: Known, methods: dict[str, Method], folds: int) -> dict[str, Ju
 
 
 def _rule(rule: str) -> Method:
-    def method(told: Told, _: int) -> tuple[pd.Series, float]:
-        return _by_channel(told, rules.share(told.pairs, rule, EVERYTHING)), float("nan")
+    def method(told: Told, _: int) -> Credits:
+        return {rule.replace("_", " "): (_by_channel(told, rules.share(told.pairs, rule, EVERYTHING)), float("nan"))}
 
     return method
 
 
-def _learned(*, ghosts: bool, covariates: bool, backwards: bool = False, lean: bool = False) -> Method:
-    """Credit by a model that has not met the person: with or without opportunities, covariates, and leaning towards lift."""
+def _learned(name: str, *, ghosts: bool, covariates: bool, lean: bool = False) -> Method:
+    """Credit by a model that has not met the person, with or without opportunities and covariates; then leaning towards lift."""
 
-    def method(told: Told, folds: int) -> tuple[pd.Series, float]:
+    def method(told: Told, folds: int) -> Credits:
         touches = told.touches if ghosts else told.touches[told.touches["kind"] != response.GHOST]
         known = told.people.set_index("person_id")[list(COVARIATES) if covariates else []]
         inputs = response.frame(
@@ -160,14 +160,15 @@ def _learned(*, ghosts: bool, covariates: bool, backwards: bool = False, lean: b
             theirs = told.conversions[told.conversions["person_id"].isin(persons[rows])]
             pairs = told.pairs[told.pairs["conversion_id"].isin(theirs["conversion_id"])]
             features = known.loc[theirs["person_id"]].set_axis(theirs.index)
-            parts.append(response.share(pairs, theirs, touches, features, model, backwards=backwards, sampled=False)[0])
+            parts.append(response.share(pairs, theirs, touches, features, model, sampled=False)[0])
             if lean:
                 is_case = rows & (label > 0)
                 lost.append(response.losses(inputs[is_case], model, sampled=False).set_axis(persons[is_case]))
-        credit = _by_channel(told, pd.concat(parts).reindex(told.pairs.index))
-        if lean:
-            credit = credit * _leaning(told, pd.concat(lost)).reindex(credit.index).fillna(1.0)
-        return credit, float(roc_auc_score(label, said.to_numpy()))
+        credit, auc = _by_channel(told, pd.concat(parts).reindex(told.pairs.index)), float(roc_auc_score(label, said.to_numpy()))
+        if not lean:
+            return {name: (credit, auc)}
+        leaning = credit * _leaning(told, pd.concat(lost)).reindex(credit.index).fillna(1.0)
+        return {name: (credit, auc), f"{name}, leaning towards lift": (leaning, auc)}
 
     return method
 
@@ -180,8 +181,9 @@ def _leaning(told: Told, lost: pd.DataFrame) -> pd.Series:
     return lift.shrunk(pd.Series(said, dtype="float64"), lift.measured(people, told.conversions))["factor"]
 
 
-def _lift_alone(told: Told, _: int) -> tuple[pd.Series, float]:
-    return lift.measured(lift.arms(told.touches, "channel"), told.conversions)["incremental"], float("nan")
+def _lift_alone(told: Told, _: int) -> Credits:
+    found = lift.measured(lift.arms(told.touches, "channel"), told.conversions)["incremental"]
+    return {"lift of experiments alone": (found, float("nan"))}
 
 
 def _by_channel(told: Told, shares: pd.Series) -> pd.Series:
@@ -189,15 +191,15 @@ def _by_channel(told: Told, shares: pd.Series) -> pd.Series:
 
 
 GHOSTS, BLIND = "exposures, ghosts and covariates", "exposures and covariates, no ghosts"
-METHODS: dict[str, Method] = {
-    GHOSTS: _learned(ghosts=True, covariates=True),
-    BLIND: _learned(ghosts=False, covariates=True),
-    f"{GHOSTS}, leaning towards lift": _learned(ghosts=True, covariates=True, lean=True),
-    f"{BLIND}, leaning towards lift": _learned(ghosts=False, covariates=True, lean=True),
-    "exposures alone (path only)": _learned(ghosts=False, covariates=False),
-    "lift of experiments alone": _lift_alone,
-    "last touch": _rule("last_touch"),
-    "first touch": _rule("first_touch"),
-    "linear": _rule("linear"),
-}
-SWEPT = {name: METHODS[name] for name in (GHOSTS, BLIND, "last touch")}
+METHODS: tuple[Method, ...] = (
+    _learned(GHOSTS, ghosts=True, covariates=True, lean=True),
+    _learned(BLIND, ghosts=False, covariates=True, lean=True),
+    _learned("exposures alone (path only)", ghosts=False, covariates=False),
+    _lift_alone,
+    *(_rule(rule) for rule in ("last_touch", "first_touch", "linear")),
+)
+SWEPT: tuple[Method, ...] = (
+    _learned(GHOSTS, ghosts=True, covariates=True),
+    _learned(BLIND, ghosts=False, covariates=True),
+    _rule("last_touch"),
+)
