@@ -172,7 +172,7 @@ class _Sides:
         """How far back conversions look for touches, by their codes, in microseconds."""
         asked, which = np.unique(shown * len(self._bought_kinds) + converted, return_inverse=True)
         if len(asked) == 0:
-            return asked
+            return shown
         name = tuple(asked.tolist())
         if name not in self._days:
             self._days[name] = self._asked_days(asked)
