@@ -20,7 +20,7 @@ TOUCHES = 10_000_000
 SHARE = 0.03
 """Conversions for each touch."""
 SIZES = (1_250_000, 2_500_000, 5_000_000, TOUCHES)
-HOT = ((1_000_000, 1), (1_000_000, 1_000), (3_000_000, 1_000), (TOUCHES, 1))
+HOT = ((1_000_000, 1), (1_000_000, 1_000), (3_000_000, 1_000), (TOUCHES, 1), (TOUCHES, 1_000))
 """Touches and conversions of one person, among as many as otherwise."""
 BESIDE = 2
 """Rounds of the peers without a target, at most."""
