@@ -23,7 +23,7 @@ from whence.attribution.policy import Policy, Reengagement
 SEEDS = st.integers(0, 2**32)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(SEEDS)
 def test_plain_loops_find_the_same_pairs_with_the_same_context(seed: int) -> None:
     some = few.drawn(seed)

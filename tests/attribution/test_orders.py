@@ -246,7 +246,7 @@ conversions = st.lists(
 )
 
 
-@settings(max_examples=25, deadline=None, derandomize=True)
+@settings(max_examples=10, deadline=None, derandomize=True)
 @given(conversions, st.integers(1, 10), st.integers(1, 10))
 def test_brute_force_finds_the_same_standing(rows: list[Any], pause: int, look_back: int) -> None:
     policy = Policy(

@@ -194,6 +194,7 @@ def test_a_few_orders_come_close_to_every_coalition() -> None:
     assert np.abs(near.mean(axis=0) - exact.mean(axis=0)).max() < 0.02
 
 
+@pytest.mark.service  # long
 def test_nobody_is_credited_by_a_model_that_learned_from_them_and_ghosts_bring_credit_near_the_truth(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

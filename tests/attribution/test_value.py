@@ -63,7 +63,7 @@ seen = st.tuples(
 )
 
 
-@settings(max_examples=15, deadline=None, derandomize=True)
+@settings(max_examples=8, deadline=None, derandomize=True)
 @given(st.lists(seen, min_size=1, max_size=15))
 def test_one_touch_by_itself_with_its_history_counts_the_same_as_in_the_batch(rows: list[Any]) -> None:
     at = pd.Timestamp("2026-05-01T00:00Z") + pd.to_timedelta([m for m, *_ in rows], unit="min")

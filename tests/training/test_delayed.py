@@ -64,6 +64,7 @@ def test_the_default_stays_until_another_is_better_for_sure() -> None:
     assert found.numbers["delay_contest_naive_log_loss"].value == pytest.approx(loss.mean() + 1)
 
 
+@pytest.mark.service  # long
 def test_many_challengers_without_merit_seldom_win() -> None:
     generator = np.random.default_rng(2)
     wins = 0

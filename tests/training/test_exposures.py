@@ -60,6 +60,7 @@ def lived() -> effects.Lived:
     return effects.live(effects.Known(people=8_000, held_out=0.4, seed=21))
 
 
+@pytest.mark.service  # long
 def test_the_true_model_agrees_with_lift_and_one_that_sees_no_effects_does_not(lived: effects.Lived) -> None:
     touches, bought, everybody = effects.touches(lived), effects.conversions(lived), effects.people(lived)
     columns = response.columns_of(touches, response.WHOLE)
