@@ -170,11 +170,13 @@ def airflow_password(settings: Settings) -> str:
 def addresses(settings: Settings) -> dict[str, str]:
     """What to open, with its credentials; all of it listens on this machine alone."""
     ports = settings.ports
+    newest = max(settings.home.glob("reports/*/report.html"), default=None)
     return {
         "Airflow": f"http://{LOOPBACK}:{ports.airflow}  (admin / {airflow_password(settings)})",
         "MLflow": f"http://{LOOPBACK}:{ports.mlflow}",
         "Evidently": f"http://{LOOPBACK}:{ports.evidently}",
         "Scoring": f"http://{LOOPBACK}:{ports.serving}  (bearer token in {settings.home / 'run' / 'serving_token'})",
+        **({"Report": str(newest)} if newest else {}),
     }
 
 

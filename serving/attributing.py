@@ -191,20 +191,8 @@ def _no_ad(refunds: pd.DataFrame, taken: pd.DataFrame, algorithm: str) -> pd.Dat
     return facts.assign(algorithm=algorithm, share=share, credit_micros=micros, clean_micros=micros, **place, **known)
 
 
-_COPIED = (
-    "algorithm",
-    "touch_id",
-    "campaign_id",
-    "channel",
-    "person_id",
-    "touched_at",
-    "share",
-    "clean_micros",
-    "suspect",
-    "certainty",
-    "new_to_brand",
-    "bundle",
-)
+_COPIED = tuple(name for name in credit.ROW if name not in ("day", "conversion_id", "credit_micros", "currency"))
+"""What a refund's rows have from those of its conversion."""
 
 
 def _earns_most(pairs: pd.DataFrame, shares: pd.Series) -> pd.Series:
