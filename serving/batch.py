@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, date, datetime
+from functools import lru_cache
+from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from whence.contracts.models import ATTRIBUTION_RANKER, CONVERSION_VALUE, EXPOSURE_RESPONSE, IDENTITY_RANKER
@@ -308,10 +310,17 @@ def _attribute_day(settings: Settings, lake: Lake, day: date, policy: Policy, mo
 def _pinned(settings: Settings, step: str, day: date, model: str, now: datetime) -> Scorer | None:
     """The champion that the day's first run of the step had, loaded and checked; None when there was none."""
     from registry.journal import Journal
-    from whence.bundle import load_bundle
 
     digest = Journal(settings.journal_url).pin(step, day.isoformat(), model, now)
-    return None if digest is None else load_bundle(settings.bundles, digest)
+    return None if digest is None else _loaded(settings.bundles, digest)
+
+
+@lru_cache(maxsize=16)
+def _loaded(bundles: Path, digest: str) -> Scorer:
+    """A bundle is what its digest says, and a scorer does not change: days with the same champion share it."""
+    from whence.bundle import load_bundle
+
+    return load_bundle(bundles, digest)
 
 
 def _history(settings: Settings) -> History:

@@ -73,9 +73,9 @@ def of_day(lake: Lake, day: date, policy: Policy, models: Models, moment: dateti
     refunds = journeys.orders.refunds
     own = refunds["day"] == str(day)
     refunds = refunds[own | refunds["original"].isin(again)]
-    computed = pd.concat([computed, _taken_back(lake, refunds, computed, day, policy)], ignore_index=True)
-    gone = statements.withdrawn(stated[stated["day"] == str(day)], computed)
-    rows = statements.news(stated, pd.concat([computed, gone], ignore_index=True), _occasion(lake, day, policy, stated, moment))
+    computed = _stacked(computed, _taken_back(lake, refunds, computed, day, policy))
+    computed = _stacked(computed, statements.withdrawn(stated[stated["day"] == str(day)], computed))
+    rows = statements.news(stated, computed, _occasion(lake, day, policy, stated, moment))
     if (valuer := models.pinned(day, CONVERSION_VALUE)) is not None:
         shown = now.touches[now.touches["day"] == str(day)]
         said[CONVERSION_VALUE] = valuer, attributing.score_touches(shown, models.history, valuer)
@@ -90,7 +90,7 @@ def compare(lake: Lake, days: Window, policy: Policy, models: Models) -> pd.Data
         now, _ = _known(lake, day, replace(policy, restate_days=0))
         journeys = Journeys.of(now, Window(day, day))
         parts.append(_credits(journeys, journeys.counted["day"].notna(), now, models, day)[0])
-    return pd.concat(parts, ignore_index=True)
+    return _stacked(*parts)
 
 
 def merged(lake: Lake, day: date, new: pd.DataFrame) -> list[tuple[Window, pa.Table]]:
@@ -103,8 +103,7 @@ def merged(lake: Lake, day: date, new: pd.DataFrame) -> list[tuple[Window, pa.Ta
         window = Window.parse(str(each))
         held = lake.read("credits", window).to_pandas()
         held = held[held["stated_on"] == str(day)]
-        both = pd.concat([held, rows], ignore_index=True) if len(held) else rows
-        found.append((window, pa.Table.from_pandas(both, schema=schema, preserve_index=False)))
+        found.append((window, pa.Table.from_pandas(_stacked(rows, held), schema=schema, preserve_index=False)))
     return found
 
 
@@ -144,7 +143,7 @@ def _credits(
                 parts.append(attributing.credits_of(some, theirs, [algorithm]))
                 if day == str(today):
                     said[model] = scorer, scored
-    return pd.concat(parts, ignore_index=True), said
+    return _stacked(*parts), said
 
 
 def _taken_back(lake: Lake, refunds: pd.DataFrame, computed: pd.DataFrame, day: date, policy: Policy) -> pd.DataFrame:
@@ -152,13 +151,17 @@ def _taken_back(lake: Lake, refunds: pd.DataFrame, computed: pd.DataFrame, day: 
     originals = refunds["original"].dropna().tolist()
     past = statements.current(history.credits_of(lake, day, originals))
     past = past[~past["conversion_id"].isin(computed["conversion_id"])]
-    known = [each for each in (past, computed[computed["conversion_id"].isin(originals)]) if len(each)]
-    given = pd.concat(known, ignore_index=True) if known else computed.head(0)
+    given = _stacked(computed[computed["conversion_id"].isin(originals)], past)
     is_own = refunds["day"] == str(day)
     of_today = computed.loc[computed["day"] == str(day), "algorithm"].unique().tolist()
     of_before = computed.loc[computed["conversion_id"].isin(originals), "algorithm"].unique().tolist()
     own = attributing.take_back(refunds[is_own], given, of_today or attributing.without_a_model(policy))
-    return pd.concat([own, attributing.take_back(refunds[~is_own], given, of_before)], ignore_index=True)
+    return _stacked(own, attributing.take_back(refunds[~is_own], given, of_before))
+
+
+def _stacked(rows: pd.DataFrame, *more: pd.DataFrame) -> pd.DataFrame:
+    """Rows one after another; empty frames, whose columns have no kind of their own, are left out."""
+    return pd.concat([each for each in (rows, *more) if len(each)] or [rows], ignore_index=True)
 
 
 def _occasion(lake: Lake, day: date, policy: Policy, stated: pd.DataFrame, moment: datetime) -> statements.Occasion:

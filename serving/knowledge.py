@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 ACTIVITY = ["person_id", "happened_at", "seen_at"]
 """What is asked of sightings and conversions to tell who was quiet."""
+UNREAD = ("ad_id", "creative_id", "bid_micros", "currency", "holdout", "experiment", "arm", "locale", "consent")
+"""Of touches, what credit does not ask for."""
 
 
 @dataclass(frozen=True)
@@ -69,7 +71,7 @@ def read(lake: Lake, day: date, policy: Policy, persons: pd.DataFrame) -> Events
         customers = persons[persons["person_id"].isin(set(who(told, persons).dropna()))]
         conversions = pd.concat([history.events_of(lake, "conversions", older, customers["identifier"].tolist()), conversions])
     oldest = min([first, *told["happened_at"].dt.date]) - timedelta(days=math.ceil(policy.reach_days))
-    touches = history.events(lake, "touches", Window(oldest, day)).drop_duplicates("touch_id", ignore_index=True)
+    touches = history.events(lake, "touches", Window(oldest, day), UNREAD).drop_duplicates("touch_id", ignore_index=True)
     return Events(touches, conversions.reset_index(drop=True), _sightings(lake, Window(oldest, day), policy))
 
 
@@ -102,5 +104,9 @@ def as_known(events: Events, persons: pd.DataFrame, at: date, policy: Policy) ->
 
 
 def _named(rows: pd.DataFrame, persons: pd.DataFrame) -> pd.DataFrame:
-    sure = persons.drop_duplicates("identifier").assign(person_id=persons["probability"])
-    return rows.assign(person_id=who(rows, persons), person_probability=who(rows, sure).astype("float64"))
+    known = persons.drop_duplicates("identifier").set_index("identifier")
+    by = who(rows, persons.assign(person_id=persons["identifier"]))
+    person = by.map(known["person_id"]).astype(object)
+    return rows.assign(
+        person_id=person.where(person.notna(), None), person_probability=by.map(known["probability"]).astype("float64")
+    )

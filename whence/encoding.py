@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -31,11 +31,22 @@ def encode(frame: pd.DataFrame | Mapping[str, Any], schema: FeatureSchema) -> Nu
     """
     if missing := [name for name in schema.names if name not in frame]:
         raise InputError(f"The rows have no column {missing[0]}. The model takes {', '.join(schema.names)}.")
+    if not schema.categories and (matrix := _as_floats(frame, schema.numbers)) is not None:
+        return matrix
     columns = [number_column(name, frame[name]) for name in schema.numbers]
     columns += [_category_column(name, frame[name], known) for name, known in schema.categories.items()]
     if lengths := {len(column) for column in columns} - {len(columns[0])}:
         raise InputError(f"Columns have different lengths: {len(columns[0])} and {lengths.pop()}.")
     return np.column_stack(columns)
+
+
+def _as_floats(frame: pd.DataFrame | Mapping[str, Any], names: tuple[str, ...]) -> Numbers | None:
+    """The columns of a data frame that are floats already, as they are; None where they want a closer look."""
+    if not hasattr(frame, "dtypes"):
+        return None
+    kept = cast("pd.DataFrame", frame)[list(names)]
+    is_plain = kept.shape[1] == len(names) and all(kind == np.float64 for kind in kept.dtypes)
+    return np.ascontiguousarray(kept.to_numpy(dtype=np.float64)) if is_plain else None
 
 
 def number_column(name: str, values: Any) -> Numbers:
