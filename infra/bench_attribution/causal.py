@@ -99,15 +99,14 @@ def _sweep(runs: int) -> list[Row]:
     asked |= {MANY: Known(channels=20), "conversions a third as frequent": Known(base=-4.6)}
     rows = []
     for what, world in asked.items():
-        folds = FOLDS if what == MANY else SWEEP_FOLDS
-        found = [_judge(replace(world, seed=seed), SWEPT, folds) for seed in range(runs)]
+        found = [_judge(replace(world, seed=seed), SWEPT, SWEEP_FOLDS) for seed in range(runs)]
         for name in found[0]:
             each = [one[name] for one in found]
             level, rank = (statistics.mean(getattr(one, part) for one in each) for part in ("level", "rank"))
             errors = [one.error for one in each]
             bound = {GHOSTS: L1, BLIND: L1_BLIND}.get(name) if what == MANY else None
             judged = (f"≤ {bound}", verdict(met=statistics.mean(errors) <= bound)) if bound else ("", "-")
-            note = f"credited/true {level:.2f}, rank {rank:.2f}; {runs} seed, {folds} folds"
+            note = f"credited/true {level:.2f}, rank {rank:.2f}; {runs} seed, {SWEEP_FOLDS} folds"
             rows.append(Row(f"{what}, {name}: L1 error of credit", *_mean(errors), *judged, note))
     null = [_judge(Known(effect=0.0, seed=seed), SWEPT, SWEEP_FOLDS) for seed in range(runs)]
     return [
