@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Protocol
@@ -11,6 +11,7 @@ import pandas as pd
 
 from features.online import FIELDS, OnlineRow
 from serving.remembered import is_refund, remembered, unknown
+from serving.scored import Numbers, Scored
 from whence.attribution import credit, journeys, rules
 from whence.attribution import evidence as journey_evidence
 from whence.attribution.customers import standing
@@ -18,6 +19,7 @@ from whence.attribution.policy import Policy
 from whence.bundle import Scorer
 from whence.contracts.events import LINK_KEYS
 from whence.contracts.settings import Identity
+from whence.encoding import encode
 from whence.identity import decide, retrieve
 from whence.identity import evidence as identity_evidence
 
@@ -51,9 +53,15 @@ class Answer:
     probability: float | None
     method: str
     """exact, ranked, or none."""
-    options: tuple[Option, ...] = ()
+    scored: Scored | None = None
+    """The candidates that the model ranked."""
     degraded: tuple[str, ...] = ()
     """What was missing or too old, and so did not speak."""
+
+    @property
+    def options(self) -> tuple[Option, ...]:
+        """The candidates one by one."""
+        return _options(self.scored)
 
 
 @dataclass(frozen=True)
@@ -75,10 +83,16 @@ class Credit:
     algorithm: str
     """The policy's, or last_touch where that one cannot be computed online."""
     earned: tuple[Earned, ...]
-    options: tuple[Option, ...] = ()
+    scored: Scored | None = None
+    """The touches that the ranker scored."""
     degraded: tuple[str, ...] = ()
     beside: Mapping[str, tuple[Earned, ...]] = field(default_factory=dict)
     """Credit by the ranker, for comparison, where the policy pays by another algorithm."""
+
+    @property
+    def options(self) -> tuple[Option, ...]:
+        """The touches one by one."""
+        return _options(self.scored)
 
 
 @dataclass
@@ -165,8 +179,7 @@ def attribute(
     earned = by_ranker.pop(algorithm, None)
     if earned is None:
         earned = _earned(asked, pairs, rules.share(pairs, algorithm, policy), algorithm)
-    options = ranked.options if ranked is not None else ()
-    return Credit(person, algorithm, earned, options, tuple(known.degraded), by_ranker)
+    return Credit(person, algorithm, earned, ranked.scored if ranked is not None else None, tuple(known.degraded), by_ranker)
 
 
 @dataclass(frozen=True)
@@ -174,22 +187,20 @@ class _Ranked:
     """What the ranker says of a conversion's touches."""
 
     shares: pd.Series
-    options: tuple[Option, ...]
+    scored: Scored | None
 
 
 def _ranked_touches(pairs: pd.DataFrame, known: Known, scorer: Scorer) -> _Ranked:
     if pairs.empty:
-        return _Ranked(pd.Series(dtype="float64"), ())
+        return _Ranked(pd.Series(dtype="float64"), None)
     facts = known.columns("campaign_features", [{"campaign_id": each} for each in pairs["campaign_id"]])
     facts |= known.columns("network_features", [{"ip_key": each} for each in pairs["ip_key"]])
     facts |= known.columns("person_features", [{"person_id": each} for each in pairs["person_id"]])
     inputs = journey_evidence.pair_frame(pairs, pd.DataFrame(facts, dtype=object))
     raw, probability = scorer.score(inputs)
     shares = rules.ranker_share(pairs, probability)
-    best = shares.idxmax() if shares.max() > 1.0 - shares.sum() else None
-    return _Ranked(
-        shares, _options(scorer, pairs["touch_id"], inputs, raw, probability, [place == best for place in pairs.index])
-    )
+    best = int(shares.to_numpy().argmax()) if shares.max() > 1.0 - shares.sum() else None
+    return _Ranked(shares, _scored(scorer, pairs["touch_id"], inputs, raw, probability, best))
 
 
 def _answering(policy: Policy, has_ranker: bool) -> str:
@@ -199,7 +210,7 @@ def _answering(policy: Policy, has_ranker: bool) -> str:
 
 
 def _none(person: str | None, known: Known, policy: Policy, why: str) -> Credit:
-    return Credit(person, _answering(policy, has_ranker=False), (), (), (*known.degraded, why))
+    return Credit(person, _answering(policy, has_ranker=False), (), None, (*known.degraded, why))
 
 
 def _named(signal: Mapping[str, Any], known: Known) -> tuple[str, float] | None:
@@ -229,8 +240,9 @@ def _ranked(signal: Mapping[str, Any], known: Known, scorer: Scorer, policy: Ide
     raw, probability = scorer.score(inputs)
     links = decide.links(pairs.assign(event_id="this", probability=probability), policy.cut)
     person, sure = (str(links["person_id"].iloc[0]), float(links["probability"].iloc[0])) if len(links) else (None, None)
-    options = _options(scorer, pairs["person_id"], inputs, raw, probability, [each == person for each in pairs["person_id"]])
-    return Answer(person, sure, "ranked" if person else "none", options, tuple(known.degraded))
+    chosen = pairs["person_id"].tolist().index(person) if person else None
+    scored = _scored(scorer, pairs["person_id"], inputs, raw, probability, chosen)
+    return Answer(person, sure, "ranked" if person else "none", scored, tuple(known.degraded))
 
 
 def _strongest(signal: Mapping[str, Any]) -> str | None:
@@ -243,15 +255,16 @@ def _earned(conversion: pd.DataFrame, pairs: pd.DataFrame, shares: pd.Series, al
     return tuple(Earned(*row) for row in rows[columns].itertuples(index=False, name=None))
 
 
-def _options(
-    scorer: Scorer,
-    names: Iterable[Any],
-    inputs: pd.DataFrame,
-    raw: Iterable[float],
-    probability: Iterable[float],
-    chosen: Iterable[bool],
-) -> tuple[Option, ...]:
-    from serving.decisions import inputs as told
+def _scored(
+    scorer: Scorer, options: pd.Series, inputs: pd.DataFrame, raw: Numbers, probability: Numbers, chosen: int | None
+) -> Scored:
+    texts = {name: inputs[name].tolist() for name in scorer.schema.categories}
+    matrix = encode(inputs, scorer.schema)
+    return Scored(scorer.schema.names, matrix, texts, raw, probability, options.tolist(), chosen)
 
-    rows = zip(names, told(scorer.schema.names, inputs), raw, probability, chosen, strict=True)
-    return tuple(Option(str(name), row, float(score), float(sure), bool(taken)) for name, row, score, sure, taken in rows)
+
+def _options(scored: Scored | None) -> tuple[Option, ...]:
+    if scored is None:
+        return ()
+    rows = zip(scored.options, scored.raw.tolist(), scored.probability.tolist(), strict=True)
+    return tuple(Option(name, scored.inputs(i), raw, sure, i == scored.chosen) for i, (name, raw, sure) in enumerate(rows))
