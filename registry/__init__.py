@@ -5,6 +5,7 @@ Each function may run twice: the second time it finds its work done.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import logging
 import os
@@ -52,7 +53,7 @@ def judge(settings: Settings, candidate: Candidate, now: datetime) -> Verdict:
     from registry import gate, store
     from registry.journal import Journal
 
-    journal = Journal(settings.journal_url)
+    journal = Journal.of(settings)
     kept = Path(candidate.folder) / "verdict.json"
     if journal.was_champion(candidate.model, candidate.bundle) and kept.exists():
         return gate.Verdict.from_dict(json.loads(kept.read_text()))
@@ -68,8 +69,8 @@ def promote(
 ) -> Promotion | None:
     """Make the candidate champion when its verdict allows; None when it does not.
 
-    A bundle that is champion gives its row. One that was champion before is left alone, so that a rerun of an old day
-    undoes no rollback, unless `again`. Raises Conflict when the champion changed since the verdict: judge again.
+    A bundle that is champion gives its row. One that was champion before, or was withdrawn from a rollout, is left alone, so
+    that a rerun of an old day undoes no rollback, unless `again`. Raises Conflict when the champion changed since the verdict: judge again.
     """
     from registry import gate, store
     from registry.journal import Journal
@@ -80,13 +81,14 @@ def promote(
         )
     if verdict.decision != gate.PROMOTE or candidate.drill:
         return None
-    journal = Journal(settings.journal_url)
+    journal = Journal.of(settings)
     row = journal.champion(candidate.model)
     if row is None or row.bundle != candidate.bundle:
-        if journal.was_champion(candidate.model, candidate.bundle) and not again:
+        if journal.had_its_turn(candidate.model, candidate.bundle) and not again:
             return None
         expected = row.epoch if again and row else verdict.epoch
-        row = journal.promote(candidate.model, candidate.bundle, verdict.digest, verdict.reasons, who, expected, now)
+        made_of = versions(settings, candidate)
+        row = journal.promote(candidate.model, candidate.bundle, verdict.digest, verdict.reasons, who, expected, now, made_of)
     store.reconcile(settings)
     return row
 
@@ -108,7 +110,7 @@ def rollback(
     """
     from registry.journal import Journal
 
-    row = Journal(settings.journal_url).rollback(model, who, reason, now, expected_epoch)
+    row = Journal.of(settings).rollback(model, who, reason, now, expected_epoch)
     _reconcile_if_up(settings)
     return row
 
@@ -117,7 +119,7 @@ def champion(settings: Settings, model: str) -> Promotion | None:
     """The model's champion, None before the first."""
     from registry.journal import Journal
 
-    return Journal(settings.journal_url).champion(model)
+    return Journal.of(settings).champion(model)
 
 
 def champion_scorer(settings: Settings, model: str) -> Scorer | None:
@@ -126,6 +128,25 @@ def champion_scorer(settings: Settings, model: str) -> Scorer | None:
 
     row = champion(settings, model)
     return load_bundle(settings.bundles, row.bundle) if row else None
+
+
+def versions(settings: Settings, candidate: Candidate) -> dict[str, Any]:
+    """What a candidate was made of, for its rows in the journal: data, features, identity, policies and libraries."""
+    from registry.gate import POLICY
+    from whence.attribution import policy
+    from whence.bundle import bundle_manifest
+    from whence.contracts.events import EVENTS
+
+    report = Path(candidate.folder) / "data.json"
+    tables = json.loads(report.read_text()).get("tables", {}) if report.exists() else {}
+    pays = policy.of(settings)
+    return {
+        "data": {name: version for name, version in tables.items() if name in EVENTS},
+        "features": {name: version for name, version in tables.items() if name not in (*EVENTS, "persons")},
+        "identity": {name: version for name, version in tables.items() if name == "persons"},
+        "policy": {"gate": hashlib.sha256(POLICY.read_bytes()).hexdigest(), "attribution": policy.digest(pays)},
+        "libraries": bundle_manifest(settings.bundles, candidate.bundle)["versions"],
+    }
 
 
 def _judge_and_promote(settings: Settings, candidate: Candidate, who: str, now: datetime) -> str:

@@ -1,151 +1,106 @@
-"""Who was champion when, and who decided it: rows that are only ever added, each sealed with the hash of the one before.
+"""Who was champion when, and who decided it: rows that are only ever added, each sealed with the hash of the one before, and signed.
 
 A promotion is one row here, and nothing else is: MLflow's alias is set from it afterwards. Its number, the epoch, grows by
 one a row over all models and is the fencing token: whoever decides says which epoch the decision was based on, and of two
-that were based on the same one wins and the other gets a Conflict.
+that were based on the same one wins and the other gets a Conflict. The steps of a challenger's rollout are rows of the same
+chain.
 
-SQLite works in WAL mode with BEGIN IMMEDIATE (a deferred transaction that reads, then writes, fails under load however long
-it may wait); any other database that SQLAlchemy speaks to is asked for a table lock.
+Who reads a row here has it verified: a row that the promoter did not sign is no row to follow, but a Tampered.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import (
-    DDL,
-    Column,
-    Connection,
-    Engine,
-    Integer,
-    MetaData,
-    PrimaryKeyConstraint,
-    String,
-    Table,
-    Text,
-    create_engine,
-    event,
-    func,
-    insert,
-    make_url,
-    select,
+from sqlalchemy import Connection, Engine, func, insert, make_url, select
+
+from registry import rows as stored
+from registry import succession
+from registry.anchor import Anchor
+from registry.rows import SIGNED, UNSIGNED, pins, promotions
+from registry.signing import Keys
+from registry.succession import (
+    ABORT,
+    CANARY,
+    CHAMPION_KINDS,
+    FINISH,
+    PROMOTE,
+    ROLLBACK,
+    ROLLOUT_KINDS,
+    SHADOW,
+    SIGN,
+    Conflict,
+    Decision,
+    JournalError,
+    Promotion,
+    Tampered,
 )
-from sqlalchemy.exc import DBAPIError, OperationalError
-from sqlalchemy.pool import NullPool
-
 from whence.contracts.times import utc
 
+if TYPE_CHECKING:
+    from whence.contracts.settings import Settings
+
+__all__ = [
+    "ABORT",
+    "CANARY",
+    "CHAMPION_KINDS",
+    "FINISH",
+    "PROMOTE",
+    "ROLLBACK",
+    "ROLLOUT_KINDS",
+    "SHADOW",
+    "Conflict",
+    "Journal",
+    "JournalError",
+    "Promotion",
+    "Tampered",
+]
 GENESIS = "0" * 64
-PROMOTE, ROLLBACK = "promote", "rollback"
-WAIT_SECONDS = 30
-ATTEMPTS = 8
-
-_metadata = MetaData()
-
-_promotions = Table(
-    "promotions",
-    _metadata,
-    Column("epoch", Integer, primary_key=True, autoincrement=False),
-    Column("model", String(64), nullable=False, index=True),
-    Column("bundle", String(64), nullable=False),
-    Column("previous", String(64), nullable=False),
-    Column("kind", String(16), nullable=False),
-    Column("verdict", String(64), nullable=False),
-    Column("reasons", Text, nullable=False),
-    Column("who", String(128), nullable=False),
-    Column("at", String(32), nullable=False),
-    Column("prior", String(64), nullable=False),
-    Column("seal", String(64), nullable=False),
-)
-
-_pins = Table(
-    "pins",
-    _metadata,
-    Column("step", String(64), nullable=False),
-    Column("day", String(10), nullable=False),
-    Column("model", String(64), nullable=False),
-    Column("bundle", String(64), nullable=True),
-    Column("epoch", Integer, nullable=False),
-    Column("at", String(32), nullable=False),
-    PrimaryKeyConstraint("step", "day", "model"),
-)
-
-_FORBID = {
-    "sqlite": "CREATE TRIGGER promotions_no_{0} BEFORE {0} ON promotions "
-    "BEGIN SELECT RAISE(ABORT, 'promotions are only ever added'); END",
-    "postgresql": "CREATE RULE promotions_no_{0} AS ON {0} TO promotions DO INSTEAD NOTHING",
-}
-for _dialect, _statement in _FORBID.items():
-    for _verb in ("UPDATE", "DELETE"):
-        _ddl = DDL(_statement.format(_verb))  # type: ignore[no-untyped-call]  # SQLAlchemy's own gap
-        event.listen(_promotions, "after_create", _ddl.execute_if(dialect=_dialect))
+Row = Mapping[str, Any]
+"""A row as it is stored, its JSON still text."""
+_IN_ORDER = select(promotions).order_by(promotions.c.epoch)
 
 
-class JournalError(RuntimeError):
-    """The journal cannot do this; the message says why."""
-
-
-class Conflict(JournalError):
-    """Somebody else decided first, so this decision was based on a champion that is no longer one."""
-
-
-class Tampered(JournalError):
-    """A row is not the row that was written."""
-
-
-@dataclass(frozen=True)
-class Promotion:
-    """One row: from `at` on, `bundle` is the champion of `model`."""
-
-    epoch: int
-    model: str
-    bundle: str
-    previous: str
-    """The bundle it replaced; empty for a first champion."""
-    kind: str
-    """promote or rollback."""
-    verdict: str
-    """SHA-256 of the verdict that allowed it; empty for a rollback."""
-    reasons: tuple[str, ...]
-    who: str
-    at: str
-    """UTC instant, ISO 8601."""
-    prior: str
-    """The seal of the row before."""
-    seal: str
-    """SHA-256 over all of the above."""
-
-    def as_dict(self) -> dict[str, Any]:
-        """A plain dict, for JSON and XCom."""
-        return {**asdict(self), "reasons": list(self.reasons)}
-
-
-@dataclass(frozen=True)
 class Journal:
     """The promotion journal at a SQLAlchemy URL; its tables are made at first use.
 
+    `keys` is the folder of the promoter's keys and of the anchor; for SQLite it is the database's own when left out.
     Holds no connection between calls, so it may be used after a fork and from many threads.
     """
 
-    url: str
+    def __init__(self, url: str, keys: Path | None = None):
+        self.url = url
+        self._folder = _beside(url) if keys is None else keys
+
+    @classmethod
+    def of(cls, settings: Settings) -> Journal:
+        """The journal of the settings, with the keys in its home."""
+        return cls(settings.journal_url, settings.home)
 
     def champion(self, model: str, at: datetime | None = None) -> Promotion | None:
-        """The model's champion now, or as it was at an instant; None before the first."""
-        query = select(_promotions).where(_promotions.c.model == model).order_by(_promotions.c.epoch.desc()).limit(1)
+        """The model's champion now, or as it was at an instant; None before the first. Raises Tampered for a forged row."""
+        query = _newest(model, CHAMPION_KINDS)
         if at is not None:
-            query = query.where(_promotions.c.at <= _stamp(at))
+            query = query.where(promotions.c.at <= _stamp(at))
         with self._reading() as con:
-            row = con.execute(query).mappings().first()
-        return _promotion(dict(row)) if row else None
+            return self._first(con, query)
+
+    def challenger(self, model: str) -> Promotion | None:
+        """The newest step of the model's rollout; None when none is under way. Raises Tampered for a forged row."""
+        with self._reading() as con:
+            newest = self._first(con, _newest(model))
+        return succession.challenger_of([newest] if newest else [])
+
+    def head(self, model: str) -> int:
+        """The epoch of the model's newest row of any kind, which a step of a rollout is based on; 0 when there is none."""
+        with self._reading() as con:
+            return int(con.execute(select(func.max(promotions.c.epoch)).where(promotions.c.model == model)).scalar() or 0)
 
     def rows(self, model: str | None = None) -> list[Promotion]:
         """Every row, oldest first; of one model or of all."""
@@ -155,25 +110,34 @@ class Journal:
     def epoch(self) -> int:
         """The newest row's number, 0 when there is none: cheap to poll."""
         with self._reading() as con:
-            return int(con.execute(select(func.max(_promotions.c.epoch))).scalar() or 0)
+            return int(con.execute(select(func.max(promotions.c.epoch))).scalar() or 0)
 
     def promote(
-        self, model: str, bundle: str, verdict_digest: str, reasons: tuple[str, ...], who: str, expected_epoch: int, now: datetime
+        self,
+        model: str,
+        bundle: str,
+        verdict_digest: str,
+        reasons: tuple[str, ...],
+        who: str,
+        expected_epoch: int,
+        now: datetime,
+        versions: Mapping[str, Any] | None = None,
     ) -> Promotion:
         """Make `bundle` the champion, if the champion is still the one of `expected_epoch` (0: there is none).
 
-        A bundle that is champion already keeps its row. Raises Conflict when somebody else decided first.
+        A bundle that is champion already keeps its row. Raises Conflict when somebody else decided first, or aborted it since.
         """
-        with self._writing() as con:
-            history = _rows(con, model)
-            if history and history[-1].bundle == bundle:
-                return history[-1]
-            if (found := history[-1].epoch if history else 0) != expected_epoch:
-                raise Conflict(
-                    f"The champion of {model} is of epoch {found}, and this decision was based on epoch {expected_epoch}. Judge again."
-                )
-            previous = history[-1].bundle if history else ""
-            return _append(con, model, bundle, previous, PROMOTE, verdict_digest, tuple(reasons), who, now)
+
+        def decide(con: Connection) -> Promotion | Decision:
+            current = _current(con, model)
+            champion = succession.champion_of(current)
+            if champion and champion.bundle == bundle:
+                return champion
+            succession.demand_promotion(current, model, bundle, expected_epoch)
+            previous = champion.bundle if champion else ""
+            return Decision(PROMOTE, model, bundle, previous, verdict_digest, tuple(reasons), who, {}, versions or {})
+
+        return self._decide(decide, now)
 
     def rollback(self, model: str, who: str, reason: str, now: datetime, expected_epoch: int | None = None) -> Promotion:
         """Bring back the champion before this one; going back twice goes back two.
@@ -181,120 +145,232 @@ class Journal:
         With `expected_epoch`, a rollback asked for twice is done once: the second raises Conflict.
         Raises JournalError when there is nothing to go back to.
         """
-        with self._writing() as con:
+
+        def decide(con: Connection) -> Decision:
             history = _rows(con, model)
-            standing = _standing(history)
-            if len(standing) < 2:
-                have = f"{model} has had {len(standing)} champion" if standing else f"{model} has no champion"
-                raise JournalError(f"{have}, so there is none to go back to. Promote another candidate instead.")
-            if expected_epoch is not None and history[-1].epoch != expected_epoch:
-                raise Conflict(
-                    f"The champion of {model} is of epoch {history[-1].epoch} already, not {expected_epoch}. Look again."
-                )
-            return _append(con, model, standing[-2], standing[-1], ROLLBACK, "", (reason,), who, now)
+            before = succession.before_last(history, model, expected_epoch)
+            champion = succession.champion_of(history)
+            assert champion is not None
+            return Decision(ROLLBACK, model, before.bundle, champion.bundle, "", (reason,), who, {}, before.versions)
+
+        return self._decide(decide, now)
+
+    def step(
+        self,
+        kind: str,
+        model: str,
+        bundle: str,
+        details: Mapping[str, Any],
+        reasons: tuple[str, ...],
+        who: str,
+        expected_epoch: int,
+        now: datetime,
+        versions: Mapping[str, Any] | None = None,
+    ) -> Promotion:
+        """Write a step of a challenger's rollout (shadow, canary, finish or abort); the champion stays who it is.
+
+        `details` is a JSON object, as {"stage": 2, "share": 0.05, "evidence": {…}}. `expected_epoch` is `head(model)` as it was
+        when this was decided: raises Conflict when the model got another row since, JournalError for a step that cannot follow.
+        """
+
+        def decide(con: Connection) -> Decision:
+            current = _current(con, model)
+            champion = succession.champion_of(current)
+            against = champion.bundle if champion else ""
+            decision = Decision(kind, model, bundle, against, "", tuple(reasons), who, details, versions or {})
+            succession.step(current, decision, expected_epoch)
+            return decision
+
+        return self._decide(decide, now)
 
     def was_champion(self, model: str, bundle: str) -> bool:
-        """True when the bundle has ever been promoted for the model: it had its turn."""
-        return any(row.bundle == bundle for row in self.rows(model))
+        """True when the bundle has ever been promoted for the model."""
+        return any(row.bundle == bundle for row in self.rows(model) if row.kind in CHAMPION_KINDS)
+
+    def had_its_turn(self, model: str, bundle: str) -> bool:
+        """True when the bundle was champion, or was withdrawn from a rollout: it is not tried again by itself."""
+        return any(row.bundle == bundle for row in self.rows(model) if row.kind in (*CHAMPION_KINDS, ABORT))
 
     def pin(self, step: str, day: str, model: str, now: datetime) -> str | None:
         """Which champion a step uses for a day: the first caller fixes it, later callers get the same, also when it is none.
 
         So a rerun of a finished day gives the same bytes, whoever is champion by then.
         """
-        chosen = (_pins.c.step == step) & (_pins.c.day == day) & (_pins.c.model == model)
+        chosen = (pins.c.step == step) & (pins.c.day == day) & (pins.c.model == model)
         with self._reading() as con:
-            found = con.execute(select(_pins.c.bundle).where(chosen)).first()
+            found = con.execute(select(pins.c.bundle).where(chosen)).first()
         if found is not None:
             return _text(found[0])
-        with self._writing() as con:
-            found = con.execute(select(_pins.c.bundle).where(chosen)).first()
+        with stored.writing(self._engine) as con:
+            found = con.execute(select(pins.c.bundle).where(chosen)).first()
             if found is not None:
                 return _text(found[0])
-            history = _rows(con, model)
-            bundle, epoch = (history[-1].bundle, history[-1].epoch) if history else (None, 0)
+            champion = self._first(con, _newest(model, CHAMPION_KINDS))
+            bundle, epoch = (champion.bundle, champion.epoch) if champion else (None, 0)
             row = {"step": step, "day": day, "model": model, "bundle": bundle, "epoch": epoch, "at": _stamp(now)}
-            con.execute(insert(_pins).values(row))
+            con.execute(insert(pins).values(row))
             return bundle
 
     def verify(self) -> int:
-        """Recompute every seal and say how many rows hold; raises Tampered naming the first that does not.
+        """Recompute every seal, check every signature and the anchor, and say how many rows hold.
 
-        A journal cut short at its end still holds: compare the newest seal with one kept elsewhere, such as MLflow's tags.
+        Raises Tampered naming the first row that was changed, is missing, or was cut off the end.
         """
-        before, rows = GENESIS, self.rows()
-        for number, row in enumerate(rows, start=1):
-            if row.epoch != number:
-                raise Tampered(f"Row {number} of the journal is missing: epoch {row.epoch} comes instead. Restore the database.")
-            if row.prior != before or row.seal != _seal(row):
-                raise Tampered(
-                    f"Row {number} of the journal ({row.kind} of {row.model}, {row.at}) is not the row that was written. "
-                    "Restore the database, and find out who wrote to it."
-                )
-            before = row.seal
+        with self._reading() as con:
+            rows = _stored(con, _IN_ORDER)
+        self._verify(rows)
+        self._anchor.demand({row["epoch"]: row["seal"] for row in rows})
         return len(rows)
+
+    def _decide(self, decide: Callable[[Connection], Promotion | Decision], now: datetime) -> Promotion:
+        with stored.writing(self._engine) as con:
+            decided = decide(con)
+            if isinstance(decided, Promotion):
+                return decided
+            row = self._append(con, decided, now)
+        self._anchor.note(row.epoch, row.seal)
+        return row
+
+    def _append(self, con: Connection, decision: Decision, now: datetime) -> Promotion:
+        last = self._first(con, select(promotions).order_by(promotions.c.epoch.desc()).limit(1))
+        epoch, prior, at = (last.epoch + 1, last.seal, max(_stamp(now), last.at)) if last else (1, GENESIS, _stamp(now))
+        return _promotion(self._insert(con, decision, epoch, prior, at))
+
+    def _insert(self, con: Connection, decision: Decision, epoch: int, prior: str, at: str) -> Row:
+        row = {
+            "epoch": epoch,
+            "model": decision.model,
+            "bundle": decision.bundle,
+            "previous": decision.previous,
+            "kind": decision.kind,
+            "verdict": decision.verdict,
+            "reasons": _json(list(decision.reasons)),
+            "who": decision.who,
+            "at": at,
+            "prior": prior,
+            "form": SIGNED,
+            "details": _json(dict(decision.details)),
+            "versions": _json(dict(decision.versions)),
+        }
+        seal = _seal(row)
+        whole = {**row, "seal": seal, "signature": self._keys.sign(seal)}
+        con.execute(insert(promotions).values(whole))
+        return whole
+
+    def _first(self, con: Connection, query: Any) -> Promotion | None:
+        """The first row of a query, once it is known that the promoter wrote it."""
+        found = _stored(con, query)
+        if not found:
+            return None
+        if found[0]["form"] == UNSIGNED:  # older than signatures: the chain from it to a signed row vouches for it
+            self._verify(_stored(con, _IN_ORDER))
+        else:
+            self._demand_whole(found[0])
+        return _promotion(found[0])
+
+    def _verify(self, rows: Sequence[Row]) -> None:
+        before, is_signed = GENESIS, False
+        for number, row in enumerate(rows, start=1):
+            if row["epoch"] != number:
+                raise Tampered(
+                    f"Row {number} of the journal is missing: epoch {row['epoch']} comes instead. Restore the database."
+                )
+            if row["prior"] != before or (is_signed and row["form"] == UNSIGNED):
+                raise _changed(row)
+            self._demand_whole(row)
+            before, is_signed = row["seal"], is_signed or row["form"] != UNSIGNED
+        if rows and not is_signed:
+            raise Tampered(f"None of the {len(rows)} rows of the journal is signed. Restore the database.")
+
+    def _demand_whole(self, row: Row) -> None:
+        if row["form"] == UNSIGNED:
+            is_whole = _seal_of_old(row) == row["seal"]
+        else:
+            is_whole = _seal(row) == row["seal"] and self._keys.has_signed(row["seal"], row["signature"])
+        if not is_whole:
+            raise _changed(row)
+
+    @cached_property
+    def _keys(self) -> Keys:
+        return Keys(self._folder)
+
+    @cached_property
+    def _anchor(self) -> Anchor:
+        return Anchor(self._folder)
 
     @cached_property
     def _engine(self) -> Engine:
-        return _open(self.url)
+        engine = stored.open_engine(self.url)
+        if stored.is_old(engine):
+            self._sign_old(engine)
+        return engine
 
-    @contextmanager
-    def _reading(self) -> Iterator[Connection]:
-        with self._engine.connect() as con:
-            yield con
+    def _sign_old(self, engine: Engine) -> None:
+        """Bring a journal without signatures to this form: one signed row covers, by its seal, the rows before it."""
+        with stored.writing(engine) as con:
+            if not stored.add_missing_columns(con):
+                return
+            rows = _stored(con, _IN_ORDER)
+            if rows:
+                said = f"From here on every row is signed; this one covers the {len(rows)} before it."
+                self._insert(
+                    con, Decision(SIGN, "", "", reasons=(said,), who="whence"), len(rows) + 1, rows[-1]["seal"], rows[-1]["at"]
+                )
+                self._verify(_stored(con, _IN_ORDER))
 
-    @contextmanager
-    def _writing(self) -> Iterator[Connection]:
-        with self._engine.execution_options(writes=True).begin() as con:
-            if con.dialect.name == "postgresql":
-                con.exec_driver_sql("LOCK TABLE promotions, pins IN EXCLUSIVE MODE")
-            yield con
+    def _reading(self) -> Any:
+        return self._engine.connect()
+
+
+def _newest(model: str, kinds: tuple[str, ...] = ()) -> Any:
+    query = select(promotions).where(promotions.c.model == model).order_by(promotions.c.epoch.desc()).limit(1)
+    return query.where(promotions.c.kind.in_(kinds)) if kinds else query
+
+
+def _current(con: Connection, model: str) -> list[Promotion]:
+    """The row of the model's champion and those after it: all that a next row depends on."""
+    champion = _stored(con, _newest(model, CHAMPION_KINDS))
+    since = champion[0]["epoch"] if champion else 0
+    return [_promotion(row) for row in _stored(con, _IN_ORDER.where(promotions.c.model == model, promotions.c.epoch >= since))]
 
 
 def _rows(con: Connection, model: str | None) -> list[Promotion]:
-    query = select(_promotions).order_by(_promotions.c.epoch)
-    if model is not None:
-        query = query.where(_promotions.c.model == model)
-    return [_promotion(dict(row)) for row in con.execute(query).mappings()]
+    query = _IN_ORDER if model is None else _IN_ORDER.where(promotions.c.model == model)
+    return [_promotion(row) for row in _stored(con, query)]
 
 
-def _standing(history: list[Promotion]) -> list[str]:
-    """The champions that stand on one another, newest last: a promotion puts one on top, a rollback takes one off."""
-    standing: list[str] = []
-    for row in history:
-        if row.kind == PROMOTE:
-            standing.append(row.bundle)
-        else:
-            standing.pop()
-    return standing
+def _stored(con: Connection, query: Any) -> list[Row]:
+    return [dict(row) for row in con.execute(query).mappings()]
 
 
-def _append(
-    con: Connection,
-    model: str,
-    bundle: str,
-    previous: str,
-    kind: str,
-    verdict: str,
-    reasons: tuple[str, ...],
-    who: str,
-    now: datetime,
-) -> Promotion:
-    last = con.execute(select(_promotions).order_by(_promotions.c.epoch.desc()).limit(1)).mappings().first()
-    epoch, prior, at = (last["epoch"] + 1, last["seal"], max(_stamp(now), last["at"])) if last else (1, GENESIS, _stamp(now))
-    draft = Promotion(epoch, model, bundle, previous, kind, verdict, reasons, who, at, prior, "")
-    row = Promotion(**{**draft.as_dict(), "reasons": reasons, "seal": _seal(draft)})
-    con.execute(insert(_promotions).values({**row.as_dict(), "reasons": json.dumps(list(reasons), ensure_ascii=False)}))
-    return row
+def _seal(row: Row) -> str:
+    """Over the columns as they are stored, so that not one byte of them can change."""
+    return _sha256({name: value for name, value in row.items() if name not in ("seal", "signature")})
 
 
-def _seal(row: Promotion) -> str:
-    content = {name: value for name, value in row.as_dict().items() if name != "seal"}
+def _seal_of_old(row: Row) -> str:
+    """As the first journals were sealed: without the later columns, over the reasons as a list."""
+    later = ("seal", "form", "details", "versions", "signature")
+    content = {name: value for name, value in row.items() if name not in later}
+    reasons = list(_reasons(row["reasons"]))
+    is_as_written = _json(reasons) == row["reasons"] and (row["details"], row["versions"], row["signature"]) == ("{}", "{}", "")
+    return _sha256({**content, "reasons": reasons}) if is_as_written else ""
+
+
+def _sha256(content: Row) -> str:
     return hashlib.sha256(json.dumps(content, sort_keys=True, ensure_ascii=False).encode()).hexdigest()
 
 
-def _promotion(row: dict[str, Any]) -> Promotion:
-    return Promotion(**{**row, "reasons": _reasons(row["reasons"])})
+def _changed(row: Row) -> Tampered:
+    return Tampered(
+        f"Row {row['epoch']} of the journal ({row['kind']} of {row['model']}, {row['at']}) is not the row that was written. "
+        "Restore the database, and find out who wrote to it."
+    )
+
+
+def _promotion(row: Row) -> Promotion:
+    parts = {"reasons": _reasons(row["reasons"]), "details": _object(row["details"]), "versions": _object(row["versions"])}
+    return Promotion(**{**row, **parts})
 
 
 def _reasons(text: str) -> tuple[str, ...]:
@@ -302,6 +378,20 @@ def _reasons(text: str) -> tuple[str, ...]:
         return tuple(json.loads(text))
     except ValueError:
         return (text,)  # whoever broke it is found by verify
+
+
+def _object(text: str) -> dict[str, Any]:
+    try:
+        return dict(json.loads(text))
+    except (ValueError, TypeError):
+        return {"unreadable": text}
+
+
+def _json(content: Any) -> str:
+    try:
+        return json.dumps(content, allow_nan=False, ensure_ascii=False)
+    except (TypeError, ValueError) as wrong:
+        raise JournalError(f"A row holds plain JSON alone: {wrong}. Give text, finite numbers, lists and dicts.") from None
 
 
 def _stamp(moment: datetime) -> str:
@@ -313,39 +403,8 @@ def _text(value: Any) -> str | None:
     return None if value is None else str(value)
 
 
-def _open(url: str) -> Engine:
+def _beside(url: str) -> Path:
     where = make_url(url)
-    is_sqlite = where.get_backend_name() == "sqlite"
-    if is_sqlite and where.database:
-        Path(where.database).parent.mkdir(parents=True, exist_ok=True)
-    engine = create_engine(where, poolclass=NullPool, **({"connect_args": {"timeout": WAIT_SECONDS}} if is_sqlite else {}))
-    if is_sqlite:
-        event.listen(engine, "connect", _prepare_sqlite)
-        event.listen(engine, "begin", _begin_sqlite)
-    _make_tables(engine)
-    return engine
-
-
-def _make_tables(engine: Engine) -> None:
-    """Make what is missing; of several first users one makes it, and the others wait for it."""
-    for attempt in range(ATTEMPTS):
-        try:
-            with engine.execution_options(writes=True).begin() as con:
-                _metadata.create_all(con)
-            return
-        except (OperationalError, DBAPIError):
-            if attempt == ATTEMPTS - 1:
-                raise
-            time.sleep(0.05 * 2**attempt)
-
-
-def _prepare_sqlite(connection: Any, _: Any) -> None:
-    connection.isolation_level = None  # the driver must not begin transactions of its own
-    connection.execute(f"PRAGMA busy_timeout = {WAIT_SECONDS * 1000}")
-    connection.execute("PRAGMA synchronous = FULL")
-    if connection.execute("PRAGMA journal_mode").fetchone()[0] != "wal":
-        connection.execute("PRAGMA journal_mode = WAL")
-
-
-def _begin_sqlite(con: Connection) -> None:
-    con.exec_driver_sql("BEGIN IMMEDIATE" if con.get_execution_options().get("writes") else "BEGIN")
+    if where.get_backend_name() != "sqlite" or not where.database:
+        raise JournalError(f"Where are the keys of the journal at {where.render_as_string()}? Use Journal.of(settings).")
+    return Path(where.database).parent

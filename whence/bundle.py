@@ -52,6 +52,7 @@ __all__ = [
     "Scorer",
     "bundle_bytes",
     "bundle_files",
+    "bundle_manifest",
     "encode",
     "golden_rows",
     "load_bundle",
@@ -225,6 +226,11 @@ def bundle_files(root: Path, digest: str) -> list[Path]:
     """A bundle's files on disk, for an archive such as MLflow; raises BundleBroken when they are not what they were."""
     _read(root / _plain(digest), digest)
     return [root / digest / name for name in (*FILES, MANIFEST, SIGNATURE)]
+
+
+def bundle_manifest(root: Path, digest: str) -> dict[str, Any]:
+    """What a bundle says of itself: its model, what it was trained on, and the versions of the libraries that made it."""
+    return _read(root / _plain(digest), digest)[0]
 
 
 def bundle_bytes(root: Path, digest: str) -> int:

@@ -9,12 +9,13 @@ import sqlite3
 import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from registry.journal import Conflict, Journal, JournalError, Tampered
+from registry.journal import ABORT, CANARY, FINISH, SHADOW, Conflict, Journal, JournalError, Promotion, Tampered
 from whence.contracts.times import NaiveTimeError
 
 NOON = datetime(2026, 5, 3, 12, tzinfo=UTC)
@@ -30,6 +31,11 @@ def journal(tmp_path: Path) -> Journal:
 def a_promotion(journal: Journal, bundle: str, at: datetime = NOON, model: str = MODEL) -> int:
     row = journal.champion(model)
     return journal.promote(model, bundle, "verdict", ("it is better",), "ana", row.epoch if row else 0, at).epoch
+
+
+def a_step(journal: Journal, kind: str, bundle: str, expected: int | None = None, **details: Any) -> Promotion:
+    based_on = journal.head(MODEL) if expected is None else expected
+    return journal.step(kind, MODEL, bundle, details, (f"time to {kind}",), "the controller", based_on, NOON)
 
 
 def test_there_is_no_champion_before_the_first(journal: Journal) -> None:
@@ -98,6 +104,80 @@ def test_a_rollback_asked_for_twice_is_done_once(journal: Journal) -> None:
     journal.rollback(MODEL, "bo", "credit fell", NOON, expected_epoch=3)
     with pytest.raises(Conflict, match="epoch 4 already"):
         journal.rollback(MODEL, "bo", "credit fell", NOON, expected_epoch=3)
+
+
+def test_a_challenger_is_tried_beside_the_champion_and_then_takes_its_place(journal: Journal) -> None:
+    a_promotion(journal, "a")
+    assert journal.challenger(MODEL) is None
+
+    a_step(journal, SHADOW, "b")
+    canary = a_step(journal, CANARY, "b", stage=1, share=0.05, evidence={"ece": [0.01, 0.02]})
+
+    assert journal.challenger(MODEL) == canary
+    assert (canary.previous, canary.details["share"], canary.details["evidence"]) == ("a", 0.05, {"ece": [0.01, 0.02]})
+    assert journal.champion(MODEL).bundle == "a"  # type: ignore[union-attr]
+    assert journal.champion(MODEL, NOON + timedelta(days=1)).bundle == "a"  # type: ignore[union-attr]
+    assert not journal.was_champion(MODEL, "b")
+    assert journal.pin("resolve", "2026-05-02", MODEL, NOON) == "a"
+
+    finish = a_step(journal, FINISH, "b")
+    assert journal.challenger(MODEL) == finish, "its promotion is still to come"
+    journal.promote(MODEL, "b", "v", ("it is better online",), "the controller", finish.epoch, NOON)
+    assert journal.challenger(MODEL) is None
+    assert journal.champion(MODEL).previous == "a"  # type: ignore[union-attr]
+    assert journal.rollback(MODEL, "bo", "credit fell", NOON).bundle == "a"
+    assert journal.verify() == 6
+
+
+def test_an_aborted_challenger_had_its_turn_and_is_promoted_only_by_who_knows(journal: Journal) -> None:
+    first = a_promotion(journal, "a")
+    a_step(journal, CANARY, "b")
+    abort = a_step(journal, ABORT, "b")
+
+    assert journal.challenger(MODEL) is None
+    assert journal.had_its_turn(MODEL, "b")
+    with pytest.raises(Conflict, match="aborted at epoch 3"):
+        journal.promote(MODEL, "b", "v", ("better",), "ana", first, NOON)
+    assert journal.promote(MODEL, "b", "v", ("better",), "ana", abort.epoch, NOON).bundle == "b"
+
+
+def test_another_champion_ends_a_rollout(journal: Journal) -> None:
+    first = a_promotion(journal, "a")
+    a_step(journal, SHADOW, "b")
+    journal.promote(MODEL, "c", "v", ("better",), "ana", first, NOON)
+    assert journal.challenger(MODEL) is None
+    with pytest.raises(JournalError, match="none to finish"):
+        a_step(journal, FINISH, "b")
+
+
+def test_of_two_steps_based_on_the_same_row_one_is_a_conflict(journal: Journal) -> None:
+    first = a_promotion(journal, "a")
+    a_step(journal, SHADOW, "b", first)
+    with pytest.raises(Conflict, match="epoch 2, and this step was based on epoch 1"):
+        a_step(journal, CANARY, "b", first)
+
+
+@pytest.mark.parametrize(
+    ("kind", "bundle", "said"),
+    [
+        (SHADOW, "a", "cannot challenge itself"),
+        (SHADOW, "c", "Abort that rollout first"),
+        ("promote", "b", "has no step 'promote'"),
+    ],
+)
+def test_a_step_that_cannot_follow_is_refused(journal: Journal, kind: str, bundle: str, said: str) -> None:
+    a_promotion(journal, "a")
+    a_step(journal, SHADOW, "b")
+    with pytest.raises(JournalError, match=said):
+        a_step(journal, kind, bundle)
+    with pytest.raises(JournalError, match="plain JSON"):
+        a_step(journal, CANARY, "b", evidence=float("nan"))
+    assert len(journal.rows()) == 2
+
+
+def test_a_challenger_wants_a_champion(journal: Journal) -> None:
+    with pytest.raises(JournalError, match="no champion that b could challenge"):
+        a_step(journal, SHADOW, "b")
 
 
 def test_the_first_caller_fixes_a_days_champion_also_when_there_is_none(journal: Journal) -> None:
