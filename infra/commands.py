@@ -304,7 +304,7 @@ def journal(context: typer.Context, model: Annotated[str, typer.Argument(metavar
     from registry.journal import Journal
 
     with spoken():
-        book = Journal(context.obj.journal_url)
+        book = Journal.of(context.obj)
         book.verify()
         found = book.rows(_model(model) if model else None)
         show.rows(found if as_json else [_entry(row) for row in found], as_json=as_json, empty="Nothing was promoted yet.")

@@ -100,7 +100,7 @@ def _tables(settings: Settings) -> Symptom:
 def _journal(settings: Settings) -> Symptom:
     from registry.journal import Journal
 
-    book = Journal(settings.journal_url)
+    book = Journal.of(settings)
     book.verify()
     return Symptom("journal", True, f"{len(book.rows())} rows, the chain holds")
 

@@ -79,9 +79,9 @@ def wants_retrain(settings: Settings, day: Window) -> bool:
 
 def promotions(settings: Settings, model: str) -> int:
     """How many champions the model has had."""
-    from registry.journal import Journal
+    from registry.journal import CHAMPION_KINDS, Journal
 
-    return len({row.bundle for row in Journal(settings.journal_url).rows(model)})
+    return len({row.bundle for row in Journal.of(settings).rows(model) if row.kind in CHAMPION_KINDS})
 
 
 def registry_rows(settings: Settings) -> list[dict[str, Any]]:
@@ -105,7 +105,7 @@ def _why(settings: Settings, row: Promotion) -> tuple[str, ...]:
     """Why the bundle was promoted, also when a rollback brought it back."""
     from registry.journal import PROMOTE, Journal
 
-    history = Journal(settings.journal_url).rows(row.model)
+    history = Journal.of(settings).rows(row.model)
     return next(each.reasons for each in history if each.bundle == row.bundle and each.kind == PROMOTE)
 
 

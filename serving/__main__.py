@@ -37,7 +37,7 @@ def main() -> None:
 def service(settings: Settings) -> Service:
     """The service with the real journal, bundles, features and log."""
     metrics = Metrics.new()
-    journal = Journal(settings.journal_url)
+    journal = Journal.of(settings)
     follower = Follower(journal.champion, lambda digest: load_bundle(settings.bundles, digest), metrics.swapped)
     log = DecisionLog(settings.decision_log)
     return Service(settings, tokens(settings), follower, open_online(settings), log, metrics=metrics)

@@ -311,7 +311,7 @@ def _pinned(settings: Settings, step: str, day: date, model: str, now: datetime)
     """The champion that the day's first run of the step had, loaded and checked; None when there was none."""
     from registry.journal import Journal
 
-    digest = Journal(settings.journal_url).pin(step, day.isoformat(), model, now)
+    digest = Journal.of(settings).pin(step, day.isoformat(), model, now)
     return None if digest is None else _loaded(settings.bundles, digest)
 
 

@@ -87,7 +87,7 @@ def _champions(settings: Settings) -> Callable[[date, str], Scorer | None]:
         from registry.journal import Journal
         from whence.bundle import load_bundle
 
-        standing = Journal(settings.journal_url).champion(model)
+        standing = Journal.of(settings).champion(model)
         return load_bundle(settings.bundles, standing.bundle) if standing else None
 
     return champion
