@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import date
 
 import numpy as np
@@ -35,6 +36,8 @@ READS = {
 }
 """The tables that each model's examples are made from."""
 
+MOST_LISTED = 1_000
+"""Places of a candidate list that are looked at to measure what its cut costs."""
 SIGNALS_SHARE = 0.2
 """Signals are cut to this share of the rows before their candidates are looked up; a signal has several."""
 
@@ -96,8 +99,13 @@ def identity_examples(settings: Settings, lake: Lake, window: Window) -> Example
     asked = hidden.drop(columns="person_id").assign(row_id=np.arange(len(hidden)), identifier=signals.strongest(hidden))
     then = historical(settings, asked, ("network_features", "identifier_features"))
     listed, named = then["network_features__people"], then["identifier_features__person_id"]
-    pairs = retrieve.candidates(asked, listed, named, settings.identity.max_candidates).drop(columns="via")
-    pairs = pairs.assign(successor=[went.get(person, person) for person in pairs["person_id"]])
+    everybody = retrieve.candidates(asked, listed, named, max_candidates=MOST_LISTED).drop(columns="via")
+    everybody = everybody.assign(
+        successor=[went.get(person, person) for person in everybody["person_id"]],
+        place=everybody.groupby("event_id", sort=False).cumcount(),
+    )
+    retrieval = _places(hidden, everybody)
+    pairs = everybody[everybody["place"] < settings.identity.max_candidates].drop(columns="place")
     pairs = pairs[pairs["successor"].isin(accounts)].drop_duplicates(["event_id", "successor"])
     pairs = pairs.merge(asked, on="event_id", how="left").assign(row_id=lambda rows: rows["event_id"] + "|" + rows["person_id"])
     owner = pairs["event_id"].map(hidden.set_index("event_id")["person_id"])
@@ -109,7 +117,7 @@ def identity_examples(settings: Settings, lake: Lake, window: Window) -> Example
     facts["label"] = (pairs["successor"] == pairs["owner"]).astype("int64")
     facts["delay_days"] = np.where(facts["label"] > 0, 0.0, np.nan)
     facts["baseline_group"] = identity_evidence.baseline_group(inputs).to_numpy()
-    return made(inputs, facts, identity_evidence.SCHEMA_CATEGORIES, window.end)
+    return replace(made(inputs, facts, identity_evidence.SCHEMA_CATEGORIES, window.end), retrieval=retrieval)
 
 
 def attribution_examples(settings: Settings, lake: Lake, window: Window) -> Examples:
@@ -133,6 +141,14 @@ def attribution_examples(settings: Settings, lake: Lake, window: Window) -> Exam
     facts = facts.assign(delay_days=np.where(facts["label"] > 0, 0.0, np.nan))
     facts["baseline_group"] = journey_evidence.baseline_group(pairs).to_numpy()
     return made(inputs, facts, journey_evidence.SCHEMA_CATEGORIES, window.end)
+
+
+def _places(hidden: pd.DataFrame, listed: pd.DataFrame) -> pd.DataFrame:
+    """For each signal the first place at which its true person is listed; see Examples.retrieval."""
+    truth = listed["event_id"].map(hidden.set_index("event_id")["person_id"])
+    first = listed[listed["successor"] == truth].groupby("event_id")["place"].min()
+    asked = hidden[["event_id", "person_id", "seen_at"]].rename(columns={"event_id": "group", "person_id": "person"})
+    return asked.assign(place=asked["group"].map(first).astype("float64"))
 
 
 def _activity(lake: Lake, window: Window, people: pd.DataFrame, told: pd.DataFrame, policy: Policy) -> pd.DataFrame | None:

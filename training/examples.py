@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
@@ -42,6 +42,9 @@ class Examples:
     """LightGBM's parameters where this model needs others than training.fit's."""
     audit: Audit | None = None
     """Asked once the model is trained, about persons that it has not learned from; its answers go into the report."""
+    retrieval: pd.DataFrame | None = None
+    """Where rows are retrieved candidates: for each query `group`, `person`, `seen_at`, and the `place` (from 0) at which its
+    positive was listed, before the list was cut; NaN when it was not."""
 
     @property
     def labels(self) -> Floats:
@@ -88,7 +91,7 @@ class Examples:
         """These rows alone, in the same order."""
         chosen = np.flatnonzero(rows)
         inputs, facts = (frame.iloc[chosen].reset_index(drop=True) for frame in (self.inputs, self.facts))
-        return Examples(inputs, facts, self.numbers, self.categories, self.now, self.window_days, self.learning, self.audit)
+        return replace(self, inputs=inputs, facts=facts)
 
 
 def made(

@@ -24,11 +24,50 @@ MAIN = ("log_loss", "roc_auc", "observed_over_expected", "saved_over_baseline")
 
 
 def test_rows(examples: Examples, split: Split, baseline: Floats, raw: Floats, probability: Floats) -> pd.DataFrame:
-    """The held-out rows as the gate reads them: the inputs, then label, person, group, segment, baseline, raw, probability."""
-    chosen = examples.keep(split.rows(TEST))
-    facts = chosen.facts[["label", "person", "group", "segment"]].astype({"label": "int64"})
+    """The held-out rows as the gate reads them: the inputs, then what is known of each row, baseline, raw, probability.
+
+    `people` is new on the first day that a person is seen in the examples, known after it. `label_age_days` is how long a
+    label had to come, `delay_days` how long a positive one took. `content` is a hash of inputs and label.
+    """
+    tested = split.rows(TEST)
+    chosen = examples.keep(tested)
+    facts = chosen.facts[["row_id", "label", "person", "group", "segment", "seen_at", "delay_days"]].astype({"label": "int64"})
+    facts = facts.assign(
+        label_age_days=chosen.elapsed(chosen.now),
+        people=_acquaintance(examples.facts)[tested],
+        content=_content(chosen),
+    )
     scored = {"baseline": baseline[split.rows(TEST)], "raw": raw, "probability": probability}
     return pd.concat([chosen.inputs, facts], axis=1).assign(**scored)
+
+
+def learned_rows(examples: Examples, split: Split) -> pd.DataFrame:
+    """What the final model was fitted on, as hashes: row_id, person and content, and when each was seen; for the gate's canaries."""
+    chosen = examples.keep(split.learned)
+    named = {name: hashed(chosen.facts[name]) for name in ("row_id", "person")}
+    return pd.DataFrame({**named, "content": _content(chosen), "seen_at": chosen.facts["seen_at"]})
+
+
+def retrieved(retrieval: pd.DataFrame, rows: pd.DataFrame, split: Split) -> pd.DataFrame:
+    """The queries of the people and days that test, with the place at which each one's positive was listed."""
+    tested = (retrieval["seen_at"] >= split.test_from) & retrieval["person"].isin(set(rows["person"]))
+    return retrieval[tested].reset_index(drop=True)
+
+
+def hashed(names: pd.Series) -> npt.NDArray[np.uint64]:
+    """A 64-bit number for each name, the same in every process."""
+    return np.asarray(pd.util.hash_array(names.astype(str).to_numpy(dtype=object)), dtype=np.uint64)
+
+
+def _content(examples: Examples) -> npt.NDArray[np.uint64]:
+    told = examples.inputs.assign(label=examples.labels)
+    return np.asarray(pd.util.hash_pandas_object(told, index=False).to_numpy(), dtype=np.uint64)
+
+
+def _acquaintance(facts: pd.DataFrame) -> npt.NDArray[np.object_]:
+    days = facts["seen_at"].dt.floor("D")
+    is_first = (days == days.groupby(facts["person"].to_numpy()).transform("min")).to_numpy()
+    return np.where(is_first, "new", "known").astype(object)
 
 
 def measure(rows: pd.DataFrame) -> dict[str, Measure]:

@@ -96,6 +96,7 @@ def _about(settings: Settings, examples: Examples, cut: Split, as_of: date, dril
         "label_window_days": examples.window_days,
         "learning": dict(examples.learning),
         "ripens_after_days": round(examples.ripens_after(), 4),
+        **({"max_candidates": settings.identity.max_candidates} if examples.retrieval is not None else {}),
         "rows": {part: len(labels) for part, labels in parts.items()},
         "positives": {part: int(labels.sum()) for part, labels in parts.items()},
     }
@@ -147,6 +148,9 @@ def _report(
         met = set(examples.facts.loc[cut.learned, "person"])
         taken |= report.measure_strangers(rows, met)
     report.write(folder, rows, taken, _parameters(fitted, about) | {"worst_segment": report.worst(rows)}, data, fitted.gains)
+    report.learned_rows(examples, cut).to_parquet(folder / "learned.parquet", index=False)
+    if examples.retrieval is not None:
+        report.retrieved(examples.retrieval, rows, cut).to_parquet(folder / "retrieved.parquet", index=False)
 
 
 def _publish(folder: Path, write: Callable[[Path], None]) -> None:

@@ -122,6 +122,7 @@ def test_the_report_has_no_nan_in_json_and_a_plot_each(tmp_path: Path) -> None:
     report.write(tmp_path, rows, {"none": measures.mean([])}, {"a": 1}, {}, fitted.gains)
     assert '"value": null' in (tmp_path / "metrics.json").read_text()
     assert all((tmp_path / name).stat().st_size > 5000 for name in report.PLOTS)
-    assert list(pd.read_parquet(tmp_path / "test.parquet"))[-7:] == [
-        "label", "person", "group", "segment", "baseline", "raw", "probability",
+    assert list(pd.read_parquet(tmp_path / "test.parquet"))[-13:] == [
+        "row_id", "label", "person", "group", "segment", "seen_at", "delay_days", "label_age_days", "people", "content",
+        "baseline", "raw", "probability",
     ]  # fmt: skip

@@ -15,6 +15,7 @@ import pytest
 from tests.builders import FIRST_DAY, a_world
 from training import train
 from training.errors import TrainingError
+from training.report import hashed
 from whence.bundle import load_bundle
 from whence.contracts.models import CONVERSION_VALUE
 from whence.contracts.settings import Settings, Training
@@ -51,11 +52,15 @@ def test_a_candidate_is_a_bundle_and_a_report_and_a_rerun_is_the_same(world: Set
     folder = Path(candidate.folder)
     assert {path.name for path in folder.iterdir()} == {
         "test.parquet", "metrics.json", "params.json", "data.json", "calibration.png", "scores.png", "gains.png",
+        "learned.parquet",
     }  # fmt: skip
     scorer = load_bundle(world.bundles, candidate.bundle)
     rows = pd.read_parquet(folder / "test.parquet")
     assert scorer.score(rows)[1] == pytest.approx(rows["probability"].to_numpy())
     assert json.loads((folder / "data.json").read_text())["tables"]["touches"] >= 0
+    learned = pd.read_parquet(folder / "learned.parquet")
+    assert not set(learned["row_id"]) & set(hashed(rows["row_id"]))
+    assert (learned["seen_at"] < rows["seen_at"].min()).all() or not set(learned["person"]) & set(hashed(rows["person"]))
     before = {path: path.stat().st_mtime_ns for path in folder.iterdir()}
     assert train(world, CONVERSION_VALUE, LAST_DAY) == candidate
     assert {path: path.stat().st_mtime_ns for path in folder.iterdir()} == before
