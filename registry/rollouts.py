@@ -1,0 +1,198 @@
+"""A challenger's way to traffic, as the journal's rows tell it: what is under way, under which policy, and its next row."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, fields
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from registry.succession import ABORT, CANARY, FINISH, PROMOTE, ROLLBACK, SHADOW
+
+if TYPE_CHECKING:
+    from registry.journal import Journal
+    from registry.succession import Promotion
+    from whence.contracts.settings import Settings
+
+POLICY = Path(__file__).with_name("rollout.toml")
+DIRECT, STAGED = "direct", "staged"
+WATCH = "watch"
+"""The stage after the promotion: the champion before stands by."""
+CHECKS, BY_LABEL = 3, 2
+"""Checks of each stage's answers, and of labels before and after the promotion."""
+
+
+class RolloutError(RuntimeError):
+    """A rollout cannot be started or stopped as asked; the message says why."""
+
+
+@dataclass(frozen=True)
+class RolloutPolicy:
+    """How a model's challengers are tried; see rollout.toml for what each number means."""
+
+    mode: str
+    level: float
+    looks: int
+    shares: tuple[float, ...]
+    answers: int
+    slow_ms: float
+    shift: float
+    labelled_people: int
+    loss: float
+    calibration: float
+    least_hours: float
+    most_hours: float
+    watch_hours: float
+    mirror_duty: float
+
+    @property
+    def level_each(self) -> float:
+        """The level of one check of one stage: the stages are shadow, the canaries and the watch."""
+        return self.level / (CHECKS * (len(self.shares) + 2) + 2 * BY_LABEL)
+
+    def as_dict(self) -> dict[str, Any]:
+        """A plain dict, for the journal."""
+        return {**asdict(self), "shares": list(self.shares)}
+
+
+@dataclass(frozen=True)
+class Rollout:
+    """A challenger on its way."""
+
+    model: str
+    number: int
+    """The epoch of its first row: who is in the canary follows from it."""
+    champion: str
+    """The bundle that it is compared with; in the watch, the champion before."""
+    challenger: str
+    stage: str
+    """shadow, canary, finish or watch."""
+    share: float
+    """Of the people, whom the challenger answers."""
+    epoch: int
+    """Of the row that began the stage."""
+    since: datetime
+    verdict: str = ""
+    """SHA-256 of the gate's verdict."""
+    until: datetime | None = None
+    """When the watch ends."""
+
+
+@dataclass(frozen=True)
+class Step:
+    """What is to happen next: canary, finish, promote, abort or rollback."""
+
+    kind: str
+    reasons: tuple[str, ...]
+    share: float = 0.0
+    evidence: Mapping[str, Any] | None = None
+
+
+def load_policy(model: str, home: Path | None = None) -> RolloutPolicy:
+    """The policy of a model: [all], then the model's own section; home/rollout.toml goes before. Raises RolloutError naming the key."""
+    files = [POLICY, *([home / POLICY.name] if home and (home / POLICY.name).exists() else [])]
+    contents = [tomllib.loads(file.read_text()) for file in files]
+    given: dict[str, Any] = {}
+    for section in ("all", model):
+        for content in contents:
+            given |= content.get(section, {})
+    known = {each.name for each in fields(RolloutPolicy)}
+    if unknown := sorted(set(given) - known):
+        raise RolloutError(f"{files[-1]} knows no '{unknown[0]}' for {model}. Known: {', '.join(sorted(known))}.")
+    return _sound(RolloutPolicy(**{**given, "shares": tuple(given["shares"])}), files[-1])
+
+
+def under_way(rows: Sequence[Promotion], watch_hours: float, now: datetime) -> Rollout | None:
+    """The rollout that a model's rows tell of, oldest row first: the challenger's stage, or the watch over a new champion."""
+    if not rows:
+        return None
+    last = rows[-1]
+    if last.kind in (SHADOW, CANARY, FINISH):
+        return _stage(last)
+    tried = rows[-2] if len(rows) > 1 else None
+    if last.kind == PROMOTE and tried and tried.kind == FINISH and tried.bundle == last.bundle:
+        until = datetime.fromisoformat(last.at) + timedelta(hours=watch_hours)
+        before = _stage(tried)
+        return (
+            Rollout(
+                **{**asdict(before), "stage": WATCH, "share": 1.0, "epoch": last.epoch}
+                | {"since": datetime.fromisoformat(last.at), "until": until}
+            )
+            if now < until
+            else None
+        )
+    return None
+
+
+def rollout_of(journal: Journal, model: str, policy: RolloutPolicy, now: datetime) -> Rollout | None:
+    """The model's rollout by the journal; None when none is under way."""
+    return under_way(journal.rows(model), policy.watch_hours, now)
+
+
+def start(
+    settings: Settings, model: str, bundle: str, verdict: str, reasons: Sequence[str], who: str, now: datetime
+) -> Promotion:
+    """Let a bundle challenge the model's champion, first in the shadow. Raises JournalError or Conflict when that cannot be."""
+    from registry.journal import Journal
+
+    journal = Journal.of(settings)
+    details = {"verdict": verdict, "policy": load_policy(model, settings.home).as_dict()}
+    return journal.step(SHADOW, model, bundle, details, tuple(reasons), who, journal.head(model), now)
+
+
+def abort(settings: Settings, model: str, who: str, reason: str, now: datetime) -> Promotion:
+    """Withdraw the model's challenger; the champion stays. A new champion under watch is not aborted but rolled back."""
+    from registry.journal import Journal
+
+    journal = Journal.of(settings)
+    row = journal.challenger(model)
+    if row is None:
+        raise RolloutError(f"No challenger of {model} is on its way. `whence rollout status` shows what is.")
+    return journal.step(ABORT, model, row.bundle, {"rollout": _stage(row).number}, (reason,), who, row.epoch, now)
+
+
+def proceed(journal: Journal, rollout: Rollout, step: Step, who: str, now: datetime) -> Promotion:
+    """Write the step as the journal's next row. Raises Conflict when somebody else made one since."""
+    if step.kind == ROLLBACK:
+        return journal.rollback(rollout.model, who, " ".join(step.reasons), now, rollout.epoch)
+    if step.kind == PROMOTE:
+        return journal.promote(rollout.model, rollout.challenger, rollout.verdict, step.reasons, who, rollout.epoch, now)
+    details = {
+        "rollout": rollout.number,
+        "stage": rollout.stage,
+        "share": step.share,
+        "verdict": rollout.verdict,
+        "evidence": step.evidence or {},
+    }
+    return journal.step(step.kind, rollout.model, rollout.challenger, details, step.reasons, who, rollout.epoch, now)
+
+
+def _stage(row: Promotion) -> Rollout:
+    return Rollout(
+        model=row.model,
+        number=int(row.details.get("rollout", row.epoch)),
+        champion=row.previous,
+        challenger=row.bundle,
+        stage=row.kind,
+        share=float(row.details.get("share", 0.0)),
+        epoch=row.epoch,
+        since=datetime.fromisoformat(row.at),
+        verdict=str(row.details.get("verdict", "")),
+    )
+
+
+def _sound(policy: RolloutPolicy, file: Path) -> RolloutPolicy:
+    wrong = {
+        "mode": policy.mode not in (DIRECT, STAGED),
+        "level": not 0 < policy.level < 0.5,
+        "looks": policy.looks < 1,
+        "shares": not all(low < high for low, high in zip((0.0, *policy.shares), (*policy.shares, 1.0), strict=True)),
+        "answers": policy.answers < policy.looks,
+        "calibration": policy.calibration < 1,
+        "mirror_duty": not 0 < policy.mirror_duty <= 1,
+    }
+    if bad := next((name for name, is_wrong in wrong.items() if is_wrong), None):
+        raise RolloutError(f"{file}: {bad} cannot be {getattr(policy, bad)!r}. See registry/rollout.toml for what it means.")
+    return policy
