@@ -12,20 +12,20 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from infra import attribution_commands, records_commands, report_commands, show
+from infra import attribution_commands, journal_commands, records_commands, report_commands, show
 from whence.cli import spoken
 from whence.contracts.models import MODELS
 from whence.contracts.settings import Settings
 from whence.contracts.times import Window
 
 if TYPE_CHECKING:
-    from registry.journal import Promotion
     from whence.identity.ledger import Changes
 
 app = typer.Typer()
 app.add_typer(records_commands.app)
 app.add_typer(report_commands.app)
 app.add_typer(attribution_commands.app)
+app.add_typer(journal_commands.app)
 
 Days = Annotated[str, typer.Argument(metavar="DAYS", help="A day, 2026-05-03, or a range, 2026-05-01..2026-05-10.")]
 Model = Annotated[str, typer.Argument(metavar="MODEL", help=f"One of {', '.join(MODELS)}.")]
@@ -41,12 +41,6 @@ def _one_day(text: str) -> date:
     if window.first != window.last:
         raise ValueError(f"{text} is several days, and each builds on the one before. Name the one day that is next.")
     return window.first
-
-
-def _model(name: str) -> str:
-    if name not in MODELS:
-        raise ValueError(f"There is no model '{name}'. There are {', '.join(MODELS)}.")
-    return name
 
 
 @app.command()
@@ -216,7 +210,7 @@ def train(
     import training
 
     with spoken():
-        candidate = training.train(context.obj, _model(model), _window(as_of).last, drill=drill)
+        candidate = training.train(context.obj, journal_commands.known_model(model), _window(as_of).last, drill=drill)
         version = registry.register(context.obj, candidate)
         show.facts({**candidate.as_dict(), "version": version}, as_json=as_json, title="Trained and registered")
 
@@ -247,26 +241,10 @@ def promote(context: typer.Context, as_of: Annotated[str, typer.Argument(metavar
     import registry
 
     with spoken():
-        found = registry.judge_and_promote(context.obj, _window(as_of).last, who=_user(), now=datetime.now(UTC))
-        show.facts(found, as_json=as_json, title="Verdicts")
-
-
-@app.command()
-def rollback(
-    context: typer.Context,
-    model: Model,
-    reason: Annotated[str, typer.Option(help="Why; it is written into the journal.")],
-    epoch: Annotated[int | None, typer.Option(help="The epoch to take back; refused when another is champion by then.")] = None,
-    as_json: Json = False,
-) -> None:
-    """Give the place of champion back to the one before; a row in the journal, nothing is deleted."""
-    import registry
-
-    with spoken():
-        found = registry.rollback(
-            context.obj, _model(model), who=_user(), reason=reason, now=datetime.now(UTC), expected_epoch=epoch
+        found = registry.judge_and_promote(
+            context.obj, _window(as_of).last, who=journal_commands.operator(), now=datetime.now(UTC)
         )
-        show.facts(found if as_json else _entry(found), as_json=as_json, title="Rolled back")
+        show.facts(found, as_json=as_json, title="Verdicts")
 
 
 @app.command()
@@ -299,20 +277,6 @@ def serve(context: typer.Context) -> None:
 
 
 @app.command()
-def journal(context: typer.Context, model: Annotated[str, typer.Argument(metavar="[MODEL]")] = "", as_json: Json = False) -> None:
-    """List the promotions, and verify that nobody has changed one."""
-    from registry.journal import Journal
-
-    with spoken():
-        book = Journal.of(context.obj)
-        book.verify()
-        found = book.rows(_model(model) if model else None)
-        show.rows(found if as_json else [_entry(row) for row in found], as_json=as_json, empty="Nothing was promoted yet.")
-        if found and not as_json:
-            show.console.print(f"{len(found)} rows; every seal holds.")
-
-
-@app.command()
 def doctor(context: typer.Context, as_json: Json = False) -> None:
     """Look for what commonly goes wrong, and say what to do about it."""
     from infra.doctor import examine
@@ -341,27 +305,7 @@ def _preview(change: Changes, days: str, *, as_json: bool) -> None:
     show.rows(largest, as_json=False, title="The largest moves", empty="Nobody moves.")
 
 
-def _entry(row: Promotion) -> dict[str, object]:
-    """A journal row as a person reads it; the seals and digests in full are in --json."""
-    return {
-        "epoch": row.epoch,
-        "at": row.at[:19],
-        "what": row.kind,
-        "model": row.model,
-        "bundle": row.bundle[:12],
-        "previous": row.previous[:12] or "–",
-        "by": row.who,
-        "why": " ".join(row.reasons),
-    }
-
-
 def _addresses(settings: Settings) -> None:
     from infra import platform
 
     show.facts(platform.addresses(settings), as_json=False)
-
-
-def _user() -> str:
-    import getpass
-
-    return f"{getpass.getuser()} on the command line"

@@ -85,16 +85,13 @@ class Journal:
 
     def champion(self, model: str, at: datetime | None = None) -> Promotion | None:
         """The model's champion now, or as it was at an instant; None before the first. Raises Tampered for a forged row."""
-        query = _newest(model, CHAMPION_KINDS)
-        if at is not None:
-            query = query.where(promotions.c.at <= _stamp(at))
         with self._reading() as con:
-            return self._first(con, query)
+            return self._first(con, _newest(model, CHAMPION_KINDS, at))
 
-    def challenger(self, model: str) -> Promotion | None:
-        """The newest step of the model's rollout; None when none is under way. Raises Tampered for a forged row."""
+    def challenger(self, model: str, at: datetime | None = None) -> Promotion | None:
+        """The newest step of the model's rollout now, or at an instant; None when none is under way. Raises Tampered."""
         with self._reading() as con:
-            newest = self._first(con, _newest(model))
+            newest = self._first(con, _newest(model, until=at))
         return succession.challenger_of([newest] if newest else [])
 
     def head(self, model: str) -> int:
@@ -322,9 +319,11 @@ class Journal:
         return self._engine.connect()
 
 
-def _newest(model: str, kinds: tuple[str, ...] = ()) -> Any:
+def _newest(model: str, kinds: tuple[str, ...] = (), until: datetime | None = None) -> Any:
     query = select(promotions).where(promotions.c.model == model).order_by(promotions.c.epoch.desc()).limit(1)
-    return query.where(promotions.c.kind.in_(kinds)) if kinds else query
+    if kinds:
+        query = query.where(promotions.c.kind.in_(kinds))
+    return query if until is None else query.where(promotions.c.at <= _stamp(until))
 
 
 def _current(con: Connection, model: str) -> list[Promotion]:
