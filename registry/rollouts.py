@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from registry.succession import ABORT, CANARY, FINISH, PROMOTE, ROLLBACK, SHADOW
+from registry.succession import ABORT, PROMOTE, ROLLBACK, SHADOW
 
 if TYPE_CHECKING:
     from registry.journal import Journal
@@ -74,10 +74,14 @@ class Rollout:
     epoch: int
     """Of the row that began the stage."""
     since: datetime
+    policy: RolloutPolicy
+    """As it was when the rollout began."""
     verdict: str = ""
     """SHA-256 of the gate's verdict."""
-    until: datetime | None = None
-    """When the watch ends."""
+
+    def is_over(self, now: datetime) -> bool:
+        """True when it is a watch that has ended."""
+        return self.stage == WATCH and now >= self.since + timedelta(hours=self.policy.watch_hours)
 
 
 @dataclass(frozen=True)
@@ -104,31 +108,19 @@ def load_policy(model: str, home: Path | None = None) -> RolloutPolicy:
     return _sound(RolloutPolicy(**{**given, "shares": tuple(given["shares"])}), files[-1])
 
 
-def under_way(rows: Sequence[Promotion], watch_hours: float, now: datetime) -> Rollout | None:
-    """The rollout that a model's rows tell of, oldest row first: the challenger's stage, or the watch over a new champion."""
-    if not rows:
+def under_way(journal: Journal, model: str, now: datetime) -> Rollout | None:
+    """The model's rollout by the journal: its challenger's stage, or the watch over a new champion; None when there is none."""
+    if row := journal.challenger(model):
+        return _stage(row)
+    champion = journal.champion(model)
+    if champion is None or champion.kind != PROMOTE:
         return None
-    last = rows[-1]
-    if last.kind in (SHADOW, CANARY, FINISH):
-        return _stage(last)
-    tried = rows[-2] if len(rows) > 1 else None
-    if last.kind == PROMOTE and tried and tried.kind == FINISH and tried.bundle == last.bundle:
-        until = datetime.fromisoformat(last.at) + timedelta(hours=watch_hours)
-        before = _stage(tried)
-        return (
-            Rollout(
-                **{**asdict(before), "stage": WATCH, "share": 1.0, "epoch": last.epoch}
-                | {"since": datetime.fromisoformat(last.at), "until": until}
-            )
-            if now < until
-            else None
-        )
-    return None
-
-
-def rollout_of(journal: Journal, model: str, policy: RolloutPolicy, now: datetime) -> Rollout | None:
-    """The model's rollout by the journal; None when none is under way."""
-    return under_way(journal.rows(model), policy.watch_hours, now)
+    promoted = datetime.fromisoformat(champion.at)
+    tried = journal.challenger(model, promoted - timedelta(microseconds=1))
+    if tried is None or tried.bundle != champion.bundle:
+        return None
+    watch = replace(_stage(tried), stage=WATCH, share=1.0, epoch=champion.epoch, since=promoted)
+    return None if watch.is_over(now) else watch
 
 
 def start(
@@ -164,6 +156,7 @@ def proceed(journal: Journal, rollout: Rollout, step: Step, who: str, now: datet
         "stage": rollout.stage,
         "share": step.share,
         "verdict": rollout.verdict,
+        "policy": rollout.policy.as_dict(),
         "evidence": step.evidence or {},
     }
     return journal.step(step.kind, rollout.model, rollout.challenger, details, step.reasons, who, rollout.epoch, now)
@@ -179,6 +172,7 @@ def _stage(row: Promotion) -> Rollout:
         share=float(row.details.get("share", 0.0)),
         epoch=row.epoch,
         since=datetime.fromisoformat(row.at),
+        policy=RolloutPolicy(**{**row.details["policy"], "shares": tuple(row.details["policy"]["shares"])}),
         verdict=str(row.details.get("verdict", "")),
     )
 

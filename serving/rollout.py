@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
-from registry.rollouts import WATCH, Rollout, RolloutPolicy, Step
+from registry.rollouts import WATCH, Rollout, Step
 from registry.succession import ABORT, CANARY, FINISH, PROMOTE, ROLLBACK, SHADOW
 from whence.contracts.events import LINK_KEYS
 from whence.measures.arms import CHALLENGER, CHAMPION, GROUPS
@@ -86,7 +86,7 @@ def person_key(person: str | None, event: Mapping[str, Any]) -> str:
     return ""
 
 
-def next_step(rollout: Rollout, policy: RolloutPolicy, evidence: Evidence, now: datetime) -> Step | None:
+def next_step(rollout: Rollout, evidence: Evidence, now: datetime) -> Step | None:
     """What is to happen now; None while the stage goes on.
 
     Harm ends it at once. Otherwise a stage lasts until every check has seen all of its planned evidence, and for the least
@@ -94,6 +94,7 @@ def next_step(rollout: Rollout, policy: RolloutPolicy, evidence: Evidence, now: 
     """
     if rollout.stage == FINISH:
         return Step(PROMOTE, ("Every stage of its rollout is behind it without harm.",))
+    policy = rollout.policy
     found = {name: outcome(looks, policy.level_each) for name, looks in {**evidence.answers, **evidence.labels}.items()}
     harm = [*evidence.broken, *(f"{WORDS[name]} ({_z(name, evidence)})" for name in found if found[name] == HARM)]
     told = evidence.as_dict()
@@ -104,34 +105,29 @@ def next_step(rollout: Rollout, policy: RolloutPolicy, evidence: Evidence, now: 
     age = now - rollout.since
     if rollout.stage == WATCH:
         return None
-    if waits := [name for name in _needed(rollout, policy) if found.get(name, OPEN) == OPEN]:
+    if waits := [name for name in _needed(rollout) if found.get(name, OPEN) == OPEN]:
         if age < timedelta(hours=policy.most_hours):
             return None
         words = f"After {policy.most_hours:g} h of {stage_name(rollout)} there is too little evidence on {', '.join(waits)}."
         return Step(ABORT, (f"{words} The champion stays.",), 0.0, told)
-    return _onwards(rollout, policy, told) if age >= timedelta(hours=policy.least_hours) else None
+    return _onwards(rollout, told) if age >= timedelta(hours=policy.least_hours) else None
 
 
 def stage_name(rollout: Rollout) -> str:
-    """The stage as one says it.
-
-    >>> from datetime import UTC
-    >>> stage_name(Rollout("m", 1, "a", "b", "canary", 0.05, 3, datetime(2026, 5, 1, tzinfo=UTC)))
-    'canary of 5 %'
-    """
+    """The stage as one says it, as `canary of 5 %`."""
     return f"canary of {100 * rollout.share:g} %" if rollout.stage == CANARY else rollout.stage
 
 
-def _onwards(rollout: Rollout, policy: RolloutPolicy, told: Mapping[str, Any]) -> Step:
+def _onwards(rollout: Rollout, told: Mapping[str, Any]) -> Step:
     reasons = (f"The {stage_name(rollout)} showed no harm in what was planned.",)
-    share = next((share for share in policy.shares if rollout.stage == SHADOW or share > rollout.share), None)
+    share = next((share for share in rollout.policy.shares if rollout.stage == SHADOW or share > rollout.share), None)
     return Step(FINISH, reasons, rollout.share, told) if share is None else Step(CANARY, reasons, share, told)
 
 
-def _needed(rollout: Rollout, policy: RolloutPolicy) -> tuple[str, ...]:
+def _needed(rollout: Rollout) -> tuple[str, ...]:
     """The checks that must have seen all of their evidence before the next stage."""
-    is_last = rollout.stage == CANARY and rollout.share >= policy.shares[-1]
-    return (*OF_ANSWERS, *(OF_LABELS if is_last and policy.labelled_people else ()))
+    is_last = rollout.stage == CANARY and rollout.share >= rollout.policy.shares[-1]
+    return (*OF_ANSWERS, *(OF_LABELS if is_last and rollout.policy.labelled_people else ()))
 
 
 def _z(name: str, evidence: Evidence) -> str:

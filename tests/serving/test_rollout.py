@@ -21,7 +21,7 @@ from whence.measures.sequential import Look
 NOON = datetime(2026, 5, 2, 12, tzinfo=UTC)
 POLICY = load_policy(IDENTITY_RANKER)
 KEY = b"a key of tests"
-SHADOWED = Rollout(IDENTITY_RANKER, 7, "a" * 64, "b" * 64, SHADOW, 0.0, 7, NOON)
+SHADOWED = Rollout(IDENTITY_RANKER, 7, "a" * 64, "b" * 64, SHADOW, 0.0, 7, NOON, POLICY)
 HALFWAY, DONE, OFF = Look(0.5, 0.0), Look(1.0, 0.0), Look(1.0, 9.0)
 
 
@@ -39,7 +39,7 @@ def later(hours: float) -> datetime:
 
 
 def step(rollout: Rollout, found: Evidence, hours: float = 2.0) -> Step | None:
-    return next_step(rollout, POLICY, found, later(hours))
+    return next_step(rollout, found, later(hours))
 
 
 @given(st.text(min_size=1), st.floats(0, 1), st.floats(0, 1))
@@ -80,9 +80,7 @@ def test_a_good_challenger_goes_stage_by_stage_to_all_traffic() -> None:
     last = step(canary(0.25), evidence(DONE, DONE))
     assert [(each.kind, each.share) for each in (first, second, last) if each] == [(CANARY, 0.05), (CANARY, 0.25), (FINISH, 0.25)]
     finished = replace(canary(0.25), stage=FINISH)
-    assert next_step(finished, POLICY, Evidence(), later(0)) == Step(
-        PROMOTE, ("Every stage of its rollout is behind it without harm.",)
-    )
+    assert next_step(finished, Evidence(), later(0)) == Step(PROMOTE, ("Every stage of its rollout is behind it without harm.",))
 
 
 @pytest.mark.parametrize("rollout", [SHADOWED, canary(0.05), canary(0.25)], ids=["shadow", "5 %", "25 %"])
@@ -124,7 +122,7 @@ def test_only_the_last_canary_waits_for_labels() -> None:
     assert step(canary(0.05), evidence(DONE, HALFWAY)) is not None
     assert step(canary(0.25), evidence(DONE, HALFWAY)) is None
     assert step(canary(0.25), evidence(DONE)) is None
-    unlabelled = next_step(canary(0.25), replace(POLICY, labelled_people=0), evidence(DONE), later(2))
+    unlabelled = step(replace(canary(0.25), policy=replace(POLICY, labelled_people=0)), evidence(DONE))
     assert unlabelled is not None
     assert unlabelled.kind == FINISH
 
