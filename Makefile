@@ -11,12 +11,12 @@ help: ## list the verbs
 
 install: .venv/installed ## put everything that is needed into .venv
 
-.venv/installed: requirements.lock pyproject.toml
+.venv/installed: requirements.lock pyproject.toml hatch_build.py whence/trees/blend.c
 	@$(PYTHON) -c 'import sys; sys.exit("Python 3.11 is needed, and this is %d.%d. Set PYTHON=/path/to/python3.11." % sys.version_info[:2] if sys.version_info[:2] != (3, 11) else 0)'
 	test -x $(BIN)/pip || $(PYTHON) -m venv .venv
 	test -x $(BIN)/uv || $(BIN)/python -m pip install -q --disable-pip-version-check uv
 	$(BIN)/uv pip install -q --python $(BIN)/python --require-hashes --compile-bytecode -r requirements.lock
-	$(BIN)/uv pip install -q --python $(BIN)/python --no-deps --no-build-isolation -e .
+	$(BIN)/uv pip install -q --python $(BIN)/python --no-deps --no-build-isolation --reinstall-package whence -e .
 	@touch $@
 
 demo: ## run the whole loop on real Airflow, and leave the platform up

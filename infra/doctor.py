@@ -27,7 +27,7 @@ class Symptom:
 
 def examine(settings: Settings) -> tuple[Symptom, ...]:
     """Look at everything; a check that itself breaks is a symptom, not a crash."""
-    checks = (_python, _packages, _disk, _ports, _policy, _platform, _tables, _journal, _champions)
+    checks = (_python, _packages, _engine, _disk, _ports, _policy, _platform, _tables, _journal, _champions)
     return tuple(_guarded(check, settings) for check in checks)
 
 
@@ -50,6 +50,15 @@ def _packages(_: Settings) -> Symptom:
         except PackageNotFoundError:
             missing.append(name)
     return Symptom("packages", not missing, f"missing: {', '.join(missing)}. Run `make install`." if missing else "all there")
+
+
+def _engine(_: Settings) -> Symptom:
+    from whence.trees import TreesError, blend
+
+    try:
+        return Symptom("scorer", True, f"models are scored by {blend.NAMES[blend.vectors()]}")
+    except TreesError as slower:
+        return Symptom("scorer", True, f"models are scored by LightGBM, many times slower. {slower}")
 
 
 def _disk(settings: Settings) -> Symptom:

@@ -25,7 +25,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from whence.calibration import Calibrator
-    from whence.trees import Trees
+    from whence.trees import Engine, Trees
 
 __all__ = [
     "BundleBroken",
@@ -98,8 +98,14 @@ class Scorer:
     digest: str
     schema: FeatureSchema
     about: Mapping[str, Any]
-    _trees: Trees
+    _trees: Engine
     _calibrator: Calibrator
+    _lightgbm: Trees
+
+    @property
+    def engine(self) -> str:
+        """What scores: the name of a kernel that was proven on this very model, or lightgbm."""
+        return self._trees.engine
 
     def score(self, frame: pd.DataFrame | Mapping[str, Any]) -> tuple[Numbers, Numbers]:
         """(raw scores, calibrated probabilities), one a row.
@@ -107,9 +113,16 @@ class Scorer:
         `frame` is a data frame or a mapping from column name to values, with at least the schema's columns in any order.
         Raises InputError for a missing column or a value of the wrong kind.
         """
-        matrix = encode(frame, self.schema)
+        return self.score_matrix(encode(frame, self.schema))
+
+    def score_matrix(self, matrix: Numbers) -> tuple[Numbers, Numbers]:
+        """The same for rows × features as whence.encoding.encode makes them, in the schema's order."""
         raw = self._trees.raw(matrix)
         return raw, self._calibrator.apply(raw, matrix)
+
+    def contributions(self, matrix: Numbers) -> Numbers:
+        """What each feature adds to each row's raw score, rows × features, and the mean score last; a row sums to its score."""
+        return self._lightgbm.contributions(matrix)
 
 
 def golden_rows(frame: pd.DataFrame, schema: FeatureSchema, rows: int = 256, seed: int = 0) -> pd.DataFrame:
@@ -253,7 +266,7 @@ def _assemble(
     level = Calibrator.from_json(dict(calibrator))
     if level.trees is not None and not level.trees.reads(schema):
         raise BundleError(f"The calibrator of {model} looks at other fields than the schema has. Fit it on the schema's matrix.")
-    return Scorer(model, digest, schema, dict(about), trees, level)
+    return Scorer(model, digest, schema, dict(about), trees, level, trees)
 
 
 def _demand_numbers(raw: Numbers, probability: Numbers) -> None:
@@ -372,7 +385,9 @@ def _read_file(folder: Path, name: str, limit: int) -> bytes:
 
 
 def _prove(digest: str, manifest: Mapping[str, Any], content: Mapping[str, bytes]) -> Scorer:
-    """The scorer, once its golden rows score as they did when it was written."""
+    """The scorer, once its golden rows score as they did when it was written, with the fastest engine that scores the same."""
+    from whence.trees import fastest
+
     schema = json.loads(content["schema.json"])
     fields = FeatureSchema(tuple(schema["numbers"]), {name: tuple(known) for name, known in schema["categories"]})
     golden = json.loads(content["golden.json"])
@@ -387,7 +402,7 @@ def _prove(digest: str, manifest: Mapping[str, Any], content: Mapping[str, bytes
                 f"Bundle {digest[:12]} scores {int((~is_same).sum())} of its {len(wanted)} golden rows otherwise than when "
                 f"it was written ({name}; LightGBM {made} then, {here} now). Retrain with this version."
             )
-    return scorer
+    return replace(scorer, _trees=fastest(text, scorer._lightgbm, encode(golden["columns"], fields)))
 
 
 def _check_in_child(folder: Path, digest: str) -> None:

@@ -14,7 +14,7 @@ import numpy.typing as npt
 from whence.calibration.errors import CalibrationError
 from whence.contracts.models import FeatureSchema
 from whence.encoding import encode
-from whence.trees import Trees
+from whence.trees import Engine, Trees, fastest
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -108,8 +108,8 @@ class FieldTrees:
         return cls(text, tuple(map(str, given["inputs"])), tuple(map(str, given["numbers"])), categories)
 
     @cached_property
-    def _trees(self) -> Trees:
-        return Trees(self.text)
+    def _trees(self) -> Engine:
+        return fastest(self.text, Trees(self.text))
 
     @cached_property
     def _places(self) -> list[int]:

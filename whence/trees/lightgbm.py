@@ -14,13 +14,12 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-FLOAT64, ROW_MAJOR, RAW_SCORE, ALL_ROUNDS = 1, 1, 1, -1
+from whence.trees.errors import TreesError
+
+FLOAT64, ROW_MAJOR, ALL_ROUNDS = 1, 1, -1
+RAW_SCORE, CONTRIBUTIONS = 1, 3
 CHUNK = 1_000_000
 """Rows a call; the C interface counts them in 32 bits."""
-
-
-class TreesError(RuntimeError):
-    """LightGBM refused a model or a matrix."""
 
 
 class Trees:
@@ -28,6 +27,8 @@ class Trees:
 
     A truncated or edited text does not raise here: it kills the process (measured). Verify its digest first.
     """
+
+    engine = "lightgbm"
 
     def __init__(self, text: str) -> None:
         self.names = feature_names(text)
@@ -38,14 +39,24 @@ class Trees:
 
     def raw(self, matrix: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
         """Raw scores (log-odds for a binary model), one a row of the rows × features matrix; NaN is missing."""
+        return self._predicted(matrix, RAW_SCORE, 1)[:, 0]
+
+    def contributions(self, matrix: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+        """What each feature adds to each row's raw score (TreeSHAP), rows × features, and the mean score in a last column.
+
+        A row sums to its raw score. Lundberg and others: From local explanations to global understanding (2020).
+        """
+        return self._predicted(matrix, CONTRIBUTIONS, len(self.names) + 1)
+
+    def _predicted(self, matrix: npt.NDArray[np.float64], kind: int, width: int) -> npt.NDArray[np.float64]:
         if matrix.ndim != 2 or matrix.shape[1] != len(self.names):
             raise TreesError(f"The model takes {len(self.names)} columns, and a matrix of shape {matrix.shape} came.")
-        parts = [self._predict(matrix[start : start + CHUNK]) for start in range(0, len(matrix), CHUNK)]
-        return np.concatenate(parts) if parts else np.empty(0)
+        parts = [self._predict(matrix[start : start + CHUNK], kind, width) for start in range(0, len(matrix), CHUNK)]
+        return np.concatenate(parts) if parts else np.empty((0, width))
 
-    def _predict(self, matrix: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    def _predict(self, matrix: npt.NDArray[np.float64], kind: int, width: int) -> npt.NDArray[np.float64]:
         rows = np.ascontiguousarray(matrix, dtype=np.float64)
-        scores = np.empty(len(rows))
+        scores = np.empty((len(rows), width))
         written = ctypes.c_int64(0)
         self._call(
             "LGBM_BoosterPredictForMat",
@@ -55,15 +66,15 @@ class Trees:
             ctypes.c_int32(rows.shape[0]),
             ctypes.c_int32(rows.shape[1]),
             ctypes.c_int(ROW_MAJOR),
-            ctypes.c_int(RAW_SCORE),
+            ctypes.c_int(kind),
             ctypes.c_int(0),
             ctypes.c_int(ALL_ROUNDS),
             b"num_threads=1 verbosity=-1",
             ctypes.byref(written),
             scores.ctypes.data_as(ctypes.POINTER(ctypes.c_double)),
         )
-        if written.value != len(rows):
-            raise TreesError(f"{len(rows)} rows went in and {written.value} scores came out: this is no model with one output.")
+        if written.value != scores.size:
+            raise TreesError(f"{len(rows)} rows went in and {written.value} numbers came out: this is no model with one output.")
         return scores
 
     def _call(self, name: str, *arguments: object) -> None:
