@@ -214,7 +214,7 @@ def _wait_until_well(settings: Settings, report: Callable[[str], None]) -> tuple
 
 
 def _check_ports(settings: Settings) -> None:
-    for name in ("airflow", "mlflow", "evidently", "serving"):
+    for name in ("airflow", "mlflow", "evidently", "serving", "serving_admin"):
         port = getattr(settings.ports, name)
         with socket.socket() as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

@@ -17,13 +17,15 @@ from whence.contracts.times import Window
 MOST_SIGNALS, MOST_CONVERSIONS = 200, 100
 CALLERS = 4
 TRIES = 60
+BUSY = (429, 503)
 SIGNAL_FIELDS = ("event_id", "happened_at", "seen_at", *(field.name for field in IDENTIFIERS))
 
 
 def replay(settings: Settings, day: Window) -> str:
     """Send a spread of the day's events to /v1/match and /v1/attribute; what came of it, in words.
 
-    A request that the service cannot take because it is restarting is sent again.
+    A request that the service cannot take because it is restarting or busy is sent again. Each answer waits until its decision
+    is on the disk, since the day's decisions are collected next.
     """
     requests = [*_matches(settings, day), *_attributions(settings, day)]
     with _client(settings) as client:
@@ -56,13 +58,16 @@ def served(client: httpx.Client) -> dict[str, str]:
 
 def _matches(settings: Settings, day: Window) -> list[tuple[str, dict[str, Any]]]:
     rows = _events(settings, day, "touches")
-    return [("/v1/match", {"signal": {name: row[name] for name in SIGNAL_FIELDS}}) for row in _spread(rows, MOST_SIGNALS)]
+    return [
+        ("/v1/match", {"signal": {name: row[name] for name in SIGNAL_FIELDS}, "durable": True})
+        for row in _spread(rows, MOST_SIGNALS)
+    ]
 
 
 def _attributions(settings: Settings, day: Window) -> list[tuple[str, dict[str, Any]]]:
     rows = [row for row in _events(settings, day, "conversions") if row["value_micros"] > 0]
     return [
-        ("/v1/attribute", {"conversion": {name: row[name] for name in CONVERSIONS.names}})
+        ("/v1/attribute", {"conversion": {name: row[name] for name in CONVERSIONS.names}, "durable": True})
         for row in _spread(rows, MOST_CONVERSIONS)
     ]
 
@@ -110,7 +115,7 @@ def _post(client: httpx.Client, path: str, body: dict[str, Any]) -> float:
         except httpx.TransportError:
             time.sleep(0.25)
             continue
-        if answer.status_code == 503:
+        if answer.status_code in BUSY:
             time.sleep(0.25)
             continue
         if answer.status_code != 200:

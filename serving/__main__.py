@@ -3,45 +3,26 @@
 from __future__ import annotations
 
 import logging
+import sys
 
-import uvicorn
-
-from features import open_online
-from registry.journal import Journal
-from serving.app import Metrics, Service
-from serving.champion import Follower
-from serving.decision_log import DecisionLog
-from serving.tokens import tokens
-from whence.bundle import load_bundle
-from whence.contracts.settings import Settings, load
-
-LOOPBACK = "127.0.0.1"
+from serving import processes
+from whence.contracts.settings import load
 
 
-def main() -> None:
-    """Serve until told to stop."""
+def main() -> int:
+    """Serve until told to stop: in this process, or, with several workers, in children that share its sockets."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     settings = load()
-    config = uvicorn.Config(
-        service(settings).app(),
-        host=LOOPBACK,
-        port=settings.ports.serving,
-        access_log=False,
-        log_config=None,
-        timeout_graceful_shutdown=10,
-        limit_concurrency=256,
-    )
-    uvicorn.Server(config).run()
+    if (given := processes.given()) is not None:
+        from serving import worker
 
+        return worker.serve(settings, given)
+    if settings.serving.workers > 1:
+        return processes.supervise(settings)
+    from serving import worker
 
-def service(settings: Settings) -> Service:
-    """The service with the real journal, bundles, features and log."""
-    metrics = Metrics.new()
-    journal = Journal.of(settings)
-    follower = Follower(journal.champion, lambda digest: load_bundle(settings.bundles, digest), metrics.swapped)
-    log = DecisionLog(settings.decision_log)
-    return Service(settings, tokens(settings), follower, open_online(settings), log, metrics=metrics)
+    return worker.serve(settings, processes.Given(processes.listen(settings), None))
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

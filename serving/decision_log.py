@@ -1,64 +1,159 @@
-"""The service's decisions on disk: a JSON line each, safe before the answer goes out, read a day at a time."""
+"""The service's decisions on disk: kept by a thread beside the answers, and never called logged before the disk has them."""
 
 from __future__ import annotations
 
 import asyncio
-import json
+import logging
 import os
 import secrets
-from collections.abc import Iterator, Mapping, Sequence
+import threading
+from collections import deque
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-Row = Mapping[str, Any]
+from serving import decision_lines
+from serving.decision_lines import Decision
+
+MOST_WAITING = 64 * 2**20
+"""Bytes of inputs that may wait for the disk; what comes then is not logged, and its answer says so."""
+PAUSE_SECONDS = 0.05
+"""How long decisions gather before they share one fsync, unless somebody waits for it."""
+MOST_BYTES = 64 * 2**20
+"""A file that has grown to this is followed by another."""
+MOST_OPEN = 64
+LINE_BYTES = 512
+"""About what a line takes beside its matrix."""
+log = logging.getLogger("serving.decision_log")
+
+_Waiting = tuple[Decision, "asyncio.Future[bool] | None"]
 
 
 @dataclass
 class DecisionLog:
-    """Appends decisions to `folder`/day=…/<hour>-<process>.jsonl; those that wait together share one fsync."""
+    """Appends decisions to `folder`/day=…/<hour>-<process>-<number>.jsonl from a thread of its own.
+
+    `offer` and `durably` belong to the event loop. A decision is on the disk when `durably` says true; `offer` promises
+    nothing but that it will be tried. `count` is told how many rows of a model were written (true) or lost (false).
+    """
 
     folder: Path
-    name: str = field(default_factory=lambda: f"{os.getpid()}-{secrets.token_hex(3)}")
-    _waiting: list[tuple[Sequence[Row], asyncio.Future[None]]] = field(default_factory=list)
-    _writer: asyncio.Task[None] | None = None
+    count: Callable[[str, int, bool], None] = lambda model, rows, is_written: None
+    most_waiting: int = MOST_WAITING
+    most_bytes: int = MOST_BYTES
+    _process: str = field(default_factory=lambda: f"{os.getpid()}-{secrets.token_hex(3)}")
+    _queue: deque[_Waiting] = field(default_factory=deque)
+    _some: threading.Event = field(default_factory=threading.Event)
+    _urgent: threading.Event = field(default_factory=threading.Event)
+    _offered: int = 0
+    _settled: int = 0
+    _is_closing: bool = False
+    _thread: threading.Thread | None = None
+    _files: dict[tuple[str, str], _File] = field(default_factory=dict)
+    _numbers: int = 0
 
-    async def write(self, rows: Sequence[Row]) -> None:
-        """Return when the rows are on the disk; raises OSError when they cannot be."""
-        if not rows:
-            return
-        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._waiting.append((rows, done))
-        if self._writer is None or self._writer.done():
-            self._writer = asyncio.create_task(self._drain())
-        await done
+    @property
+    def waiting(self) -> int:
+        """Bytes that wait for the disk."""
+        return self._offered - self._settled
 
-    async def close(self) -> None:
-        """Return when nothing waits any more."""
-        if self._writer is not None:
-            await self._writer
+    def offer(self, decision: Decision) -> bool:
+        """Hand a decision over without waiting; false when too much waits, and it is not logged."""
+        return self._put(decision, None)
 
-    async def _drain(self) -> None:
-        while self._waiting:
-            batch, self._waiting = self._waiting, []
-            try:
-                await asyncio.to_thread(self._append, [row for rows, _ in batch for row in rows])
-            except OSError as failed:
-                self.name = f"{os.getpid()}-{secrets.token_hex(3)}"  # the old file may end in half a line
-                _settle(batch, failed)
-            else:
-                _settle(batch, None)
+    async def durably(self, decision: Decision) -> bool:
+        """Hand a decision over, and wait: true when the disk has it, false when it is not logged."""
+        done: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+        if not self._put(decision, done):
+            return False
+        self._urgent.set()
+        return await done
 
-    def _append(self, rows: Sequence[Row]) -> None:
-        files: dict[Path, list[Row]] = {}
-        for row in rows:
-            files.setdefault(self._file(row["made_at"]), []).append(row)
-        for path, part in files.items():
-            append(path, part)
+    def close(self) -> None:
+        """Return when nothing waits any more; what is offered later is written at once by nobody, so offer nothing."""
+        self._is_closing = True
+        self._urgent.set()
+        self._some.set()
+        if self._thread is not None:
+            self._thread.join()
 
-    def _file(self, made_at: datetime) -> Path:
-        return self.folder / f"day={made_at:%Y-%m-%d}" / f"{made_at:%H}-{self.name}.jsonl"
+    def _put(self, decision: Decision, done: asyncio.Future[bool] | None) -> bool:
+        size = _size(decision)
+        if self._is_closing or self.waiting + size > self.most_waiting:
+            self.count(decision.model, len(decision.scored.options), False)
+            return False
+        self._offered += size
+        self._queue.append((decision, done))
+        if not self._some.is_set():
+            self._some.set()
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._write_on, name="decision-log", daemon=True)
+            self._thread.start()
+        return True
+
+    def _write_on(self) -> None:
+        """The thread: wait for some, let more gather unless somebody waits, write them together."""
+        while not (self._is_closing and not self._queue):
+            self._some.wait()
+            self._urgent.wait(PAUSE_SECONDS)
+            self._urgent.clear()
+            self._some.clear()
+            self._write([self._queue.popleft() for _ in range(len(self._queue))])
+
+    def _write(self, batch: Sequence[_Waiting]) -> None:
+        hours: dict[tuple[str, str], list[_Waiting]] = {}
+        for each in batch:
+            made_at = each[0].made_at
+            hours.setdefault((f"{made_at:%Y-%m-%d}", f"{made_at:%H}"), []).append(each)
+        for hour, part in hours.items():
+            is_written = self._is_written(hour, [decision for decision, _ in part])
+            self._settle(part, is_written)
+
+    def _is_written(self, hour: tuple[str, str], decisions: Sequence[Decision]) -> bool:
+        try:
+            self._file(hour).append(decisions)
+        except Exception:  # whatever it is, the thread must live on
+            log.exception("%d decisions of %s cannot be logged.", len(decisions), " ".join(hour))
+            self._files.pop(hour, None)  # it may end in half a line; the next one is a new file
+            return False
+        return True
+
+    def _file(self, hour: tuple[str, str]) -> _File:
+        file = self._files.get(hour)
+        if file is None or file.size >= self.most_bytes:
+            if len(self._files) >= MOST_OPEN:
+                self._files.clear()
+            self._numbers += 1
+            name = f"{hour[1]}-{self._process}-{self._numbers}.jsonl"
+            file = self._files[hour] = _File(self.folder / f"day={hour[0]}" / name)
+        return file
+
+    def _settle(self, part: Sequence[_Waiting], is_written: bool) -> None:
+        for decision, done in part:
+            self._settled += _size(decision)
+            self.count(decision.model, len(decision.scored.options), is_written)
+            if done is not None:
+                _tell(done, is_written)
+
+
+@dataclass
+class _File:
+    """A file that this process alone writes, and the bundles whose columns it has named."""
+
+    path: Path
+    size: int = 0
+    introduced: set[str] = field(default_factory=set)
+
+    def append(self, decisions: Sequence[Decision]) -> None:
+        """Add lines, and return when the disk has them."""
+        parts: list[bytes] = []
+        for decision in decisions:
+            if decision.bundle not in self.introduced:
+                self.introduced.add(decision.bundle)
+                parts.append(decision_lines.introduction(decision))
+            parts.append(decision_lines.line(decision))
+        self.size += append(self.path, b"".join(parts))
 
 
 @dataclass(frozen=True)
@@ -70,58 +165,50 @@ class Lines:
     """Lines that are no decision; the torn last line of a killed process is not counted."""
 
 
-def append(path: Path, rows: Sequence[Row]) -> None:
-    """Add lines to a file, and do not return before the disk has them."""
-    text = "".join(json.dumps(row, default=_text, separators=(",", ":")) + "\n" for row in rows)
-    path.parent.mkdir(parents=True, exist_ok=True)
+def append(path: Path, data: bytes) -> int:
+    """Add bytes to a file, and do not return before the disk has them, and the file's name; the number of bytes."""
+    is_new = not path.exists()
+    if is_new:
+        path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("ab", buffering=0) as file:
-        _write_all(file.fileno(), text.encode())
+        rest = memoryview(data)
+        while rest:
+            rest = rest[os.write(file.fileno(), rest) :]
         os.fsync(file.fileno())
+    if is_new:
+        _keep_name(path.parent)
+    return len(data)
 
 
 def read(folder: Path, day: str) -> Lines:
-    """Every decision of the day, from all processes, in the order of file names and lines."""
-    rows: list[dict[str, Any]] = []
-    unreadable = 0
-    for path in sorted((folder / f"day={day}").glob("*.jsonl")):
-        for line in _whole_lines(path):
-            row = _parse(line)
-            if row is None:
-                unreadable += 1
-            else:
-                rows.append(row)
-    return Lines(tuple(rows), unreadable)
+    """Every scored option of the day, from all processes, in the order of file names and lines."""
+    found = [row for path in sorted((folder / f"day={day}").glob("*.jsonl")) for row in decision_lines.rows(path)]
+    rows = tuple(row for row in found if row is not None)
+    return Lines(rows, len(found) - len(rows))
 
 
-def _settle(batch: Sequence[tuple[Sequence[Row], asyncio.Future[None]]], failed: OSError | None) -> None:
-    for _, done in batch:
-        if done.cancelled():
-            continue
-        if failed is None:
-            done.set_result(None)
-        else:
-            done.set_exception(failed)
+def _keep_name(folder: Path) -> None:
+    """A new file's name is on the disk when its folder is; and a new folder's when the one above it is."""
+    for each in (folder, folder.parent):
+        handle = os.open(each, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
 
 
-def _write_all(descriptor: int, data: bytes) -> None:
-    while data:
-        data = data[os.write(descriptor, data) :]
+def _size(decision: Decision) -> int:
+    return decision.scored.matrix.nbytes + LINE_BYTES
 
 
-def _whole_lines(path: Path) -> Iterator[bytes]:
-    *whole, _torn = path.read_bytes().split(b"\n")
-    yield from whole
+def _tell(done: asyncio.Future[bool], is_written: bool) -> None:
+    """Let the loop know, from the thread; a caller that has gone is told nothing."""
 
+    def settle() -> None:
+        if not done.done():
+            done.set_result(is_written)
 
-def _parse(line: bytes) -> dict[str, Any] | None:
     try:
-        row = json.loads(line)
-        return {**row, "made_at": datetime.fromisoformat(row["made_at"])}
-    except (ValueError, KeyError, TypeError):
-        return None
-
-
-def _text(value: Any) -> str:
-    if isinstance(value, datetime):
-        return value.isoformat()
-    raise TypeError(f"A decision cannot carry {type(value).__name__}.")
+        done.get_loop().call_soon_threadsafe(settle)
+    except RuntimeError:  # the loop is closed: nobody waits
+        return

@@ -1,33 +1,161 @@
-"""A request's JSON, checked field by field, as the rows that the matcher takes."""
+"""What may be asked, field by field, and the questions as the matcher takes them."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Mapping
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import pyarrow as pa
 
+from serving.rollout import person_key
+from serving.shapes import Array, Choice, Digest, Moment, Object, RequestError, Shape, Text, Truth, Whole, show
 from whence.contracts.events import CONSENTS, CONVERSION_SOURCES, CONVERSIONS, IDENTIFIERS, TOUCH_KINDS, TOUCHES
-from whence.contracts.times import NaiveTimeError, utc
+from whence.contracts.models import MODELS
 
 MAX_TOUCHES = 200
-MAX_TEXT = 256
+MAX_ROWS = 1000
+"""Of a batch, and of rows to score."""
+MAX_COLUMNS = 1000
 MAX_SKEW = timedelta(minutes=5)
 """A source's clock may be this much ahead, as at ingest."""
 
-IDENTIFIER_NAMES = tuple(field.name for field in IDENTIFIERS)
-HASHES = ("email_hash", "phone_hash")
+IDENTIFIER_NAMES = tuple(column.name for column in IDENTIFIERS)
+
+_MAIL = (
+    re.compile(r"^[^@\s]+@[^@\s]+\.[^@\s]+$"),
+    "holds an e-mail address, which may not be sent. Hash it, or send your own id.",
+)
+_ADDRESS = (
+    re.compile(r"^\s*(\d{1,3}(\.\d{1,3}){3}|[0-9a-fA-F]*:[0-9a-fA-F:.]*:[0-9a-fA-F:.]*)\s*$"),
+    "holds a plain IP address, which may not be sent. Send the keyed hash that ingest makes of it.",
+)
+_NO_MAIL = frozenset(("click_id", "cookie_id", "device_id", "external_id", "person_id", "order_id", "refund_of"))
+_NO_PERSON = frozenset(("event_id", "touch_id", "conversion_id"))
+"""Ids that stand in the decision log."""
 
 
-class RequestError(ValueError):
-    """A request that cannot be answered: the field, and what to do."""
+def _shape(column: pa.Field) -> Shape:
+    """How a column of the contract's tables comes in JSON."""
+    name, doc = column.name, (column.metadata or {}).get(b"doc", b"").decode()
+    if name in ("email_hash", "phone_hash"):
+        return Digest(doc)
+    if name == "consent":
+        return Choice(CONSENTS, doc)
+    if name == "source":
+        return Choice(CONVERSION_SOURCES, doc)
+    if pa.types.is_timestamp(column.type):
+        return Moment(doc)
+    if pa.types.is_int64(column.type):
+        return Whole(doc)
+    if pa.types.is_boolean(column.type):
+        return Truth(doc)
+    return Text(doc, _refused(name))
 
-    def __init__(self, field: str, message: str):
-        super().__init__(f"{field}: {message}")
-        self.field = field
+
+def _refused(name: str) -> tuple[tuple[re.Pattern[str], str], ...]:
+    if name in _NO_PERSON:
+        return _MAIL, _ADDRESS
+    if name == "ip_key":
+        return (_ADDRESS,)
+    return (_MAIL,) if name in _NO_MAIL else ()
+
+
+def _fields(schema: pa.Schema) -> dict[str, Shape]:
+    return {column.name: _shape(column) for column in schema}
+
+
+SIGNAL = Object(
+    {
+        name: shape
+        for name, shape in _fields(TOUCHES).items()
+        if name in ("event_id", "happened_at", "seen_at", *IDENTIFIER_NAMES)
+    },
+    doc="One event and its identifiers; it is seen now, and happened when it was seen, unless it says otherwise.",
+    title="Signal",
+)
+CONVERSION = Object(_fields(CONVERSIONS), ("conversion_id", "kind", "value_micros", "currency"), "A conversion.", "Conversion")
+TOUCH = Object(
+    {**_fields(TOUCHES), "kind": Choice(TOUCH_KINDS)},
+    ("touch_id", "kind", "campaign_id", "channel", "happened_at"),
+    "A touch that the feature store may not know yet.",
+    "Touch",
+)
+DURABLE = Truth("Wait until the decision is on the disk, and say `logged: true`; otherwise it follows within a moment.")
+MATCH = Object({"signal": SIGNAL, "durable": DURABLE}, ("signal",), "Whose is this signal?", "MatchRequest")
+ATTRIBUTE = Object(
+    {
+        "conversion": CONVERSION,
+        "touches": Array(TOUCH, MAX_TOUCHES, "Send the latest."),
+        "person_id": Text("Who converted, when the caller knows.", _refused("person_id")),
+        "durable": DURABLE,
+    },
+    ("conversion",),
+    "Which touches earned this conversion?",
+    "AttributeRequest",
+)
+
+
+class Cell:
+    """A number or a text: what a model's input may be. Whole rows are checked at once, by the scorer."""
+
+    def read(self, value: Any) -> Any:
+        """The value as it is."""
+        if type(value) not in (int, float, str):
+            raise RequestError("", f"must be a number, text or null, and is {show(value)}.")
+        return value
+
+    def schema(self) -> dict[str, Any]:
+        """A number or a string."""
+        return {"type": ["number", "string", "null"]}
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Rows of a table, each as long as there are names; their cells are looked at by the scorer, column by column."""
+
+    def read(self, value: Any) -> list[list[Any]]:
+        """The rows as they are, so many at most, and all lists."""
+        if type(value) is not list:
+            raise RequestError("", f"must be a list of rows, and is {show(value)}.")
+        if not 0 < len(value) <= MAX_ROWS:
+            raise RequestError(
+                "", f"has {len(value)} rows, and from 1 to {MAX_ROWS} are taken. Send the rest in another request."
+            )
+        for place, row in enumerate(value):
+            if type(row) is not list:
+                raise RequestError(f"[{place}]", f"must be a list of values, and is {show(row)}.")
+        return value
+
+    def schema(self) -> dict[str, Any]:
+        """An array of arrays."""
+        cells = {"type": "array", "items": Cell().schema(), "maxItems": MAX_COLUMNS}
+        return {"type": "array", "items": cells, "minItems": 1, "maxItems": MAX_ROWS}
+
+
+SCORE = Object(
+    {
+        "model": Choice(MODELS, "Whose champion scores."),
+        "names": Array(Text(), MAX_COLUMNS, doc="The columns of the rows: all that the model takes, in any order.", least=1),
+        "rows": Rows(),
+    },
+    ("model", "names", "rows"),
+    "How likely are these rows? A category is its text, null is missing.",
+    "ScoreRequest",
+)
+EXPLAIN = Object(
+    {
+        "signal": SIGNAL,
+        "conversion": CONVERSION,
+        "touches": ATTRIBUTE.fields["touches"],
+        "person_id": ATTRIBUTE.fields["person_id"],
+    },
+    (),
+    "Why? The same question as to match, with `signal`, or as to attribute, with `conversion`.",
+    "ExplainRequest",
+)
 
 
 @dataclass(frozen=True)
@@ -36,6 +164,12 @@ class MatchRequest:
 
     signal: dict[str, Any]
     """event_id, happened_at, seen_at and the identifiers, all columns there."""
+    durable: bool = False
+
+    @property
+    def person_key(self) -> str:
+        """What stands for the person in a sticky share: the strongest identifier, else the network, else the event."""
+        return person_key(None, self.signal)
 
 
 @dataclass(frozen=True)
@@ -48,163 +182,85 @@ class AttributeRequest:
     """Rows of `touches` that the feature store may not know yet."""
     person_id: str | None
     """Who converted, when the caller knows."""
+    durable: bool = False
+
+    @property
+    def person_key(self) -> str:
+        """What stands for the person in a sticky share: the person where it is known, else as of a signal."""
+        return person_key(self.person_id, self.conversion)
 
 
-def match_request(body: bytes, now: datetime) -> MatchRequest:
-    """Read the body of POST /v1/match: {"signal": {…}}, with `seen_at` = now unless it says otherwise.
+@dataclass(frozen=True)
+class ScoreRequest:
+    """How likely are these rows?"""
 
-    >>> from datetime import UTC, datetime, timedelta
-    >>> match_request(b'{"signal": {"cookie_id": 5}}', datetime(2026, 5, 1, tzinfo=UTC))
+    model: str
+    names: Sequence[str]
+    rows: Sequence[Sequence[Any]]
+
+
+def match_request(content: Any, now: datetime) -> MatchRequest:
+    """Read {"signal": {…}}, with `seen_at` = now unless it says otherwise.
+
+    >>> from datetime import UTC
+    >>> match_request({"signal": {"cookie_id": 5}}, datetime(2026, 5, 1, tzinfo=UTC))
     Traceback (most recent call last):
-    serving.requests.RequestError: signal.cookie_id: must be text, and is 5.
+    serving.shapes.RequestError: signal.cookie_id: must be text, and is 5.
     """
-    content = _object(_loads(body), "body", {"signal"})
-    row = _object(content.get("signal"), "signal", {"event_id", "happened_at", "seen_at", *IDENTIFIER_NAMES})
-    return MatchRequest(_event(row, "signal", now))
+    asked = _read(MATCH, content)
+    return MatchRequest(_event(asked["signal"], "signal", now), bool(asked["durable"]))
 
 
-def attribute_request(body: bytes, now: datetime) -> AttributeRequest:
-    """Read the body of POST /v1/attribute: {"conversion": {…}, "touches": [{…}], "person_id": "…"}; the last two may be left out."""
-    content = _object(_loads(body), "body", {"conversion", "touches", "person_id"})
-    conversion = _conversion(content.get("conversion"), now)
-    touches = content.get("touches", [])
-    if not isinstance(touches, list):
-        raise RequestError("touches", f"must be a list of touches, and is {_show(touches)}.")
-    if len(touches) > MAX_TOUCHES:
-        raise RequestError("touches", f"has {len(touches)} touches, and at most {MAX_TOUCHES} are taken. Send the latest.")
-    rows = tuple(_touch(touch, f"touches[{place}]", now) for place, touch in enumerate(touches))
-    return AttributeRequest(conversion, rows, _text(content.get("person_id"), "person_id"))
+def attribute_request(content: Any, now: datetime) -> AttributeRequest:
+    """Read {"conversion": {…}, "touches": [{…}], "person_id": "…"}; the last two may be left out."""
+    return _attribute(_read(ATTRIBUTE, content), now)
 
 
-def _conversion(given: Any, now: datetime) -> dict[str, Any]:
-    row = _object(given, "conversion", set(CONVERSIONS.names))
-    event = _event(row, "conversion", now)
-    _demand(row, "conversion", ("conversion_id", "kind", "value_micros", "currency"))
-    source = row.get("source", "server")
-    if source not in CONVERSION_SOURCES:
-        raise RequestError("conversion.source", f"must be one of {', '.join(CONVERSION_SOURCES)}, and is {_show(source)}.")
-    rest = _columns(row, "conversion", CONVERSIONS, event)
-    return {**rest, **event, "source": source}
+def score_request(content: Any) -> ScoreRequest:
+    """Read {"model": "…", "names": […], "rows": [[…]]}; each row has a value for each name."""
+    asked = _read(SCORE, content)
+    names, rows = asked["names"], asked["rows"]
+    if len(set(names)) != len(names) or None in names:
+        raise RequestError("names", "must name each column once.")
+    if set(map(len, rows)) != {len(names)}:
+        place, row = next((place, row) for place, row in enumerate(rows) if len(row) != len(names))
+        raise RequestError(f"rows[{place}]", f"has {len(row)} values, and there are {len(names)} names.")
+    return ScoreRequest(asked["model"], names, rows)
 
 
-def _touch(given: Any, where: str, now: datetime) -> dict[str, Any]:
-    row = _object(given, where, set(TOUCHES.names))
-    _demand(row, where, ("touch_id", "kind", "campaign_id", "channel", "happened_at"))
-    if row["kind"] not in TOUCH_KINDS:
-        raise RequestError(f"{where}.kind", f"must be one of {', '.join(TOUCH_KINDS)}, and is {_show(row['kind'])}.")
-    event = _event(row, where, now)
-    return {**_columns(row, where, TOUCHES, event), **event}
+def explain_request(content: Any, now: datetime) -> MatchRequest | AttributeRequest:
+    """Read a question to match or to attribute, whichever it is."""
+    asked = _read(EXPLAIN, content)
+    if (asked["signal"] is None) == (asked["conversion"] is None):
+        raise RequestError("signal", "is a question to match, conversion one to attribute. Send one of the two.")
+    if asked["signal"] is not None:
+        return MatchRequest(_event(asked["signal"], "signal", now))
+    return _attribute(asked, now)
 
 
-def _event(row: Mapping[str, Any], where: str, now: datetime) -> dict[str, Any]:
-    """Times and identifiers; `happened_at` and `seen_at` are now unless they are given, consent is unknown."""
-    seen_at = _moment(row.get("seen_at"), f"{where}.seen_at") or now
-    happened_at = _moment(row.get("happened_at"), f"{where}.happened_at") or seen_at
+def _read(shape: Object, content: Any) -> dict[str, Any]:
+    """The body's fields; what is wrong with the body itself, or not known in it, is named after it."""
+    try:
+        return shape.read(content)
+    except RequestError as wrong:
+        is_inner = wrong.field.partition(".")[0].partition("[")[0] in shape.fields
+        raise (wrong if is_inner else wrong.within("body")) from None
+
+
+def _attribute(asked: Mapping[str, Any], now: datetime) -> AttributeRequest:
+    conversion = _event(asked["conversion"], "conversion", now)
+    conversion["source"] = conversion["source"] or "server"
+    touches = tuple(_event(touch, f"touches[{place}]", now) for place, touch in enumerate(asked["touches"] or ()))
+    return AttributeRequest(conversion, touches, asked["person_id"], bool(asked.get("durable")))
+
+
+def _event(row: dict[str, Any], where: str, now: datetime) -> dict[str, Any]:
+    """The row with its times and consent filled in: `happened_at` and `seen_at` are now unless given, consent is unknown."""
+    seen_at = row["seen_at"] = row["seen_at"] or now
+    happened_at = row["happened_at"] = row["happened_at"] or seen_at
+    row["consent"] = row["consent"] or "unknown"
     if happened_at > seen_at + MAX_SKEW:
         raise RequestError(
             f"{where}.happened_at", f"is {happened_at.isoformat()}, after it was seen ({seen_at.isoformat()}). Fix the clock."
         )
-    identifiers = {name: _text(row.get(name), f"{where}.{name}") for name in IDENTIFIER_NAMES}
-    for name in HASHES:
-        if (value := identifiers[name]) and not _is_sha256(value):
-            raise RequestError(
-                f"{where}.{name}", "must be a SHA-256 in lower-case hex (64 characters). Hash it before it is sent."
-            )
-    identifiers["consent"] = identifiers["consent"] or "unknown"
-    if identifiers["consent"] not in CONSENTS:
-        raise RequestError(f"{where}.consent", f"must be one of {', '.join(CONSENTS)}, and is {_show(identifiers['consent'])}.")
-    event_id = _text(row.get("event_id"), f"{where}.event_id")
-    return {"event_id": event_id, "happened_at": happened_at, "seen_at": seen_at, **identifiers}
-
-
-def _columns(row: Mapping[str, Any], where: str, schema: pa.Schema, done: Mapping[str, Any]) -> dict[str, Any]:
-    return {
-        field.name: _reader(field.type)(row.get(field.name), f"{where}.{field.name}")
-        for field in schema
-        if field.name not in done
-    }
-
-
-def _reader(kind: pa.DataType) -> Callable[[Any, str], Any]:
-    if pa.types.is_int64(kind):
-        return _integer
-    return _truth if pa.types.is_boolean(kind) else _text
-
-
-def _loads(body: bytes) -> Any:
-    try:
-        return json.loads(body, parse_constant=_no_constant, object_pairs_hook=_no_repeats)
-    except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as wrong:
-        raise RequestError("body", f"is no JSON: {wrong}.") from None
-
-
-def _no_constant(name: str) -> Any:
-    raise RequestError("body", f"has {name}, which JSON does not know. Send null.")
-
-
-def _no_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    content = dict(pairs)
-    if len(content) != len(pairs):
-        names = [name for name, _ in pairs]
-        raise RequestError(next(name for name in names if names.count(name) > 1), "is there twice. Send it once.")
-    return content
-
-
-def _object(given: Any, where: str, known: set[str]) -> dict[str, Any]:
-    if not isinstance(given, dict):
-        raise RequestError(where, f"must be an object, and is {_show(given)}.")
-    if unknown := sorted(set(given) - known):
-        raise RequestError(f"{where}.{unknown[0]}", f"is not known here. Known are {', '.join(sorted(known))}.")
-    return given
-
-
-def _demand(row: Mapping[str, Any], where: str, names: tuple[str, ...]) -> None:
-    for name in names:
-        if row.get(name) in (None, ""):
-            raise RequestError(f"{where}.{name}", "is required, and is missing.")
-
-
-def _text(value: Any, where: str) -> str | None:
-    if value is None or value == "":
-        return None
-    if not isinstance(value, str):
-        raise RequestError(where, f"must be text, and is {_show(value)}.")
-    if len(value) > MAX_TEXT:
-        raise RequestError(where, f"has {len(value)} characters, and at most {MAX_TEXT} are taken.")
-    return value
-
-
-def _integer(value: Any, where: str) -> int | None:
-    if value is None:
-        return None
-    if not isinstance(value, int) or isinstance(value, bool) or abs(value) >= 2**63:
-        raise RequestError(where, f"must be a whole number of 64 bits, and is {_show(value)}. Money is in millionths.")
-    return value
-
-
-def _truth(value: Any, where: str) -> bool | None:
-    if value is not None and not isinstance(value, bool):
-        raise RequestError(where, f"must be true or false, and is {_show(value)}.")
-    return value
-
-
-def _moment(value: Any, where: str) -> datetime | None:
-    if value is None:
-        return None
-    if not isinstance(value, str):
-        raise RequestError(where, f"must be a time as 2026-05-01T10:00:00Z, and is {_show(value)}.")
-    try:
-        return utc(datetime.fromisoformat(value)).astimezone(UTC)
-    except NaiveTimeError as naive:
-        raise RequestError(where, str(naive)) from None
-    except (ValueError, OverflowError):
-        raise RequestError(where, f"must be a time as 2026-05-01T10:00:00Z, and is {_show(value)}.") from None
-
-
-def _is_sha256(value: str) -> bool:
-    return len(value) == 64 and set(value) <= set("0123456789abcdef")
-
-
-def _show(value: Any) -> str:
-    text = json.dumps(value)
-    return text if len(text) <= 60 else f"{text[:57]}…"
+    return row

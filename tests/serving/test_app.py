@@ -14,13 +14,17 @@ import httpx
 import pytest
 
 from features import open_online
-from features.online import Held, OnlineStore, key_text, micros, pack
+from features.online import OnlineStore, key_text, micros, pack
 from registry.journal import Journal
 from serving import decision_log
-from serving.app import MAX_BODY, Service
+from serving.app import application
 from serving.champion import Follower
 from serving.decision_log import DecisionLog
-from serving.tokens import own_token, tokens
+from serving.doors import MAX_BODY
+from serving.metrics import Metrics
+from serving.picking import ChampionsAlone
+from serving.service import Service
+from serving.tokens import open_book, own_token
 from tests.builders import some_settings
 from tests.serving.tiny import a_bundle
 from whence.bundle import load_bundle
@@ -30,6 +34,7 @@ from whence.contracts.settings import Settings
 NOON = datetime(2026, 5, 2, 12, tzinfo=UTC)
 KNOWN = datetime(2026, 5, 2, tzinfo=UTC)
 EMAIL = "a" * 64
+JSON = {"Content-Type": "application/json"}
 TOUCHES = [
     {"touch_id": "t1", "happened_at": "2026-05-02T02:00:00+00:00", "kind": "click", "campaign_id": "c1", "channel": "search"},
     {"touch_id": "t2", "happened_at": "2026-05-02T11:00:00+00:00", "kind": "click", "campaign_id": "c2", "channel": "social"},
@@ -42,15 +47,16 @@ class Caller:
 
     app: Any
 
-    def get(self, path: str) -> httpx.Response:
-        return self._ask("GET", path)
+    def get(self, path: str, **how: Any) -> httpx.Response:
+        return self.ask("GET", path, **how)
 
     def post(self, path: str, **how: Any) -> httpx.Response:
-        return self._ask("POST", path, **how)
+        return self.ask("POST", path, **how)
 
-    def _ask(self, method: str, path: str, **how: Any) -> httpx.Response:
+    def ask(self, method: str, path: str, port: int = 80, **how: Any) -> httpx.Response:
         async def ask() -> httpx.Response:
-            async with httpx.AsyncClient(transport=httpx.ASGITransport(self.app), base_url="http://service") as client:
+            transport = httpx.ASGITransport(self.app)
+            async with httpx.AsyncClient(transport=transport, base_url=f"http://service:{port}") as client:
                 return await client.request(method, path, **how)
 
         return asyncio.run(ask())
@@ -69,6 +75,9 @@ class Bench:
     def post(self, path: str, **content: Any) -> Any:
         return self.client.post(path, json=content, headers=self.key)
 
+    def metrics(self) -> str:
+        return self.client.get("/metrics", port=self.settings.ports.serving_admin, headers=self.key).text
+
     @property
     def key(self) -> dict[str, str]:
         return {"Authorization": f"Bearer {own_token(self.settings)}"}
@@ -81,7 +90,7 @@ class Bench:
         return digest
 
     def knows(self, view: str, *key: str, at: datetime = KNOWN, **values: Any) -> None:
-        self.store.shelf.put(view, [(key_text(list(key)), Held(micros(at), pack(values)))])
+        self.store.shelf.put(view, [(key_text(list(key)), pack(view, values, micros(at)))])
 
     def decisions(self) -> list[dict[str, Any]]:
         return list(decision_log.read(self.settings.decision_log, "2026-05-02").rows)
@@ -93,9 +102,13 @@ def bench(tmp_path: Path) -> Iterator[Bench]:
     journal = Journal(settings.journal_url)
     with open_online(settings) as store:
         follower = Follower(journal.champion, lambda digest: load_bundle(settings.bundles, digest))
-        service = Service(settings, tokens(settings), follower, store, DecisionLog(settings.decision_log), clock=lambda: NOON)
+        metrics = Metrics.new()
+        log = DecisionLog(settings.decision_log, metrics.logged)
+        service = Service(settings, follower, ChampionsAlone(follower), store, log, metrics)
         follower.poll()
-        yield Bench(settings, Caller(service.app()), store, follower, journal)
+        app = application(service, open_book(settings), clock=lambda: NOON)
+        yield Bench(settings, Caller(app), store, follower, journal)
+        log.close()
 
 
 def a_home(bench: Bench) -> None:
@@ -115,13 +128,15 @@ def test_an_identifier_that_names_a_person_is_answered_without_a_model(bench: Be
 def test_a_stranger_at_home_is_matched_by_the_champion_and_the_decision_is_logged(bench: Bench) -> None:
     digest = bench.promote(IDENTITY_RANKER)
     a_home(bench)
-    answer = bench.post("/v1/match", signal={"event_id": "e1", "ip_key": "home", "user_agent": "Firefox"}).json()
+    signal = {"event_id": "e1", "ip_key": "home", "user_agent": "Firefox"}
+    answer = bench.post("/v1/match", signal=signal, durable=True).json()
     assert (answer["person_id"], answer["method"], answer["bundle"]) == ("ann", "ranked", digest)
     rows = bench.decisions()
     assert [(row["subject"], row["option"], row["chosen"]) for row in rows] == [("e1", "ann", True), ("e1", "bob", False)]
     assert rows[0]["features"]["days_together_14d"] == 5.0
     assert rows[0]["decision_id"] == f"{answer['decision_id']}-0"
     assert rows[0]["probability"] == answer["probability"]
+    assert answer["logged"] is True
 
 
 def test_nobody_is_searched_for_without_consent(bench: Bench) -> None:
@@ -137,15 +152,15 @@ def test_a_stale_value_does_not_speak_and_the_answer_says_so(bench: Bench) -> No
     bench.knows("network_features", "home", at=KNOWN - timedelta(days=5), people='["ann"]')
     answer = bench.post("/v1/match", signal={"ip_key": "home"}).json()
     assert answer["person_id"] is None
-    assert answer["degraded"] == ["network_features is stale: 132 h old"]
-    assert 'whence_stale_values_total{view="network_features"} 1.0' in bench.client.get("/metrics").text
+    assert "network_features is stale: 132 h old" in answer["degraded"]
+    assert 'whence_stale_values_total{view="network_features"} 1.0' in bench.metrics()
 
 
 def test_credit_adds_up_to_the_value_and_the_later_touch_earns_more(bench: Bench) -> None:
     digest = bench.promote(ATTRIBUTION_RANKER)
     a_home(bench)
     conversion = {"conversion_id": "v1", "kind": "purchase", "value_micros": 1_000_001, "currency": "USD"}
-    answer = bench.post("/v1/attribute", conversion=conversion, person_id="ann").json()
+    answer = bench.post("/v1/attribute", conversion=conversion, person_id="ann", durable=True).json()
     assert [(each["touch_id"], each["credit_micros"]) for each in answer["credits"]] == [("t2", 1_000_001)]
     assert (answer["policy"], answer["algorithm"], answer["bundle"]) == ("whence", "last_touch", digest)
     credit = {each["touch_id"]: each["credit_micros"] for each in answer["beside"]["ranker"]}
@@ -200,7 +215,7 @@ def test_a_wrong_field_is_named(bench: Bench) -> None:
 
 
 def test_a_body_that_is_too_large_is_refused(bench: Bench) -> None:
-    answer = bench.client.post("/v1/match", content=b" " * (MAX_BODY + 1), headers=bench.key)
+    answer = bench.client.post("/v1/match", content=b" " * (MAX_BODY + 1), headers=bench.key | JSON)
     assert answer.status_code == 413
 
 
@@ -216,10 +231,10 @@ def test_an_answer_goes_out_when_the_log_cannot_be_written_and_says_so(bench: Be
     bench.promote(IDENTITY_RANKER)
     a_home(bench)
     bench.settings.decision_log.write_text("in the way")
-    answer = bench.post("/v1/match", signal={"ip_key": "home"}).json()
-    assert answer["person_id"] == "ann"
+    answer = bench.post("/v1/match", signal={"ip_key": "home"}, durable=True).json()
+    assert (answer["person_id"], answer["logged"]) == ("ann", False)
     assert answer["degraded"] == ["identifier_features is unknown", "the decision could not be logged"]
-    assert 'whence_decisions_lost_total{model="identity-ranker"} 2.0' in bench.client.get("/metrics").text
+    assert 'whence_decisions_lost_total{model="identity-ranker"} 2.0' in bench.metrics()
 
 
 @pytest.mark.service

@@ -1,21 +1,27 @@
-"""The decision log: safe when it says so, and readable whatever a killed process left."""
+"""The decision log: safe when it says so, never waited for unless somebody asks, and readable whatever a killed process left."""
 
 from __future__ import annotations
 
 import asyncio
+import json
+import math
 import multiprocessing
 import os
 import signal
+import threading
 import time
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 
-from serving import decision_log
+from serving import decision_lines, decision_log
 from serving.batch import collect_online
+from serving.decision_lines import Decision
 from serving.decision_log import DecisionLog
+from serving.scored import Scored
 from tests.builders import some_settings
 from whence.contracts.tables import TABLES
 from whence.contracts.times import Window
@@ -23,67 +29,132 @@ from whence.lake import Lake
 
 TEN = datetime(2026, 5, 1, 10, 30, tzinfo=UTC)
 DAY = Window(date(2026, 5, 1), date(2026, 5, 1))
+SCORED = Scored(
+    ("x", "y", "channel"),
+    np.array([[1.5, math.nan, 0.0], [1e-300, math.inf, -1.0]]),
+    {"channel": ["search", "unheard of"]},
+    np.array([0.1, -0.3]),
+    np.array([0.2, 0.1 + 0.2]),
+    ["ann", "bob"],
+    1,
+)
 
 
-def a_decision(name: str, at: datetime = TEN, **changes: Any) -> dict[str, Any]:
+def a_decision(name: str, at: datetime = TEN, scored: Scored = SCORED, bundle: str = "b") -> Decision:
+    return Decision(name, at, "identity-ranker", bundle, "e", scored)
+
+
+def an_old_line(name: str, **changes: Any) -> dict[str, Any]:
+    """A line as it was when each option had one."""
     plain = {"model": "identity-ranker", "bundle": "b", "subject": "e", "option": "p", "features": {"x": 1.5, "y": None}}
+    at = TEN.isoformat()
     return {"decision_id": name, "made_at": at, **plain, "score": 0.1, "probability": 0.2, "chosen": False, **changes}
+
+
+def write_old(path: Path, *lines: dict[str, Any]) -> None:
+    decision_log.append(path, "".join(json.dumps(line) + "\n" for line in lines).encode())
 
 
 def names(folder: Path, day: str = "2026-05-01") -> list[str]:
     return sorted(row["decision_id"] for row in decision_log.read(folder, day).rows)
 
 
-def test_what_was_written_is_read_by_day(tmp_path: Path) -> None:
-    async def write() -> None:
+def lines_of(*decisions: Decision) -> bytes:
+    return decision_lines.introduction(decisions[0]) + b"".join(decision_lines.line(each) for each in decisions)
+
+
+def test_a_line_holds_all_options_and_comes_back_bit_by_bit(tmp_path: Path) -> None:
+    decision_log.append(tmp_path / "day=2026-05-01" / "10-1.jsonl", lines_of(a_decision("a")))
+    first, second = decision_log.read(tmp_path, "2026-05-01").rows
+    assert (first["decision_id"], second["decision_id"], first["made_at"]) == ("a-0", "a-1", TEN)
+    assert first["features"] == {"x": 1.5, "y": None, "channel": "search"}
+    assert second["features"] == {"x": 1e-300, "y": None, "channel": "unheard of"}
+    assert (second["score"], second["probability"], second["chosen"], first["chosen"]) == (-0.3, 0.1 + 0.2, True, False)
+    assert (first["option"], first["subject"], first["bundle"]) == ("ann", "e", "b")
+
+
+def test_what_was_written_is_read_by_day_and_said_to_be_on_the_disk(tmp_path: Path) -> None:
+    async def write() -> list[bool]:
         log = DecisionLog(tmp_path)
         later = datetime(2026, 5, 2, 0, 0, tzinfo=UTC)
-        await asyncio.gather(log.write([a_decision("a"), a_decision("b")]), log.write([a_decision("c", later)]))
-        await log.close()
+        told = await asyncio.gather(*(log.durably(each) for each in (a_decision("a"), a_decision("b"), a_decision("c", later))))
+        log.close()
+        return told
+
+    assert asyncio.run(write()) == [True, True, True]
+    assert names(tmp_path) == ["a-0", "a-1", "b-0", "b-1"]
+    assert names(tmp_path, "2026-05-02") == ["c-0", "c-1"]
+
+
+def test_what_is_offered_is_written_without_being_waited_for(tmp_path: Path) -> None:
+    log = DecisionLog(tmp_path)
+    assert all(log.offer(a_decision(f"{number:03d}", bundle=f"b{number % 2}")) for number in range(100))
+    log.close()
+    assert len(names(tmp_path)) == 200
+    assert log.waiting == 0
+
+
+def test_a_full_queue_takes_no_more_says_so_and_counts(tmp_path: Path) -> None:
+    counted: list[tuple[str, int, bool]] = []
+    log = DecisionLog(
+        tmp_path, lambda *what: counted.append(what), most_waiting=2 * (SCORED.matrix.nbytes + decision_log.LINE_BYTES)
+    )
+    log._thread = threading.Thread()  # one that is never started: a disk that never gets to it
+    assert [log.offer(a_decision(name)) for name in "abc"] == [True, True, False]
+    assert counted == [("identity-ranker", 2, False)]
+
+
+def test_a_file_that_has_grown_is_followed_by_another_that_names_its_columns_anew(tmp_path: Path) -> None:
+    async def write() -> None:
+        log = DecisionLog(tmp_path, most_bytes=1)
+        for name in "abc":
+            assert await log.durably(a_decision(name))
+        log.close()
 
     asyncio.run(write())
-    assert names(tmp_path) == ["a", "b"]
-    assert names(tmp_path, "2026-05-02") == ["c"]
-    assert decision_log.read(tmp_path, "2026-05-01").rows[0]["made_at"] == TEN
+    assert len(list((tmp_path / "day=2026-05-01").iterdir())) == 3
+    assert names(tmp_path) == ["a-0", "a-1", "b-0", "b-1", "c-0", "c-1"]
 
 
 def test_the_torn_last_line_of_a_killed_process_is_no_decision(tmp_path: Path) -> None:
     path = tmp_path / "day=2026-05-01" / "10-1.jsonl"
-    decision_log.append(path, [a_decision("a"), a_decision("b")])
-    whole = path.read_bytes()
-    for cut in range(len(whole)):
+    whole = lines_of(a_decision("a"), a_decision("b"))
+    path.parent.mkdir()
+    for cut in range(0, len(whole), 7):
         path.write_bytes(whole[:cut])
         lines = decision_log.read(tmp_path, "2026-05-01")
-        assert (len(lines.rows), lines.unreadable) == (whole[:cut].count(b"\n"), 0)
+        assert (len(lines.rows), lines.unreadable) == (2 * max(0, whole[:cut].count(b"\n") - 1), 0)
 
 
 def test_a_line_that_is_no_decision_is_counted(tmp_path: Path) -> None:
     path = tmp_path / "day=2026-05-01" / "10-1.jsonl"
-    decision_log.append(path, [a_decision("a")])
-    path.write_bytes(b"\x00\x00\n[]\n" + path.read_bytes())
+    unintroduced = decision_lines.line(a_decision("b", bundle="other"))
+    decision_log.append(path, b"\x00\x00\n[]\n" + lines_of(a_decision("a")) + unintroduced)
     lines = decision_log.read(tmp_path, "2026-05-01")
-    assert (len(lines.rows), lines.unreadable) == (1, 2)
+    assert (len(lines.rows), lines.unreadable) == (2, 3)
 
 
-def test_a_full_disk_is_told_to_every_waiting_caller_and_the_next_file_is_a_new_one(tmp_path: Path) -> None:
-    (tmp_path / "day=2026-05-01").write_text("in the way")
+def test_a_full_disk_is_told_to_whoever_waits_and_what_comes_later_goes_to_a_new_file(tmp_path: Path) -> None:
+    in_the_way = tmp_path / "day=2026-05-01"
+    in_the_way.write_text("in the way")
 
-    async def write() -> tuple[list[Any], str, str]:
+    async def write() -> list[bool]:
         log = DecisionLog(tmp_path)
-        first = log.name
-        told = await asyncio.gather(log.write([a_decision("a")]), log.write([a_decision("b")]), return_exceptions=True)
-        return told, first, log.name
+        told = await asyncio.gather(log.durably(a_decision("a")), log.durably(a_decision("b")))
+        in_the_way.unlink()
+        told.append(await log.durably(a_decision("c")))
+        log.close()
+        return told
 
-    told, first, second = asyncio.run(write())
-    assert [isinstance(each, OSError) for each in told] == [True, True]
-    assert first != second
+    assert asyncio.run(write()) == [False, False, True]
+    assert names(tmp_path) == ["c-0", "c-1"]
 
 
 def _write_for_ever(folder: Path, acknowledged: Any) -> None:
     async def write() -> None:
         log = DecisionLog(folder)
         for number in range(1_000_000):
-            await log.write([a_decision(f"{number:06d}-{place}") for place in range(3)])
+            assert await log.durably(a_decision(f"{number:06d}"))
             acknowledged.value = number
 
     asyncio.run(write())
@@ -101,18 +172,18 @@ def test_no_acknowledged_decision_is_lost_to_kill_9(tmp_path: Path) -> None:
     os.kill(process.pid, signal.SIGKILL)
     process.join()
     assert acknowledged.value >= 20
-    assert len({name[:6] for name in names(tmp_path)}) > acknowledged.value
+    assert {f"{number:06d}" for number in range(acknowledged.value + 1)} <= {name[:6] for name in names(tmp_path)}
 
 
 def test_collected_decisions_stay_when_the_log_is_gone_and_are_never_doubled(tmp_path: Path) -> None:
     settings = some_settings(tmp_path)
     path = settings.decision_log / "day=2026-05-01" / "10-1.jsonl"
-    decision_log.append(path, [a_decision("a"), a_decision("b", chosen=True)])
+    write_old(path, an_old_line("a"), an_old_line("b", chosen=True))
     first = collect_online(settings, DAY)
     again = collect_online(settings, DAY)
     path.unlink()
     gone = collect_online(settings, DAY)
-    decision_log.append(path, [a_decision("b"), a_decision("c")])
+    write_old(path, an_old_line("b"), an_old_line("c"))
     more = collect_online(settings, DAY)
     assert [(each.decisions, each.changed) for each in (first, again, gone, more)] == [(2, 1), (2, 0), (2, 0), (3, 1)]
     rows = Lake.of(settings).read("decisions", DAY).to_pylist()
@@ -123,10 +194,10 @@ def test_collected_decisions_stay_when_the_log_is_gone_and_are_never_doubled(tmp
 def test_a_step_replaces_its_own_decisions_and_leaves_those_of_the_others(tmp_path: Path) -> None:
     settings = some_settings(tmp_path)
     lake, batch = Lake.of(settings), {"route": "batch", "model": "identity-ranker"}
-    row = {**a_decision("of-batch"), "features": "{}", "route": "batch", "day": "2026-05-01"}
+    row = {**an_old_line("of-batch"), "made_at": TEN, "features": "{}", "route": "batch", "day": "2026-05-01"}
     lake.replace("decisions", pa.Table.from_pylist([row], schema=TABLES["decisions"].schema), DAY, batch)
-    decision_log.append(settings.decision_log / "day=2026-05-01" / "10-1.jsonl", [a_decision("of-service")])
+    decision_log.append(settings.decision_log / "day=2026-05-01" / "10-1.jsonl", lines_of(a_decision("of-service")))
     collect_online(settings, DAY)
-    assert lake.read("decisions", DAY)["decision_id"].to_pylist() == ["of-batch", "of-service"]
+    assert lake.read("decisions", DAY)["decision_id"].to_pylist() == ["of-batch", "of-service-0", "of-service-1"]
     lake.replace("decisions", TABLES["decisions"].schema.empty_table(), DAY, batch)
-    assert lake.read("decisions", DAY)["decision_id"].to_pylist() == ["of-service"]
+    assert lake.read("decisions", DAY)["decision_id"].to_pylist() == ["of-service-0", "of-service-1"]

@@ -8,7 +8,10 @@ from typing import Any
 
 import pytest
 
-from serving.requests import MAX_TOUCHES, RequestError, attribute_request, match_request
+from serving import requests
+from serving.requests import MAX_TOUCHES
+from serving.shapes import RequestError
+from serving.strict import loads
 
 NOW = datetime(2026, 5, 1, 12, tzinfo=UTC)
 CONVERSION = {"conversion_id": "v", "kind": "purchase", "value_micros": 1, "currency": "USD"}
@@ -17,6 +20,14 @@ TOUCH = {"touch_id": "t", "kind": "click", "campaign_id": "c", "channel": "searc
 
 def body(**content: Any) -> bytes:
     return json.dumps(content).encode()
+
+
+def match_request(content: bytes, now: datetime) -> requests.MatchRequest:
+    return requests.match_request(loads(content), now)
+
+
+def attribute_request(content: bytes, now: datetime) -> requests.AttributeRequest:
+    return requests.attribute_request(loads(content), now)
 
 
 def test_a_signal_is_seen_now_unless_it_says_otherwise() -> None:

@@ -18,7 +18,7 @@ import httpx
 import pytest
 
 from features import open_online
-from features.online import Held, key_text, micros, pack
+from features.online import key_text, micros, pack
 from registry.journal import Journal
 from serving import decision_log
 from serving.tokens import own_token
@@ -34,23 +34,29 @@ SIGNAL = {"event_id": "e1", "ip_key": "home", "seen_at": NOON.isoformat()}
 PATIENCE = 60.0
 
 
-def a_platform(folder: Path) -> Settings:
-    """Settings with a free port in a file, a champion, and a home with Ann in it."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        settings = replace(some_settings(folder), ports=Ports(serving=probe.getsockname()[1]))
+def free_ports() -> tuple[int, int]:
+    with socket.socket() as one, socket.socket() as other:
+        for each in (one, other):
+            each.bind(("127.0.0.1", 0))
+        return one.getsockname()[1], other.getsockname()[1]
+
+
+def a_platform(folder: Path, more: str = "") -> Settings:
+    """Settings with free ports in a file, a champion, and a home with Ann in it."""
+    serving, admin = free_ports()
+    settings = replace(some_settings(folder), ports=Ports(serving=serving, serving_admin=admin))
     settings.home.mkdir(parents=True)
-    (folder / "whence.toml").write_text(f"[ports]\nserving = {settings.ports.serving}\n")
+    (folder / "whence.toml").write_text(f"[ports]\nserving = {serving}\nserving_admin = {admin}\n{more}")
     at = micros(datetime(2026, 5, 2, tzinfo=UTC))
     with open_online(settings) as store:
-        store.shelf.put("network_features", [("home", Held(at, pack({"people": '["ann"]'})))])
-        store.shelf.put("pair_features", [(key_text(["home", "ann"]), Held(at, pack({"days_together_14d": 5})))])
+        store.shelf.put("network_features", [("home", pack("network_features", {"people": '["ann"]'}, at))])
+        store.shelf.put("pair_features", [(key_text(["home", "ann"]), pack("pair_features", {"days_together_14d": 5}, at))])
     promote(settings, seed=1)
     return settings
 
 
 def promote(settings: Settings, seed: int) -> str:
-    journal, digest = Journal(settings.journal_url), a_bundle(settings.bundles, IDENTITY_RANKER, seed)
+    journal, digest = Journal.of(settings), a_bundle(settings.bundles, IDENTITY_RANKER, seed)
     current = journal.champion(IDENTITY_RANKER)
     journal.promote(IDENTITY_RANKER, digest, "", ("for tests",), "tests", current.epoch if current else 0, NOON)
     return digest
@@ -89,14 +95,14 @@ def wait_for_bundle(settings: Settings, digest: str) -> None:
 
 def match(settings: Settings) -> dict[str, object]:
     with client(settings) as asked:
-        answer = asked.post("/v1/match", json={"signal": SIGNAL})
+        answer = asked.post("/v1/match", json={"signal": SIGNAL, "durable": True})
     assert answer.status_code == 200, answer.text
     return dict(answer.json())
 
 
 def test_a_killed_service_comes_back_with_its_champion_and_no_answered_decision_is_lost(tmp_path: Path) -> None:
     settings = a_platform(tmp_path)
-    first = Journal(settings.journal_url).champion(IDENTITY_RANKER)
+    first = Journal.of(settings).champion(IDENTITY_RANKER)
     assert first is not None
     with running(settings) as process:
         wait_for_bundle(settings, first.bundle)

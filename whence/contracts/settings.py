@@ -137,6 +137,23 @@ class Ports:
     mlflow: int = 5000
     evidently: int = 8001
     serving: int = 8100
+    serving_admin: int = 8101
+    """Metrics and what else only operators may see, of the scoring service."""
+
+
+@dataclass(frozen=True)
+class Serving:
+    """The scoring service."""
+
+    host: str = "127.0.0.1"
+    """Where it listens; in a container, 0.0.0.0."""
+    workers: int = 1
+    """Processes that share the port; one a core."""
+    rate: float = 20_000.0
+    """Questions a second that one token may ask of one worker."""
+    certificate: str = ""
+    """A PEM file; with it and `key` the service speaks TLS alone."""
+    key: str = ""
 
 
 @dataclass(frozen=True)
@@ -151,6 +168,7 @@ class Settings:
     identity: Identity = Identity()
     attribution: Attribution = Attribution()
     training: Training = Training()
+    serving: Serving = Serving()
     ports: Ports = Ports()
     journal: str = ""
     """SQLAlchemy URL of the promotion journal; a file under home by default."""
@@ -201,8 +219,8 @@ class Settings:
 def load(path: Path | None = None) -> Settings:
     """Settings from a TOML file: the one given, $WHENCE_SETTINGS, ./whence.toml, or the defaults.
 
-    `home`, `source.path`, `source.mapping` and a file in `attribution.policy` are relative to the file; $WHENCE_HOME overrides
-    `home`. Raises SettingsError for a key that
+    `home`, `source.path`, `source.mapping`, `serving.certificate`, `serving.key` and a file in `attribution.policy` are relative
+    to the file; $WHENCE_HOME overrides `home`. Raises SettingsError for a key that
     does not exist and for a value of the wrong type.
     """
     chosen = path or (Path(named) if (named := os.environ.get(FILE_VARIABLE)) else Path("whence.toml"))
@@ -221,10 +239,14 @@ def load(path: Path | None = None) -> Settings:
     assert isinstance(settings, Settings)
     source = settings.source
     rooted = replace(source, path=_rooted(source.path, chosen.parent), mapping=_rooted(source.mapping, chosen.parent))
+    serving = settings.serving
+    keyed = replace(
+        serving, certificate=_rooted(serving.certificate, chosen.parent), key=_rooted(serving.key, chosen.parent)
+    )
     policy = settings.attribution.policy
     if policy.endswith(".toml"):
         policy = _rooted(policy, chosen.parent)
-    return replace(settings, source=rooted, attribution=replace(settings.attribution, policy=policy))
+    return replace(settings, source=rooted, serving=keyed, attribution=replace(settings.attribution, policy=policy))
 
 
 def _rooted(path: str, folder: Path) -> str:

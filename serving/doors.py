@@ -1,0 +1,264 @@
+"""The service's HTTP: a raw ASGI callable that lets in who may, reads what fits, and answers every refusal in one form."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping, Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+import orjson
+
+from serving import answers, strict
+from serving.limits import Buckets
+from serving.metrics import Metrics
+from serving.requests import MAX_ROWS
+from serving.shapes import Object, RequestError, Shape
+from serving.tokens import TokenBook
+
+MAX_BODY = 2**20
+TOGETHER = 16
+"""Questions of a batch that are answered in one go."""
+JSON = "application/json"
+ARRIVED = "whence.arrived"
+"""Where the server notes in a request's scope when its first byte came, by `time.perf_counter`."""
+log = logging.getLogger("serving")
+
+Scope = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+Headers = tuple[tuple[bytes, bytes], ...]
+
+
+class Refusal(Exception):
+    """A request that is turned away as a whole: the status, the field, what to do, and headers to go with it."""
+
+    def __init__(self, status: int, field: str, message: str, headers: Headers = ()):
+        super().__init__(message)
+        self.status, self.field, self.message, self.headers = status, field, message, headers
+
+
+class Gone(Exception):
+    """The caller hung up."""
+
+
+@dataclass(frozen=True)
+class Asked:
+    """One question, as it reaches a handler."""
+
+    content: Any
+    """The JSON of a POST; None of a GET."""
+    now: datetime
+
+
+Handler = Callable[[Asked], Awaitable[Any]]
+"""Answers with what orjson can write, or with bytes as they are."""
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    """One route: what it takes, what it gives, who may ask."""
+
+    path: str
+    doc: str
+    answer: Shape | None
+    """None for what is no JSON of ours, as metrics."""
+    handle: Handler
+    scope: str = ""
+    """What a token must allow; empty when everybody may ask."""
+    request: Object | None = None
+    """None for a GET."""
+    is_batch: bool = False
+    """Whether {"requests": [...]} is taken as well."""
+    media: str = JSON
+    statuses: Mapping[int, str] = field(default_factory=dict)
+    """Refusals of its own, beside those that every route may give; 503 gives the answer's shape."""
+
+    @property
+    def method(self) -> str:
+        """POST when it takes a body."""
+        return "POST" if self.request is not None else "GET"
+
+
+@dataclass
+class Doors:
+    """The ASGI application: public routes on every port but `admin_port`, the admin's there."""
+
+    public: Sequence[Endpoint]
+    admin: Sequence[Endpoint]
+    tokens: TokenBook
+    metrics: Metrics
+    buckets: Buckets
+    life: Callable[[], AbstractAsyncContextManager[None]]
+    admin_port: int | None = None
+    queue: Callable[[], int] = lambda: 0
+    """How many requests wait or are being answered."""
+    most_waiting: int = 256
+    deadline: float = 2.0
+    """Seconds after which a request that still waits is not begun, nor the next of a batch."""
+    clock: Callable[[], datetime] = lambda: datetime.now(UTC)
+
+    def __post_init__(self) -> None:
+        self._public = {each.path: each for each in self.public}
+        self._admin = {each.path: each for each in self.admin}
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request, or live one life."""
+        if scope["type"] == "http":
+            await self._http(scope, receive, send)
+        elif scope["type"] == "lifespan":
+            await self._live(receive, send)
+        else:
+            raise RuntimeError(f"The service speaks HTTP alone, and {scope['type']} came.")
+
+    async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
+        arrived = scope.get(ARRIVED) or time.perf_counter()
+        server = scope.get("server")
+        is_admin = server is not None and server[1] == self.admin_port
+        endpoint = (self._admin if is_admin else self._public).get(scope["path"])
+        status, media = 200, JSON
+        headers: Headers = ()
+        try:
+            if endpoint is None:
+                raise Refusal(404, "path", "There is no such route. /openapi.json names all.")
+            media = endpoint.media
+            answer = await self._answer(endpoint, scope, receive, arrived)
+            body = answer if isinstance(answer, bytes) else orjson.dumps(answer)
+            if endpoint.path == "/readyz" and isinstance(answer, dict) and answer["status"] != "ready":
+                status = 503
+        except Refusal as refused:
+            status, media, headers = refused.status, JSON, refused.headers
+            body = orjson.dumps(answers.error(refused.field, refused.message))
+        except RequestError as wrong:
+            status, body = 422, orjson.dumps(answers.error(wrong.field, str(wrong)))
+        except Gone:
+            status, body = 499, b""
+        except Exception:
+            log.exception("%s failed", scope["path"])
+            status, media, body = 500, JSON, orjson.dumps(answers.error("", "The service failed; its log says how."))
+        if status != 499:
+            fixed = ((b"content-type", media.encode()), (b"content-length", b"%d" % len(body)))
+            await send({"type": "http.response.start", "status": status, "headers": [*fixed, *headers]})
+            await send({"type": "http.response.body", "body": body})
+        self.metrics.answered(endpoint.path if endpoint else "other", status, time.perf_counter() - arrived)
+
+    async def _answer(self, endpoint: Endpoint, scope: Scope, receive: Receive, arrived: float) -> Any:
+        if scope["method"] != endpoint.method:
+            allowed = ((b"allow", endpoint.method.encode()),)
+            raise Refusal(405, "method", f"{endpoint.path} takes {endpoint.method}.", allowed)
+        headers = dict(scope["headers"])
+        caller = self._caller(endpoint, headers) if endpoint.scope else ""
+        now = self.clock()
+        if endpoint.request is None:
+            return await endpoint.handle(Asked(None, now))
+        _demand_json(headers)
+        self._demand_room(arrived)
+        content = strict.loads(await _body(receive, headers))
+        questions = _several(content) if endpoint.is_batch else None
+        self._demand_permits(caller, 1 if questions is None else len(questions))
+        if questions is None:
+            return await endpoint.handle(Asked(content, now))
+        return {"answers": await self._each(endpoint, questions, now, arrived)}
+
+    async def _each(self, endpoint: Endpoint, questions: Sequence[Any], now: datetime, arrived: float) -> list[Any]:
+        """A batch's answers: a few at a time, so that they share an fsync, and other callers have their turn."""
+        given: list[Any] = []
+        for first in range(0, len(questions), TOGETHER):
+            some = questions[first : first + TOGETHER]
+            given += await asyncio.gather(*(self._one(endpoint, Asked(each, now), arrived) for each in some))
+        return given
+
+    async def _one(self, endpoint: Endpoint, asked: Asked, arrived: float) -> Any:
+        """One of a batch: what is wrong with it is its own answer."""
+        if time.perf_counter() - arrived > self.deadline:
+            return answers.error("", f"was not begun in {self.deadline:g} s. Send it again, in a smaller batch.")
+        try:
+            return await endpoint.handle(asked)
+        except RequestError as wrong:
+            return answers.error(wrong.field, str(wrong))
+        except Refusal as refused:
+            return answers.error(refused.field, refused.message)
+
+    def _caller(self, endpoint: Endpoint, headers: Mapping[bytes, bytes]) -> str:
+        """The token's holder; raises Refusal for a token that is not known, or not for this."""
+        token = self.tokens.find(headers.get(b"authorization", b"").decode("latin-1"), self.clock())
+        if token is None:
+            challenge = ((b"www-authenticate", b"Bearer"),)
+            raise Refusal(401, "authorization", "Send a known, live token as 'Authorization: Bearer …'.", challenge)
+        if endpoint.scope not in token.scopes:
+            may = ", ".join(token.scopes)
+            raise Refusal(403, "authorization", f"This token allows {may}, and {endpoint.path} needs {endpoint.scope}.")
+        return token.holder
+
+    def _demand_room(self, arrived: float) -> None:
+        if self.queue() > self.most_waiting:
+            self._turn_away(
+                "queue", 1.0, f"More than {self.most_waiting} requests wait. Send it again later, or to another replica."
+            )
+        if time.perf_counter() - arrived > self.deadline:
+            self._turn_away("late", 1.0, f"It waited for more than {self.deadline:g} s. Send it again later.")
+
+    def _demand_permits(self, caller: str, cost: int) -> None:
+        if seconds := self.buckets.wait(caller, cost):
+            self._turn_away("rate", seconds, f"{caller} may ask {self.buckets.rate:g} questions a second. Send it again later.")
+
+    def _turn_away(self, reason: str, seconds: float, message: str) -> None:
+        self.metrics.refused.labels(reason).inc()
+        raise Refusal(429, "", message, ((b"retry-after", b"%d" % max(1, -int(-seconds // 1))),))
+
+    async def _live(self, receive: Receive, send: Send) -> None:
+        await receive()
+        async with self.life():
+            await send({"type": "lifespan.startup.complete"})
+            await receive()
+        await send({"type": "lifespan.shutdown.complete"})
+
+
+def _demand_json(headers: Mapping[bytes, bytes]) -> None:
+    if headers.get(b"content-type") == b"application/json" and b"content-encoding" not in headers:
+        return
+    kind, _, parameter = headers.get(b"content-type", b"").decode("latin-1").lower().partition(";")
+    name, _, charset = parameter.strip().partition("=")
+    if kind.strip() != JSON or (name and (name != "charset" or charset.strip('"') not in ("utf-8", "utf8"))):
+        raise Refusal(415, "content-type", f"Send {JSON}, in UTF-8.")
+    if b"content-encoding" in headers:
+        raise Refusal(415, "content-encoding", "Send the body as it is, not compressed.")
+
+
+async def _body(receive: Receive, headers: Mapping[bytes, bytes]) -> bytes:
+    """The whole body, no longer than MAX_BODY; the server gives up on one that does not come (see serving.connections)."""
+    length = headers.get(b"content-length", b"0")
+    if not length.isdigit() or int(length[:20]) > MAX_BODY:
+        raise _too_large()
+    message = await receive()
+    body: bytes = message.get("body", b"")
+    while message.get("more_body"):
+        if len(body) > MAX_BODY:
+            raise _too_large()
+        message = await receive()
+        body += message.get("body", b"")
+    if message["type"] == "http.disconnect":
+        raise Gone
+    if len(body) > MAX_BODY:
+        raise _too_large()
+    return body
+
+
+def _too_large() -> Refusal:
+    return Refusal(413, "body", f"The body has more than {MAX_BODY} bytes. Send less at once.", ((b"connection", b"close"),))
+
+
+def _several(content: Any) -> list[Any] | None:
+    """The questions of a batch; None when it is no batch."""
+    if not isinstance(content, dict) or "requests" not in content:
+        return None
+    if extra := sorted(set(content) - {"requests"}):
+        raise RequestError(f"body.{extra[0]}", "is not known beside requests.")
+    questions = content["requests"]
+    if not isinstance(questions, list) or not 0 < len(questions) <= MAX_ROWS:
+        raise RequestError("requests", f"must be a list of 1 to {MAX_ROWS} questions.")
+    return questions

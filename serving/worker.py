@@ -1,0 +1,92 @@
+"""One process of the scoring service: the real journal, bundles, features and log behind the sockets that it was given."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import uvicorn
+
+from features import open_online
+from registry.journal import Journal
+from serving import connections
+from serving.app import application
+from serving.champion import Follower
+from serving.decision_log import DecisionLog
+from serving.lastgood import LastGood, record
+from serving.metrics import Metrics
+from serving.picking import ChampionsAlone
+from serving.processes import Given
+from serving.service import Service
+from serving.tokens import open_book
+from whence.bundle import load_bundle
+from whence.contracts.settings import Settings
+
+KEEP_ALIVE = 30
+GRACE = 10
+log = logging.getLogger("serving")
+
+
+def serve(settings: Settings, given: Given) -> int:
+    """Serve on the sockets until SIGTERM, or until the parent is gone; the exit status."""
+    service = assemble(settings)
+    app = application(service, open_book(settings), lambda: len(server.server_state.tasks))
+    config = uvicorn.Config(
+        app,
+        http=connections.Connection,
+        ws="none",
+        loop="uvloop",
+        lifespan="on",
+        access_log=False,
+        log_config=None,
+        server_header=False,
+        timeout_keep_alive=KEEP_ALIVE,
+        timeout_graceful_shutdown=GRACE,
+        ssl_certfile=settings.serving.certificate or None,
+        ssl_keyfile=settings.serving.key or None,
+    )
+    server = uvicorn.Server(config)
+    app.life = _with_watch(app.life, server, given.parent)
+    server.run(sockets=list(given.sockets))
+    return 0
+
+
+def assemble(settings: Settings) -> Service:
+    """The service with the real journal, bundles, features and log."""
+    metrics = Metrics.new()
+    journal = Journal.of(settings)
+    last_good = LastGood(record(settings), journal.champion, metrics.poll_failed.inc)
+
+    def swapped(model: str, outcome: str) -> None:
+        metrics.swapped(model, outcome)
+        last_good.note(follower.lineup)
+
+    follower = Follower(last_good, lambda digest: load_bundle(settings.bundles, digest), swapped)
+    decisions = DecisionLog(settings.decision_log, metrics.logged)
+    return Service(settings, follower, ChampionsAlone(follower), open_online(settings), decisions, metrics)
+
+
+def _with_watch(life: Any, server: uvicorn.Server, parent: int | None) -> Any:
+    """The application's life, with the server's own watchmen beside it."""
+
+    @asynccontextmanager
+    async def watched() -> AsyncIterator[None]:
+        watching = asyncio.create_task(connections.watch(server.server_state))
+        if parent is not None:
+            asyncio.get_running_loop().add_reader(parent, _stop, server, parent)
+        try:
+            async with life():
+                yield
+        finally:
+            watching.cancel()
+
+    return watched
+
+
+def _stop(server: uvicorn.Server, parent: int) -> None:
+    asyncio.get_running_loop().remove_reader(parent)
+    log.error("The parent process is gone, and so is this worker.")
+    server.should_exit = True
