@@ -72,7 +72,7 @@ def promote(
     A bundle that is champion gives its row. One that was champion before, or was withdrawn from a rollout, is left alone, so
     that a rerun of an old day undoes no rollback, unless `again`. Raises Conflict when the champion changed since the verdict: judge again.
     """
-    from registry import gate, store
+    from registry import gate
     from registry.journal import Journal
 
     if verdict.bundle != candidate.bundle:
@@ -89,7 +89,7 @@ def promote(
         expected = row.epoch if again and row else verdict.epoch
         made_of = versions(settings, candidate)
         row = journal.promote(candidate.model, candidate.bundle, verdict.digest, verdict.reasons, who, expected, now, made_of)
-    store.reconcile(settings)
+    _reconcile_if_up(settings, now)
     return row
 
 
@@ -111,7 +111,7 @@ def rollback(
     from registry.journal import Journal
 
     row = Journal.of(settings).rollback(model, who, reason, now, expected_epoch)
-    _reconcile_if_up(settings)
+    _reconcile_if_up(settings, now)
     return row
 
 
@@ -223,14 +223,14 @@ def _test_rows(candidate: Candidate) -> pd.DataFrame:
     return rows
 
 
-def _reconcile_if_up(settings: Settings) -> None:
-    """A rollback must work with MLflow down; whoever reconciles next sets the alias."""
-    from registry import store
+def _reconcile_if_up(settings: Settings, now: datetime) -> None:
+    """Promotion and rollback must work with MLflow down; the watcher (registry.follow) sets the alias when it is back."""
+    from registry import aliases
 
     try:
-        store.reconcile(settings)
-    except Exception as down:
-        logging.getLogger(__name__).warning("Rolled back; MLflow's alias is not set yet, the next promotion sets it: %s", down)
+        aliases.reconcile(settings, now)
+    except aliases.AliasError as down:
+        logging.getLogger(__name__).warning("The journal's row counts; MLflow's alias follows later: %s", down)
 
 
 def _write(path: Path, content: dict[str, Any]) -> None:

@@ -23,7 +23,7 @@ from sqlalchemy import Connection, Engine, func, insert, make_url, select
 from registry import rows as stored
 from registry import succession
 from registry.anchor import Anchor
-from registry.rows import SIGNED, UNSIGNED, pins, promotions
+from registry.rows import SIGNED, UNSIGNED, pins, promotions, stamp
 from registry.signing import Keys
 from registry.succession import (
     ABORT,
@@ -41,7 +41,6 @@ from registry.succession import (
     Promotion,
     Tampered,
 )
-from whence.contracts.times import utc
 
 if TYPE_CHECKING:
     from whence.contracts.settings import Settings
@@ -204,7 +203,7 @@ class Journal:
                 return _text(found[0])
             champion = self._first(con, _newest(model, CHAMPION_KINDS))
             bundle, epoch = (champion.bundle, champion.epoch) if champion else (None, 0)
-            row = {"step": step, "day": day, "model": model, "bundle": bundle, "epoch": epoch, "at": _stamp(now)}
+            row = {"step": step, "day": day, "model": model, "bundle": bundle, "epoch": epoch, "at": stamp(now)}
             con.execute(insert(pins).values(row))
             return bundle
 
@@ -230,7 +229,7 @@ class Journal:
 
     def _append(self, con: Connection, decision: Decision, now: datetime) -> Promotion:
         last = self._first(con, select(promotions).order_by(promotions.c.epoch.desc()).limit(1))
-        epoch, prior, at = (last.epoch + 1, last.seal, max(_stamp(now), last.at)) if last else (1, GENESIS, _stamp(now))
+        epoch, prior, at = (last.epoch + 1, last.seal, max(stamp(now), last.at)) if last else (1, GENESIS, stamp(now))
         return _promotion(self._insert(con, decision, epoch, prior, at))
 
     def _insert(self, con: Connection, decision: Decision, epoch: int, prior: str, at: str) -> Row:
@@ -323,7 +322,7 @@ def _newest(model: str, kinds: tuple[str, ...] = (), until: datetime | None = No
     query = select(promotions).where(promotions.c.model == model).order_by(promotions.c.epoch.desc()).limit(1)
     if kinds:
         query = query.where(promotions.c.kind.in_(kinds))
-    return query if until is None else query.where(promotions.c.at <= _stamp(until))
+    return query if until is None else query.where(promotions.c.at <= stamp(until))
 
 
 def _current(con: Connection, model: str) -> list[Promotion]:
@@ -391,11 +390,6 @@ def _json(content: Any) -> str:
         return json.dumps(content, allow_nan=False, ensure_ascii=False)
     except (TypeError, ValueError) as wrong:
         raise JournalError(f"A row holds plain JSON alone: {wrong}. Give text, finite numbers, lists and dicts.") from None
-
-
-def _stamp(moment: datetime) -> str:
-    """An instant as text that sorts as time does, whatever the database thinks of time zones."""
-    return utc(moment).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 
 def _text(value: Any) -> str | None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,8 @@ from sqlalchemy import (
 )
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import NullPool
+
+from whence.contracts.times import utc
 
 UNSIGNED, SIGNED = 1, 2
 """A row's form: what its seal covers, and whether somebody signed it."""
@@ -68,6 +71,17 @@ pins = Table(
     Column("epoch", Integer, nullable=False),
     Column("at", String(32), nullable=False),
     PrimaryKeyConstraint("step", "day", "model"),
+)
+
+alarms = Table(
+    "alarms",
+    _metadata,
+    Column("number", Integer, primary_key=True),
+    Column("at", String(32), nullable=False),
+    Column("model", String(64), nullable=False),
+    Column("kind", String(16), nullable=False),
+    Column("epoch", Integer, nullable=False),
+    Column("words", Text, nullable=False),
 )
 
 _ADDED_LATER = {
@@ -126,6 +140,11 @@ def add_missing_columns(con: Connection) -> bool:
     for name in missing:
         con.exec_driver_sql(f"ALTER TABLE promotions ADD COLUMN {name} {_ADDED_LATER[name]}")
     return bool(missing)
+
+
+def stamp(moment: datetime) -> str:
+    """An instant as text that sorts as time does, whatever the database thinks of time zones."""
+    return utc(moment).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 
 def is_old(engine: Engine) -> bool:

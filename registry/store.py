@@ -1,7 +1,6 @@
-"""The archive for people, in MLflow: every candidate with its report, every verdict in words, and the champion's alias.
+"""The archive for people, in MLflow: every candidate with its report, and every verdict in words.
 
-Nothing here decides. The alias is set from the journal and set again whenever it differs, because MLflow's alias has no
-compare-and-set, no history and no digest. Every function may run twice, also at the same time, and leaves the same.
+Nothing here decides. Every function may run twice, also at the same time, and leaves the same.
 """
 
 from __future__ import annotations
@@ -15,10 +14,10 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from registry.aliases import BUNDLE, description
 from registry.gate import Verdict
-from registry.journal import Journal, Promotion
 from whence.bundle import bundle_files
-from whence.contracts.models import ATTRIBUTION_RANKER, CONVERSION_VALUE, EXPOSURE_RESPONSE, IDENTITY_RANKER, MODELS, Candidate
+from whence.contracts.models import Candidate
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -26,20 +25,13 @@ if TYPE_CHECKING:
 
     from whence.contracts.settings import Settings
 
-ALIAS = "champion"
-CANDIDATE, BUNDLE, AS_OF, DRILL = "whence.candidate", "bundle_sha256", "as_of", "drill"
-VERDICT, REASONS, EPOCH = "verdict", "reasons", "champion_epoch"
+CANDIDATE, AS_OF, DRILL = "whence.candidate", "as_of", "drill"
+VERDICT, REASONS = "verdict", "reasons"
 NOTE = "mlflow.note.content"
 MOST_TEXT = 4900
 """MLflow refuses longer tags."""
 PRIVATE = ("test.parquet", "candidate.json", "verdict.json")
 """Held-out rows are about people and stay at home; the rest is written to MLflow in another form."""
-QUESTIONS = {
-    IDENTITY_RANKER: "Is this signal by this person?",
-    ATTRIBUTION_RANKER: "Did this touch earn this conversion?",
-    CONVERSION_VALUE: "Will this touch bring a conversion within its window?",
-    EXPOSURE_RESPONSE: "How much likelier is a conversion now for what this person was shown?",
-}
 LIMITS = {
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",  # the defaults hold a task for many minutes when the server is a black hole
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "3",
@@ -61,7 +53,8 @@ def log_candidate(settings: Settings, candidate: Candidate) -> str:
         return str(found[0].version)
     run = _run(client, candidate)
     _log_report(client, run, settings, candidate)
-    _describe_model(client, candidate.model)
+    describe = partial(client.create_registered_model, candidate.model, description=description(candidate.model))
+    _unless_done(describe, "RESOURCE_ALREADY_EXISTS")
     client.create_model_version(
         candidate.model,
         source=f"{client.get_run(run).info.artifact_uri}/bundle",
@@ -91,16 +84,6 @@ def log_verdict(settings: Settings, candidate: Candidate, verdict: Verdict) -> N
     ):
         client.set_model_version_tag(candidate.model, str(version.version), name, value[:MOST_TEXT])
     client.update_model_version(candidate.model, str(version.version), f"{_describe(candidate)}\n\n{text}"[:MOST_TEXT])
-
-
-def reconcile(settings: Settings) -> list[str]:
-    """Set each model's alias from the journal; say, in words, what had to be changed."""
-    journal, client = Journal(settings.journal_url), _client(settings)
-    said = []
-    for model in MODELS:
-        if champion := journal.champion(model):
-            said += list(_reconcile_model(client, champion))
-    return said
 
 
 def verdict_words(candidate: Candidate, verdict: Verdict) -> str:
@@ -232,42 +215,6 @@ def _read(path: Path) -> dict[str, Any]:
 def _describe(candidate: Candidate) -> str:
     spoiled = f" Spoiled on purpose: {candidate.drill}." if candidate.drill else ""
     return f"Trained on what was known at the end of {candidate.as_of}. Bundle `{candidate.bundle}`.{spoiled}"
-
-
-def _describe_model(client: MlflowClient, model: str, why: str = "") -> None:
-    text = f"**{QUESTIONS.get(model, model)}**\n\nOwner: ml-platform. Judged by `registry/policy.toml`; the champion follows the journal."
-    _unless_done(lambda: client.create_registered_model(model, description=text), "RESOURCE_ALREADY_EXISTS")
-    if why and client.get_registered_model(model).description != f"{text}\n\n{why}":
-        client.update_registered_model(model, f"{text}\n\n{why}")
-
-
-def _reconcile_model(client: MlflowClient, champion: Promotion) -> Iterator[str]:
-    found = _versions(client, champion.model, BUNDLE, champion.bundle)
-    if not found:
-        yield f"{champion.model}: the champion {champion.bundle[:12]} is not registered in MLflow. Register its candidate again."
-        return
-    wanted, stands = str(found[0].version), _alias(client, champion.model)
-    if stands != wanted:
-        client.set_registered_model_alias(champion.model, ALIAS, wanted)
-        yield f"{champion.model}: alias {ALIAS} set to version {wanted}; it was {stands or 'not set'}."
-    for version in found:
-        if version.tags.get(EPOCH) != str(champion.epoch):
-            client.set_model_version_tag(champion.model, str(version.version), EPOCH, str(champion.epoch))
-    reasons = "\n".join(f"- {reason}" for reason in champion.reasons)
-    head = f"Champion since {champion.at}: version {wanted}, epoch {champion.epoch}, by {champion.kind} of {champion.who}; seal `{champion.seal}`."
-    _describe_model(client, champion.model, f"{head}\n\n{reasons}")
-
-
-def _alias(client: MlflowClient, model: str) -> str:
-    """The version that the alias names; empty when it names none."""
-    from mlflow.exceptions import MlflowException
-
-    try:
-        return str(client.get_model_version_by_alias(model, ALIAS).version)
-    except MlflowException as missing:
-        if missing.error_code in ("INVALID_PARAMETER_VALUE", "RESOURCE_DOES_NOT_EXIST"):
-            return ""
-        raise
 
 
 def _unless_done(call: Callable[[], object], done: str) -> None:

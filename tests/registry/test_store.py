@@ -3,19 +3,27 @@
 from __future__ import annotations
 
 import logging
+import os
+import sqlite3
+import subprocess
+import sys
 import threading
+import time
 from dataclasses import replace
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 import registry
-from registry import gate, store
+from registry import aliases, gate, store
+from registry.alarms import Alarms
+from registry.follow import Watch
 from registry.journal import Journal
 from tests.registry.makers import a_candidate
-from whence.contracts.models import CONVERSION_VALUE
+from whence.contracts.models import CONVERSION_VALUE, Candidate
 from whence.contracts.settings import Ports, Settings
 
 pytestmark = [
@@ -39,6 +47,13 @@ def at(mlflow_port: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any
     return settings, client
 
 
+def champion(settings: Settings, candidate: Candidate) -> None:
+    """Make it champion, whatever the gate would say."""
+    row = registry.champion(settings, candidate.model)
+    verdict = gate.Verdict(gate.PROMOTE, ("it is better",), bundle=candidate.bundle, epoch=row.epoch if row else 0)
+    registry.promote(settings, candidate, verdict, "ana", NOW)
+
+
 def test_a_candidate_is_kept_with_its_report_and_never_twice(at: Any) -> None:
     settings, client = at
     candidate = a_candidate(settings)
@@ -51,7 +66,7 @@ def test_a_candidate_is_kept_with_its_report_and_never_twice(at: Any) -> None:
     run = client.get_run(version.run_id)
     assert run.info.status == "FINISHED"
     assert run.data.metrics["log_loss.low"] == 0.38
-    assert run.data.params["data.touches.version"] == "3"
+    assert run.data.params["data.tables.touches"] == "3"
     assert {each.path for each in client.list_artifacts(version.run_id, "bundle")} >= {"bundle/model.txt", "bundle/manifest.sig"}
     assert "report/test.parquet" not in {each.path for each in client.list_artifacts(version.run_id, "report")}
     assert registry.candidates(settings, DAY) == [candidate]
@@ -88,7 +103,7 @@ def test_a_run_that_was_killed_half_way_is_finished_not_repeated(at: Any) -> Non
 
 def test_the_whole_way_from_candidate_to_champion_and_back(at: Any) -> None:
     settings, client = at
-    weak = a_candidate(settings, rounds=2)
+    weak = a_candidate(settings, rounds=4)
     registry.register(settings, weak)
     told = registry.judge_and_promote(settings, DAY, "ana", NOW)
     assert next(iter(told.values())).startswith("champion of epoch 1")
@@ -125,23 +140,28 @@ def test_an_alias_moved_by_hand_is_set_back_from_the_journal(at: Any) -> None:
     settings, client = at
     first, second = a_candidate(settings, rounds=2), a_candidate(settings, rounds=3)
     versions = [registry.register(settings, each) for each in (first, second)]
-    registry.promote(settings, first, registry.judge(settings, first, NOW), "ana", NOW)
+    champion(settings, first)
     client.set_registered_model_alias(CONVERSION_VALUE, "champion", versions[1])
 
-    said = store.reconcile(settings)
+    said = aliases.reconcile(settings, NOW)
 
-    assert said == [f"{CONVERSION_VALUE}: alias champion set to version {versions[0]}; it was {versions[1]}."]
-    assert store.reconcile(settings) == []
+    assert [(each.kind, each.words) for each in said] == [
+        ("moved", f"{CONVERSION_VALUE}: alias champion set to version {versions[0]}; it was {versions[1]}, moved by hand.")
+    ]
+    assert aliases.reconcile(settings, NOW) == []
+    assert [each.kind for each in Alarms.of(settings).since(NOW)] == ["moved"]
 
 
 def test_a_champion_that_mlflow_lost_is_named_and_not_served_otherwise(at: Any) -> None:
     settings, client = at
     candidate = a_candidate(settings, rounds=5)
     version = registry.register(settings, candidate)
-    registry.promote(settings, candidate, registry.judge(settings, candidate, NOW), "ana", NOW)
+    champion(settings, candidate)
     client.delete_model_version(CONVERSION_VALUE, version)
 
-    assert "is not registered in MLflow" in store.reconcile(settings)[0]
+    for _ in range(2):
+        assert "is not registered in MLflow" in aliases.reconcile(settings, NOW)[0].words
+    assert [each.kind for each in Alarms.of(settings).since(NOW)] == ["lost"], "a standing condition is told once"
     assert registry.champion_scorer(settings, CONVERSION_VALUE).digest == candidate.bundle  # type: ignore[union-attr]
 
 
@@ -150,24 +170,68 @@ def test_a_rollback_works_while_mlflow_is_down_and_the_alias_follows_later(at: A
     first, second = a_candidate(up, rounds=2), a_candidate(up, as_of="2026-05-11", rounds=40)
     for each in (first, second):
         registry.register(up, each)
-        registry.promote(up, each, registry.judge(up, each, NOW), "ana", NOW)
+        champion(up, each)
     down = replace(up, ports=settings.ports)
 
-    with caplog.at_level(logging.ERROR, "urllib3"):
+    started = time.monotonic()
+    with caplog.at_level(logging.WARNING):
         row = registry.rollback(down, CONVERSION_VALUE, "bo", "credit fell", NOW)
 
+    assert time.monotonic() - started < 5
+    assert "MLflow's alias follows later: MLflow does not answer" in caplog.text
     assert row.bundle == first.bundle
     assert _aliased(client).tags["bundle_sha256"] == second.bundle
-    store.reconcile(up)
+    assert [each.kind for each in Watch(up).glance(NOW)] == ["followed"]
     assert _aliased(client).tags["bundle_sha256"] == first.bundle
+
+
+def test_the_watcher_finds_an_alias_moved_by_hand_within_a_minute_and_puts_it_right(at: Any) -> None:
+    settings, client = at
+    first, second = a_candidate(settings, rounds=2), a_candidate(settings, rounds=3)
+    versions = [registry.register(settings, each) for each in (first, second)]
+    champion(settings, first)
+    environment = {**os.environ, "WHENCE_HOME": str(settings.home), "MLFLOW_TRACKING_URI": settings.mlflow_url}
+    with (settings.home / "follow.log").open("wb") as log:
+        watcher = subprocess.Popen([sys.executable, "-m", "registry.follow"], env=environment, stdout=log, stderr=log)
+    try:
+        client.set_registered_model_alias(CONVERSION_VALUE, "champion", versions[1])
+        moved = time.monotonic()
+        while _aliased(client).tags["bundle_sha256"] != first.bundle:
+            assert time.monotonic() - moved < 60
+            time.sleep(0.2)
+        while not Alarms.of(settings).since(NOW):
+            time.sleep(0.1)
+        assert psutil.Process(watcher.pid).memory_info().rss < 120 * 2**20, "it must fit beside everything else"
+        watcher.terminate()
+        assert watcher.wait(20) == 0
+    finally:
+        watcher.kill()
+    assert [each.kind for each in Alarms.of(settings).since(NOW)] == ["moved"]
+    assert "moved by hand" in (settings.home / "follow.log").read_text()
+
+
+def test_a_journal_that_was_cut_short_or_changed_is_told_and_followed_no_more(at: Any) -> None:
+    settings, client = at
+    first, second = a_candidate(settings, rounds=2), a_candidate(settings, as_of="2026-05-11", rounds=40)
+    for each in (first, second):
+        registry.register(settings, each)
+        champion(settings, each)
+    with sqlite3.connect(settings.journal_url.removeprefix("sqlite:///")) as raw:
+        raw.execute("DROP TRIGGER promotions_no_DELETE")
+        raw.execute("DELETE FROM promotions WHERE epoch = 2")
+    raw.close()
+
+    assert [each.kind for each in Watch(settings).glance(NOW)] == ["tampered"]
+    assert _aliased(client).tags["bundle_sha256"] == second.bundle
+    (settings.home / "journal.anchor").unlink()  # whoever finds the anchor, too, forgot MLflow's tags
+    assert Journal.of(settings).verify() == 1
+    assert "behind" in [each.kind for each in Watch(settings).glance(NOW)]
 
 
 def test_a_verdict_on_one_candidate_promotes_no_other(at: Any) -> None:
     settings, _ = at
     first, second = a_candidate(settings, rounds=2), a_candidate(settings, rounds=3)
-    registry.register(settings, first)
-    verdict = registry.judge(settings, first, NOW)
-    assert verdict.decision == gate.PROMOTE
+    verdict = gate.Verdict(gate.PROMOTE, ("it is better",), bundle=first.bundle)
 
     with pytest.raises(registry.RegistryError, match="Judge the candidate first"):
         registry.promote(settings, second, verdict, "ana", NOW)

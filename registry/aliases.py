@@ -1,0 +1,176 @@
+"""MLflow's alias `champion` follows the journal: set from its rows, set right when somebody moved it, and told when that was so.
+
+MLflow's alias has no compare-and-set, no history and no digest, so it decides nothing here. This speaks MLflow's REST
+interface itself: MLflow's own client takes seconds and 250 MB to load, too much for a rollback and for a watcher.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+import httpx
+
+from registry.alarms import Alarm, Alarms
+from registry.journal import Journal, Promotion
+from registry.rows import stamp
+from whence.contracts.models import ATTRIBUTION_RANKER, CONVERSION_VALUE, EXPOSURE_RESPONSE, IDENTITY_RANKER, MODELS
+
+if TYPE_CHECKING:
+    from whence.contracts.settings import Settings
+
+ALIAS = "champion"
+BUNDLE = "bundle_sha256"
+EPOCH, SEAL = "champion_epoch", "champion_seal"
+"""Tags: of which row the alias was set last. They also remember the row outside of the journal."""
+TIMEOUT = httpx.Timeout(5.0, connect=1.0)
+MISSING = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE")
+QUESTIONS = {
+    IDENTITY_RANKER: "Is this signal by this person?",
+    ATTRIBUTION_RANKER: "Did this touch earn this conversion?",
+    CONVERSION_VALUE: "Will this touch bring a conversion within its window?",
+    EXPOSURE_RESPONSE: "How much likelier is a conversion now for what this person was shown?",
+}
+FOLLOWED, MOVED, LOST, BEHIND = "followed", "moved", "lost", "behind"
+
+
+class AliasError(RuntimeError):
+    """MLflow cannot be reached, or refuses what is asked; the message says which."""
+
+
+@dataclass(frozen=True)
+class Change:
+    """What was found of a model's alias, and what became of it."""
+
+    model: str
+    kind: str
+    """followed: the journal had moved on. moved: somebody moved the alias by hand. lost: MLflow has no version of the champion.
+    behind: MLflow knows a row that the journal has not."""
+    words: str
+    epoch: int
+    """The champion's."""
+
+    @property
+    def is_alarm(self) -> bool:
+        """True when a person should know."""
+        return self.kind != FOLLOWED
+
+
+def reconcile(settings: Settings, now: datetime) -> list[Change]:
+    """Set each model's alias from the journal; what had to be changed. Alarms are kept in the journal's database.
+
+    Raises AliasError when MLflow does not answer.
+    """
+    journal = Journal.of(settings)
+    with httpx.Client(base_url=f"{settings.mlflow_url}/api/2.0/mlflow/", timeout=TIMEOUT, trust_env=False) as client:
+        found = [
+            change
+            for model in MODELS
+            if (champion := journal.champion(model))
+            for change in _follow(_Models(client), journal, champion)
+        ]
+    for change in found:
+        if change.is_alarm:
+            alarm = Alarm(stamp(now), change.model, change.kind, change.epoch, change.words)
+            Alarms.of(settings).keep(alarm, is_standing=change.kind != MOVED)
+    return found
+
+
+@dataclass(frozen=True)
+class _Models:
+    """The few calls of MLflow's model registry that an alias needs."""
+
+    client: httpx.Client
+
+    def model(self, name: str) -> dict[str, Any]:
+        """The registered model with its aliases, tags and description; empty when there is none."""
+        found = self._ask("GET", "registered-models/get", MISSING, params={"name": name})
+        return dict(found.get("registered_model", {}))
+
+    def versions(self, name: str, bundle: str) -> list[dict[str, Any]]:
+        """The versions of a bundle, oldest first."""
+        wanted = f"name = '{name}' and tags.`{BUNDLE}` = '{bundle}'"
+        found = self._ask("GET", "model-versions/search", params={"filter": wanted, "max_results": "1000"})
+        return sorted(found.get("model_versions", []), key=lambda each: int(each["version"]))
+
+    def set_alias(self, name: str, version: str) -> None:
+        self._ask("POST", "registered-models/alias", json={"name": name, "alias": ALIAS, "version": version})
+
+    def tag(self, name: str, key: str, value: str) -> None:
+        self._ask("POST", "registered-models/set-tag", json={"name": name, "key": key, "value": value})
+
+    def tag_version(self, name: str, version: str, key: str, value: str) -> None:
+        self._ask("POST", "model-versions/set-tag", json={"name": name, "version": version, "key": key, "value": value})
+
+    def describe(self, name: str, text: str) -> None:
+        self._ask("PATCH", "registered-models/update", json={"name": name, "description": text})
+
+    def _ask(self, method: str, path: str, excused: tuple[str, ...] = (), **given: Any) -> dict[str, Any]:
+        try:
+            answer = self.client.request(method, path, **given)
+            said = dict(answer.json())
+        except (httpx.HTTPError, ValueError) as wrong:
+            raise AliasError(
+                f"MLflow does not answer at {self.client.base_url} ({type(wrong).__name__}). Is it running?"
+            ) from None
+        if answer.status_code >= 400 and said.get("error_code") not in excused:
+            raise AliasError(f"MLflow refuses {method} {path}: {said.get('error_code')}, {str(said.get('message'))[:200]}")
+        return said if answer.status_code < 400 else {}
+
+
+def description(model: str, champion: Promotion | None = None, version: str = "") -> str:
+    """What MLflow's page of a model says, for people."""
+    text = f"**{QUESTIONS.get(model, model)}**\n\nOwner: ml-platform. Judged by `registry/policy.toml`; the champion follows the journal."
+    if champion is None:
+        return text
+    reasons = "\n".join(f"- {reason}" for reason in champion.reasons)
+    head = f"Champion since {champion.at}: version {version}, epoch {champion.epoch}, by {champion.kind} of {champion.who}; seal `{champion.seal}`."
+    return f"{text}\n\n{head}\n\n{reasons}"
+
+
+def _follow(models: _Models, journal: Journal, champion: Promotion) -> Iterator[Change]:
+    """Alias first, then the tags that say of which row it was set: who dies between the two is followed by another try."""
+    name, epoch = champion.model, champion.epoch
+    kept = models.model(name)
+    tags = {each["key"]: each["value"] for each in kept.get("tags", [])}
+    if said := _unknown_row(journal, tags):
+        yield Change(name, BEHIND, f"{name}: {said}", epoch)
+    found = models.versions(name, champion.bundle)
+    if not found:
+        words = f"{name}: the champion {champion.bundle[:12]} is not registered in MLflow. Register its candidate again."
+        yield Change(name, LOST, words, epoch)
+        return
+    wanted, stands = str(found[0]["version"]), _alias(kept)
+    if stands != wanted:
+        models.set_alias(name, wanted)
+        is_by_hand = tags.get(EPOCH) == str(epoch)
+        words = f"{name}: alias {ALIAS} set to version {wanted}; it was {stands or 'not set'}"
+        yield Change(name, MOVED if is_by_hand else FOLLOWED, words + (", moved by hand." if is_by_hand else "."), epoch)
+    for version in found:
+        if _tags(version).get(EPOCH) != str(epoch):
+            models.tag_version(name, str(version["version"]), EPOCH, str(epoch))
+    if (text := description(name, champion, wanted)) != kept.get("description"):
+        models.describe(name, text)
+    for key, value in ((SEAL, champion.seal), (EPOCH, str(epoch))):
+        if tags.get(key) != value:
+            models.tag(name, key, value)
+
+
+def _unknown_row(journal: Journal, tags: Mapping[str, str]) -> str:
+    """What is wrong when MLflow remembers a row that the journal does not have: it was cut short or replaced."""
+    if EPOCH not in tags or SEAL not in tags:
+        return ""
+    if any(row.seal == tags[SEAL] for row in journal.rows()):
+        return ""
+    return f"MLflow followed a row of epoch {tags[EPOCH]} (seal {tags[SEAL][:12]}) that the journal does not have. Restore the database."
+
+
+def _alias(kept: Mapping[str, Any]) -> str:
+    """The version that the alias names; empty when it names none."""
+    return next((str(each["version"]) for each in kept.get("aliases", []) if each["alias"] == ALIAS), "")
+
+
+def _tags(version: Mapping[str, Any]) -> dict[str, str]:
+    return {each["key"]: each["value"] for each in version.get("tags", [])}
