@@ -68,11 +68,14 @@ class Calibrator:
         """
         x = np.asarray(raw, dtype=np.float64)
         missing = np.isnan(x)
-        known = np.clip(np.where(missing, 0.0, x), -1e9, 1e9)
+        is_whole = not missing.any()
+        known = _between(x if is_whole else np.where(missing, 0.0, x), -1e9, 1e9)
         odds = _log_odds(self, known)
         if self.trees is not None:
             odds = odds + self.trees.added(known, fields)
-        probability = np.clip(expit(_drawn_in(odds) if self.is_soft else odds), FLOOR, 1 - FLOOR)
+        probability = _between(expit(_drawn_in(odds) if self.is_soft else odds), FLOOR, 1 - FLOOR)
+        if is_whole:
+            return np.asarray(probability)
         return np.asarray(np.where(missing, min(max(self.base_rate, FLOOR), 1 - FLOOR), probability))
 
     def interval(self, raw: npt.ArrayLike) -> tuple[Floats, Floats]:
@@ -130,6 +133,11 @@ class Calibrator:
             raise CalibrationError(f"This is no calibrator: {type(wrong).__name__} {wrong}. Train the model again.") from None
         _check(made)
         return made
+
+
+def _between(x: Floats, low: float, high: float) -> Floats:
+    """What np.clip gives, at a third of its price for the fifty rows of a request."""
+    return np.minimum(np.maximum(x, low), high)
 
 
 def _numbers(given: Any) -> tuple[float, ...]:
