@@ -1,4 +1,4 @@
-"""Who serves now: follows the journal, loads a champion beside the one that serves, and swaps one reference."""
+"""Who serves now, and who is on trial: follows the journal, loads a bundle beside the one that serves, swaps one reference."""
 
 from __future__ import annotations
 
@@ -8,9 +8,11 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
-from whence.bundle import BundleError, Scorer
+from registry.rollouts import WATCH, Rollout, Step
+from registry.succession import ABORT
+from whence.bundle import BundleError, BundleMissing, Scorer
 from whence.contracts.models import MODELS
 
 RETRY_SECONDS = 10.0
@@ -41,6 +43,23 @@ Lineup = Mapping[str, Champion]
 """The champions by model; a request takes it once, so that it never sees a mixture."""
 
 
+@dataclass(frozen=True)
+class Trial:
+    """A rollout with both of its bundles loaded; a request takes it once, too."""
+
+    rollout: Rollout
+    champion: Champion
+    """In the watch over a new champion, the one before."""
+    challenger: Champion
+
+
+class Refused(NamedTuple):
+    """A challenger that this process will not ask: since which row of the journal, and what that row's next should be."""
+
+    rollout: Rollout
+    step: Step | None
+
+
 @dataclass
 class Follower:
     """Keeps `lineup` at the journal's head; a champion that cannot be loaded leaves the last good one in place."""
@@ -50,7 +69,13 @@ class Follower:
     count: Callable[[str, str], None] = lambda model, outcome: None
     """Told of each swap: (model, "done" or "failed"); and of ("", "poll_failed")."""
     clock: Callable[[], float] = time.monotonic
+    challenged: Callable[[str], Rollout | None] = lambda model: None
+    """The model's rollout; its challenger is loaded, too, and never at the cost of the champion."""
     lineup: Lineup = field(default_factory=lambda: MappingProxyType({}))
+    trials: Mapping[str, Trial] = field(default_factory=lambda: MappingProxyType({}))
+    """The rollouts whose challenger can be asked, by model."""
+    refused: Mapping[str, Refused] = field(default_factory=lambda: MappingProxyType({}))
+    """Challengers that cannot be loaded, or were stood down."""
     has_polled: bool = False
     _failed: dict[str, tuple[int, float]] = field(default_factory=dict)
 
@@ -60,6 +85,13 @@ class Follower:
             if (head := self.promoted(model)) is not None and self._is_news(model, head):
                 self._swap(model, head)
         self.has_polled = True
+        for model in MODELS:
+            self._try(model)
+
+    def stand_down(self, rollout: Rollout, step: Step | None) -> None:
+        """Ask the challenger of this stage no more in this process: that need not wait until the journal can be written."""
+        self.refused = MappingProxyType({**self.refused, rollout.model: Refused(rollout, step)})
+        self._drop_trial(rollout.model)
 
     async def follow(self, seconds: float = 1.0) -> None:
         """Poll for ever, beside the event loop; a journal that cannot be read is asked again."""
@@ -91,11 +123,53 @@ class Follower:
         self.count(model, "done")
         log.info("Champion of %s is now %s (epoch %s)", model, head.bundle[:12], head.epoch)
 
+    def _try(self, model: str) -> None:
+        """Put the model's rollout on trial as the journal has it; whatever is wrong with it, the champion answers."""
+        rollout, champion = self.challenged(model), self.lineup.get(model)
+        if rollout is None or champion is None:
+            self._drop_trial(model)
+            return
+        now = self.trials.get(model)
+        if now and now.rollout == rollout and now.champion.scorer.digest == rollout.champion:
+            return
+        if (refused := self.refused.get(model)) and refused.rollout.epoch == rollout.epoch:
+            self._drop_trial(model)
+            return
+        try:
+            trial = Trial(rollout, self._of(model, rollout.champion, rollout), self._of(model, rollout.challenger, rollout))
+        except BundleMissing as missing:  # it may be on its way here
+            log.warning("The challenger of %s is not here yet: %s", model, missing)
+            self._drop_trial(model)
+        except (BundleError, OSError) as bad:
+            log.error("Challenger %s of %s cannot be tried: %s", rollout.challenger[:12], model, bad)
+            self.count(model, "failed")
+            why = Step(ABORT, (f"It cannot be loaded: {bad}",))
+            self.stand_down(rollout, None if rollout.stage == WATCH else why)
+        else:
+            self.trials = MappingProxyType({**self.trials, model: trial})
+            log.info("%s of %s in %s (epoch %s)", rollout.challenger[:12], model, rollout.stage, rollout.epoch)
+
+    def _of(self, model: str, digest: str, rollout: Rollout) -> Champion:
+        """A bundle of the trial, taken from what is loaded already where it can be."""
+        known = [self.lineup[model], *((trial.champion, trial.challenger) if (trial := self.trials.get(model)) else ())]
+        for each in known:
+            if each.scorer.digest == digest:
+                return each
+        return Champion(self._checked(model, digest), rollout.epoch)
+
+    def _drop_trial(self, model: str) -> None:
+        if model in self.trials:
+            self.trials = MappingProxyType({name: trial for name, trial in self.trials.items() if name != model})
+
     def _loaded(self, model: str, head: Promoted) -> Scorer:
-        now = self.lineup.get(model)
-        if now is not None and now.scorer.digest == head.bundle:
-            return now.scorer
-        scorer = self.load(head.bundle)
+        ready = [self.lineup.get(model), *((trial.challenger, trial.champion) if (trial := self.trials.get(model)) else ())]
+        for each in ready:
+            if each is not None and each.scorer.digest == head.bundle:
+                return each.scorer
+        return self._checked(model, head.bundle)
+
+    def _checked(self, model: str, digest: str) -> Scorer:
+        scorer = self.load(digest)
         if scorer.model != model:
-            raise BundleError(f"Bundle {head.bundle[:12]} is a {scorer.model}, and was promoted as {model}. Roll back.")
+            raise BundleError(f"Bundle {digest[:12]} is a {scorer.model}, and the journal has it as {model}. Roll back.")
         return scorer

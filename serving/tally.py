@@ -125,8 +125,16 @@ class Book:
     def read(self, now: float) -> None:
         """Take in what was written since, second by second, and look where it is time to."""
         for second, counts in self._news():
-            self._waiting[second] = self._waiting.get(second, nothing()) + counts
-        for second in sorted(each for each in self._waiting if each < now - SETTLED_SECONDS):
+            self.take(second, counts)
+        self.settle(now - SETTLED_SECONDS)
+
+    def take(self, second: int, counts: Counts) -> None:
+        """Add what was counted in a second."""
+        self._waiting[second] = self._waiting.get(second, nothing()) + counts
+
+    def settle(self, until: float) -> None:
+        """Call everything before `until` complete, and look where it is time to."""
+        for second in sorted(each for each in self._waiting if each < until):
             self._settled = self._settled + self._waiting.pop(second)
             self._look()
 
