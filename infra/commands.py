@@ -74,6 +74,7 @@ def status(context: typer.Context, as_json: Json = False) -> None:
         show.rows(found, as_json=as_json, empty="The platform is down. `whence up` starts it.")
         if found and not as_json:
             _addresses(context.obj)
+            journal_commands.say_alarms(context.obj, datetime.now(UTC))
         if not found or not all(each.is_well for each in found):
             raise typer.Exit(1)
 

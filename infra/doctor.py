@@ -7,6 +7,7 @@ import socket
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from importlib.metadata import PackageNotFoundError, version
 
 from infra import platform
@@ -27,7 +28,7 @@ class Symptom:
 
 def examine(settings: Settings) -> tuple[Symptom, ...]:
     """Look at everything; a check that itself breaks is a symptom, not a crash."""
-    checks = (_python, _packages, _engine, _disk, _ports, _policy, _platform, _tables, _journal, _champions)
+    checks = (_python, _packages, _engine, _disk, _ports, _policy, _platform, _tables, _journal, _alarms, _champions)
     return tuple(_guarded(check, settings) for check in checks)
 
 
@@ -112,6 +113,13 @@ def _journal(settings: Settings) -> Symptom:
     book = Journal.of(settings)
     book.verify()
     return Symptom("journal", True, f"{len(book.rows())} rows, the chain holds")
+
+
+def _alarms(settings: Settings) -> Symptom:
+    from registry.alarms import Alarms
+
+    recent = Alarms.of(settings).since(datetime.now(UTC) - timedelta(days=1))
+    return Symptom("alarms", not recent, " ".join(f"{each.at[:16]}: {each.words}" for each in recent) or "none of a day")
 
 
 def _champions(settings: Settings) -> Symptom:

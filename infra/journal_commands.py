@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -115,6 +115,14 @@ def entry(row: Promotion) -> dict[str, object]:
         "who": row.who,
         "why": " ".join(row.reasons),
     }
+
+
+def say_alarms(settings: Settings, now: datetime) -> None:
+    """What a person should know about promotions of the last day, such as an alias that somebody moved."""
+    from registry.alarms import Alarms
+
+    for alarm in Alarms.of(settings).since(now - timedelta(days=1)):
+        show.console.print(f"{alarm.at[:19]}  {alarm.words}", style="bold red")
 
 
 def serving_at(settings: Settings, instant: datetime, models: Sequence[str] = MODELS) -> list[dict[str, Any]]:

@@ -69,6 +69,7 @@ def programs(settings: Settings) -> tuple[Program, ...]:
         Program("mlflow", mlflow, f"http://{LOOPBACK}:{ports.mlflow}/health"),
         Program("evidently", (sys.executable, "-m", "monitoring.page"), f"http://{LOOPBACK}:{ports.evidently}/api/projects"),
         Program("serving", (sys.executable, "-m", "serving"), f"http://{LOOPBACK}:{ports.serving}/livez"),
+        Program("aliases", (sys.executable, "-m", "registry.follow")),
     )
 
 

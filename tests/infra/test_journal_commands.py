@@ -11,8 +11,11 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
+from infra import doctor, journal_commands
 from infra.commands import app
+from registry.alarms import Alarm, Alarms
 from registry.journal import CANARY, Journal
+from registry.rows import stamp
 from tests.builders import some_settings
 from whence.contracts.models import IDENTITY_RANKER
 from whence.contracts.settings import Settings
@@ -96,3 +99,14 @@ def test_a_rollback_is_typed_with_its_reason_and_told_as_a_row(shop: Settings):
     assert (row["kind"], row["bundle"], row["previous"], row["reasons"]) == ("rollback", FIRST, SECOND, ["credit fell"])
     refused = whence(shop, "rollback", "no-such-model", "--reason", "x")
     assert (refused.exit_code, "There is no model 'no-such-model'" in refused.stderr) == (1, True)
+
+
+def test_an_alias_that_was_moved_is_told_by_status_and_doctor_for_a_day(shop: Settings, capsys: pytest.CaptureFixture[str]):
+    Alarms.of(shop).keep(Alarm("2026-05-03T15:00:00.000000Z", IDENTITY_RANKER, "moved", 2, "moved by hand"), is_standing=False)
+    journal_commands.say_alarms(shop, NOON + timedelta(hours=20))
+    assert "2026-05-03T15:00:00  moved by hand" in capsys.readouterr().out
+    journal_commands.say_alarms(shop, NOON + timedelta(hours=30))
+    assert capsys.readouterr().out == ""
+    assert doctor._alarms(shop) == doctor.Symptom("alarms", True, "none of a day"), "it was long ago"
+    Alarms.of(shop).keep(Alarm(stamp(datetime.now(UTC)), IDENTITY_RANKER, "moved", 2, "moved by hand"), is_standing=False)
+    assert not doctor._alarms(shop).is_well
