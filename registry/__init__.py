@@ -17,14 +17,14 @@ from typing import TYPE_CHECKING, Any
 from whence.contracts.models import Candidate
 
 if TYPE_CHECKING:
-    import pandas as pd
-
-    from registry.gate import Evaluation, Verdict
+    from registry.gate import Verdict
     from registry.journal import Promotion
     from whence.bundle import Scorer
     from whence.contracts.settings import Settings
 
 ATTEMPTS = 3
+VERDICTS = "verdicts"
+"""Below home: each verdict in full, by the digest that the journal's row names."""
 
 
 class RegistryError(RuntimeError):
@@ -52,13 +52,15 @@ def judge(settings: Settings, candidate: Candidate, now: datetime) -> Verdict:
     """
     from registry import gate, store
     from registry.journal import Journal
+    from registry.judging import verdict_on
 
     journal = Journal.of(settings)
     kept = Path(candidate.folder) / "verdict.json"
     if journal.was_champion(candidate.model, candidate.bundle) and kept.exists():
         return gate.Verdict.from_dict(json.loads(kept.read_text()))
     champion = journal.champion(candidate.model)
-    verdict = _judge(settings, candidate, champion)
+    verdict = verdict_on(settings, candidate, champion)
+    _write(settings.home / VERDICTS / f"{verdict.digest}.json", verdict.as_dict())
     _write(kept, verdict.as_dict())
     store.log_verdict(settings, candidate, verdict)
     return verdict
@@ -132,7 +134,7 @@ def champion_scorer(settings: Settings, model: str) -> Scorer | None:
 
 def versions(settings: Settings, candidate: Candidate) -> dict[str, Any]:
     """What a candidate was made of, for its rows in the journal: data, features, identity, policies and libraries."""
-    from registry.gate import POLICY
+    from registry.policy import POLICY
     from whence.attribution import policy
     from whence.bundle import bundle_manifest
     from whence.contracts.events import EVENTS
@@ -164,63 +166,6 @@ def _judge_and_promote(settings: Settings, candidate: Candidate, who: str, now: 
             return f"champion of epoch {row.epoch}: {' '.join(verdict.reasons)}"
         return f"{'had its turn' if verdict.decision == 'promote' else verdict.decision}: {' '.join(verdict.reasons)}"
     raise AssertionError("unreachable")
-
-
-def _judge(settings: Settings, candidate: Candidate, champion: Promotion | None) -> Verdict:
-    from dataclasses import replace
-
-    from registry import gate
-    from whence.bundle import BundleError, InputError
-
-    policy = gate.load_policy(candidate.model)
-    rows = _test_rows(candidate)
-    try:
-        new = _evaluate(settings, candidate.bundle, candidate.as_of, rows)
-    except BundleError as wrong:
-        return gate.Verdict(gate.REFUSE, (str(wrong),), (gate.Check("bundle", gate.FAIL, str(wrong)),), bundle=candidate.bundle)
-    try:
-        old = _evaluate(settings, champion.bundle, "", rows) if champion else None
-        verdict = gate.judge(new, old, policy)
-    except (BundleError, InputError) as wrong:
-        said = f"The champion cannot be scored on the candidate's rows, so nothing compares them: {wrong}"
-        verdict = gate.Verdict(gate.NO_DECISION, (said,), (gate.Check("champion", gate.UNSURE, said),), bundle=candidate.bundle)
-    if candidate.drill and verdict.decision == gate.PROMOTE:
-        said = f"It was spoiled on purpose ({candidate.drill}), and is never promoted, whatever it measures."
-        verdict = replace(
-            verdict, decision=gate.REFUSE, reasons=(said,), checks=(*verdict.checks, gate.Check("drill", gate.FAIL, said))
-        )
-    return replace(verdict, champion=champion.bundle if champion else "", epoch=champion.epoch if champion else 0)
-
-
-def _evaluate(settings: Settings, bundle: str, as_of: str, rows: pd.DataFrame) -> Evaluation:
-    from registry.gate import Evaluation
-    from whence.bundle import bundle_bytes, load_bundle
-
-    scorer = load_bundle(settings.bundles, bundle)
-    _, probability = scorer.score(rows)
-    return Evaluation(
-        bundle=bundle,
-        as_of=as_of or str(scorer.about.get("as_of", "")),
-        labels=rows["label"].to_numpy(dtype=float),
-        probability=probability,
-        baseline=rows["baseline"].to_numpy(dtype=float),
-        persons=rows["person"].astype(str).to_numpy(),
-        segments=rows["segment"].fillna("").astype(str).to_numpy() if "segment" in rows else None,
-        queries=rows["group"].astype(str).to_numpy() if "group" in rows and (rows["group"] != "").any() else None,
-        size_bytes=bundle_bytes(settings.bundles, bundle),
-    )
-
-
-def _test_rows(candidate: Candidate) -> pd.DataFrame:
-    import pandas as pd
-
-    path = Path(candidate.folder) / "test.parquet"
-    if not path.exists():
-        raise RegistryError(f"{candidate.model} has no held-out rows at {path}. Train it again.")
-    rows = pd.read_parquet(path)
-    if missing := [name for name in ("label", "baseline", "person") if name not in rows]:
-        raise RegistryError(f"{path} has no column {missing[0]}. Train the candidate again.")
-    return rows
 
 
 def _reconcile_if_up(settings: Settings, now: datetime) -> None:

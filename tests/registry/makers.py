@@ -9,22 +9,27 @@ from typing import Any
 import lightgbm as lgb
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 
+from training.report import hashed
 from whence import calibration
 from whence.bundle import encode, golden_rows, write_bundle
 from whence.contracts.models import CONVERSION_VALUE, Candidate, FeatureSchema
 from whence.contracts.settings import Settings
+from whence.contracts.tables import TABLES
+from whence.contracts.times import Window
+from whence.lake import Lake
 
-SCHEMA = FeatureSchema(("age", "hour"), {"channel": ("search", "social", "video")})
+SCHEMA = FeatureSchema(("age", "hour"), {"channel": ("display", "search", "social")})
 
 
 def some_rows(n: int = 4000, seed: int = 0) -> pd.DataFrame:
-    """Rows with a label whose log-odds are 2·age, less in video; some ages and channels are missing."""
+    """Rows with a label whose log-odds are 2·age, less in display; some ages and channels are missing."""
     rng = np.random.default_rng(seed)
     rows = pd.DataFrame(
         {"age": rng.normal(size=n), "hour": rng.integers(0, 24, n), "channel": rng.choice([*SCHEMA.categories["channel"]], n)}
     )
-    odds = 2 * rows["age"] - 1.5 - (rows["channel"] == "video")
+    odds = 2 * rows["age"] - 1.5 - (rows["channel"] == "display")
     rows["label"] = (rng.random(n) < 1 / (1 + np.exp(-odds))).astype(int)
     rows.loc[rng.random(n) < 0.05, "age"] = np.nan
     rows.loc[rng.random(n) < 0.05, "channel"] = None
@@ -75,8 +80,30 @@ def a_candidate(settings: Settings, *, as_of: str = "2026-05-10", rounds: int = 
     bundle = a_bundle(settings.bundles, rows=rows, rounds=rounds, about={"as_of": as_of, "drill": drill})
     folder = settings.candidates / CONVERSION_VALUE / as_of / bundle
     folder.mkdir(parents=True, exist_ok=True)
-    test.assign(group=test["person"], segment=test["channel"], baseline=rows["label"].mean()).to_parquet(folder / "test.parquet")
+    seen_at = pd.Timestamp(as_of, tz="UTC") + pd.to_timedelta(np.arange(len(test)) % 1400, unit="min")
+    held = _known(test.assign(segment=test["channel"], baseline=rows["label"].mean(), seen_at=seen_at), "held")
+    held.to_parquet(folder / "test.parquet")
+    learned = _known(rows.assign(seen_at=pd.Timestamp(as_of, tz="UTC")), "learned")
+    hashes = {name: hashed(learned[name]) for name in ("row_id", "person")}
+    pd.DataFrame({**hashes, "content": learned["content"], "seen_at": learned["seen_at"]}).to_parquet(folder / "learned.parquet")
+    watched(settings, as_of)
     (folder / "metrics.json").write_text(json.dumps({"log_loss": {"value": 0.4, "low": 0.38, "high": 0.42, "n": 3000}}))
     (folder / "params.json").write_text(json.dumps({"rounds": rounds, "split": {"time": 0.2}}))
-    (folder / "data.json").write_text(json.dumps({"touches": {"version": 3, "rows": 4000}}))
+    (folder / "data.json").write_text(json.dumps({"tables": {"touches": 3}}))
     return Candidate(CONVERSION_VALUE, bundle, as_of, str(folder), drill)
+
+
+def watched(settings: Settings, day: str, **loud: str) -> None:
+    """Leave what monitoring found on a day: calm, or one finding."""
+    row = {"day": day, "model": "touches", "level": "calm", "metric": "all", "segment": "all", "reason": "All agree.", **loud}
+    lake, schema = Lake.of(settings), TABLES["findings"].schema
+    lake.replace("findings", pa.Table.from_pylist([row], schema=schema), Window.parse(day))
+
+
+def _known(rows: pd.DataFrame, name: str) -> pd.DataFrame:
+    """The rows with what a report says of each; everybody of these rows is met in no others."""
+    told = rows.assign(row_id=[f"{name}-{number}" for number in range(len(rows))], person=name + rows["person"])
+    content = pd.util.hash_pandas_object(told[[*SCHEMA.names, "label"]], index=False).to_numpy()
+    return told.assign(
+        group="", people="new", label_age_days=1.0, delay_days=np.where(told["label"] > 0, 0.5, np.nan), content=content
+    )

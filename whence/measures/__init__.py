@@ -2,7 +2,7 @@
 
 from whence.measures.fields import Worst, field_calibration_error, worst_segment
 from whence.measures.intervals import Measure, mean, paired_difference
-from whence.measures.levels import brier, calibration_error, log_loss, log_losses, observed_over_expected
+from whence.measures.levels import brier, calibration_error, calibration_slope, log_loss, log_losses, observed_over_expected
 from whence.measures.ranking import average_precision, ndcg_at, ndcg_difference, roc_auc, top1
 
 __all__ = [
@@ -11,6 +11,7 @@ __all__ = [
     "average_precision",
     "brier",
     "calibration_error",
+    "calibration_slope",
     "field_calibration_error",
     "log_loss",
     "log_losses",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
+from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
@@ -98,9 +99,17 @@ def cluster_sums(rows: Floats, clusters: npt.ArrayLike | None) -> Floats:
 
 def poisson_weights(count: int, seed: int, rounds: int = ROUNDS) -> Iterator[Floats]:
     """Poisson(1) weights in blocks of at most fifty rounds × clusters."""
-    generator = np.random.default_rng(seed)
+    drawn = _drawn(count, seed, rounds)
     for start in range(0, rounds, 50):
-        yield generator.poisson(1.0, (min(50, rounds - start), count)).astype(np.float64)
+        yield drawn[start : start + 50].astype(np.float64)
+
+
+@lru_cache(maxsize=24)
+def _drawn(count: int, seed: int, rounds: int) -> npt.NDArray[np.uint8]:
+    """The weights of all rounds, kept: a gate takes a dozen measures of the same clusters, and drawing is most of its time."""
+    generator = np.random.default_rng(seed)
+    blocks = [generator.poisson(1.0, (min(50, rounds - start), count)).astype(np.uint8) for start in range(0, rounds, 50)]
+    return np.concatenate(blocks)
 
 
 def over_sums(sums: Floats, statistic: Callable[[Floats], Floats], n: int, seed: int) -> Measure:
