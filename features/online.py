@@ -7,54 +7,47 @@ order and the number of writers, and a value that is too old, or not yet known a
 
 from __future__ import annotations
 
-import sqlite3
-import threading
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
-from itertools import islice
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any
 
-import orjson
-import pyarrow as pa
+import numpy as np
+import numpy.typing as npt
 
-from whence.contracts.tables import FEATURES
-from whence.contracts.times import utc
+from features.packing import FIELDS, FOREIGN, JOIN_KEYS, LAYOUTS, MARK, SEEN_AT, Held, Ints, Layout, micros, pack, unpack
+from features.shelves import Asked, Block, OnlineError, Shelf, StoreDown, open_shelf
 
 if TYPE_CHECKING:
     from whence.contracts.settings import Settings
 
-T = TypeVar("T")
+__all__ = [
+    "FIELDS",
+    "JOIN_KEYS",
+    "Columns",
+    "Held",
+    "OnlineError",
+    "OnlineRow",
+    "OnlineStore",
+    "as_objects",
+    "judged",
+    "key_text",
+    "micros",
+    "nothing",
+    "open_online",
+    "pack",
+    "shelf_address",
+    "unpack",
+]
+Numbers = npt.NDArray[np.float64]
+Bools = npt.NDArray[np.bool_]
 
-JOIN_KEYS: dict[str, tuple[str, ...]] = {
-    name: tuple(key for key in table.key if key != "day") for name, table in FEATURES.items()
-}
-"""What each view is looked up by, as `{"pair_features": ("ip_key", "person_id")}`."""
-
-FIELDS: dict[str, tuple[str, ...]] = {
-    name: tuple(column for column in table.schema.names if column not in {"day", "seen_at", *JOIN_KEYS[name]})
-    for name, table in FEATURES.items()
-}
-"""The features of each view, in the contract's order."""
-
-INSTANTS: dict[str, frozenset[str]] = {
-    name: frozenset(column for column in FIELDS[name] if pa.types.is_timestamp(table.schema.field(column).type))
-    for name, table in FEATURES.items()
-}
-"""The features that are times."""
-
-EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MAX_SKEW = timedelta(minutes=5)
 """A value this little ahead of `now` is a clock's fault, and is given; one further ahead is the future, and is not."""
-
-BUSY_SECONDS = 30.0
-CHUNK = 500
-
-
-class OnlineError(RuntimeError):
-    """The online store cannot be used as asked; the message says what to do."""
+HOUR = 3_600_000_000
+AGE = "age_hours"
+"""What a view's columns have besides its features, as features.historical has it."""
+SKEW = MAX_SKEW // timedelta(microseconds=1)
 
 
 @dataclass(frozen=True)
@@ -70,27 +63,57 @@ class OnlineRow:
 
 
 @dataclass(frozen=True)
-class Held:
-    """One packed row as stored: when it could first be known, in microseconds since 1970, and its values as JSON."""
+class Columns:
+    """What is known online about many keys of one view, in the order asked, ready for arithmetic.
 
-    seen_at: int
-    payload: bytes
+    A row that may not be used is missing in every column: NaN, NOT_A_TIME, None.
+    """
 
+    layout: Layout
+    age_hours: Numbers
+    """NaN where nothing may be used."""
+    is_known: Bools | None
+    """Which rows may be used; None when all may."""
+    is_stale: Bools | None
+    """Which rows were too old; None when none was."""
+    oldest_hours: float
+    """The age of the oldest row that was too old, where one was."""
+    foreign: int
+    """Rows that another version of the contract packed, and that nobody can read."""
+    down: str
+    """Why the store did not answer; empty when it did."""
+    _slots: Ints
+    _block: Block | None
 
-class Shelf(Protocol):
-    """What we ask of a place for packed rows."""
+    def __len__(self) -> int:
+        return len(self._slots)
 
-    def put(self, view: str, rows: Iterable[tuple[str, Held]]) -> int:
-        """Keep each row unless a newer one is there; give the number of rows that changed."""
+    def numbers(self, name: str) -> Numbers:
+        """A feature as float64; NaN is missing."""
+        column: Numbers = self._slots.view(np.float64)[:, self.layout.slots[name]]
+        return column
 
-    def get(self, view: str, keys: Sequence[str]) -> list[Held | None]:
-        """The row of each key, in the order asked; None where there is none."""
+    def times(self, name: str) -> Ints:
+        """A feature that is a time, in microseconds since 1970; NOT_A_TIME is missing."""
+        column: Ints = self._slots[:, self.layout.slots[name]]
+        return column
 
-    def drop(self, view: str) -> None:
-        """Forget all rows of the view."""
+    def texts(self, name: str) -> Sequence[str | None]:
+        """A feature that is text; None is missing."""
+        if self._block is None:
+            return [None] * len(self)
+        found = self._block.texts(name)
+        if self.is_known is None:
+            return found
+        return [text if known else None for text, known in zip(found, self.is_known.tolist(), strict=True)]
 
-    def close(self) -> None:
-        """Let go of connections."""
+    def column(self, name: str) -> npt.NDArray[Any]:
+        """A feature of any kind, or `age_hours`."""
+        if name == AGE:
+            return self.age_hours
+        if name in self.layout.texts:
+            return as_objects(self.texts(name))
+        return self.times(name) if name in self.layout.times else self.numbers(name)
 
 
 @dataclass(frozen=True)
@@ -103,14 +126,25 @@ class OnlineStore:
     shelf: Shelf
     max_age_hours: float
 
+    def columns(self, asked: Asked, now: int) -> list[Columns]:
+        """The rows of several views in one round trip, as of `now` in microseconds since 1970; see key_text for the keys.
+
+        Never waits long and never raises for a store that does not answer: then all rows are missing, and `down` says why.
+        """
+        try:
+            return [judged(block, now, self.max_age_hours) for block in self.shelf.blocks(asked)]
+        except StoreDown as why:
+            return [nothing(view, len(keys), str(why)) for view, keys in asked]
+
     def read(self, view: str, keys: Sequence[Mapping[str, str | None]], now: datetime) -> list[OnlineRow]:
         """One OnlineRow for each key, in order, as of `now`, which must have a zone.
 
         A key is a dict of the view's join keys, as `{"ip_key": "n1", "person_id": "p1"}`; a null in it is never found.
         A value older than the largest allowed age comes as `values=None, is_stale=True` with its age; a value that was not
-        known at `now` as `values=None` with a negative age. Raises OnlineError for an unknown view or a lacking join key.
+        known at `now` as `values=None` with a negative age. Raises OnlineError for an unknown view or a lacking join key,
+        and when the store does not answer.
         """
-        instant = micros(utc(now))
+        instant = micros(now)
         texts = [_key_text(view, key) for key in keys]
         wanted = list(dict.fromkeys(text for text in texts if text is not None))
         found = dict(zip(wanted, self.shelf.get(view, wanted), strict=True)) if wanted else {}
@@ -129,10 +163,41 @@ class OnlineStore:
     def _judge(self, view: str, held: Held | None, now: int) -> OnlineRow:
         if held is None:
             return OnlineRow(None, None, False)
-        age = (now - held.seen_at) / 3_600_000_000
+        seen_at, payload = held
+        age = (now - seen_at) / HOUR
         is_stale = age > self.max_age_hours
-        is_future = held.seen_at - now > MAX_SKEW // timedelta(microseconds=1)
-        return OnlineRow(None if is_stale or is_future else unpack(view, held.payload), age, is_stale)
+        is_future = seen_at - now > SKEW
+        return OnlineRow(None if is_stale or is_future else unpack(view, payload), age, is_stale)
+
+
+def judged(block: Block, now: int, max_age_hours: float) -> Columns:
+    """Packed rows as of `now` (microseconds since 1970): what is too old or not yet known is missing."""
+    slots, layout = block.slots, block.layout
+    gap = now - slots[:, SEEN_AT]
+    ages = gap / HOUR
+    if not len(ages) or (ages.max() <= max_age_hours and gap.min() >= -SKEW):
+        return Columns(layout, ages, None, None, np.nan, 0, "", slots, block)
+    is_there = slots[:, MARK] == layout.mark
+    is_stale = is_there & (ages > max_age_hours)
+    is_known = is_there & ~is_stale & (gap >= -SKEW)
+    return Columns(
+        layout,
+        np.where(is_known, ages, np.nan),
+        is_known,
+        is_stale if is_stale.any() else None,
+        float(ages[is_stale].max(initial=-np.inf)),
+        int((slots[:, MARK] == FOREIGN).sum()),
+        "",
+        np.where(is_known[:, None], slots, layout.nothing),
+        block,
+    )
+
+
+def nothing(view: str, rows: int, why: str = "") -> Columns:
+    """Columns in which every row is missing."""
+    layout = LAYOUTS[view]
+    slots = np.tile(layout.nothing, (rows, 1))
+    return Columns(layout, np.full(rows, np.nan), np.zeros(rows, dtype=bool), None, np.nan, 0, why, slots, None)
 
 
 def open_online(settings: Settings) -> OnlineStore:
@@ -147,171 +212,23 @@ def shelf_address(settings: Settings) -> str:
     return str(settings.home / "feast" / "online.db")
 
 
-def open_shelf(kind: str, address: str) -> Shelf:
-    """A shelf by kind; raises OnlineError for one that does not exist."""
-    if kind == "sqlite":
-        return SqliteShelf(Path(address))
-    if kind == "redis":
-        return RedisShelf.at(address)
-    raise OnlineError(f"features.online is '{kind}'. Set it to sqlite or redis.")
-
-
-class SqliteShelf:
-    """Packed rows in one SQLite file; one statement compares and sets, so that writers cannot race."""
-
-    def __init__(self, path: Path) -> None:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        self._lock = threading.Lock()
-        self._con = sqlite3.connect(path, timeout=BUSY_SECONDS, check_same_thread=False, isolation_level=None)
-        self._con.execute("PRAGMA journal_mode = WAL")
-        self._con.execute("PRAGMA synchronous = NORMAL")
-        self._con.execute(
-            "CREATE TABLE IF NOT EXISTS online (view TEXT, key TEXT, seen_at INTEGER NOT NULL, payload BLOB NOT NULL, "
-            "PRIMARY KEY (view, key)) WITHOUT ROWID"
-        )
-
-    def put(self, view: str, rows: Iterable[tuple[str, Held]]) -> int:
-        """Keep each row unless a newer one is there; all of them or none. Of two with the same time the later write stays."""
-        with self._lock, self._transaction() as con:
-            before = con.total_changes
-            con.executemany(
-                "INSERT INTO online VALUES (?, ?, ?, ?) ON CONFLICT (view, key) DO UPDATE "
-                "SET seen_at = excluded.seen_at, payload = excluded.payload WHERE excluded.seen_at > online.seen_at "
-                "OR (excluded.seen_at = online.seen_at AND excluded.payload <> online.payload)",
-                ((view, key, held.seen_at, held.payload) for key, held in rows),
-            )
-            return con.total_changes - before
-
-    def get(self, view: str, keys: Sequence[str]) -> list[Held | None]:
-        """The row of each key, in the order asked."""
-        found: dict[str, Held] = {}
-        with self._lock:
-            for part in chunks(keys, CHUNK):
-                marks = ", ".join("?" * len(part))
-                sql = f"SELECT key, seen_at, payload FROM online WHERE view = ? AND key IN ({marks})"
-                found |= {key: Held(seen_at, payload) for key, seen_at, payload in self._con.execute(sql, (view, *part))}
-        return [found.get(key) for key in keys]
-
-    def drop(self, view: str) -> None:
-        """Forget all rows of the view."""
-        with self._lock, self._transaction() as con:
-            con.execute("DELETE FROM online WHERE view = ?", (view,))
-
-    def close(self) -> None:
-        """Close the file."""
-        with self._lock:
-            self._con.close()
-
-    @contextmanager
-    def _transaction(self) -> Iterator[sqlite3.Connection]:
-        self._con.execute("BEGIN IMMEDIATE")
-        try:
-            yield self._con
-        except BaseException:
-            self._con.execute("ROLLBACK")
-            raise
-        self._con.execute("COMMIT")
-
-
-KEEP_NEWEST = """
-local changed = 0
-for place = 1, #KEYS do
-  local mine = ARGV[place]
-  local held = redis.call('GET', KEYS[place])
-  local newer = not held or string.sub(held, 1, 16) < string.sub(mine, 1, 16)
-  if newer or (string.sub(held, 1, 16) == string.sub(mine, 1, 16) and held ~= mine) then
-    redis.call('SET', KEYS[place], mine)
-    changed = changed + 1
-  end
-end
-return changed
-"""
-"""Compare and set on the server: reading first and writing then loses to a second writer. Sixteen hex digits sort as times."""
-
-
-@dataclass(frozen=True)
-class RedisShelf:
-    """Packed rows in Redis: the value is the time as sixteen hex digits, then the JSON."""
-
-    client: Any
-
-    @classmethod
-    def at(cls, address: str) -> RedisShelf:
-        """Connect to `host:port`, or to `unix:///path.sock`; raises OnlineError when nobody answers."""
-        import redis
-
-        url = address if "://" in address else f"redis://{address}"
-        client = redis.Redis.from_url(url, socket_timeout=5, socket_connect_timeout=3)
-        try:
-            client.ping()
-        except redis.ConnectionError as wrong:
-            raise OnlineError(f"Redis does not answer at {address} ({wrong}). Start it, or set features.redis.") from None
-        return cls(client)
-
-    def put(self, view: str, rows: Iterable[tuple[str, Held]]) -> int:
-        """Keep each row unless a newer one is there; of two with the same time the later write stays."""
-        script = self.client.register_script(KEEP_NEWEST)
-        changed = 0
-        for part in chunks(rows, CHUNK):
-            packed = [b"%016x" % held.seen_at + held.payload for _, held in part]
-            changed += int(script(keys=[_redis_key(view, key) for key, _ in part], args=packed))
-        return changed
-
-    def get(self, view: str, keys: Sequence[str]) -> list[Held | None]:
-        """The row of each key, in the order asked."""
-        found = self.client.mget([_redis_key(view, key) for key in keys]) if keys else []
-        return [None if packed is None else Held(int(packed[:16], 16), packed[16:]) for packed in found]
-
-    def drop(self, view: str) -> None:
-        """Forget all rows of the view."""
-        for part in chunks(self.client.scan_iter(match=_redis_key(view, "*"), count=CHUNK), CHUNK):
-            self.client.delete(*part)
-
-    def close(self) -> None:
-        """Close the connections."""
-        self.client.close()
-
-
-def micros(moment: datetime) -> int:
-    """Microseconds since 1970, exactly."""
-    return (moment - EPOCH) // timedelta(microseconds=1)
-
-
 def key_text(values: Sequence[str]) -> str:
     """The values of a view's join keys, in the contract's order, as one text that no other values give.
 
     >>> key_text(["n1", "p1"])
-    '["n1","p1"]'
+    '2:n1p1'
     >>> key_text(["n1"])
     'n1'
     """
-    return values[0] if len(values) == 1 else orjson.dumps(list(values)).decode()
+    *first, last = values
+    return "".join([*(f"{len(each)}:{each}" for each in first), last])
 
 
-def pack(values: Mapping[str, Any]) -> bytes:
-    """Feature values as JSON; times as microseconds since 1970, NaN as null."""
-    return orjson.dumps({name: micros(value) if isinstance(value, datetime) else value for name, value in values.items()})
-
-
-def unpack(view: str, payload: bytes) -> dict[str, Any]:
-    """Feature values by name; a feature that the view gained since is None, one that it lost is left out."""
-    given: dict[str, Any] = orjson.loads(payload)
-    return {name: _unpacked(given.get(name), name in INSTANTS[view]) for name in FIELDS[view]}
-
-
-def _unpacked(value: Any, is_instant: bool) -> Any:
-    return EPOCH + timedelta(microseconds=value) if is_instant and value is not None else value
-
-
-def chunks(items: Iterable[T], size: int) -> Iterator[list[T]]:
-    """The items in lists of at most `size`.
-
-    >>> list(chunks("abcde", 2))
-    [['a', 'b'], ['c', 'd'], ['e']]
-    """
-    rest = iter(items)
-    while part := list(islice(rest, size)):
-        yield part
+def as_objects(texts: Sequence[str | None]) -> npt.NDArray[np.object_]:
+    """Texts as a column."""
+    column = np.empty(len(texts), dtype=object)
+    column[:] = texts
+    return column
 
 
 def _key_text(view: str, key: Mapping[str, str | None]) -> str | None:
@@ -322,7 +239,3 @@ def _key_text(view: str, key: Mapping[str, str | None]) -> str | None:
     values = [key[name] for name in JOIN_KEYS[view]]
     known = [value for value in values if value is not None]
     return key_text(known) if len(known) == len(values) else None
-
-
-def _redis_key(view: str, key: str) -> str:
-    return f"whence:{view}:{key}"

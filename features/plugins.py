@@ -30,17 +30,15 @@ from feast.protos.feast.types.Value_pb2 import Value
 from feast.repo_config import FeastConfigBaseModel
 from pydantic import Field
 
-from features.online import EPOCH, FIELDS, INSTANTS, JOIN_KEYS, Held, Shelf, key_text, micros, open_shelf, pack, unpack
+from features.online import key_text
+from features.packing import EPOCH, FIELDS, INSTANTS, JOIN_KEYS, NOT_A_TIME, Held, micros, pack, unpack
+from features.shelves import Shelf, open_shelf
 from features.transforms import named
 from whence.contracts.times import Window
 from whence.lake import Lake
 
 KNOWN_AT = "known_at"
 """A column that each historical view gets besides its features: the seen_at of the row that was joined."""
-
-
-NOT_A_TIME = -(2**63)
-"""What Feast writes for a missing time."""
 
 
 class LakeOfflineStoreConfig(DuckDBOfflineStoreConfig):  # type: ignore[misc]
@@ -186,7 +184,7 @@ class ShelfOnlineStore(FeastOnlineStore):  # type: ignore[misc]
         progress: Callable[[int], Any] | None,
     ) -> None:
         """Keep each row unless a newer one is there."""
-        rows = ((_key(table.name, key), Held(micros(_aware(at)), _pack(table.name, values))) for key, values, at, _ in data)
+        rows = ((_key(table.name, key), _packed(table.name, values, at)) for key, values, at, _ in data)
         with _shelf(config) as shelf:
             shelf.put(table.name, rows)
         if progress:
@@ -254,21 +252,22 @@ def _key(view: str, key: Any) -> str:
     return key_text([given[name] for name in JOIN_KEYS[view]])
 
 
-def _pack(view: str, values: Mapping[str, Any]) -> bytes:
-    return pack({name: _plain(values[name], name in INSTANTS[view]) for name in FIELDS[view]})
+def _packed(view: str, values: Mapping[str, Any], at: datetime) -> Held:
+    return pack(view, {name: _plain(values[name], name in INSTANTS[view]) for name in FIELDS[view]}, micros(_aware(at)))
 
 
 def _plain(value: Any, is_instant: bool) -> Any:
     kind = value.WhichOneof("val")
     plain = getattr(value, kind) if kind else None
-    if plain is None or (is_instant and plain == NOT_A_TIME):
+    if plain is None or (is_instant and plain == NOT_A_TIME):  # Feast writes a missing time so, too
         return None
     return EPOCH + timedelta(seconds=plain) if is_instant else plain
 
 
 def _unpack(view: str, held: Held, wanted: list[str], kinds: Mapping[str, Any]) -> tuple[datetime, dict[str, Any]]:
-    values = unpack(view, held.payload)
-    return EPOCH + timedelta(microseconds=held.seen_at), {name: _value(values[name], str(kinds[name])) for name in wanted}
+    seen_at, payload = held
+    values = unpack(view, payload)
+    return EPOCH + timedelta(microseconds=seen_at), {name: _value(values[name], str(kinds[name])) for name in wanted}
 
 
 def _value(value: Any, kind: str) -> Any:

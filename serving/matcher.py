@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Protocol
 
+import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
-from features.online import FIELDS, OnlineRow
-from serving.remembered import is_refund, remembered, unknown
-from serving.scored import Numbers, Scored
+import whence.columns
+from features.online import Columns, as_objects, key_text, micros
+from features.shelves import Asked
+from serving.remembered import Remembered, is_refund, remembered, unknown
+from serving.scored import Scored
 from whence.attribution import credit, journeys, rules
 from whence.attribution import evidence as journey_evidence
 from whence.attribution.customers import standing
@@ -23,14 +29,24 @@ from whence.encoding import encode
 from whence.identity import decide, retrieve
 from whence.identity import evidence as identity_evidence
 
-Key = Mapping[str, str | None]
+Reads = Mapping[str, tuple[tuple[str, str], ...]]
+"""Of each view the columns that a model's evidence reads, and the features that they are."""
+
+
+def _reads(*names: str) -> Reads:
+    views = dict.fromkeys(name.split("__")[0] for name in names)
+    return {view: tuple((name, name.split("__")[1]) for name in names if name.startswith(f"{view}__")) for view in views}
+
+
+IDENTITY_READS = _reads(*identity_evidence.FACT_NUMBERS, *identity_evidence.FACT_TIMES, *identity_evidence.FACT_TEXTS)
+JOURNEY_READS = _reads(*journey_evidence.COPIED.values())
 
 
 class Store(Protocol):
-    """What we ask of the online features: one row for each key, in order, none of them too old."""
+    """What we ask of the online features: see features.online.OnlineStore."""
 
-    def read(self, view: str, keys: Sequence[Key], now: datetime) -> list[OnlineRow]:
-        """The view's rows as of `now`."""
+    def columns(self, asked: Asked, now: int) -> list[Columns]:
+        """The rows of several views as of `now`, in microseconds since 1970, in one round trip."""
 
 
 @dataclass(frozen=True)
@@ -102,45 +118,59 @@ class Known:
     store: Store
     now: datetime
     degraded: list[str] = field(default_factory=list)
-    stale: list[str] = field(default_factory=list)
-    """The view of each value that was too old."""
+    stale: Counter[str] = field(default_factory=Counter)
+    """By view, the values that were too old."""
+    unknown: Counter[str] = field(default_factory=Counter)
+    """By view, the values that were not there."""
 
-    def rows(self, view: str, keys: Sequence[Key]) -> list[OnlineRow]:
-        """The view's rows; the first too old and the first missing one of a view are noted."""
-        found = self.store.read(view, keys, self.now)
-        for row in found:
-            if row.is_stale:
-                self.stale.append(view)
-                self._note(f"{view} is stale: {row.age_hours:.0f} h old")
-            elif row.values is None:
-                self._note(f"{view} is unknown")
-        return found
+    def __post_init__(self) -> None:
+        """Count the instant's microseconds once."""
+        self.instant = micros(self.now)
 
-    def columns(self, view: str, keys: Sequence[Key]) -> dict[str, list[Any]]:
-        """The view's features as `features.historical` names them: {view}__{feature} and {view}__age_hours."""
-        rows = self.rows(view, keys)
-        values = {f"{view}__{name}": [(row.values or {}).get(name) for row in rows] for name in FIELDS[view]}
-        return values | {f"{view}__age_hours": [row.age_hours if row.values is not None else None for row in rows]}
+    def read(self, *asked: tuple[str, Sequence[str | None]]) -> list[Columns]:
+        """The rows of some views, in one round trip; what is used of them is to be noted."""
+        return self.store.columns(asked, self.instant)
 
-    def _note(self, what: str) -> None:
-        view = what.split(" is ")[0]
-        if not any(note.startswith(f"{view} is ") and ("stale" in note or "stale" not in what) for note in self.degraded):
-            self.degraded.append(what)
+    def note(self, *used: Columns) -> None:
+        """Note what is missing or too old, once a view."""
+        for columns in used:
+            if columns.is_known is not None:
+                self._note(columns, len(columns) - int(columns.is_known.sum()))
+
+    def _note(self, columns: Columns, lacking: int) -> None:
+        view = columns.layout.view
+        stale = 0 if columns.is_stale is None else int(columns.is_stale.sum())
+        unknown = lacking - stale
+        if stale and not self.stale[view]:
+            self.degraded.append(f"{view} is stale: {columns.oldest_hours:.0f} h old")
+        if unknown and not self.unknown[view] and not self.stale[view]:
+            self.degraded.append(_missing(columns))
+        self.stale[view] += stale
+        self.unknown[view] += unknown
+
+
+def _missing(columns: Columns) -> str:
+    view = columns.layout.view
+    if columns.down:
+        return f"{view} is unknown: {columns.down}"
+    again = ": it was packed by another version; run whence materialise again" if columns.foreign else ""
+    return f"{view} is unknown{again}"
 
 
 def match(signal: Mapping[str, Any], known: Known, scorer: Scorer | None, policy: Identity) -> Answer:
     """Whose a signal is: the strongest identifier that names a person, else the surest person of its network.
 
-    Without consent to ad use nobody is searched for by network.
+    Without consent to ad use nobody is searched for by network. Two round trips to the online store at most.
     """
-    if named := _named(signal, known):
+    identifiers, network = known.read(("identifier_features", _identifiers(signal)), ("network_features", [signal["ip_key"]]))
+    if named := _named(identifiers, known):
         person, probability = named
         return Answer(person, probability, "exact" if probability == 1.0 else "ranked", degraded=tuple(known.degraded))
     if signal["consent"] == "denied" or signal["ip_key"] is None:
         return Answer(None, None, "none", degraded=tuple(known.degraded))
     if scorer is None:
         return Answer(None, None, "none", degraded=(*known.degraded, "identity-ranker has no champion"))
-    return _ranked(signal, known, scorer, policy)
+    return _ranked(signal, identifiers, network, known, scorer, policy)
 
 
 def attribute(
@@ -156,10 +186,8 @@ def attribute(
     The same windows, priorities, cool-downs and rules as by day, from what is known online. What a refund takes back, and an
     order that was told before, has no credit here.
     """
-    person = person_id or (_named(conversion, known) or (None, 0.0))[0]
-    row = known.rows("person_features", [{"person_id": person}])[0] if person else None
-    known_at = known.now - timedelta(hours=row.age_hours) if row and row.age_hours is not None else None
-    memory = remembered(person, row.values if row else None, known_at, touches)
+    person = person_id or _owner(conversion, known)
+    memory = _remembered(person, known, touches)
     if is_refund(conversion):
         return _none(person, known, policy, "what a refund takes back is known by the day")
     if memory.told_before(conversion):
@@ -182,6 +210,25 @@ def attribute(
     return Credit(person, algorithm, earned, ranked.scored if ranked is not None else None, tuple(known.degraded), by_ranker)
 
 
+def _owner(conversion: Mapping[str, Any], known: Known) -> str | None:
+    """The person that the conversion's identifiers name."""
+    (identifiers,) = known.read(("identifier_features", _identifiers(conversion)))
+    named = _named(identifiers, known)
+    return named[0] if named else None
+
+
+def _remembered(person: str | None, known: Known, touches: Sequence[Mapping[str, Any]]) -> Remembered:
+    """What the features know of the person, with the touches of the request."""
+    if person is None:
+        return remembered(None, None, None, touches)
+    (row,) = known.read(("person_features", [person]))
+    known.note(row)
+    if row.is_known is not None:
+        return remembered(person, None, None, touches)
+    told = {name: row.texts(name)[0] for name in ("recent_touches", "recent_sales")}
+    return remembered(person, told, known.now - timedelta(hours=float(row.age_hours[0])), touches)
+
+
 @dataclass(frozen=True)
 class _Ranked:
     """What the ranker says of a conversion's touches."""
@@ -193,14 +240,17 @@ class _Ranked:
 def _ranked_touches(pairs: pd.DataFrame, known: Known, scorer: Scorer) -> _Ranked:
     if pairs.empty:
         return _Ranked(pd.Series(dtype="float64"), None)
-    facts = known.columns("campaign_features", [{"campaign_id": each} for each in pairs["campaign_id"]])
-    facts |= known.columns("network_features", [{"ip_key": each} for each in pairs["ip_key"]])
-    facts |= known.columns("person_features", [{"person_id": each} for each in pairs["person_id"]])
-    inputs = journey_evidence.pair_frame(pairs, pd.DataFrame(facts, dtype=object))
-    raw, probability = scorer.score(inputs)
+    views = {"campaign_features": "campaign_id", "network_features": "ip_key", "person_features": "person_id"}
+    read = known.read(*((view, whence.columns.texts(pairs, key).tolist()) for view, key in views.items()))
+    known.note(*read)
+    facts = {name: column for columns in read for name, column in _facts(columns, JOURNEY_READS).items()}
+    inputs = journey_evidence.pair_columns(journey_evidence.path_columns(pairs), facts)
+    matrix = encode(inputs, scorer.schema)
+    raw, probability = scorer.score_matrix(matrix)
     shares = rules.ranker_share(pairs, probability)
     best = int(shares.to_numpy().argmax()) if shares.max() > 1.0 - shares.sum() else None
-    return _Ranked(shares, _scored(scorer, pairs["touch_id"], inputs, raw, probability, best))
+    texts = {name: inputs[name].tolist() for name in scorer.schema.categories}
+    return _Ranked(shares, Scored(scorer.schema.names, matrix, texts, raw, probability, pairs["touch_id"].tolist(), best))
 
 
 def _answering(policy: Policy, has_ranker: bool) -> str:
@@ -213,54 +263,68 @@ def _none(person: str | None, known: Known, policy: Policy, why: str) -> Credit:
     return Credit(person, _answering(policy, has_ranker=False), (), None, (*known.degraded, why))
 
 
-def _named(signal: Mapping[str, Any], known: Known) -> tuple[str, float] | None:
+def _identifiers(signal: Mapping[str, Any]) -> list[str]:
+    """The signal's identifiers as the views know them, strongest first."""
+    return [f"{key}:{signal[key]}" for key in LINK_KEYS if signal[key] is not None]
+
+
+def _named(identifiers: Columns, known: Known) -> tuple[str, float] | None:
     """The person that the signal's strongest known identifier names, and how sure that is."""
-    keys = [{"identifier": f"{key}:{signal[key]}"} for key in LINK_KEYS if signal[key] is not None]
-    for row in known.rows("identifier_features", keys):
-        if row.values is not None and row.values["person_id"] is not None:
-            sure = row.values["person_probability"]
-            return row.values["person_id"], 1.0 if sure is None else float(sure)
+    known.note(identifiers)
+    if not len(identifiers):
+        return None
+    sure = identifiers.numbers("person_probability").tolist()
+    for person, probability in zip(identifiers.texts("person_id"), sure, strict=True):
+        if person is not None:
+            return person, 1.0 if math.isnan(probability) else probability
     return None
 
 
-def _ranked(signal: Mapping[str, Any], known: Known, scorer: Scorer, policy: Identity) -> Answer:
-    network = known.rows("network_features", [{"ip_key": signal["ip_key"]}])[0]
-    people = (network.values or {}).get("people")
-    found = retrieve.candidates(pd.DataFrame([signal]), pd.Series([people], dtype=object), max_candidates=policy.max_candidates)
-    if found.empty:
+def _ranked(
+    signal: Mapping[str, Any], identifiers: Columns, network: Columns, known: Known, scorer: Scorer, policy: Identity
+) -> Answer:
+    if not len(identifiers):
+        (identifiers,) = known.read(("identifier_features", [None]))
+        known.note(identifiers)
+    known.note(network)
+    options = retrieve.listed(None, network.texts("people")[0], policy.max_candidates)
+    if not options:
         return Answer(None, None, "none", degraded=tuple(known.degraded))
-    pairs = pd.DataFrame([{**signal, "person_id": person} for person in found["person_id"]])
-    identifier = _strongest(signal)
-    facts = known.columns("identifier_features", [{"identifier": identifier}] * len(pairs))
-    facts |= known.columns("network_features", [{"ip_key": signal["ip_key"]}] * len(pairs))
-    facts |= known.columns("person_features", [{"person_id": person} for person in pairs["person_id"]])
-    together = [{"ip_key": signal["ip_key"], "person_id": person} for person in pairs["person_id"]]
-    facts |= known.columns("pair_features", together)
-    inputs = identity_evidence.pair_frame(pairs, pd.DataFrame(facts, dtype=object))
-    raw, probability = scorer.score(inputs)
-    links = decide.links(pairs.assign(event_id="this", probability=probability), policy.cut)
-    person, sure = (str(links["person_id"].iloc[0]), float(links["probability"].iloc[0])) if len(links) else (None, None)
-    chosen = pairs["person_id"].tolist().index(person) if person else None
-    scored = _scored(scorer, pairs["person_id"], inputs, raw, probability, chosen)
-    return Answer(person, sure, "ranked" if person else "none", scored, tuple(known.degraded))
+    start = key_text([signal["ip_key"], ""])
+    persons, pairs = known.read(("person_features", options), ("pair_features", [start + person for person in options]))
+    known.note(persons, pairs)
+    facts = _facts(persons, IDENTITY_READS) | _facts(pairs, IDENTITY_READS)
+    for columns in (identifiers, network):
+        facts |= {name: column[:1].repeat(len(options)) for name, column in _facts(columns, IDENTITY_READS).items()}
+    inputs = identity_evidence.pair_columns(_signals(signal, options), facts)
+    matrix = encode(inputs, scorer.schema)
+    raw, probability = scorer.score_matrix(matrix)
+    place, lead = decide.best(options, probability)
+    is_taken = probability[place] >= policy.cut and lead >= decide.LEAD
+    names, texts = scorer.schema.names, {name: inputs[name].tolist() for name in scorer.schema.categories}
+    scored = Scored(names, matrix, texts, raw, probability, options, place if is_taken else None)
+    if not is_taken:
+        return Answer(None, None, "none", scored, tuple(known.degraded))
+    return Answer(options[place], float(probability[place]), "ranked", scored, tuple(known.degraded))
 
 
-def _strongest(signal: Mapping[str, Any]) -> str | None:
-    return next((f"{key}:{signal[key]}" for key in LINK_KEYS if signal[key] is not None), None)
+def _signals(signal: Mapping[str, Any], options: Sequence[str]) -> dict[str, npt.NDArray[Any]]:
+    """The signal beside each candidate, as evidence takes it."""
+    rows = len(options)
+    times = {name: np.full(rows, micros(signal[name])) for name in identity_evidence.SIGNAL_TIMES}
+    texts = {name: as_objects([signal[name]] * rows) for name in ("user_agent", "locale", "country")}
+    return {**times, **texts, "person_id": as_objects(options)}
+
+
+def _facts(columns: Columns, reads: Reads) -> dict[str, npt.NDArray[Any]]:
+    """What evidence reads of a view, as `features.historical` names it: {view}__{feature} and {view}__age_hours."""
+    return {name: columns.column(feature) for name, feature in reads[columns.layout.view]}
 
 
 def _earned(conversion: pd.DataFrame, pairs: pd.DataFrame, shares: pd.Series, algorithm: str) -> tuple[Earned, ...]:
     rows = credit.credit_rows(conversion, pairs, shares, algorithm).sort_values("share", ascending=False, kind="stable")
     columns = ["touch_id", "campaign_id", "channel", "share", "credit_micros"]
     return tuple(Earned(*row) for row in rows[columns].itertuples(index=False, name=None))
-
-
-def _scored(
-    scorer: Scorer, options: pd.Series, inputs: pd.DataFrame, raw: Numbers, probability: Numbers, chosen: int | None
-) -> Scored:
-    texts = {name: inputs[name].tolist() for name in scorer.schema.categories}
-    matrix = encode(inputs, scorer.schema)
-    return Scored(scorer.schema.names, matrix, texts, raw, probability, options.tolist(), chosen)
 
 
 def _options(scored: Scored | None) -> tuple[Option, ...]:

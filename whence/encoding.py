@@ -35,9 +35,12 @@ def encode(frame: pd.DataFrame | Mapping[str, Any], schema: FeatureSchema) -> Nu
         return matrix
     columns = [number_column(name, frame[name]) for name in schema.numbers]
     columns += [_category_column(name, frame[name], known) for name, known in schema.categories.items()]
-    if lengths := {len(column) for column in columns} - {len(columns[0])}:
-        raise InputError(f"Columns have different lengths: {len(columns[0])} and {lengths.pop()}.")
-    return np.column_stack(columns)
+    matrix = np.empty((len(columns[0]), len(columns)))
+    for place, column in enumerate(columns):
+        if len(column) != len(matrix):
+            raise InputError(f"Columns have different lengths: {len(matrix)} and {len(column)}.")
+        matrix[:, place] = column
+    return matrix
 
 
 def _as_floats(frame: pd.DataFrame | Mapping[str, Any], names: tuple[str, ...]) -> Numbers | None:
@@ -55,7 +58,7 @@ def number_column(name: str, values: Any) -> Numbers:
     if kept.ndim != 1:
         raise InputError(f"Column {name} is there {kept.shape[-1]} times. Keep one.")
     if kept.dtype.kind in "fiub":
-        return kept.astype(np.float64)
+        return kept.astype(np.float64, copy=False)
     return np.array([_number(name, value) for value in kept.tolist()], dtype=np.float64)
 
 

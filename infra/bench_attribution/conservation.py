@@ -242,11 +242,11 @@ _IDENTIFIERS = ("cookie_id", "device_id", "email_hash", "phone_hash", "external_
 class _Nothing:
     """A store of features that knows nobody."""
 
-    def read(self, view: str, keys: Sequence[Any], now: datetime) -> list[Any]:
+    def columns(self, asked: Sequence[tuple[str, Sequence[str | None]]], now: int) -> list[Any]:
         """A row for each key, all unknown."""
-        from features.online import OnlineRow
+        from features.online import nothing
 
-        return [OnlineRow(None, None, False) for _ in keys]
+        return [nothing(view, len(keys)) for view, keys in asked]
 
 
 def _whole(row: Event, names: Sequence[str]) -> Event:

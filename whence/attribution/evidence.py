@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
+
+from whence import columns
+from whence.columns import HOUR, Columns
 
 VIEWS = ("campaign_features", "network_features", "person_features")
 """The feature views whose columns `pair_frame` reads: the touch's campaign_id and ip_key, the pair's person_id."""
@@ -34,20 +40,36 @@ SCHEMA_NUMBERS = (*COPIED, *FROM_JOURNEY, "is_click", "hour_of_day")
 SCHEMA_CATEGORIES = ("channel", "touch_kind", "campaign_id", "conversion_kind")
 
 
+def pair_columns(path: Columns, facts: Columns) -> dict[str, npt.NDArray[Any]]:
+    """The model's inputs by name, a row for each pair: SCHEMA_NUMBERS, and SCHEMA_CATEGORIES as `path` has them.
+
+    `path` has, row by row with `facts`, FROM_JOURNEY as numbers, `converted_at` in microseconds since 1970, SCHEMA_CATEGORIES as
+    texts; `facts` has COPIED's sources, as known at the conversion's seen_at. Missing is as in whence.columns.
+    """
+    inputs: dict[str, npt.NDArray[Any]] = {name: facts[source] for name, source in COPIED.items()}
+    inputs |= {name: path[name] for name in FROM_JOURNEY}
+    inputs["is_click"] = np.equal(path["touch_kind"], "click").astype(np.float64)
+    inputs["hour_of_day"] = (path["converted_at"] // HOUR % 24).astype(np.float64)
+    return inputs | {name: path[name] for name in SCHEMA_CATEGORIES}
+
+
+def path_columns(pairs: pd.DataFrame) -> dict[str, npt.NDArray[Any]]:
+    """What `pair_columns` reads of the pairs that journeys.candidate_touches found."""
+    path: dict[str, npt.NDArray[Any]] = {name: columns.numbers(pairs, name) for name in FROM_JOURNEY}
+    path["converted_at"] = columns.times(pairs, "converted_at")
+    return path | {name: pairs[name].to_numpy(dtype=object) for name in SCHEMA_CATEGORIES}
+
+
 def pair_frame(pairs: pd.DataFrame, features: pd.DataFrame) -> pd.DataFrame:
     """The model's inputs, a row for each pair: SCHEMA_NUMBERS (float64), SCHEMA_CATEGORIES (text), index as in `pairs`.
 
     `pairs` come from journeys.candidate_touches; `features` has, row by row, the columns `{view}__{feature}`
     of VIEWS as known at the conversion's seen_at. An absent feature counts as missing. No click_id is read.
     """
-    facts = features.reset_index(drop=True)
-    path = pairs.reset_index(drop=True)
-    inputs = {name: _number(facts, source) for name, source in COPIED.items()}
-    inputs |= {name: _number(path, name) for name in FROM_JOURNEY}
-    inputs["is_click"] = (path["touch_kind"] == "click").astype("float64")
-    inputs["hour_of_day"] = pd.to_datetime(path["converted_at"], utc=True).dt.hour.astype("float64")
-    inputs |= {name: path[name].astype(object) for name in SCHEMA_CATEGORIES}
-    return pd.DataFrame(inputs, columns=[*SCHEMA_NUMBERS, *SCHEMA_CATEGORIES]).set_axis(pairs.index)
+    facts = {name: columns.numbers(features, name) for name in COPIED.values()}
+    if not len(features):
+        facts = {name: np.full(len(pairs), np.nan) for name in facts}
+    return pd.DataFrame(pair_columns(path_columns(pairs), facts), index=pairs.index)
 
 
 def labels(pairs: pd.DataFrame) -> pd.Series:
@@ -68,9 +90,3 @@ def baseline_group(pairs: pd.DataFrame) -> pd.Series:
     The baseline's probability is the share of earning touches in the pair's group, learned where the model is.
     """
     return pd.Series(np.where(pairs["from_last"] == 0, "last", "earlier"), index=pairs.index)
-
-
-def _number(frame: pd.DataFrame, name: str) -> pd.Series:
-    if name not in frame:
-        return pd.Series(np.nan, index=frame.index)
-    return pd.to_numeric(frame[name], errors="coerce").astype("float64")

@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
 import pandas as pd
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
 
 LEAD = 0.2
 """The least lead of the best candidate's probability over the second's."""
@@ -26,6 +33,18 @@ def links(pairs: pd.DataFrame, cut: float, lead: float = LEAD) -> pd.DataFrame:
     best = ordered.assign(lead=ordered["probability"] - second).drop_duplicates("event_id")
     is_taken = (best["probability"] >= cut) & (best["lead"] >= lead)
     return best.loc[is_taken, ["event_id", "person_id", "probability", "lead"]].reset_index(drop=True)
+
+
+def best(persons: Sequence[str], probability: npt.NDArray[np.float64]) -> tuple[int, float]:
+    """Of one signal's candidates the place of the best, and its lead over the second (over 0 without one), as `links` has them.
+
+    >>> import numpy as np
+    >>> best(["p", "q"], np.array([0.5, 0.75]))
+    (1, 0.25)
+    """
+    sure = probability.tolist()
+    order = sorted(range(len(sure)), key=lambda place: (-sure[place], persons[place]))
+    return order[0], sure[order[0]] - (sure[order[1]] if len(order) > 1 else 0.0)
 
 
 def moves(taken: pd.DataFrame, own: pd.Series, agreement: float = AGREEMENT) -> pd.DataFrame:

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
-import json
 import re
-from typing import Any
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
+import orjson
+
+from whence import columns
+from whence.columns import HOUR, MINUTE, NOT_A_TIME, Columns, Ints, Numbers, Texts
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 VIEWS = ("identifier_features", "network_features", "person_features", "pair_features")
 """The feature views whose columns `pair_frame` reads."""
@@ -39,6 +45,40 @@ SCHEMA_NUMBERS = (*COPIED, *COMPUTED)
 SCHEMA_CATEGORIES: tuple[str, ...] = ()
 
 
+SIGNAL_TIMES = ("happened_at", "seen_at")
+SIGNAL_TEXTS = ("person_id", "user_agent", "locale", "country")
+FACT_TEXTS = (
+    "identifier_features__person_id",
+    "network_features__people",
+    "person_features__user_agents",
+    "person_features__locale",
+    "person_features__country",
+)
+FACT_TIMES = ("pair_features__last_together_at", "person_features__last_seen_at")
+FACT_NUMBERS = (*COPIED.values(), "identifier_features__person_probability", "person_features__mean_hour")
+
+
+def pair_columns(signals: Columns, facts: Columns) -> dict[str, Numbers]:
+    """The model's inputs by name, a row for each pair: SCHEMA_NUMBERS.
+
+    `signals` has, row by row with `facts`, SIGNAL_TIMES of the signal and SIGNAL_TEXTS (person_id is the candidate); `facts`
+    has FACT_NUMBERS, FACT_TIMES and FACT_TEXTS, as known at the signal's seen_at. Missing is as in whence.columns.
+    """
+    person, seen_at = signals["person_id"], signals["seen_at"]
+    place, overlap = _agents(signals["user_agent"], facts["person_features__user_agents"])
+    return {name: facts[source] for name, source in COPIED.items()} | {
+        "network_place": _places(person, facts["network_features__people"]),
+        "hours_since_together": columns.hours_between(facts["pair_features__last_together_at"], seen_at),
+        "hours_since_person": columns.hours_between(facts["person_features__last_seen_at"], seen_at),
+        "agent_place": place,
+        "agent_overlap": overlap,
+        "same_locale": same(signals["locale"], facts["person_features__locale"]),
+        "same_country": same(signals["country"], facts["person_features__country"]),
+        "hour_gap": _hour_gap(signals["happened_at"], facts["person_features__mean_hour"]),
+        "identifier_agrees": _identifier_agrees(person, facts),
+    }
+
+
 def pair_frame(signals: pd.DataFrame, features: pd.DataFrame) -> pd.DataFrame:
     """The model's inputs, a row for each pair: columns SCHEMA_NUMBERS (float64), index as in `signals`.
 
@@ -46,22 +86,14 @@ def pair_frame(signals: pd.DataFrame, features: pd.DataFrame) -> pd.DataFrame:
     locale, country) and the candidate's `person_id`; `features` the columns `{view}__{feature}` and
     `{view}__age_hours` of VIEWS as known at the signal's seen_at. A column that is absent counts as missing.
     """
-    facts = features.reset_index(drop=True)
-    told = signals.reset_index(drop=True)
-    person = told["person_id"]
-    place, overlap = _agents(_column(told, "user_agent"), _column(facts, "person_features__user_agents"))
-    inputs = {name: _number(facts, source) for name, source in COPIED.items()} | {
-        "network_place": _places(person, _column(facts, "network_features__people")),
-        "hours_since_together": _hours_since(told["seen_at"], _column(facts, "pair_features__last_together_at")),
-        "hours_since_person": _hours_since(told["seen_at"], _column(facts, "person_features__last_seen_at")),
-        "agent_place": place,
-        "agent_overlap": overlap,
-        "same_locale": same(_column(told, "locale"), _column(facts, "person_features__locale")),
-        "same_country": same(_column(told, "country"), _column(facts, "person_features__country")),
-        "hour_gap": _hour_gap(told["happened_at"], _number(facts, "person_features__mean_hour")),
-        "identifier_agrees": _identifier_agrees(person, facts),
-    }
-    return pd.DataFrame(inputs, columns=list(SCHEMA_NUMBERS)).set_axis(signals.index).astype("float64")
+    import pandas as pd
+
+    told: dict[str, Any] = {name: columns.times(signals, name) for name in SIGNAL_TIMES}
+    told |= {name: columns.texts(signals, name) for name in SIGNAL_TEXTS}
+    facts: dict[str, Any] = {name: columns.numbers(features, name) for name in FACT_NUMBERS}
+    facts |= {name: columns.times(features, name) for name in FACT_TIMES}
+    facts |= {name: columns.texts(features, name) for name in FACT_TEXTS}
+    return pd.DataFrame(pair_columns(told, facts), columns=list(SCHEMA_NUMBERS), index=signals.index)
 
 
 def baseline_group(frame: pd.DataFrame) -> pd.Series:
@@ -69,81 +101,73 @@ def baseline_group(frame: pd.DataFrame) -> pd.Series:
 
     The baseline's probability is the share of matches in the pair's group, learned where the model is.
     """
+    import pandas as pd
+
     return pd.Series(np.where(frame["identifier_agrees"].notna(), "named", "unnamed"), index=frame.index)
 
 
-def same(left: pd.Series, right: pd.Series) -> pd.Series:
+def same(left: Texts, right: Texts) -> Numbers:
     """1 where both are there and equal, 0 where they differ, NaN where one is missing.
 
-    >>> same(pd.Series(["a", "a", None]), pd.Series(["a", "b", "c"])).tolist()
+    >>> same(np.array(["a", "a", None], dtype=object), np.array(["a", "b", "c"], dtype=object)).tolist()
     [1.0, 0.0, nan]
     """
-    both = left.notna().to_numpy() & right.notna().to_numpy()
-    return pd.Series(np.where(both, (left.to_numpy() == right.to_numpy()).astype("float64"), np.nan), index=left.index)
+    pairs = zip(left.tolist(), right.tolist(), strict=True)
+    return np.array([np.nan if one is None or other is None else float(one == other) for one, other in pairs])
 
 
-def _column(frame: pd.DataFrame, name: str) -> pd.Series:
-    return frame[name] if name in frame else pd.Series([None] * len(frame), index=frame.index, dtype=object)
-
-
-def _number(frame: pd.DataFrame, name: str) -> pd.Series:
-    return pd.to_numeric(_column(frame, name), errors="coerce").astype("float64")
-
-
-def _hours_since(now: pd.Series, then: pd.Series) -> pd.Series:
-    gap = pd.to_datetime(now, utc=True) - pd.to_datetime(then, utc=True, format="ISO8601")
-    return gap.dt.total_seconds() / 3600
-
-
-def _places(person: pd.Series, listed: pd.Series) -> pd.Series:
+def _places(person: Texts, listed: Texts) -> Numbers:
     """The candidate's place in the network's list, 0 first; NaN when it is not there."""
-    parsed = _parsed(listed)
-    return pd.Series(
-        [_place(each, parsed.get(text) if isinstance(text, str) else None) for each, text in zip(person, listed, strict=True)]
-    )
+    return np.array([_ranks(text).get(each, np.nan) for each, text in zip(person.tolist(), listed.tolist(), strict=True)])
 
 
-def _place(wanted: object, found: list[Any] | None) -> float:
-    return float(found.index(wanted)) if found and wanted in found else np.nan
+@lru_cache(1024)
+def _ranks(text: str | None) -> dict[str, float]:
+    return {each: float(place) for place, each in reversed(list(enumerate(_listed(text))))}
 
 
-def _agents(agent: pd.Series, listed: pd.Series) -> tuple[pd.Series, pd.Series]:
+def _agents(agent: Texts, listed: Texts) -> tuple[Numbers, Numbers]:
     """The agent's place in the person's list (its length when absent), and the best overlap of its words, 0 to 1."""
-    parsed = _parsed(listed)
-    seen: dict[tuple[str, str], tuple[float, float]] = {}
-    for key in {(a, t) for a, t in zip(agent, listed, strict=True) if isinstance(a, str) and isinstance(t, str)}:
-        known = parsed[key[1]]
-        place = _place(key[0], known)
-        seen[key] = (place if place == place else float(len(known)), max((_overlap(key[0], k) for k in known), default=np.nan))
-    missing = (np.nan, np.nan)
-    pairs = [
-        seen.get((a, t), missing) if isinstance(a, str) and isinstance(t, str) else missing
-        for a, t in zip(agent, listed, strict=True)
-    ]
-    return pd.Series([p for p, _ in pairs], dtype="float64"), pd.Series([o for _, o in pairs], dtype="float64")
+    found = np.array([_agent(one, text) for one, text in zip(agent.tolist(), listed.tolist(), strict=True)]).reshape(-1, 2)
+    return found[:, 0], found[:, 1]
 
 
-def _parsed(listed: pd.Series) -> dict[str, list[Any]]:
-    return {text: json.loads(text) for text in set(listed[listed.notna()])}
+@lru_cache(16_384)
+def _agent(agent: str | None, listed: str | None) -> tuple[float, float]:
+    if agent is None or listed is None:
+        return np.nan, np.nan
+    known = _listed(listed)
+    place = known.index(agent) if agent in known else len(known)
+    return float(place), max([_overlap(agent, each) for each in known], default=np.nan)
 
 
+@lru_cache(16_384)
 def _overlap(one: str, other: str) -> float:
     """Jaccard overlap of the words in two user agents."""
-    a, b = set(re.split(r"[^0-9a-z]+", one.lower())), set(re.split(r"[^0-9a-z]+", other.lower()))
+    a, b = _words(one), _words(other)
     return len(a & b) / len(a | b)
 
 
-def _hour_gap(happened_at: pd.Series, mean_hour: pd.Series) -> pd.Series:
+@lru_cache(4096)
+def _words(agent: str) -> frozenset[str]:
+    return frozenset(re.split(r"[^0-9a-z]+", agent.lower()))
+
+
+def _listed(text: str | None) -> list[str]:
+    return [] if text is None else orjson.loads(text)
+
+
+def _hour_gap(happened_at: Ints, mean_hour: Numbers) -> Numbers:
     """Hours between the signal's hour of day and the person's usual one, round the clock: 0 to 12."""
-    at = pd.to_datetime(happened_at, utc=True)
-    gap = (at.dt.hour + at.dt.minute / 60 - mean_hour).abs()
-    return gap.where(gap <= 12, 24 - gap)
+    hour = happened_at // HOUR % 24 + happened_at // MINUTE % 60 / 60
+    gap = np.abs(np.where(happened_at == NOT_A_TIME, np.nan, hour) - mean_hour)
+    return np.where(gap <= 12, gap, 24 - gap)
 
 
-def _identifier_agrees(person: pd.Series, facts: pd.DataFrame) -> pd.Series:
+def _identifier_agrees(person: Texts, facts: Columns) -> Numbers:
     """How surely an identifier names the candidate; NaN when it names nobody, or somebody else.
 
     Somebody else is no evidence against: a new cookie belongs to a person of its own until it is matched.
     """
-    is_named = _column(facts, "identifier_features__person_id").to_numpy() == person.to_numpy()
-    return _number(facts, "identifier_features__person_probability").where(is_named)
+    is_named = facts["identifier_features__person_id"] == person
+    return np.where(is_named, facts["identifier_features__person_probability"], np.nan)

@@ -1,0 +1,403 @@
+"""Where packed rows lie: one SQLite file on one machine, Redis beyond; both keep the newest row and read many at once."""
+
+from __future__ import annotations
+
+import logging
+import sqlite3
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+
+import numpy as np
+
+from features.packing import FIRST, FOREIGN, FORMAT, LAYOUTS, MARK, Held, Ints, Layout, is_of, texts_of
+
+if TYPE_CHECKING:
+    import redis
+
+T = TypeVar("T")
+Asked = Sequence[tuple[str, Sequence[str | None]]]
+"""Views, and of each the keys of the rows wanted; a key of None is never found."""
+Texts = Sequence[str | None]
+
+BUSY_SECONDS = 30.0
+READ_BUSY_SECONDS = 0.05
+READ_SECONDS = 0.05
+"""A read that takes longer is given up: features that come late are no better than none."""
+WRITE_SECONDS = 5.0
+REST_SECONDS = 1.0
+"""How long a store that did not answer is left alone before one read tries it again."""
+KEPT_BYTES = 128 * 2**20
+"""What one process keeps of the file; beyond it, it starts anew."""
+CHUNK = 500
+log = logging.getLogger("features.online")
+
+
+class OnlineError(RuntimeError):
+    """The online store cannot be used as asked; the message says what to do."""
+
+
+class StoreDown(OnlineError):
+    """The online store does not answer, or did not a moment ago; a read is answered from the declared defaults."""
+
+
+@dataclass(frozen=True)
+class Block:
+    """Packed rows of one view, side by side in the order asked; a row that is not there is the layout's `nothing`."""
+
+    layout: Layout
+    slots: Ints
+    """Rows × slots."""
+    texts: Callable[[str], Texts]
+    """A text feature of all rows by name, read when it is asked for."""
+
+
+class Shelf(Protocol):
+    """What we ask of a place for packed rows."""
+
+    def put(self, view: str, rows: Iterable[tuple[str, Held]]) -> int:
+        """Keep each row unless a newer one is there; give the number of rows that changed."""
+
+    def get(self, view: str, keys: Sequence[str]) -> list[Held | None]:
+        """The row of each key, in the order asked; None where there is none."""
+
+    def blocks(self, asked: Asked) -> list[Block]:
+        """The rows of several views in one round trip, a block a view; raises StoreDown rather than wait."""
+
+    def drop(self, view: str) -> None:
+        """Forget all rows of the view."""
+
+    def close(self) -> None:
+        """Let go of connections."""
+
+
+def open_shelf(kind: str, address: str) -> Shelf:
+    """A shelf by kind: `sqlite` with a path, `redis` with host:port; raises OnlineError for one that does not exist."""
+    if kind == "sqlite":
+        return SqliteShelf(Path(address))
+    if kind == "redis":
+        return RedisShelf.at(address)
+    raise OnlineError(f"features.online is '{kind}'. Set it to sqlite or redis.")
+
+
+class SqliteShelf:
+    """Packed rows in one SQLite file; one statement compares and sets, so that writers cannot race.
+
+    What was read once is kept in this process, ready in columns, until anybody commits to the file: SQLite's own
+    data_version says so, for every process, in a hundredth of the time that reading a hundred rows takes.
+    """
+
+    def __init__(self, path: Path) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._lock, self._reading = threading.Lock(), threading.Lock()
+        self._con = _connected(path, BUSY_SECONDS)
+        self._con.execute("PRAGMA journal_mode = WAL")
+        self._con.execute("PRAGMA synchronous = NORMAL")
+        with self._transaction() as con:
+            _prepare(con)
+        self._reader = _connected(path, READ_BUSY_SECONDS)
+        self._reader.execute("PRAGMA query_only = ON")
+        self._reader.execute(f"PRAGMA mmap_size = {2**30}")
+        self._version = -1
+        self._tables: dict[str, _Table] = {}
+
+    def put(self, view: str, rows: Iterable[tuple[str, Held]]) -> int:
+        """Keep each row unless a newer one is there; all of them or none. Of two with the same time the later write stays."""
+        with self._lock, self._transaction() as con:
+            before = con.total_changes
+            con.executemany(
+                "INSERT INTO online VALUES (?, ?, ?, ?) ON CONFLICT (view, key) DO UPDATE "
+                "SET seen_at = excluded.seen_at, payload = excluded.payload WHERE excluded.seen_at > online.seen_at "
+                "OR (excluded.seen_at = online.seen_at AND excluded.payload <> online.payload)",
+                ((view, key, seen_at, payload) for key, (seen_at, payload) in rows),
+            )
+            return con.total_changes - before
+
+    def get(self, view: str, keys: Sequence[str]) -> list[Held | None]:
+        """The row of each key, in the order asked."""
+        with self._reading:
+            found = dict(self._found(view, keys))
+        return [found.get(key) for key in keys]
+
+    def blocks(self, asked: Asked) -> list[Block]:
+        """The rows of several views, from memory where nobody wrote since they were read."""
+        with self._reading:
+            try:
+                self._refresh()
+                return [self._block(view, keys) for view, keys in asked]
+            except sqlite3.OperationalError as wrong:
+                raise StoreDown(f"the online store's file cannot be read ({wrong})") from None
+
+    def drop(self, view: str) -> None:
+        """Forget all rows of the view."""
+        with self._lock, self._transaction() as con:
+            con.execute("DELETE FROM online WHERE view = ?", (view,))
+
+    def close(self) -> None:
+        """Close the file."""
+        with self._lock, self._reading:
+            self._reader.close()
+            self._con.close()
+
+    def _refresh(self) -> None:
+        (version,) = self._reader.execute("PRAGMA data_version").fetchone()
+        if version != self._version or sum(table.bytes for table in self._tables.values()) > KEPT_BYTES:
+            self._version = version
+            self._tables = {view: _Table(layout) for view, layout in LAYOUTS.items()}
+
+    def _block(self, view: str, keys: Sequence[str | None]) -> Block:
+        table = self._tables[view]
+        try:
+            rows = [table.places[key] for key in keys]
+        except KeyError:
+            missing = list(dict.fromkeys(key for key in keys if key is not None and key not in table.places))
+            table.add(missing, dict(self._found(view, missing)))
+            rows = [table.places[key] for key in keys]
+        return table.block(rows)
+
+    def _found(self, view: str, keys: Sequence[str]) -> Iterator[tuple[str, Held]]:
+        for part in chunks(keys, CHUNK):
+            size = 1 << (len(part) - 1).bit_length()  # few lengths make few statements, which stay prepared
+            padded = part + part[-1:] * (size - len(part))
+            sql = f"SELECT key, seen_at, payload FROM online WHERE view = ? AND key IN ({', '.join('?' * size)})"
+            for key, seen_at, payload in self._reader.execute(sql, (view, *padded)):
+                yield key, (seen_at, payload)
+
+    @contextmanager
+    def _transaction(self) -> Iterator[sqlite3.Connection]:
+        self._con.execute("BEGIN IMMEDIATE")
+        try:
+            yield self._con
+        except BaseException:
+            self._con.execute("ROLLBACK")
+            raise
+        self._con.execute("COMMIT")
+
+
+def _connected(path: Path, timeout: float) -> sqlite3.Connection:
+    return sqlite3.connect(path, timeout=timeout, check_same_thread=False, isolation_level=None)
+
+
+def _prepare(con: sqlite3.Connection) -> None:
+    """Make the table; rows of an older format are dropped, for what could be used of them is made again by materialising."""
+    (version,) = con.execute("PRAGMA user_version").fetchone()
+    is_old = con.execute("SELECT count(*) FROM sqlite_master WHERE name = 'online'").fetchone()[0] and version < FORMAT
+    if is_old:
+        con.execute("DROP TABLE online")
+        log.warning(
+            "The online rows were packed as an older version packs, and are dropped. Run `whence materialise` for the last days."
+        )
+    con.execute(
+        "CREATE TABLE IF NOT EXISTS online (view TEXT, key TEXT, seen_at INTEGER NOT NULL, payload BLOB NOT NULL, "
+        "PRIMARY KEY (view, key)) WITHOUT ROWID"
+    )
+    con.execute(f"PRAGMA user_version = {FORMAT}")
+
+
+class _Table:
+    """A view's rows as this process knows them, by key; row 0 is the one that is not there."""
+
+    def __init__(self, layout: Layout) -> None:
+        self.layout = layout
+        self.places: dict[str | None, int] = {None: 0}
+        self.bytes = 0
+        self._slots = np.empty((256, len(layout.nothing)), dtype=np.int64)
+        self._slots[0] = layout.nothing
+        self._texts: dict[str, list[str | None]] = {name: [None] for name in layout.texts}
+        self._used = 1
+
+    def add(self, keys: Sequence[str], found: dict[str, Held]) -> None:
+        """Keep what was found of these keys, and that the others are not there."""
+        while self._used + len(found) > len(self._slots):
+            self._slots = np.concatenate([self._slots, np.empty_like(self._slots)])
+        for key in keys:
+            self.bytes += len(key) + 100
+            if (held := found.get(key)) is None:
+                self.places[key] = 0
+                continue
+            row = _slots(self.layout, held[1])
+            self._slots[self._used] = row
+            lengths = row[FIRST + len(self.layout.names) :].tolist()
+            for name, text in zip(self.layout.texts, texts_of(self.layout, held[1], lengths), strict=True):
+                self._texts[name].append(text)
+            self.places[key] = self._used
+            self.bytes += len(held[1])
+            self._used += 1
+
+    def block(self, rows: list[int]) -> Block:
+        """Some rows side by side."""
+        texts = self._texts
+        return Block(self.layout, self._slots[rows], lambda name: [texts[name][row] for row in rows])
+
+
+def _slots(layout: Layout, payload: bytes) -> Ints:
+    """The slots of one packed row; those of another layout are not there but for their mark."""
+    if is_of(layout, payload):
+        return np.frombuffer(payload, dtype="<i8", count=len(layout.nothing))
+    row = layout.nothing.copy()
+    row[MARK] = FOREIGN
+    return row
+
+
+KEEP_NEWEST = """
+local changed = 0
+for place = 1, #KEYS do
+  local mine = ARGV[place]
+  local held = redis.call('GET', KEYS[place])
+  local newer = not held or string.sub(held, 1, 16) < string.sub(mine, 1, 16)
+  if newer or (string.sub(held, 1, 16) == string.sub(mine, 1, 16) and held ~= mine) then
+    redis.call('SET', KEYS[place], mine)
+    changed = changed + 1
+  end
+end
+return changed
+"""
+"""Compare and set on the server: reading first and writing then loses to a second writer. Sixteen hex digits sort as times."""
+STAMP = 16
+
+
+@dataclass
+class Breaker:
+    """Leaves a store that did not answer alone for a while, then lets one call try it."""
+
+    clock: Callable[[], float] = time.monotonic
+    rest: float = REST_SECONDS
+    _shut_until: float = 0.0
+    _why: str = ""
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def call(self, ask: Callable[[], T], failures: tuple[type[Exception], ...]) -> T:
+        """What `ask` gives; raises StoreDown when it fails so, and at once while the store rests."""
+        if self._why:
+            self._try()
+        try:
+            found = ask()
+        except failures as wrong:
+            self._why = f"the online store does not answer ({type(wrong).__name__})"
+            self._shut_until = self.clock() + self.rest
+            raise StoreDown(self._why) from None
+        self._why = ""
+        return found
+
+    def _try(self) -> None:
+        """One caller goes through when the rest is over, and the others wait for what it finds."""
+        with self._lock:
+            if self.clock() < self._shut_until:
+                raise StoreDown(self._why)
+            self._shut_until = self.clock() + self.rest
+
+
+@dataclass(frozen=True)
+class RedisShelf:
+    """Packed rows in Redis: the value is the time as sixteen hex digits, then the row; nothing connects before it is used."""
+
+    writer: redis.Redis
+    reader: redis.Redis
+    address: str
+    breaker: Breaker = field(default_factory=Breaker)
+
+    @classmethod
+    def at(cls, address: str) -> RedisShelf:
+        """The store at `host:port`, or at `unix:///path.sock`."""
+        return cls(_client(address, WRITE_SECONDS), _client(address, READ_SECONDS), address)
+
+    def put(self, view: str, rows: Iterable[tuple[str, Held]]) -> int:
+        """Keep each row unless a newer one is there; of two with the same time the later write stays."""
+        with self._answering():
+            script = self.writer.register_script(KEEP_NEWEST)
+            changed = 0
+            for part in chunks(rows, CHUNK):
+                packed = [b"%016x" % seen_at + payload for _, (seen_at, payload) in part]
+                changed += int(script(keys=[_redis_key(view, key) for key, _ in part], args=packed))
+            return changed
+
+    def get(self, view: str, keys: Sequence[str]) -> list[Held | None]:
+        """The row of each key, in the order asked."""
+        with self._answering():
+            found: Any = self.writer.mget([_redis_key(view, key) for key in keys]) if keys else []
+        return [None if packed is None else (int(packed[:STAMP], 16), packed[STAMP:]) for packed in found]
+
+    def blocks(self, asked: Asked) -> list[Block]:
+        """The rows of several views by one MGET."""
+        import redis
+
+        keys = [f"whence:{FORMAT}:{view}:{key}" for view, wanted in asked for key in wanted if key is not None]
+        found = iter(self.breaker.call(lambda: self._mget(keys), (redis.RedisError, OSError)) if keys else [])
+        return [
+            block_of(LAYOUTS[view], [None if key is None else next(found) for key in wanted], STAMP) for view, wanted in asked
+        ]
+
+    def drop(self, view: str) -> None:
+        """Forget all rows of the view."""
+        with self._answering():
+            for part in chunks(self.writer.scan_iter(match=_redis_key(view, "*"), count=CHUNK), CHUNK):
+                self.writer.delete(*part)
+
+    def close(self) -> None:
+        """Close the connections."""
+        self.writer.close()
+        self.reader.close()
+
+    def _mget(self, keys: list[str]) -> list[bytes | None]:
+        found: Any = self.reader.mget(keys)
+        return list(found)
+
+    @contextmanager
+    def _answering(self) -> Iterator[None]:
+        import redis
+
+        try:
+            yield
+        except (redis.ConnectionError, redis.TimeoutError) as wrong:
+            raise OnlineError(f"Redis does not answer at {self.address} ({wrong}). Start it, or set features.redis.") from None
+
+
+def _client(address: str, seconds: float) -> redis.Redis:
+    import redis
+    from redis.backoff import NoBackoff
+    from redis.retry import Retry
+
+    url = address if "://" in address else f"redis://{address}"
+    made: redis.Redis = redis.Redis.from_url(
+        url, socket_timeout=seconds, socket_connect_timeout=min(seconds, 3.0), retry=Retry(NoBackoff(), 0)
+    )
+    return made
+
+
+def block_of(layout: Layout, found: Sequence[bytes | None], start: int = 0) -> Block:
+    """Packed rows side by side; each begins at `start` of its bytes, and None is not there."""
+    size, width = layout.size, len(layout.nothing)
+    nothing = layout.nothing.tobytes()
+    heads = b"".join([nothing if packed is None else packed[start : start + size] for packed in found])
+    slots = np.frombuffer(heads, dtype="<i8").reshape(-1, width) if len(heads) == size * len(found) else None
+    if slots is None or not ((slots[:, MARK] == layout.mark) | (slots[:, MARK] == 0)).all():
+        slots = np.stack([layout.nothing if packed is None else _slots(layout, packed[start:]) for packed in found])
+    kept = slots
+    return Block(layout, kept, lambda name: _texts(layout, kept, found, start + size, name))
+
+
+def _texts(layout: Layout, slots: Ints, found: Sequence[bytes | None], behind: int, name: str) -> Texts:
+    first, place = FIRST + len(layout.names), layout.slots[name]
+    starts = behind + slots[:, first:place].clip(0).sum(axis=1)
+    rows = zip(found, starts.tolist(), (starts + slots[:, place]).tolist(), strict=True)
+    return [None if packed is None or end < start else str(packed[start:end], "utf-8") for packed, start, end in rows]
+
+
+def _redis_key(view: str, key: str) -> str:
+    return f"whence:{FORMAT}:{view}:{key}"
+
+
+def chunks(items: Iterable[T], size: int) -> Iterator[list[T]]:
+    """The items in lists of at most `size`.
+
+    >>> list(chunks("abcde", 2))
+    [['a', 'b'], ['c', 'd'], ['e']]
+    """
+    rest = iter(items)
+    while part := list(islice(rest, size)):
+        yield part

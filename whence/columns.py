@@ -1,0 +1,61 @@
+"""A data frame's columns as arithmetic wants them: float64, int64 microseconds, texts; missing is NaN, NOT_A_TIME, None."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+Numbers = npt.NDArray[np.float64]
+Ints = npt.NDArray[np.int64]
+Texts = npt.NDArray[np.object_]
+Columns = Mapping[str, npt.NDArray[Any]]
+"""Columns by name, all of one length."""
+
+NOT_A_TIME = -(2**63)
+SECOND = 1_000_000
+MINUTE, HOUR = 60 * SECOND, 3600 * SECOND
+"""In microseconds."""
+
+
+def numbers(frame: pd.DataFrame, name: str) -> Numbers:
+    """A column as float64, NaN where it is missing or no number; all NaN where the frame lacks it."""
+    import pandas as pd
+
+    if name not in frame:
+        return np.full(len(frame), np.nan)
+    return np.asarray(pd.to_numeric(frame[name], errors="coerce").astype("float64").to_numpy())
+
+
+def times(frame: pd.DataFrame, name: str) -> Ints:
+    """A column in microseconds since 1970, NOT_A_TIME where it is missing; all so where the frame lacks it."""
+    import pandas as pd
+
+    if name not in frame:
+        return np.full(len(frame), NOT_A_TIME)
+    instants = pd.to_datetime(frame[name], utc=True, format="ISO8601")
+    return np.asarray(instants.dt.tz_localize(None).to_numpy().astype("datetime64[us]").view(np.int64))
+
+
+def texts(frame: pd.DataFrame, name: str) -> Texts:
+    """A column of texts, None where it is missing; all None where the frame lacks it."""
+    found = np.full(len(frame), None, dtype=object)
+    if name in frame:
+        is_there = frame[name].notna().to_numpy()
+        found[is_there] = frame[name].to_numpy(dtype=object)[is_there]
+    return found
+
+
+def hours_between(then: Ints, now: Ints) -> Numbers:
+    """Hours from one time to another; NaN where one is missing.
+
+    >>> hours_between(np.array([0, NOT_A_TIME]), np.array([HOUR // 2, HOUR])).tolist()
+    [0.5, nan]
+    """
+    gap = (now - then) / SECOND / 3600
+    return np.where((then == NOT_A_TIME) | (now == NOT_A_TIME), np.nan, gap)
