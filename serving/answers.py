@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+import numpy as np
+
 from serving import matcher
 from serving.requests import MAX_ROWS
 from serving.scored import Scored
@@ -27,7 +29,8 @@ ERROR = Object(
 DEGRADED = Array(Text(), LONG, doc="What was missing or too old, and so did not speak.")
 BUNDLE = Text("The digest of the bundle that scored; null when none did.")
 LOGGED = Truth("True: the decision is on the disk. False: it is not logged. Null: it is on its way, or there was nothing to log.")
-_PROVENANCE: dict[str, Shape] = {"bundle": BUNDLE, "degraded": DEGRADED}
+ARM = Text("Whose turn it was, champion or challenger, while a challenger is on trial; null otherwise.")
+_PROVENANCE: dict[str, Shape] = {"bundle": BUNDLE, "arm": ARM, "degraded": DEGRADED}
 
 MATCH = Object(
     {
@@ -104,7 +107,7 @@ def several(answer: Shape) -> Object:
     return Object({"answers": Array(Either(ERROR, answer), MAX_ROWS)}, ("answers",))
 
 
-def matched(name: str, answer: matcher.Answer, bundle: str | None) -> dict[str, Any]:
+def matched(name: str, answer: matcher.Answer, bundle: str | None, arm: str | None = None) -> dict[str, Any]:
     """The answer to match."""
     return {
         "decision_id": name,
@@ -113,11 +116,14 @@ def matched(name: str, answer: matcher.Answer, bundle: str | None) -> dict[str, 
         "method": answer.method,
         "candidates": _best(answer.scored) if answer.scored is not None else [],
         "bundle": bundle,
+        "arm": arm,
         "degraded": list(answer.degraded),
     }
 
 
-def attributed(name: str, credit: matcher.Credit, policy: str, currency: str, bundle: str | None) -> dict[str, Any]:
+def attributed(
+    name: str, credit: matcher.Credit, policy: str, currency: str, bundle: str | None, arm: str | None = None
+) -> dict[str, Any]:
     """The answer to attribute."""
     return {
         "decision_id": name,
@@ -128,6 +134,7 @@ def attributed(name: str, credit: matcher.Credit, policy: str, currency: str, bu
         "credits": _told(credit.earned),
         "beside": {name: _told(earned) for name, earned in credit.beside.items()},
         "bundle": bundle,
+        "arm": arm,
         "degraded": list(credit.degraded),
     }
 
@@ -138,8 +145,12 @@ def error(field: str, message: str) -> dict[str, Any]:
 
 
 def _best(scored: Scored) -> list[dict[str, Any]]:
-    order = sorted(zip((-scored.probability).tolist(), scored.options, strict=True))[:MOST_SHOWN]
-    return [{"person_id": option, "probability": -turned} for turned, option in order]
+    """The likeliest; of equals the earlier."""
+    order = np.argsort(-scored.probability, kind="stable")[:MOST_SHOWN]
+    return [
+        {"person_id": scored.options[place], "probability": probability}
+        for place, probability in zip(order.tolist(), scored.probability[order].tolist(), strict=True)
+    ]
 
 
 def _told(earned: Iterable[matcher.Earned]) -> list[dict[str, Any]]:

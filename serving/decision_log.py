@@ -13,8 +13,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from serving import decision_lines
-from serving.decision_lines import Decision
+from serving import decision_frames
+from serving.decision_frames import Decision
 
 MOST_WAITING = 64 * 2**20
 """Bytes of inputs that may wait for the disk; what comes then is not logged, and its answer says so."""
@@ -23,8 +23,8 @@ PAUSE_SECONDS = 0.05
 MOST_BYTES = 64 * 2**20
 """A file that has grown to this is followed by another."""
 MOST_OPEN = 64
-LINE_BYTES = 512
-"""About what a line takes beside its matrix."""
+HEAD_BYTES = 512
+"""About what a decision takes beside its matrix."""
 log = logging.getLogger("serving.decision_log")
 
 _Waiting = tuple[Decision, "asyncio.Future[bool] | None"]
@@ -32,7 +32,7 @@ _Waiting = tuple[Decision, "asyncio.Future[bool] | None"]
 
 @dataclass
 class DecisionLog:
-    """Appends decisions to `folder`/day=…/<hour>-<process>-<number>.jsonl from a thread of its own.
+    """Appends decisions to `folder`/day=…/<hour>-<process>-<number>.frames from a thread of its own.
 
     `offer` and `durably` belong to the event loop. A decision is on the disk when `durably` says true; `offer` promises
     nothing but that it will be tried. `count` is told how many rows of a model were written (true) or lost (false).
@@ -115,7 +115,7 @@ class DecisionLog:
             self._file(hour).append(decisions)
         except Exception:  # whatever it is, the thread must live on
             log.exception("%d decisions of %s cannot be logged.", len(decisions), " ".join(hour))
-            self._files.pop(hour, None)  # it may end in half a line; the next one is a new file
+            self._files.pop(hour, None)  # it may end in half a frame; the next one is a new file
             return False
         return True
 
@@ -125,7 +125,7 @@ class DecisionLog:
             if len(self._files) >= MOST_OPEN:
                 self._files.clear()
             self._numbers += 1
-            name = f"{hour[1]}-{self._process}-{self._numbers}.jsonl"
+            name = f"{hour[1]}-{self._process}-{self._numbers}{decision_frames.SUFFIX}"
             file = self._files[hour] = _File(self.folder / f"day={hour[0]}" / name)
         return file
 
@@ -146,23 +146,23 @@ class _File:
     introduced: set[str] = field(default_factory=set)
 
     def append(self, decisions: Sequence[Decision]) -> None:
-        """Add lines, and return when the disk has them."""
+        """Add decisions, and return when the disk has them."""
         parts: list[bytes] = []
         for decision in decisions:
             if decision.bundle not in self.introduced:
                 self.introduced.add(decision.bundle)
-                parts.append(decision_lines.introduction(decision))
-            parts.append(decision_lines.line(decision))
+                parts.append(decision_frames.introduction(decision))
+            parts.append(decision_frames.frame(decision))
         self.size += append(self.path, b"".join(parts))
 
 
 @dataclass(frozen=True)
-class Lines:
+class Found:
     """What a day's files hold."""
 
     rows: tuple[dict[str, Any], ...]
     unreadable: int
-    """Lines that are no decision; the torn last line of a killed process is not counted."""
+    """What is damaged, and no decision; what a killed process left torn at the end is not counted."""
 
 
 def append(path: Path, data: bytes) -> int:
@@ -180,11 +180,13 @@ def append(path: Path, data: bytes) -> int:
     return len(data)
 
 
-def read(folder: Path, day: str) -> Lines:
-    """Every scored option of the day, from all processes, in the order of file names and lines."""
-    found = [row for path in sorted((folder / f"day={day}").glob("*.jsonl")) for row in decision_lines.rows(path)]
+def read(folder: Path, day: str) -> Found:
+    """Every scored option of the day, from all processes, in the order of file names."""
+    suffixes = (decision_frames.SUFFIX, decision_frames.OLD_SUFFIX)
+    paths = sorted(path for path in (folder / f"day={day}").glob("*") if path.suffix in suffixes)
+    found = [row for path in paths for row in decision_frames.rows(path)]
     rows = tuple(row for row in found if row is not None)
-    return Lines(rows, len(found) - len(rows))
+    return Found(rows, len(found) - len(rows))
 
 
 def _keep_name(folder: Path) -> None:
@@ -198,7 +200,7 @@ def _keep_name(folder: Path) -> None:
 
 
 def _size(decision: Decision) -> int:
-    return decision.scored.matrix.nbytes + LINE_BYTES
+    return decision.scored.matrix.nbytes + HEAD_BYTES
 
 
 def _tell(done: asyncio.Future[bool], is_written: bool) -> None:

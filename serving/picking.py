@@ -3,13 +3,34 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NamedTuple, Protocol
+from datetime import datetime
+from typing import NamedTuple, Protocol, TypeVar
 
-from serving.champion import Champion, Follower
+from serving.champion import Champion, Follower, Trial
+from serving.rollout import Place
 from serving.scored import Scored
 from whence.bundle import Scorer
 
 CHAMPION = "champion"
+
+
+class HasScored(Protocol):
+    """What the matcher found, with what the model scored for it."""
+
+    @property
+    def scored(self) -> Scored | None:
+        """None where no model was asked."""
+
+
+Found = TypeVar("Found", bound=HasScored)
+
+
+class Turn(NamedTuple):
+    """Where a person stands while a challenger is on trial."""
+
+    trial: Trial
+    place: Place
+    arm: int
 
 
 class Picked(NamedTuple):
@@ -17,17 +38,18 @@ class Picked(NamedTuple):
 
     champion: Champion
     role: str = CHAMPION
+    turn: Turn | None = None
+    """None when nobody is on trial."""
 
 
 class Mirrored(NamedTuple):
-    """A question that was answered, for a challenger to answer as well, later and unseen."""
+    """A question that was answered, for both bundles of a trial to answer again, later and unseen."""
 
-    model: str
-    person_key: str
     picked: Picked
-    scored: Scored
+    made_at: datetime
+    subject: str
     again: Callable[[Scorer], Scored | None]
-    """Ask the same question of another scorer; reads the features once more."""
+    """Ask the same question of a scorer; reads the features once more."""
 
 
 class Picker(Protocol):
@@ -36,8 +58,11 @@ class Picker(Protocol):
     def pick(self, model: str, person_key: str) -> Picked | None:
         """Whose turn it is for this person; None when the model has no champion. It is called for every request: be quick."""
 
+    def answer(self, picked: Picked, ask: Callable[[Scorer], Found]) -> tuple[Picked, Found]:
+        """What the one whose turn it is answers, and who it was in the end: a challenger that fails is not heard."""
+
     def mirror(self, mirrored: Mirrored) -> None:
-        """Hear of an answer; must neither block nor raise."""
+        """Hear of an answer that a model scored; must neither block nor raise."""
 
 
 class ChampionsAlone:
@@ -50,6 +75,10 @@ class ChampionsAlone:
         """The champion."""
         champion = self._follower.lineup.get(model)
         return Picked(champion) if champion is not None else None
+
+    def answer(self, picked: Picked, ask: Callable[[Scorer], Found]) -> tuple[Picked, Found]:
+        """The champion's answer."""
+        return picked, ask(picked.champion.scorer)
 
     def mirror(self, mirrored: Mirrored) -> None:
         """Nobody listens."""

@@ -7,15 +7,15 @@ import secrets
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Generic, NamedTuple
 
 from serving import answers, matcher, requests
 from serving.champion import Champion, Follower
-from serving.decision_lines import Decision
+from serving.decision_frames import Decision
 from serving.decision_log import DecisionLog
 from serving.doors import Asked, Refusal
 from serving.metrics import Metrics
-from serving.picking import Mirrored, Picked, Picker
+from serving.picking import Found, Mirrored, Picked, Picker
 from serving.scored import Scored
 from serving.shapes import RequestError
 from whence.attribution import policy as policies
@@ -44,26 +44,24 @@ class Service:
     async def match(self, asked: Asked) -> dict[str, Any]:
         """Whose is this signal?"""
         question = requests.match_request(asked.content, asked.now)
-        picked = self._picked(IDENTITY_RANKER, question.person_key)
-        known, ask = self._matching(question)
-        found = ask(known, _scorer(picked))
+        ask = self._matching(question)
+        picked, (known, found) = self._answered(IDENTITY_RANKER, question.person_key, ask)
         name = secrets.token_hex(16)
-        answer = answers.matched(name, found, _digest(picked))
+        answer = answers.matched(name, found, _digest(picked), _arm(picked))
         subject = question.signal["event_id"] or name
         await self._note(answer, picked, subject, known, found.scored, question.durable)
-        self._mirror(IDENTITY_RANKER, question.person_key, picked, known, found.scored, ask)
+        self._mirror(picked, known, subject, found.scored, ask)
         return answer
 
     async def attribute(self, asked: Asked) -> dict[str, Any]:
         """Which touches earned this conversion?"""
         question = requests.attribute_request(asked.content, asked.now)
-        picked = self._picked(ATTRIBUTION_RANKER, question.person_key)
-        known, ask = self._attributing(question)
-        credit = ask(known, _scorer(picked))
+        ask = self._attributing(question)
+        picked, (known, credit) = self._answered(ATTRIBUTION_RANKER, question.person_key, ask)
         name, conversion = secrets.token_hex(16), question.conversion
-        answer = answers.attributed(name, credit, self.policy.name, conversion["currency"], _digest(picked))
+        answer = answers.attributed(name, credit, self.policy.name, conversion["currency"], _digest(picked), _arm(picked))
         await self._note(answer, picked, conversion["conversion_id"], known, credit.scored, question.durable)
-        self._mirror(ATTRIBUTION_RANKER, question.person_key, picked, known, credit.scored, ask)
+        self._mirror(picked, known, conversion["conversion_id"], credit.scored, ask)
         return answer
 
     async def score(self, asked: Asked) -> dict[str, Any]:
@@ -116,22 +114,35 @@ class Service:
             await asyncio.to_thread(self.log.close)
 
     def _picked(self, model: str, person_key: str) -> Picked | None:
+        return self._counted(model, self.picker.pick(model, person_key))
+
+    def _answered(self, model: str, person_key: str, ask: _Ask[Found]) -> tuple[Picked | None, _Answered[Found]]:
+        """The answer of the bundle whose turn it is for the person, and which one it was in the end."""
         picked = self.picker.pick(model, person_key)
+        if picked is None:
+            return None, ask(None)
+        picked, answered = self.picker.answer(picked, ask)
+        return self._counted(model, picked), answered
+
+    def _counted(self, model: str, picked: Picked | None) -> Picked | None:
         if picked is not None:
             self.metrics.scored_by(model, picked.champion.scorer.digest, picked.role)
         return picked
 
-    def _matching(self, question: requests.MatchRequest) -> tuple[matcher.Known, _Ask]:
-        def ask(known: matcher.Known, scorer: Scorer | None) -> matcher.Answer:
-            return matcher.match(question.signal, known, scorer, self.settings.identity)
+    def _matching(self, question: requests.MatchRequest) -> _Ask[matcher.Answer]:
+        def ask(scorer: Scorer | None) -> _Answered[matcher.Answer]:
+            known = matcher.Known(self.store, question.signal["seen_at"])
+            return _Answered(known, matcher.match(question.signal, known, scorer, self.settings.identity))
 
-        return matcher.Known(self.store, question.signal["seen_at"]), ask
+        return ask
 
-    def _attributing(self, question: requests.AttributeRequest) -> tuple[matcher.Known, Any]:
-        def ask(known: matcher.Known, scorer: Scorer | None) -> matcher.Credit:
-            return matcher.attribute(question.conversion, question.touches, question.person_id, known, scorer, self.policy)
+    def _attributing(self, question: requests.AttributeRequest) -> _Ask[matcher.Credit]:
+        def ask(scorer: Scorer | None) -> _Answered[matcher.Credit]:
+            known = matcher.Known(self.store, question.conversion["seen_at"])
+            found = matcher.attribute(question.conversion, question.touches, question.person_id, known, scorer, self.policy)
+            return _Answered(known, found)
 
-        return matcher.Known(self.store, question.conversion["seen_at"]), ask
+        return ask
 
     async def _note(
         self,
@@ -146,7 +157,7 @@ class Service:
         answer["logged"] = None
         if picked is not None and scored is not None:
             scorer = picked.champion.scorer
-            decision = Decision(answer["decision_id"], known.now, scorer.model, scorer.digest, subject, scored)
+            decision = Decision(answer["decision_id"], known.now, scorer.model, scorer.digest, subject, scored, picked.role)
             if is_durable:
                 answer["logged"] = await self.log.durably(decision)
             elif not self.log.offer(decision):
@@ -156,23 +167,29 @@ class Service:
         if answer["degraded"] or known.stale:
             self.metrics.doubts(answer["degraded"], known.stale)
 
-    def _mirror(
-        self, model: str, person_key: str, picked: Picked | None, known: matcher.Known, scored: Scored | None, ask: _Ask
-    ) -> None:
-        if picked is not None and scored is not None:
-
-            def again(scorer: Scorer) -> Scored | None:
-                found: Scored | None = ask(matcher.Known(known.store, known.now), scorer).scored
-                return found
-
-            self.picker.mirror(Mirrored(model, person_key, picked, scored, again))
+    def _mirror(self, picked: Picked | None, known: matcher.Known, subject: str, scored: Scored | None, ask: _Ask[Found]) -> None:
+        if picked is not None and picked.turn is not None and scored is not None:
+            self.picker.mirror(Mirrored(picked, known.now, subject, lambda scorer: ask(scorer).scored))
 
 
-_Ask = Callable[[matcher.Known, "Scorer | None"], Any]
+class _Answered(NamedTuple, Generic[Found]):
+    """What the matcher found, and what it knew."""
+
+    known: matcher.Known
+    found: Found
+
+    @property
+    def scored(self) -> Scored | None:
+        """What the model scored."""
+        return self.found.scored
 
 
-def _scorer(picked: Picked | None) -> Scorer | None:
-    return picked.champion.scorer if picked else None
+_Ask = Callable[["Scorer | None"], _Answered[Found]]
+
+
+def _arm(picked: Picked | None) -> str | None:
+    """Who answered, while a challenger is on trial."""
+    return picked.role if picked is not None and picked.turn is not None else None
 
 
 def _digest(picked: Picked | None) -> str | None:

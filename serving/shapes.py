@@ -167,7 +167,7 @@ class Moment:
         if type(value) is not str:
             raise RequestError("", f"must be a time as 2026-05-01T10:00:00Z, and is {show(value)}.")
         try:
-            moment = utc(datetime.fromisoformat(value)).astimezone(UTC)
+            moment = utc(datetime.fromisoformat(value))
         except NaiveTimeError as naive:
             raise RequestError("", str(naive)) from None
         except (ValueError, OverflowError):

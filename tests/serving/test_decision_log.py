@@ -17,9 +17,9 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from serving import decision_lines, decision_log
+from serving import decision_frames, decision_log
 from serving.batch import collect_online
-from serving.decision_lines import Decision
+from serving.decision_frames import Decision
 from serving.decision_log import DecisionLog
 from serving.scored import Scored
 from tests.builders import some_settings
@@ -59,12 +59,12 @@ def names(folder: Path, day: str = "2026-05-01") -> list[str]:
     return sorted(row["decision_id"] for row in decision_log.read(folder, day).rows)
 
 
-def lines_of(*decisions: Decision) -> bytes:
-    return decision_lines.introduction(decisions[0]) + b"".join(decision_lines.line(each) for each in decisions)
+def frames_of(*decisions: Decision) -> bytes:
+    return decision_frames.introduction(decisions[0]) + b"".join(decision_frames.frame(each) for each in decisions)
 
 
-def test_a_line_holds_all_options_and_comes_back_bit_by_bit(tmp_path: Path) -> None:
-    decision_log.append(tmp_path / "day=2026-05-01" / "10-1.jsonl", lines_of(a_decision("a")))
+def test_a_frame_holds_all_options_and_comes_back_bit_by_bit(tmp_path: Path) -> None:
+    decision_log.append(tmp_path / "day=2026-05-01" / "10-1.frames", frames_of(a_decision("a")))
     first, second = decision_log.read(tmp_path, "2026-05-01").rows
     assert (first["decision_id"], second["decision_id"], first["made_at"]) == ("a-0", "a-1", TEN)
     assert first["features"] == {"x": 1.5, "y": None, "channel": "search"}
@@ -97,7 +97,7 @@ def test_what_is_offered_is_written_without_being_waited_for(tmp_path: Path) -> 
 def test_a_full_queue_takes_no_more_says_so_and_counts(tmp_path: Path) -> None:
     counted: list[tuple[str, int, bool]] = []
     log = DecisionLog(
-        tmp_path, lambda *what: counted.append(what), most_waiting=2 * (SCORED.matrix.nbytes + decision_log.LINE_BYTES)
+        tmp_path, lambda *what: counted.append(what), most_waiting=2 * (SCORED.matrix.nbytes + decision_log.HEAD_BYTES)
     )
     log._thread = threading.Thread()  # one that is never started: a disk that never gets to it
     assert [log.offer(a_decision(name)) for name in "abc"] == [True, True, False]
@@ -116,22 +116,38 @@ def test_a_file_that_has_grown_is_followed_by_another_that_names_its_columns_ane
     assert names(tmp_path) == ["a-0", "a-1", "b-0", "b-1", "c-0", "c-1"]
 
 
-def test_the_torn_last_line_of_a_killed_process_is_no_decision(tmp_path: Path) -> None:
-    path = tmp_path / "day=2026-05-01" / "10-1.jsonl"
-    whole = lines_of(a_decision("a"), a_decision("b"))
+def test_the_torn_last_frame_of_a_killed_process_is_no_decision(tmp_path: Path) -> None:
+    path = tmp_path / "day=2026-05-01" / "10-1.frames"
+    first, both = frames_of(a_decision("a")), frames_of(a_decision("a"), a_decision("b"))
     path.parent.mkdir()
-    for cut in range(0, len(whole), 7):
-        path.write_bytes(whole[:cut])
-        lines = decision_log.read(tmp_path, "2026-05-01")
-        assert (len(lines.rows), lines.unreadable) == (2 * max(0, whole[:cut].count(b"\n") - 1), 0)
+    for cut in range(0, len(both), 7):
+        path.write_bytes(both[:cut])
+        found = decision_log.read(tmp_path, "2026-05-01")
+        assert (len(found.rows), found.unreadable) == (2 if cut >= len(first) else 0, 0)
 
 
-def test_a_line_that_is_no_decision_is_counted(tmp_path: Path) -> None:
-    path = tmp_path / "day=2026-05-01" / "10-1.jsonl"
-    unintroduced = decision_lines.line(a_decision("b", bundle="other"))
-    decision_log.append(path, b"\x00\x00\n[]\n" + lines_of(a_decision("a")) + unintroduced)
-    lines = decision_log.read(tmp_path, "2026-05-01")
-    assert (len(lines.rows), lines.unreadable) == (2, 3)
+def test_a_damaged_decision_is_counted_and_those_around_it_are_read(tmp_path: Path) -> None:
+    path = tmp_path / "day=2026-05-01" / "10-1.frames"
+    path.parent.mkdir()
+    before, whole = frames_of(a_decision("a")), frames_of(a_decision("a"), a_decision("b"), a_decision("c"))
+    second = len(whole) - len(before) - len(decision_frames.frame(a_decision("b")))
+    for place in range(len(before), len(before) + second, 5):
+        damaged = bytearray(whole)
+        damaged[place] ^= 0x20
+        path.write_bytes(damaged)
+        found = decision_log.read(tmp_path, "2026-05-01")
+        assert [row["decision_id"] for row in found.rows] == ["a-0", "a-1", "c-0", "c-1"], place
+        assert found.unreadable == 1
+
+
+def test_an_old_line_that_is_no_decision_and_a_bundle_that_nobody_introduced_are_counted(tmp_path: Path) -> None:
+    folder = tmp_path / "day=2026-05-01"
+    decision_log.append(folder / "10-1.jsonl", b"\x00\x00\n[]\n")
+    decision_log.append(
+        folder / "10-1.frames", frames_of(a_decision("a")) + decision_frames.frame(a_decision("b", bundle="other"))
+    )
+    found = decision_log.read(tmp_path, "2026-05-01")
+    assert (len(found.rows), found.unreadable) == (2, 3)
 
 
 def test_a_full_disk_is_told_to_whoever_waits_and_what_comes_later_goes_to_a_new_file(tmp_path: Path) -> None:
@@ -196,7 +212,7 @@ def test_a_step_replaces_its_own_decisions_and_leaves_those_of_the_others(tmp_pa
     lake, batch = Lake.of(settings), {"route": "batch", "model": "identity-ranker"}
     row = {**an_old_line("of-batch"), "made_at": TEN, "features": "{}", "route": "batch", "day": "2026-05-01"}
     lake.replace("decisions", pa.Table.from_pylist([row], schema=TABLES["decisions"].schema), DAY, batch)
-    decision_log.append(settings.decision_log / "day=2026-05-01" / "10-1.jsonl", lines_of(a_decision("of-service")))
+    decision_log.append(settings.decision_log / "day=2026-05-01" / "10-1.frames", frames_of(a_decision("of-service")))
     collect_online(settings, DAY)
     assert lake.read("decisions", DAY)["decision_id"].to_pylist() == ["of-batch", "of-service-0", "of-service-1"]
     lake.replace("decisions", TABLES["decisions"].schema.empty_table(), DAY, batch)
