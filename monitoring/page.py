@@ -1,4 +1,4 @@
-"""Serves Evidently's pages over the workspace: `python -m monitoring.page`, for the process supervisor.
+"""Serves Evidently's pages over the workspace: `python -m monitoring.page [HOST]`, for the process supervisor.
 
 Evidently's own command misses a project that is made while it runs: its watcher thread dies of the first report, and every page
 of the project fails from then on. So the project is there before the server starts, and a dead thread ends the process, which
@@ -8,6 +8,7 @@ the supervisor starts again.
 from __future__ import annotations
 
 import os
+import sys
 import threading
 
 from evidently.ui.service.app import run_local
@@ -17,11 +18,11 @@ from whence.contracts.settings import load
 
 
 def main() -> None:
-    """Serve until stopped, on the loopback address."""
+    """Serve until stopped, on the loopback address unless another is given."""
     settings = load()
     threading.excepthook = _end
     open_project(settings.evidently_workspace)
-    run_local(host="127.0.0.1", port=settings.ports.evidently, workspace=str(settings.evidently_workspace))
+    run_local(host=sys.argv[1] if len(sys.argv) > 1 else "127.0.0.1", port=settings.ports.evidently, workspace=str(settings.evidently_workspace))
 
 
 def _end(told: threading.ExceptHookArgs) -> None:
