@@ -93,6 +93,11 @@ class Journal:
             newest = self._first(con, _newest(model, until=at))
         return succession.challenger_of([newest] if newest else [])
 
+    def before(self, model: str) -> str | None:
+        """The bundle that a rollback would bring back; None when there is none."""
+        standing = succession.standing(self.rows(model))
+        return standing[-2].bundle if len(standing) > 1 else None
+
     def head(self, model: str) -> int:
         """The epoch of the model's newest row of any kind, which a step of a rollout is based on; 0 when there is none."""
         with self._reading() as con:
@@ -121,7 +126,8 @@ class Journal:
     ) -> Promotion:
         """Make `bundle` the champion, if the champion is still the one of `expected_epoch` (0: there is none).
 
-        A bundle that is champion already keeps its row. Raises Conflict when somebody else decided first, or aborted it since.
+        A bundle that is champion already keeps its row. Without `versions` a challenger keeps those of its rollout.
+        Raises Conflict when somebody else decided first, or aborted it since.
         """
 
         def decide(con: Connection) -> Promotion | Decision:
@@ -131,7 +137,8 @@ class Journal:
                 return champion
             succession.demand_promotion(current, model, bundle, expected_epoch)
             previous = champion.bundle if champion else ""
-            return Decision(PROMOTE, model, bundle, previous, verdict_digest, tuple(reasons), who, {}, versions or {})
+            made_of = versions or next((row.versions for row in current if row.bundle == bundle and row.versions), {})
+            return Decision(PROMOTE, model, bundle, previous, verdict_digest, tuple(reasons), who, {}, made_of)
 
         return self._decide(decide, now)
 

@@ -136,26 +136,26 @@ def step(rows: Sequence[Promotion], decision: Decision, expected_epoch: int) -> 
 
 def before_last(rows: Sequence[Promotion], model: str, expected_epoch: int | None) -> Promotion:
     """The row that made the champion before this one. Raises JournalError when there is none, Conflict on another champion."""
-    standing = _standing(rows)
-    if len(standing) < 2:
-        have = f"{model} has had {len(standing)} champion" if standing else f"{model} has no champion"
+    stand = standing(rows)
+    if len(stand) < 2:
+        have = f"{model} has had {len(stand)} champion" if stand else f"{model} has no champion"
         raise JournalError(f"{have}, so there is none to go back to. Promote another candidate instead.")
     champion = champion_of(rows)
     assert champion is not None
     if expected_epoch is not None and champion.epoch != expected_epoch:
         raise Conflict(f"The champion of {model} is of epoch {champion.epoch} already, not {expected_epoch}. Look again.")
-    return standing[-2]
+    return stand[-2]
 
 
-def _standing(rows: Sequence[Promotion]) -> list[Promotion]:
+def standing(rows: Sequence[Promotion]) -> list[Promotion]:
     """The champions that stand on one another, newest last: a promotion puts one on top, a rollback takes one off."""
-    standing: list[Promotion] = []
+    stand: list[Promotion] = []
     for row in rows:
         if row.kind == PROMOTE:
-            standing.append(row)
+            stand.append(row)
         elif row.kind == ROLLBACK:
-            standing.pop()
-    return standing
+            stand.pop()
+    return stand
 
 
 def _head(rows: Sequence[Promotion]) -> int:

@@ -71,6 +71,8 @@ class Follower:
     clock: Callable[[], float] = time.monotonic
     challenged: Callable[[str], Rollout | None] = lambda model: None
     """The model's rollout; its challenger is loaded, too, and never at the cost of the champion."""
+    before: Callable[[str], str | None] = lambda model: None
+    """The bundle that a rollback would bring back; it is kept loaded, so that going back waits for no check."""
     lineup: Lineup = field(default_factory=lambda: MappingProxyType({}))
     trials: Mapping[str, Trial] = field(default_factory=lambda: MappingProxyType({}))
     """The rollouts whose challenger can be asked, by model."""
@@ -78,6 +80,8 @@ class Follower:
     """Challengers that cannot be loaded, or were stood down."""
     has_polled: bool = False
     _failed: dict[str, tuple[int, float]] = field(default_factory=dict)
+    _standby: dict[str, tuple[int, Champion | None]] = field(default_factory=dict)
+    """By model: since which epoch, and the champion before."""
 
     def poll(self) -> None:
         """Look at the journal once, and swap what changed. Blocks while a bundle is loaded and checked."""
@@ -87,6 +91,9 @@ class Follower:
         self.has_polled = True
         for model in MODELS:
             self._try(model)
+        for model, champion in self.lineup.items():
+            if self._standby.get(model, (-1, None))[0] != champion.epoch:
+                self._standby[model] = champion.epoch, self._ready_to_return(model)
 
     def stand_down(self, rollout: Rollout, step: Step | None) -> None:
         """Ask the challenger of this stage no more in this process: that need not wait until the journal can be written."""
@@ -119,9 +126,33 @@ class Follower:
             self.count(model, "failed")
             return
         self._failed.pop(model, None)
+        if was := self.lineup.get(model):
+            self._standby[model] = -1, was
         self.lineup = MappingProxyType({**self.lineup, model: Champion(scorer, head.epoch)})
         self.count(model, "done")
         log.info("Champion of %s is now %s (epoch %s)", model, head.bundle[:12], head.epoch)
+
+    def _ready_to_return(self, model: str) -> Champion | None:
+        digest = self.before(model)
+        if digest is None:
+            return None
+        try:
+            ready = self._known(model, digest) or Champion(self._checked(model, digest), 0)
+        except (BundleError, OSError) as bad:
+            log.error("%s could not go back to %s: %s", model, digest[:12], bad)
+            return None
+        log.info("%s could go back to %s at once", model, digest[:12])
+        return ready
+
+    def _known(self, model: str, digest: str) -> Champion | None:
+        """A bundle that is loaded already, in whatever part."""
+        trial = self.trials.get(model)
+        parts = [
+            self.lineup.get(model),
+            *((trial.challenger, trial.champion) if trial else ()),
+            self._standby.get(model, (0, None))[1],
+        ]
+        return next((each for each in parts if each is not None and each.scorer.digest == digest), None)
 
     def _try(self, model: str) -> None:
         """Put the model's rollout on trial as the journal has it; whatever is wrong with it, the champion answers."""
@@ -151,22 +182,15 @@ class Follower:
 
     def _of(self, model: str, digest: str, rollout: Rollout) -> Champion:
         """A bundle of the trial, taken from what is loaded already where it can be."""
-        known = [self.lineup[model], *((trial.champion, trial.challenger) if (trial := self.trials.get(model)) else ())]
-        for each in known:
-            if each.scorer.digest == digest:
-                return each
-        return Champion(self._checked(model, digest), rollout.epoch)
+        return self._known(model, digest) or Champion(self._checked(model, digest), rollout.epoch)
 
     def _drop_trial(self, model: str) -> None:
         if model in self.trials:
             self.trials = MappingProxyType({name: trial for name, trial in self.trials.items() if name != model})
 
     def _loaded(self, model: str, head: Promoted) -> Scorer:
-        ready = [self.lineup.get(model), *((trial.challenger, trial.champion) if (trial := self.trials.get(model)) else ())]
-        for each in ready:
-            if each is not None and each.scorer.digest == head.bundle:
-                return each.scorer
-        return self._checked(model, head.bundle)
+        known = self._known(model, head.bundle)
+        return known.scorer if known else self._checked(model, head.bundle)
 
     def _checked(self, model: str, digest: str) -> Scorer:
         scorer = self.load(digest)

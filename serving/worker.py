@@ -6,23 +6,29 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime
 from typing import Any
 
 import uvicorn
 
 from features import open_online
 from registry.journal import Journal
+from registry.rollouts import Following
 from serving import connections
 from serving.app import application
 from serving.champion import Follower
 from serving.decision_log import DecisionLog
 from serving.lastgood import LastGood, record
 from serving.metrics import Metrics
-from serving.picking import ChampionsAlone
+from serving.mirror import Mirror
+from serving.mirrored import MirrorLog
 from serving.processes import Given
 from serving.service import Service
+from serving.steering import Steering
+from serving.tally import Tally
 from serving.tokens import open_book
-from whence.bundle import load_bundle
+from serving.trying import Trying
+from whence.bundle import load_bundle, signing_key
 from whence.contracts.settings import Settings
 
 KEEP_ALIVE = 30
@@ -32,7 +38,7 @@ log = logging.getLogger("serving")
 
 def serve(settings: Settings, given: Given) -> int:
     """Serve on the sockets until SIGTERM, or until the parent is gone; the exit status."""
-    service = assemble(settings)
+    service, steering, mirror = assemble(settings)
     app = application(service, open_book(settings), lambda: len(server.server_state.tasks))
     config = uvicorn.Config(
         app,
@@ -43,19 +49,20 @@ def serve(settings: Settings, given: Given) -> int:
         access_log=False,
         log_config=None,
         server_header=False,
+        proxy_headers=False,
         timeout_keep_alive=KEEP_ALIVE,
         timeout_graceful_shutdown=GRACE,
         ssl_certfile=settings.serving.certificate or None,
         ssl_keyfile=settings.serving.key or None,
     )
     server = uvicorn.Server(config)
-    app.life = _with_watch(app.life, server, given.parent)
+    app.life = _with_watch(_with_rollouts(app.life, steering, mirror), server, given.parent)
     server.run(sockets=list(given.sockets))
     return 0
 
 
-def assemble(settings: Settings) -> Service:
-    """The service with the real journal, bundles, features and log."""
+def assemble(settings: Settings) -> tuple[Service, Steering, Mirror]:
+    """The service with the real journal, bundles, features and log; and what moves its rollouts on, and mirrors for them."""
     metrics = Metrics.new()
     journal = Journal.of(settings)
     last_good = LastGood(record(settings), journal.champion, metrics.poll_failed.inc)
@@ -64,9 +71,34 @@ def assemble(settings: Settings) -> Service:
         metrics.swapped(model, outcome)
         last_good.note(follower.lineup)
 
-    follower = Follower(last_good, lambda digest: load_bundle(settings.bundles, digest), swapped)
+    follower = Follower(
+        last_good,
+        lambda digest: load_bundle(settings.bundles, digest),
+        swapped,
+        before=journal.before,
+        challenged=Following(journal, lambda: datetime.now(UTC)),
+    )
+    tally, mirror = Tally(settings.home), Mirror()
+    picker = Trying(follower, tally, mirror, MirrorLog(settings.home), signing_key(settings.bundles), metrics.mirrored)
     decisions = DecisionLog(settings.decision_log, metrics.logged)
-    return Service(settings, follower, ChampionsAlone(follower), open_online(settings), decisions, metrics)
+    service = Service(settings, follower, picker, open_online(settings), decisions, metrics)
+    return service, Steering(settings.home, journal, follower, tally), mirror
+
+
+def _with_rollouts(life: Any, steering: Steering, mirror: Mirror) -> Any:
+    """The application's life, with rollouts moved on beside it."""
+
+    @asynccontextmanager
+    async def steered() -> AsyncIterator[None]:
+        steer = asyncio.create_task(steering.steer())
+        try:
+            async with life():
+                yield
+        finally:
+            steer.cancel()
+            await asyncio.to_thread(mirror.close)
+
+    return steered
 
 
 def _with_watch(life: Any, server: uvicorn.Server, parent: int | None) -> Any:

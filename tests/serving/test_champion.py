@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pytest
@@ -89,6 +89,41 @@ def test_a_lineup_that_a_request_holds_does_not_change_under_it(one: Scorer) -> 
     assert dict(held) == {}
     with pytest.raises(TypeError):
         follower.lineup[IDENTITY_RANKER] = held  # type: ignore[index]
+
+
+def test_the_champion_before_is_loaded_beside_so_that_going_back_waits_for_no_check(one: Scorer) -> None:
+    before = replace(one, digest="b1")
+    shop = Shop(scorers={"b1": before, "b2": replace(one, digest="b2")})
+    follower = Follower(shop.heads.get, shop.load, before={IDENTITY_RANKER: "b1"}.get)
+    shop.promote(IDENTITY_RANKER, "b2", 2)
+    follower.poll()
+    follower.poll()
+    assert shop.loads == ["b2", "b1"]
+    shop.scorers.clear()
+    shop.promote(IDENTITY_RANKER, "b1", 3)
+    follower.poll()
+    assert (follower.lineup[IDENTITY_RANKER].scorer.digest, follower.lineup[IDENTITY_RANKER].epoch) == ("b1", 3)
+    assert shop.loads == ["b2", "b1"]
+
+
+def test_who_served_before_stays_loaded(one: Scorer) -> None:
+    shop = Shop(scorers={name: replace(one, digest=name) for name in ("b1", "b2")})
+    follower = Follower(shop.heads.get, shop.load, before=lambda model: "b1" if shop.heads[model].epoch == 2 else None)
+    for bundle, epoch in (("b1", 1), ("b2", 2), ("b1", 3)):
+        shop.promote(IDENTITY_RANKER, bundle, epoch)
+        follower.poll()
+    assert follower.lineup[IDENTITY_RANKER].scorer.digest == "b1"
+    assert shop.loads == ["b1", "b2"]
+
+
+def test_a_champion_before_that_is_broken_costs_nothing(one: Scorer) -> None:
+    shop = Shop(scorers={"b2": replace(one, digest="b2")})
+    follower = Follower(shop.heads.get, shop.load, before=lambda model: "b1")
+    shop.promote(IDENTITY_RANKER, "b2", 2)
+    for _ in range(3):
+        follower.poll()
+    assert follower.lineup[IDENTITY_RANKER].epoch == 2
+    assert shop.loads == ["b2", "b1"], "it is tried once a champion"
 
 
 def test_an_older_epoch_never_takes_over(one: Scorer) -> None:
