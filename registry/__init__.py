@@ -69,12 +69,12 @@ def judge(settings: Settings, candidate: Candidate, now: datetime) -> Verdict:
 def promote(
     settings: Settings, candidate: Candidate, verdict: Verdict, who: str, now: datetime, *, again: bool = False
 ) -> Promotion | None:
-    """Make the candidate champion when its verdict allows; None when it does not.
+    """Make the candidate champion when its verdict allows, or the challenger where registry/rollout.toml says so; None when not.
 
     A bundle that is champion gives its row. One that was champion before, or was withdrawn from a rollout, is left alone, so
     that a rerun of an old day undoes no rollback, unless `again`. Raises Conflict when the champion changed since the verdict: judge again.
     """
-    from registry import gate
+    from registry import gate, rollouts
     from registry.journal import Journal
 
     if verdict.bundle != candidate.bundle:
@@ -90,6 +90,9 @@ def promote(
             return None
         expected = row.epoch if again and row else verdict.epoch
         made_of = versions(settings, candidate)
+        if row and rollouts.is_staged(settings, candidate.model):
+            said = (verdict.reasons, who, now, verdict.digest, expected, made_of)
+            return rollouts.challenge(settings, candidate, *said)
         row = journal.promote(candidate.model, candidate.bundle, verdict.digest, verdict.reasons, who, expected, now, made_of)
     _reconcile_if_up(settings, now)
     return row
@@ -162,10 +165,16 @@ def _judge_and_promote(settings: Settings, candidate: Candidate, who: str, now: 
             if attempt == ATTEMPTS - 1:
                 raise
             continue
-        if row:
-            return f"champion of epoch {row.epoch}: {' '.join(verdict.reasons)}"
-        return f"{'had its turn' if verdict.decision == 'promote' else verdict.decision}: {' '.join(verdict.reasons)}"
+        return f"{_came_of(verdict, row)}: {' '.join(verdict.reasons)}"
     raise AssertionError("unreachable")
+
+
+def _came_of(verdict: Verdict, row: Promotion | None) -> str:
+    from registry.journal import CHAMPION_KINDS
+
+    if row is None:
+        return "had its turn, or another challenger has" if verdict.decision == "promote" else verdict.decision
+    return f"{'champion' if row.kind in CHAMPION_KINDS else 'challenger'} of epoch {row.epoch}"
 
 
 def _reconcile_if_up(settings: Settings, now: datetime) -> None:

@@ -14,6 +14,7 @@ from registry.succession import ABORT, PROMOTE, ROLLBACK, SHADOW
 if TYPE_CHECKING:
     from registry.journal import Journal
     from registry.succession import Promotion
+    from whence.contracts.models import Candidate
     from whence.contracts.settings import Settings
 
 POLICY = Path(__file__).with_name("rollout.toml")
@@ -78,6 +79,8 @@ class Rollout:
     """As it was when the rollout began."""
     verdict: str = ""
     """SHA-256 of the gate's verdict."""
+    versions: Mapping[str, Any] = field(default_factory=dict)
+    """What the challenger was made of."""
 
     def is_over(self, now: datetime) -> bool:
         """True when it is a watch that has ended."""
@@ -123,15 +126,78 @@ def under_way(journal: Journal, model: str, now: datetime) -> Rollout | None:
     return None if watch.is_over(now) else watch
 
 
+@dataclass
+class Following:
+    """Who challenges, asked often: the journal's rows are read again when there are new ones."""
+
+    journal: Journal
+    clock: Callable[[], datetime]
+    _epoch: int = -1
+    _known: dict[str, Rollout | None] = field(default_factory=dict)
+
+    def __call__(self, model: str) -> Rollout | None:
+        """The model's rollout now."""
+        now = self.clock()
+        if (epoch := self.journal.epoch()) != self._epoch:
+            self._epoch, self._known = epoch, {}
+        if model not in self._known:
+            self._known[model] = under_way(self.journal, model, now)
+        rollout = self._known[model]
+        return None if rollout is None or rollout.is_over(now) else rollout
+
+
 def start(
-    settings: Settings, model: str, bundle: str, verdict: str, reasons: Sequence[str], who: str, now: datetime
+    settings: Settings,
+    model: str,
+    bundle: str,
+    reasons: Sequence[str],
+    who: str,
+    now: datetime,
+    verdict: str = "",
+    expected_epoch: int | None = None,
+    versions: Mapping[str, Any] | None = None,
 ) -> Promotion:
-    """Let a bundle challenge the model's champion, first in the shadow. Raises JournalError or Conflict when that cannot be."""
+    """Let a bundle challenge the model's champion, first in the shadow.
+
+    With `expected_epoch`, only if that is the model's newest row. Raises JournalError or Conflict when it cannot be.
+    """
     from registry.journal import Journal
 
     journal = Journal.of(settings)
     details = {"verdict": verdict, "policy": load_policy(model, settings.home).as_dict()}
-    return journal.step(SHADOW, model, bundle, details, tuple(reasons), who, journal.head(model), now)
+    expected = journal.head(model) if expected_epoch is None else expected_epoch
+    return journal.step(SHADOW, model, bundle, details, tuple(reasons), who, expected, now, versions)
+
+
+def is_staged(settings: Settings, model: str) -> bool:
+    """True when the gate's word makes a challenger of a candidate, and not yet a champion."""
+    return load_policy(model, settings.home).mode == STAGED
+
+
+def challenge(
+    settings: Settings,
+    candidate: Candidate,
+    reasons: Sequence[str],
+    who: str,
+    now: datetime,
+    verdict: str,
+    expected_epoch: int,
+    versions: Mapping[str, Any],
+) -> Promotion | None:
+    """Let a candidate challenge the champion of `expected_epoch`, which its verdict was on; its row if it does already.
+
+    None while another one challenges: a candidate of every day would otherwise keep every rollout from ending. Raises Conflict
+    when the champion changed since the verdict.
+    """
+    from registry.journal import Conflict, Journal
+
+    journal = Journal.of(settings)
+    head, champion = journal.head(candidate.model), journal.champion(candidate.model)
+    if champion is None or champion.epoch != expected_epoch:
+        raise Conflict(f"The champion of {candidate.model} is not of epoch {expected_epoch} any more. Judge again.")
+    if row := journal.challenger(candidate.model):
+        return row if row.bundle == candidate.bundle else None
+    return start(settings, candidate.model, candidate.bundle, reasons, who, now, verdict, head, versions)
 
 
 def abort(settings: Settings, model: str, who: str, reason: str, now: datetime) -> Promotion:
@@ -150,7 +216,8 @@ def proceed(journal: Journal, rollout: Rollout, step: Step, who: str, now: datet
     if step.kind == ROLLBACK:
         return journal.rollback(rollout.model, who, " ".join(step.reasons), now, rollout.epoch)
     if step.kind == PROMOTE:
-        return journal.promote(rollout.model, rollout.challenger, rollout.verdict, step.reasons, who, rollout.epoch, now)
+        promoted = (rollout.model, rollout.challenger, rollout.verdict, step.reasons, who, rollout.epoch, now, rollout.versions)
+        return journal.promote(*promoted)
     details = {
         "rollout": rollout.number,
         "stage": rollout.stage,
@@ -159,7 +226,9 @@ def proceed(journal: Journal, rollout: Rollout, step: Step, who: str, now: datet
         "policy": rollout.policy.as_dict(),
         "evidence": step.evidence or {},
     }
-    return journal.step(step.kind, rollout.model, rollout.challenger, details, step.reasons, who, rollout.epoch, now)
+    return journal.step(
+        step.kind, rollout.model, rollout.challenger, details, step.reasons, who, rollout.epoch, now, rollout.versions
+    )
 
 
 def _stage(row: Promotion) -> Rollout:
@@ -174,6 +243,7 @@ def _stage(row: Promotion) -> Rollout:
         since=datetime.fromisoformat(row.at),
         policy=RolloutPolicy(**{**row.details["policy"], "shares": tuple(row.details["policy"]["shares"])}),
         verdict=str(row.details.get("verdict", "")),
+        versions=row.versions,
     )
 
 

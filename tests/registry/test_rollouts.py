@@ -7,10 +7,14 @@ from pathlib import Path
 
 import pytest
 
+import registry
+from registry import gate
+from registry.gate import Verdict
 from registry.journal import Conflict, Journal
 from registry.rollouts import WATCH, RolloutError, Step, abort, load_policy, proceed, start, under_way
-from registry.succession import ABORT, CANARY, FINISH, PROMOTE, ROLLBACK, SHADOW
-from whence.contracts.models import IDENTITY_RANKER
+from registry.succession import ABORT, CANARY, FINISH, PROMOTE, ROLLBACK, SHADOW, Promotion
+from tests.serving.tiny import a_bundle
+from whence.contracts.models import IDENTITY_RANKER, Candidate
 from whence.contracts.settings import Settings
 
 NOON = datetime(2026, 5, 2, 12, tzinfo=UTC)
@@ -30,7 +34,7 @@ def journal(settings: Settings) -> Journal:
 
 
 def begin(settings: Settings) -> None:
-    start(settings, IDENTITY_RANKER, NEW, "v" * 64, ("it passed the gate",), "tests", NOON)
+    start(settings, IDENTITY_RANKER, NEW, ("it passed the gate",), "tests", NOON, "v" * 64, versions={"data": "3"})
 
 
 def go(journal: Journal, kind: str, hours: float, share: float = 0.0) -> None:
@@ -62,7 +66,7 @@ def test_a_new_champion_is_watched_for_its_time_and_taken_back_when_it_does_harm
     assert (watch.stage, watch.share, watch.champion, watch.challenger) == (WATCH, 1.0, OLD, NEW)
     row = journal.champion(IDENTITY_RANKER)
     assert row is not None
-    assert (row.bundle, row.verdict) == (NEW, "v" * 64)
+    assert (row.bundle, row.verdict, row.versions) == (NEW, "v" * 64, {"data": "3"})
     assert under_way(journal, IDENTITY_RANKER, NOON + timedelta(hours=3 + watch.policy.watch_hours)) is None
     go(journal, ROLLBACK, 5)
     row = journal.champion(IDENTITY_RANKER)
@@ -92,3 +96,30 @@ def test_an_aborted_challenger_leaves_the_champion_and_the_way_free(settings: Se
     with pytest.raises(RolloutError, match="No challenger"):
         abort(settings, IDENTITY_RANKER, "ann", "once more", NOON)
     assert [each.kind for each in journal.rows(IDENTITY_RANKER)] == [PROMOTE, SHADOW, ABORT]
+
+
+def test_where_the_policy_says_staged_what_the_gate_lets_pass_is_a_challenger_first(settings: Settings, journal: Journal) -> None:
+    (settings.home / "rollout.toml").write_text('[all]\nmode = "staged"\n')
+    new, other = (a_bundle(settings.bundles, IDENTITY_RANKER, seed) for seed in (1, 2))
+    row = promote(settings, new)
+    assert row is not None
+    assert (row.kind, row.bundle, row.details["verdict"]) == (SHADOW, new, verdict(new).digest)
+    assert promote(settings, new) == row
+    assert promote(settings, other) is None, "one at a time"
+    abort(settings, IDENTITY_RANKER, "ann", "no", NOON)
+    assert promote(settings, new) is None, "it had its turn"
+    after = promote(settings, other)
+    assert after is not None
+    assert after.bundle == other
+    third = a_bundle(settings.bundles, IDENTITY_RANKER, 3)
+    with pytest.raises(Conflict, match="Judge again"):
+        promote(settings, third, epoch=0)
+
+
+def verdict(bundle: str, epoch: int = 1) -> Verdict:
+    return Verdict(gate.PROMOTE, ("it is better",), bundle=bundle, epoch=epoch)
+
+
+def promote(settings: Settings, bundle: str, epoch: int = 1) -> Promotion | None:
+    candidate = Candidate(IDENTITY_RANKER, bundle, "2026-05-01", "")
+    return registry.promote(settings, candidate, verdict(bundle, epoch), "ana", NOON)
