@@ -16,6 +16,7 @@ from infra.bench_attribution import few
 from infra.bench_attribution.few import START, TOUCHES
 from infra.bench_attribution.plain_loops import judged
 from whence.attribution import meetings
+from whence.attribution import near as near_by
 from whence.attribution.journeys import candidate_touches
 from whence.attribution.near import near
 from whence.attribution.policy import Policy, Reengagement
@@ -49,15 +50,28 @@ def test_neither_the_order_of_rows_nor_repeats_nor_zones_nor_the_size_of_a_chunk
 
 
 @settings(max_examples=10, deadline=None)
-@given(SEEDS)
-def test_the_touches_near_by_tell_all(seed: int) -> None:
+@given(SEEDS, st.sampled_from([1, 10, near_by.AT_ONCE]), st.sampled_from([0, near_by.SPARE]))
+def test_the_touches_near_by_tell_all_however_few_are_held(seed: int, at_once: int, spare: int) -> None:
     some = few.drawn(seed)
     bought, shown, activity = few.frames(some)
     bought = bought.drop(columns=["click_id"] if seed % 2 else [])
     CONNECTION.register("touches", pa.Table.from_pandas(shown, schema=SCHEMA, preserve_index=False))
-    around = near(CONNECTION, "touches", bought, some.policy)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(near_by, "AT_ONCE", at_once)
+        patch.setattr(near_by, "SPARE", spare)
+        around = near(CONNECTION, "touches", bought, some.policy)
     expected = candidate_touches(bought, shown, some.policy, activity)
     pd.testing.assert_frame_equal(candidate_touches(bought, around, some.policy, activity), expected)
+
+
+def test_of_a_person_with_many_touches_only_as_many_are_near_as_can_be_paid(monkeypatch: pytest.MonkeyPatch) -> None:
+    shown = many(20_000, kind=np.where(np.arange(20_000) % 2 == 0, "click", "view"))
+    CONNECTION.register("touches", pa.Table.from_pandas(shown, preserve_index=False))
+    bought = shown.loc[[9_999, 19_999], ["person_id", "happened_at", "seen_at"]].assign(conversion_id=["c", "d"], kind="purchase")
+    monkeypatch.setattr(near_by, "AT_ONCE", 1_000)
+    around = near(CONNECTION, "touches", bought, Policy(max_touches=3))
+    assert len(around) == 2 * 2 * (3 + near_by.SPARE), "of clicks and views before each conversion"
+    pd.testing.assert_frame_equal(*(candidate_touches(bought, each, Policy(max_touches=3)) for each in (around, shown)))
 
 
 CONNECTION = duckdb.connect(config={"threads": 1})

@@ -86,7 +86,7 @@ def candidate_touches(
 
     Raises ValueError when the policy asks for activity and none is given.
     """
-    both = _Sides(_table(conversions, CONVERSION_COLUMNS), _table(touches, TOUCH_COLUMNS), policy)
+    both = _Sides(table(conversions, CONVERSION_COLUMNS), table(touches, TOUCH_COLUMNS), policy)
     conversion, touch = _paid(both, policy, activity)
     return places.numbered(_beside(both, conversion, touch).assign(**_ghosts(both, conversion, touch)))
 
@@ -185,7 +185,7 @@ class _Sides:
         return np.asarray(np.rint(found * DAY).astype(np.int64))
 
 
-def _table(rows: pd.DataFrame | pa.Table, columns: Sequence[str]) -> pa.Table:
+def table(rows: pd.DataFrame | pa.Table, columns: Sequence[str]) -> pa.Table:
     """Exactly these columns, texts and times of one kind each; a row without seen_at is known already."""
     made = {name: _column(rows, name) for name in columns}
     made["seen_at"] = pc.coalesce(made["seen_at"], made["happened_at"])
