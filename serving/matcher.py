@@ -123,6 +123,9 @@ class Known:
     unknown: Counter[str] = field(default_factory=Counter)
     """By view, the values that were not there."""
 
+    used: dict[str, Columns] = field(default_factory=dict)
+    """By view, what was made use of last."""
+
     def __post_init__(self) -> None:
         """Count the instant's microseconds once."""
         self.instant = micros(self.now)
@@ -134,8 +137,15 @@ class Known:
     def note(self, *used: Columns) -> None:
         """Note what is missing or too old, once a view."""
         for columns in used:
+            self.used[columns.layout.view] = columns
             if columns.is_known is not None:
                 self._note(columns, len(columns) - int(columns.is_known.sum()))
+
+    def age_hours(self, view: str, row: int) -> float | None:
+        """How old the values of an option were; one row speaks for all options where only one was read."""
+        ages = self.used[view].age_hours
+        age = float(ages[row if len(ages) > 1 else 0])
+        return None if math.isnan(age) else age
 
     def _note(self, columns: Columns, lacking: int) -> None:
         view = columns.layout.view

@@ -120,6 +120,11 @@ class Scorer:
         raw = self._trees.raw(matrix)
         return raw, self._calibrator.apply(raw, matrix)
 
+    @property
+    def calibrator_kind(self) -> str:
+        """What turns raw scores into probabilities: see whence.calibration."""
+        return self._calibrator.kind
+
     def contributions(self, matrix: Numbers) -> Numbers:
         """What each feature adds to each row's raw score, rows × features, and the mean score last; a row sums to its score."""
         return self._lightgbm.contributions(matrix)

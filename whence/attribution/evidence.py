@@ -36,6 +36,8 @@ FROM_JOURNEY = (
     "same_device",
     "same_ip",
 )
+SOURCES = {name: source.split("__")[0] for name, source in COPIED.items()}
+"""The view that an input rests on; the others come with the journey."""
 SCHEMA_NUMBERS = (*COPIED, *FROM_JOURNEY, "is_click", "hour_of_day")
 SCHEMA_CATEGORIES = ("channel", "touch_kind", "campaign_id", "conversion_kind")
 

@@ -42,6 +42,15 @@ COMPUTED = (
     "identifier_agrees",
 )
 SCHEMA_NUMBERS = (*COPIED, *COMPUTED)
+SOURCES = {name: source.split("__")[0] for name, source in COPIED.items()} | {
+    "network_place": "network_features",
+    "hours_since_together": "pair_features",
+    "identifier_agrees": "identifier_features",
+    **dict.fromkeys(
+        ("hours_since_person", "agent_place", "agent_overlap", "same_locale", "same_country", "hour_gap"), "person_features"
+    ),
+}
+"""The view that each input rests on."""
 SCHEMA_CATEGORIES: tuple[str, ...] = ()
 
 
