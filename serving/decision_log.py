@@ -11,23 +11,27 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from serving import decision_frames
 from serving.decision_frames import Decision
 
 MOST_WAITING = 64 * 2**20
-"""Bytes of inputs that may wait for the disk; what comes then is not logged, and its answer says so."""
+"""Bytes that may wait for the disk; what comes then is not logged, and its answer says so."""
 PAUSE_SECONDS = 0.05
 """How long decisions gather before they share one fsync, unless somebody waits for it."""
 MOST_BYTES = 64 * 2**20
 """A file that has grown to this is followed by another."""
 MOST_OPEN = 64
-HEAD_BYTES = 512
-"""About what a decision takes beside its matrix."""
 log = logging.getLogger("serving.decision_log")
 
-_Waiting = tuple[Decision, "asyncio.Future[bool] | None"]
+
+class _Waiting(NamedTuple):
+    """A decision packed by whoever offers it, so that the thread, which shares the interpreter with the answers, only writes."""
+
+    decision: Decision
+    frame: bytes
+    done: asyncio.Future[bool] | None
 
 
 @dataclass
@@ -79,12 +83,12 @@ class DecisionLog:
             self._thread.join()
 
     def _put(self, decision: Decision, done: asyncio.Future[bool] | None) -> bool:
-        size = _size(decision)
-        if self._is_closing or self.waiting + size > self.most_waiting:
+        if self._is_closing or self.waiting > self.most_waiting:
             self.count(decision.model, len(decision.scored.options), False)
             return False
-        self._offered += size
-        self._queue.append((decision, done))
+        frame = decision_frames.frame(decision)
+        self._offered += len(frame)
+        self._queue.append(_Waiting(decision, frame, done))
         if not self._some.is_set():
             self._some.set()
         if self._thread is None:
@@ -104,17 +108,16 @@ class DecisionLog:
     def _write(self, batch: Sequence[_Waiting]) -> None:
         hours: dict[tuple[str, str], list[_Waiting]] = {}
         for each in batch:
-            made_at = each[0].made_at
+            made_at = each.decision.made_at
             hours.setdefault((f"{made_at:%Y-%m-%d}", f"{made_at:%H}"), []).append(each)
         for hour, part in hours.items():
-            is_written = self._is_written(hour, [decision for decision, _ in part])
-            self._settle(part, is_written)
+            self._settle(part, self._is_written(hour, part))
 
-    def _is_written(self, hour: tuple[str, str], decisions: Sequence[Decision]) -> bool:
+    def _is_written(self, hour: tuple[str, str], part: Sequence[_Waiting]) -> bool:
         try:
-            self._file(hour).append(decisions)
+            self._file(hour).append(part)
         except Exception:  # whatever it is, the thread must live on
-            log.exception("%d decisions of %s cannot be logged.", len(decisions), " ".join(hour))
+            log.exception("%d decisions of %s cannot be logged.", len(part), " ".join(hour))
             self._files.pop(hour, None)  # it may end in half a frame; the next one is a new file
             return False
         return True
@@ -130,8 +133,8 @@ class DecisionLog:
         return file
 
     def _settle(self, part: Sequence[_Waiting], is_written: bool) -> None:
-        for decision, done in part:
-            self._settled += _size(decision)
+        for decision, frame, done in part:
+            self._settled += len(frame)
             self.count(decision.model, len(decision.scored.options), is_written)
             if done is not None:
                 _tell(done, is_written)
@@ -145,15 +148,15 @@ class _File:
     size: int = 0
     introduced: set[str] = field(default_factory=set)
 
-    def append(self, decisions: Sequence[Decision]) -> None:
+    def append(self, part: Sequence[_Waiting]) -> None:
         """Add decisions, and return when the disk has them."""
-        parts: list[bytes] = []
-        for decision in decisions:
+        frames: list[bytes] = []
+        for decision, frame, _ in part:
             if decision.bundle not in self.introduced:
                 self.introduced.add(decision.bundle)
-                parts.append(decision_frames.introduction(decision))
-            parts.append(decision_frames.frame(decision))
-        self.size += append(self.path, b"".join(parts))
+                frames.append(decision_frames.introduction(decision))
+            frames.append(frame)
+        self.size += append(self.path, b"".join(frames))
 
 
 @dataclass(frozen=True)
@@ -197,10 +200,6 @@ def _keep_name(folder: Path) -> None:
             os.fsync(handle)
         finally:
             os.close(handle)
-
-
-def _size(decision: Decision) -> int:
-    return decision.scored.matrix.nbytes + HEAD_BYTES
 
 
 def _tell(done: asyncio.Future[bool], is_written: bool) -> None:

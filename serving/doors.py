@@ -151,8 +151,8 @@ class Doors:
             allowed = ((b"allow", endpoint.method.encode()),)
             raise Refusal(405, "method", f"{endpoint.path} takes {endpoint.method}.", allowed)
         headers = dict(scope["headers"])
-        caller = self._caller(endpoint, headers) if endpoint.scope else ""
         now = self.clock()
+        caller = self._caller(endpoint, headers, now) if endpoint.scope else ""
         if endpoint.request is None:
             return await endpoint.handle(Asked(None, now))
         _demand_json(headers)
@@ -183,9 +183,9 @@ class Doors:
         except Refusal as refused:
             return answers.error(refused.field, refused.message)
 
-    def _caller(self, endpoint: Endpoint, headers: Mapping[bytes, bytes]) -> str:
+    def _caller(self, endpoint: Endpoint, headers: Mapping[bytes, bytes], now: datetime) -> str:
         """The token's holder; raises Refusal for a token that is not known, or not for this."""
-        token = self.tokens.find(headers.get(b"authorization", b"").decode("latin-1"), self.clock())
+        token = self.tokens.find(headers.get(b"authorization", b"").decode("latin-1"), now)
         if token is None:
             challenge = ((b"www-authenticate", b"Bearer"),)
             raise Refusal(401, "authorization", "Send a known, live token as 'Authorization: Bearer …'.", challenge)

@@ -96,9 +96,8 @@ def test_what_is_offered_is_written_without_being_waited_for(tmp_path: Path) -> 
 
 def test_a_full_queue_takes_no_more_says_so_and_counts(tmp_path: Path) -> None:
     counted: list[tuple[str, int, bool]] = []
-    log = DecisionLog(
-        tmp_path, lambda *what: counted.append(what), most_waiting=2 * (SCORED.matrix.nbytes + decision_log.HEAD_BYTES)
-    )
+    most = len(decision_frames.frame(a_decision("a")))
+    log = DecisionLog(tmp_path, lambda *what: counted.append(what), most_waiting=most)
     log._thread = threading.Thread()  # one that is never started: a disk that never gets to it
     assert [log.offer(a_decision(name)) for name in "abc"] == [True, True, False]
     assert counted == [("identity-ranker", 2, False)]
