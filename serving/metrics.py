@@ -80,6 +80,10 @@ class Metrics:
             counter = self._by_bundle[model, bundle, role] = self.by_bundle.labels(model, bundle[:12], role)
         counter.inc()
 
+    def mirrored(self, model: str, outcome: str) -> None:
+        """Count a question to be asked again of both bundles of a trial."""
+        self.shadow.labels(model, outcome).inc()
+
     def doubts(self, degraded: Iterable[str], stale: Iterable[str]) -> None:
         """Count what an answer had to do without, by kind, and the values that were too old or unknown, by view."""
         for note in degraded:
