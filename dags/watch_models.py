@@ -3,6 +3,7 @@
 
 **Makes** the day's `checks` and `findings`, the day's point on the Evidently dashboards, and the report of the day's attribution
 (`home/reports/`; skipped for days without events).
+It looks at the labels of challengers that are on their way (`registry/rollout.toml`), and writes the step that follows.
 When a finding says so, it asks for a retraining: the asset event `retrain-wanted` starts `retrain_rankers`.
 
 **Owner** ml-platform. **Partition key** a day or a range of days; started by the `credits` of the same key.
@@ -55,6 +56,18 @@ with DAG(
         return watch(load(), window, now=datetime.now(UTC)).wants_retrain
 
     @task
+    def move_rollouts_on() -> dict[str, str]:
+        from datetime import UTC, datetime
+
+        from monitoring import outcomes
+        from serving.labelling import look_at_labels
+        from whence.contracts.settings import load
+        from whence.contracts.times import Window
+
+        window = Window.parse(get_current_context()["dag_run"].partition_key)
+        return look_at_labels(load(), window, outcomes, now=datetime.now(UTC))
+
+    @task
     def report() -> dict[str, Any]:
         from datetime import UTC, datetime
 
@@ -78,4 +91,5 @@ with DAG(
 
     collect() >> (wanted := watch())
     is_retrain_wanted(wanted) >> ask_for_retraining()
+    move_rollouts_on()
     report()

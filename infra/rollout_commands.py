@@ -13,6 +13,7 @@ from infra import show
 from infra.journal_commands import entry, known_model
 from whence.cli import spoken
 from whence.contracts.models import MODELS
+from whence.contracts.times import Window
 
 if TYPE_CHECKING:
     from registry.rollouts import Rollout
@@ -79,6 +80,21 @@ def abort(
     with spoken():
         row = rollouts.abort(context.obj, known_model(model), _user(), reason, datetime.now(UTC))
         show.facts(row if as_json else entry(row), as_json=as_json, title="Aborted")
+
+
+@rollout.command()
+def judge(
+    context: typer.Context,
+    days: Annotated[str, typer.Argument(metavar="DAYS", help="A day, or a range of days, by whose end labels are known.")],
+    as_json: Json = False,
+) -> None:
+    """Look at the labels of every challenger as they are known by then, and take the step that follows; watch_models does so daily."""
+    from monitoring import outcomes
+    from serving.labelling import look_at_labels
+
+    with spoken():
+        found = look_at_labels(context.obj, Window.parse(days), outcomes, datetime.now(UTC))
+        show.facts(found or {"rollouts": "none"}, as_json=as_json)
 
 
 def _told(settings: Settings, found: Rollout, now: datetime) -> dict[str, Any]:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 from typing import TYPE_CHECKING, Any
 
 from whence.contracts.times import Window, utc
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    import pandas as pd
 
     from monitoring.attribution_report.making import Intervals, Made
     from monitoring.watching import Watched
@@ -76,6 +78,16 @@ def watch(settings: Settings, window: Window, now: datetime, progress: Progress 
             progress(len(days), len(window.days))
     watching.draw(settings)
     return _report(window, days, utc(now))
+
+
+def outcomes(settings: Settings, model: str, day: date, decisions: pd.DataFrame) -> pd.DataFrame:
+    """What came of decisions that champion and challenger both scored, by the end of `day`: label, cluster, champion, challenger.
+
+    `decisions` has day, subject, option, champion and challenger; those that nobody can judge yet are left out.
+    """
+    from monitoring import watching
+
+    return watching.outcomes(settings, model, day, decisions)
 
 
 def report(

@@ -164,6 +164,26 @@ def _calibration(settings: Settings, lake: Lake, model: str, window: Window) -> 
     return calibration_decay.calibration_checks(model, rows)
 
 
+def outcomes(settings: Settings, model: str, day: date, decisions: pd.DataFrame) -> pd.DataFrame:
+    """What came of decisions that champion and challenger both scored, as it is known at the end of `day`.
+
+    `decisions` has day, subject, option, champion and challenger; those that somebody can judge come back as label, cluster,
+    champion and challenger.
+    """
+    days, lake = settings.training.conversion_days, Lake.of(settings)
+    ripe = str(day - timedelta(days=calibration_decay.ripening(model, days).wait_days))
+    asked = decisions[decisions["day"] <= ripe].reset_index(drop=True)
+    if asked.empty:
+        return pd.DataFrame({"label": [], "cluster": [], "champion": [], "challenger": []})
+    span = Window(date.fromisoformat(asked["day"].min()), date.fromisoformat(asked["day"].max()))
+    known = _known(settings, lake, model, span, Window(day, day), asked)
+    by_arm = {
+        arm: calibration_decay.labelled(model, asked.assign(probability=asked[arm]), known, days)
+        for arm in ("champion", "challenger")
+    }
+    return by_arm["champion"].rename(columns={"probability": "champion"}).assign(challenger=by_arm["challenger"]["probability"])
+
+
 def _known(settings: Settings, lake: Lake, model: str, span: Window, window: Window, decisions: pd.DataFrame) -> Known:
     """What is known at the end of the window's day about the decisions of the span."""
     reach = policy_of(settings).reach_days if model == ATTRIBUTION_RANKER else 1.0
