@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import gzip
 import io
-import re
 import statistics
 import time
 from collections.abc import Sequence
@@ -14,12 +13,11 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-import pyarrow as pa
 import pyarrow.parquet as pq
 
 from infra.benching import DATA, RESAMPLES, Interval, Row, absent, verdict
 from whence.identity.clusters import components
-from whence.identity.records import fields, text
+from whence.identity.records import fields, reading, text
 from whence.identity.records.retrieve import Candidates, Plan, recall, retrieve, suggest, truth
 from whence.identity.records.table import Pairs, Records
 
@@ -62,25 +60,19 @@ def measure(runs: int) -> list[Row]:
 
 
 def read(linkage: Linkage, folder: Path) -> tuple[Records, Pairs]:
-    """The records of both tables with kinds as guessed, and the true pairs by position."""
-    parts = [_table(folder / f"{name}.csv.gz", name) for name in linkage.tables]
-    table = pa.concat_tables(parts, promote_options="default")
-    records = fields.prepare(table, replace(fields.guess(table), unique_sources=True))
+    """The records of both tables as the command reads them, kinds and common columns as guessed, and the true pairs by position."""
+    given = reading.read([folder / f"{name}.csv.gz" for name in linkage.tables])
+    found = fields.study(given.table, given.source).fields
+    records = fields.prepare(given.table, replace(found, unique_sources=True))
     place = {name: at for at, name in enumerate(records.ids)}
+
+    def at(table: str, row: str) -> int:
+        return place[row] if row in place else place[f"{table}/{row}"]
+
     one, two = linkage.tables
-    true = {tuple(sorted((place[f"{one}/{left}"], place[f"{two}/{right}"]))) for left, right in _lines(folder / "gt.csv.gz")[1:]}
+    true = {tuple(sorted((at(one, left), at(two, right)))) for left, right in _lines(folder / "gt.csv.gz")[1:]}
     ordered = np.array(sorted(true), dtype=np.int32)
     return records, Pairs(ordered[:, 0], ordered[:, 1])
-
-
-def _table(path: Path, source: str) -> pa.Table:
-    header, *lines = _lines(path)
-    names = [re.split("[/#]", name)[-1] for name in header]
-    columns = {
-        name: pa.array([line[at] or None if at < len(line) else None for line in lines], pa.string())
-        for at, name in enumerate(names)
-    }
-    return pa.table({**columns, "source": pa.array([source] * len(lines))})
 
 
 def _lines(path: Path) -> list[list[str]]:
@@ -117,7 +109,7 @@ def _what(linkage: Linkage, k: int) -> str:
 def _named(plan: Plan) -> str:
     search = plan.searches[0]
     return ", ".join(
-        f"{part.column} {weight:.2f}"
+        f"{part.column.rsplit('/', 1)[-1]} {weight:.2f}"
         for part, weight in zip(search.parts, search.weights or (1.0,) * len(search.parts), strict=True)
     )
 

@@ -510,9 +510,11 @@ def _is_between_two(ties: _Apart) -> bool:
 def _one_to_one(graph: _Graph, ties: _Apart) -> Codes:
     """Each record of one source with at most one of the other, so that the log-odds sum to the most.
 
-    A record may also stay alone: each of the first source has a place of its own beside the second source's.
+    A record may also stay alone: each of the first source has a place of its own beside the second source's. So a pair that
+    nothing speaks for is never taken, and need not be looked at: a hundred thousand of them took minutes.
     """
     assert ties.source is not None
+    graph = graph.only(graph.weight > 0)
     is_first = ties.source == 0
     is_turned = ~is_first[graph.left]
     first, second = np.where(is_turned, graph.right, graph.left), np.where(is_turned, graph.left, graph.right)

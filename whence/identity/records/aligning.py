@@ -36,6 +36,7 @@ FAMILIES = (
     {"text", "address", "place", "name", "category"},
     {"code", "postcode", "phone", "number", "year"},
     {"date", "year"},
+    {"date", "day"},
     {"category", "number", "code"},
 )
 """Kinds that one column may be taken for in two tables."""

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 
 import numpy as np
 import numpy.typing as npt
 
-from whence.identity.records import text
+from whence.identity.records import near, text
 from whence.identity.records.keys import Key, Part, transformed
+from whence.identity.records.near import Said
 from whence.identity.records.table import MISSING, Codes, Column, Records
 
 SAMPLE = 1000
@@ -28,6 +29,11 @@ FIXED_COST = 0.2
 MISMATCH_BITS = 2.0
 """What a disagreement takes away from a pair: values of one person agree about three times in four."""
 SPARE_BITS = 2.0
+
+BESIDE = 0.15
+"""What a column of numbers or dates counts at least, next to the best column, where it tells something of the others' pairs …"""
+BESIDE_TOGETHER = 0.3
+"""… and what all of them count together, where there are many: they only put in order what names leave open."""
 
 AS_TELLING = 0.7
 """A column is left to one that holds its words when that one's hits stand out at least this far, compared to its own."""
@@ -53,16 +59,17 @@ def weigh(records: Records) -> tuple[list[Weighed], list[str]]:
     """
     sample = np.unique(np.linspace(0, len(records) - 1, min(len(records), SAMPLE)).astype(np.int64))
     found, left_out = [], []
+    told = {column.field.name: said for column in records.columns if (said := near.said(records, column)) is not None}
     for column in records.columns:
         if len(column.values) < 2:
             left_out.append(f"{column.field.name}: no two values")
             continue
         part = Part(column.field.name, text.TERMS[column.field.kind])
         found.append((part, standing_out(records, text.index(records, [part]), sample)))
-    best = max((weight for _, weight in found), default=0.0)
-    found = sorted(found, key=lambda each: (-each[1], each[0].column))
-    standing = [(part, weight) for part, weight in found if weight > FAINT * best]
-    left_out += [f"{part.column}: its best hits do not stand out" for part, weight in found if weight <= FAINT * best]
+    found, best = _bounded(records, found, told)
+    beside = _beside(told, best)
+    standing = [(part, weight) for part, weight in found if weight > FAINT * best or part.column in beside]
+    left_out += [f"{part.column}: its best hits do not stand out" for part, weight in found if (part, weight) not in standing]
     kept: list[Weighed] = []
     said_again: set[Part] = set()
     for part, weight in standing:
@@ -71,8 +78,40 @@ def weigh(records: Records) -> tuple[list[Weighed], list[str]]:
             said_again.add(part)
             left_out.append(f"{part.column}: {holder.column} says it already")
         else:
-            kept.append(Weighed(part, round(weight / best, 4), f"{part.column}: best hits stand out by {weight:.3f}"))
-    return kept, left_out
+            kept.append(_weighed(part, weight, best, beside.get(part.column, 0.0)))
+    return sorted(kept, key=lambda each: (-each.weight, each.part.column)), left_out
+
+
+def _bounded(
+    records: Records, found: Sequence[tuple[Part, float]], told: Mapping[str, Said]
+) -> tuple[list[tuple[Part, float]], float]:
+    """The weights, heaviest first, and the best; a number always has a nearest one, so that it does not speak for itself.
+
+    One that agrees no more often where others do than among strangers counts nothing, and one of which nothing is known little.
+    """
+    measured = {column.field.name for column in records.columns if column.field.kind in BANDS}
+    worded = [weight for part, weight in found if part.column not in measured]
+    best = max(worded or [weight for _, weight in found], default=0.0)
+    bounded = []
+    for part, weight in found:
+        if part.column in measured and worded:
+            said = told.get(part.column)
+            weight = min(weight, BESIDE * best) if said is None else weight * said.is_telling
+        bounded.append((part, weight))
+    best = max((weight for _, weight in bounded), default=0.0)
+    return sorted(bounded, key=lambda each: (-each[1], each[0].column)), best
+
+
+def _weighed(part: Part, weight: float, best: float, least: float) -> Weighed:
+    if weight >= least * best:
+        return Weighed(part, round(weight / best, 4), f"{part.column}: best hits stand out by {weight:.3f}")
+    return Weighed(part, round(least, 4), f"{part.column}: comes close where others agree")
+
+
+def _beside(told: Mapping[str, Said], best: float) -> dict[str, float]:
+    """The least weights of numbers and dates that tell something, though their hits alone do not stand out."""
+    telling = [name for name, said in told.items() if said.is_telling] if best > 0 else []
+    return dict.fromkeys(telling, min(BESIDE, BESIDE_TOGETHER / max(len(telling), 1)))
 
 
 def standing_out(records: Records, held: text.Index, sample: npt.NDArray[np.int64]) -> float:
@@ -117,14 +156,16 @@ def keys(records: Records, pairs: float) -> tuple[list[Key], list[str]]:
     mistyped, are replaced, and a move changes all of a home at once. Each key is taken for the share of these pairs that
     only it finds, weighed against the pairs that it makes in the table.
     """
-    parts = _parts(records)
+    told = {column.field.name: near.said(records, column) for column in records.columns if column.field.kind in BANDS}
+    close = {name: said for name, said in told.items() if said and said.is_close}
+    parts = _parts(records, close)
     coded = {part: transformed(records.column(part.column), part.of)[0] for part in parts}
     rarity = {part: _meeting(codes) for part, codes in coded.items()}
     offers = _offers(records, parts, rarity, pairs)
     if not offers:
         return [], []
     costs = _Costs(records, coded, {key: _cost(records, key, rarity) for key in offers})
-    return _greedy(offers, _mishaps(records, parts), costs, pairs)
+    return _greedy(offers, _mishaps(records, parts, close), costs, pairs)
 
 
 def plausible(records: Records, left: Codes, right: Codes) -> Bools:
@@ -148,6 +189,7 @@ PARTS: dict[str, tuple[str, ...]] = {
     "given_name": ("whole", "sound", "first 3"),
     "surname": ("whole", "sound", "first 4"),
     "date": ("whole", "year", "month and day"),
+    "day": ("whole",),
     "year": ("whole",),
     "email": ("whole", "before at"),
     "phone": ("whole", "last 7"),
@@ -156,10 +198,16 @@ PARTS: dict[str, tuple[str, ...]] = {
     "place": ("whole",),
     "code": ("whole",),
     "number": ("whole",),
-    "text": ("whole", "sorted tokens"),
+    "text": ("whole", "sorted tokens", "first token", "first 4"),
     "ip": ("whole",),
 }
 """What of each kind may be part of a key; other kinds say too little."""
+BANDS: dict[str, tuple[str, ...]] = {
+    "number": ("band", "other band", "wide band", "other wide band"),
+    "day": ("week", "other week", "month", "other month"),
+    "year": ("two years", "other two years"),
+}
+"""What more of each kind may be part of a key where values of one thing only come close."""
 
 HOME = frozenset({"address", "postcode", "place"})
 """Kinds that change together when a person moves."""
@@ -171,12 +219,13 @@ SURVIVES = 0.6
 """How often a part of a mistyped value still agrees."""
 
 
-def _parts(records: Records) -> list[Part]:
-    """Nothing for long texts, which hardly ever agree as a whole."""
+def _parts(records: Records, close: Container[str]) -> list[Part]:
+    """Nothing for long texts, which hardly ever agree as a whole; bands for columns of close values."""
     parts = []
     for column in records.columns:
         if len(column.values) > 1 and _mean_length(column) <= 60:
-            parts += [Part(column.field.name, of) for of in PARTS.get(column.field.kind, ())]
+            kinds = PARTS.get(column.field.kind, ()) + (BANDS[column.field.kind] if column.field.name in close else ())
+            parts += [Part(column.field.name, of) for of in kinds]
     return parts
 
 
@@ -216,8 +265,11 @@ def _offers(records: Records, parts: list[Part], rarity: dict[Part, float], pair
     return sorted(offers, key=lambda key: (len(key.parts), _cost(records, key, rarity), str(key)))[:300]
 
 
-def _mishaps(records: Records, parts: Sequence[Part]) -> dict[Part, Bools]:
-    """For made-up pairs of one person whether each part of them still agrees."""
+def _mishaps(records: Records, parts: Sequence[Part], close: Mapping[str, Said]) -> dict[Part, Bools]:
+    """For made-up pairs of one person whether each part of them still agrees.
+
+    Where values only come close, how often they agree, and what stands beside them, is seen in pairs that share a rare value.
+    """
     rng = np.random.default_rng(7)
     moved = rng.random(MADE_UP) < MOVED
     agrees: dict[Part, Bools] = {}
@@ -231,6 +283,14 @@ def _mishaps(records: Records, parts: Sequence[Part]) -> dict[Part, Bools]:
         for part in (part for part in parts if part.column == column.field.name):
             survives = (part.of != "whole") & (rng.random(MADE_UP) < SURVIVES)
             agrees[part] = kept & (~mistyped | survives)
+        said = close.get(column.field.name)
+        seen = said.pairs if said else near.vouched(records, column, close)
+        if seen is not None:
+            drawn = rng.integers(0, len(seen.left), MADE_UP)
+            for part in (part for part in parts if part.column == column.field.name):
+                codes, _ = transformed(column, part.of)
+                ours, theirs = codes[seen.left[drawn]], codes[seen.right[drawn]]
+                agrees[part] = present & (ours == theirs) & (ours != MISSING)
     return agrees
 
 

@@ -12,6 +12,7 @@ from rapidfuzz.fuzz import token_set_ratio, token_sort_ratio
 from rapidfuzz.process import cpdist
 
 from whence.identity.records import wording
+from whence.identity.records.near import positions
 from whence.identity.records.table import MISSING, Codes, Column, Evidence, Floats, Pairs, Records
 from whence.identity.records.wording import Wording
 
@@ -27,6 +28,7 @@ WORDED = ("text", "name", "address")
 """Kinds whose likeness is that of weighed letters as well as of spelling."""
 MANY = 100_000
 """Distinct names or addresses from which spelling alone has to do: letters are weighed at some 50 µs a value."""
+DAYS = 24.0
 EQUAL = np.float32(1.0)
 NEARLY = np.float32(0.999)
 
@@ -176,6 +178,16 @@ def dates(ours: Sequence[str], theirs: Sequence[str]) -> npt.NDArray[np.float32]
     return np.select(rules, [np.float32(0.9), np.float32(0.7), np.float32(0.6), np.float32(0.4)], np.float32(0.0))
 
 
+def days(ours: Sequence[str], theirs: Sequence[str]) -> npt.NDArray[np.float32]:
+    """Falls to a half for dates that are DAYS apart, and to a third for twice as many.
+
+    >>> days(["2022-04-30", "2022-04-30"], ["2022-05-01", "2022-05-24"]).round(2).tolist()
+    [0.9599999785423279, 0.5]
+    """
+    apart = np.abs(positions("day", ours) - positions("day", theirs))
+    return np.asarray(np.nan_to_num(1 / (1 + apart / DAYS)), dtype=np.float32)
+
+
 def _digits(texts: Sequence[str]) -> npt.NDArray[np.str_]:
     bare = ["".join(filter(str.isdigit, text))[:8].ljust(8) for text in texts]
     return np.asarray(bare, dtype="<U8").view("<U1").reshape(len(bare), 8)
@@ -218,6 +230,7 @@ LIKENESSES: dict[str, Likeness] = {
     "given_name": spelling,
     "surname": spelling,
     "date": dates,
+    "day": days,
     "year": years,
     "email": spelling,
     "phone": edits,

@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from whence.identity.records import headers, kinds, spellings
+from whence.identity.records import headers, kinds, near, spellings
 from whence.identity.records.table import KINDS, MISSING, Codes, Column, Field, Fields, Records
 from whence.identity.records.texts import texts
 from whence.normalise import normalise
@@ -50,6 +50,9 @@ def study(table: pa.Table, source: str | None = None) -> Guess:
             fields.append(Field(look.name, kind))
             why[look.name] = reason
     fields = _whole_names(fields, {look.name: look for look in looks})
+    days = _days(table, fields)
+    fields = [Field(field.name, "day") if field.name in days else field for field in fields]
+    why |= {name: f"{why[name]}, which come close where other columns share a rare value" for name in days}
     return Guess(Fields(tuple(fields), id=key, source=source), why)
 
 
@@ -57,6 +60,18 @@ def _whole_names(fields: Sequence[Field], looks: Mapping[str, kinds.Look]) -> li
     """A lone `nombre` or `nom` of several words is the whole name."""
     parts = {field.kind for field in fields} & {"given_name", "surname"}
     return [Field(field.name, "name") if {field.kind} == parts and looks[field.name].words > 1.4 else field for field in fields]
+
+
+def _days(table: pa.Table, fields: Sequence[Field]) -> set[str]:
+    """Columns of dates that only come close in rows that share a rare value; births are never looked at."""
+    dated = [field for field in fields if field.kind == "date" and not headers.is_birth(field.name)]
+    if not dated:
+        return set()
+    order = np.arange(len(table))
+    columns = [_column(table[field.name], field, order, None) for field in dated]
+    naming = [Column(field, *_coded(texts(table[field.name]), order)) for field in fields if field.kind in near.NAMING]
+    records = Records(tuple(map(str, order)), (*columns, *naming))
+    return {column.field.name for column in columns if (said := near.said(records, column)) and said.is_close}
 
 
 def read(path: Path | str) -> Fields:
@@ -211,13 +226,13 @@ def _column(
     return Column(field, codes, values)
 
 
-BY_SOURCE = ("date", "phone", "number")
+BY_SOURCE = ("date", "day", "phone", "number")
 """Kinds whose values are written as their source writes them: the day first, without a country, with a decimal comma."""
 
 
 def _normalised(kind: str, values: Sequence[str]) -> list[str | None]:
     """Values in the form that is compared; what a kind's own rules cannot know of a column is settled before."""
-    return normalise(kind, spellings.plain(kind, values))
+    return normalise("date" if kind == "day" else kind, spellings.plain(kind, values))
 
 
 def _refuse_contradictions(records: Records) -> None:

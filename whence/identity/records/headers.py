@@ -174,3 +174,20 @@ def is_known_answer(name: str) -> bool:
 def is_source(name: str) -> bool:
     """Whether a header says that the column tells where a row is from."""
     return bool(set(split(name)) & SOURCES)
+
+
+BIRTH = _words(
+    "dob birth born birthday geb gebdat ddn dogum shengri tanjobi",
+    "birth geburt naissance nacimient nascita nasciment geboort geboren fodelse fodsel narozen nastere szulet syntyma urodzen "
+    "rozhden 生年月日 出生 рожден",
+)
+
+
+def is_birth(name: str) -> bool:
+    """Whether a header speaks of a birth, which is on one day wherever it is written.
+
+    >>> is_birth("Geburtsdatum"), is_birth("transaction_date")
+    (True, False)
+    """
+    parts = split(name)
+    return _found(BIRTH, parts, "".join(parts)) is not None

@@ -14,6 +14,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from whence.identity.records import near
 from whence.identity.records.table import MISSING, Codes, Column, Records
 
 PairCodes = npt.NDArray[np.int64]
@@ -200,6 +201,16 @@ TRANSFORMS: Mapping[str, Callable[[Sequence[str]], Sequence[str] | pa.Array]] = 
     "month and day": _each(lambda value: value[5:10] if value[4:5] == "-" else ""),
     "before at": _each(lambda value: value.partition("@")[0]),
     "last 7": _each(lambda value: value[-7:]),
+    "band": near.band("number", 0, "-"),
+    "other band": near.band("number", 0, "+"),
+    "wide band": near.band("number", 1, "-"),
+    "other wide band": near.band("number", 1, "+"),
+    "week": near.band("day", 0, "-"),
+    "other week": near.band("day", 0, "+"),
+    "month": near.band("day", 1, "-"),
+    "other month": near.band("day", 1, "+"),
+    "two years": near.band("year", 0, "-"),
+    "other two years": near.band("year", 0, "+"),
 }
 """What of a value has to agree, on a normalised text; `whole` is all of it."""
 

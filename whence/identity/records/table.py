@@ -20,6 +20,7 @@ KINDS = (
     "given_name",
     "surname",
     "date",
+    "day",
     "year",
     "email",
     "phone",
@@ -33,7 +34,8 @@ KINDS = (
     "ip",
     "user_agent",
 )
-"""What a column can be. `name` is a whole name; `code` an identifier such as a model number or a social security number;
+"""What a column can be. `name` is a whole name; `date` one that is the same wherever it is written, such as a birth, and `day`
+one that comes close where things of one event are written on different days; `code` an identifier such as a model number or a social security number;
 `place` a town, region or country; `category` few values; `text` free text, titles and descriptions."""
 
 

@@ -12,6 +12,7 @@ import numpy.typing as npt
 import scipy.sparse as sp
 from sparse_dot_topn import sp_matmul_topn
 
+from whence.identity.records import near
 from whence.identity.records.keys import Part
 from whence.identity.records.table import MISSING, Codes, Floats, Records
 
@@ -236,6 +237,9 @@ WORDS: Mapping[str, Callable[[str], Sequence[str]]] = {
     "date pieces": _date_pieces,
     "code pieces": _code_pieces,
     "number pieces": _number_pieces,
+    "near numbers": near.terms("number"),
+    "near years": near.terms("year"),
+    "near days": near.terms("day"),
 }
 """The terms of a value, apart from `grams`."""
 
@@ -248,12 +252,13 @@ TERMS: Mapping[str, str] = {
     "code": "grams",
     "text": "grams",
     "date": "date pieces",
+    "day": "near days",
     "phone": "number pieces",
     "postcode": "code pieces",
     "place": "words",
-    "year": "whole",
+    "year": "near years",
     "category": "whole",
-    "number": "whole",
+    "number": "near numbers",
     "ip": "whole",
     "user_agent": "whole",
 }
