@@ -132,7 +132,8 @@ def test_pandas_own_missing_values_are_missing() -> None:
 
 def test_golden_rows_are_made_up_one_column_at_a_time() -> None:
     rows = pd.DataFrame({"age": [10.5, 20.25] * 50, "hour": [1, 2] * 50, "channel": ["search", "video"] * 50})
-    made_up = golden_rows(rows, SCHEMA, 200)
+    schema = FeatureSchema(("age", "hour"), {"channel": ("search", "video")})
+    made_up = golden_rows(rows, schema, 200)
 
     kept = made_up.iloc[5:].dropna()
     assert not kept["age"].isin([10.5, 20.25]).any(), "no value of a person's comes back"
@@ -140,7 +141,7 @@ def test_golden_rows_are_made_up_one_column_at_a_time() -> None:
         (1.0, "video"),
         (2.0, "search"),
     }
-    assert made_up.equals(golden_rows(rows, SCHEMA, 200)), "the same rows give the same golden rows"
+    assert made_up.equals(golden_rows(rows, schema, 200)), "the same rows give the same golden rows"
     assert made_up.iloc[0].isna().all()
 
 
@@ -208,7 +209,7 @@ def _forge(root: Path, change: Callable[[dict[str, bytes]], None]) -> str:
     raw = bundle_module._json(manifest)
     forged = bundle_module._sha256(raw)
     signature = bundle_module._sign(forged, signing_key(root)).encode()
-    bundle_module._publish(root, forged, {**content, "manifest.json": raw, "manifest.sig": signature})
+    bundle_module.publish_bundle(root, forged, {**content, "manifest.json": raw, "manifest.sig": signature})
     return forged
 
 

@@ -22,6 +22,7 @@ import math
 import os
 import secrets
 import shutil
+import stat
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -51,16 +52,21 @@ __all__ = [
     "InputError",
     "Scorer",
     "bundle_bytes",
+    "bundle_content",
     "bundle_files",
     "bundle_manifest",
+    "check_file",
     "encode",
     "golden_rows",
     "load_bundle",
+    "publish_bundle",
+    "read_manifest",
     "signing_key",
     "write_bundle",
 ]
 FILES = ("model.txt", "calibrator.json", "schema.json", "golden.json")
 MANIFEST, SIGNATURE, KEY = "manifest.json", "manifest.sig", "bundle.key"
+ALL_FILES = (*FILES, MANIFEST, SIGNATURE)
 FORMAT = 1
 MAX_BYTES = 256 * 2**20
 MAX_MANIFEST_BYTES = 2**20
@@ -224,7 +230,7 @@ def write_bundle(
     )
     digest = _sha256(manifest)
     signature = _sign(digest, key if key is not None else signing_key(root))
-    _publish(root, digest, {**content, MANIFEST: manifest, SIGNATURE: signature.encode()})
+    publish_bundle(root, digest, {**content, MANIFEST: manifest, SIGNATURE: signature.encode()})
     return digest
 
 
@@ -233,9 +239,7 @@ def load_bundle(root: Path, digest: str, key: bytes | None = None) -> Scorer:
 
     Raises BundleMissing, BundleBroken, BundleUnsigned or BundleWrong; nothing of the bundle is used before that.
     """
-    manifest, content, signature = _read(root / _plain(digest), digest)
-    if not hmac.compare_digest(signature, _sign(digest, key if key is not None else signing_key(root))):
-        raise BundleUnsigned(f"Bundle {digest[:12]} is not signed with this installation's key. Train it here, or bring its key.")
+    manifest, content = _read(root / _plain(digest), digest, key if key is not None else signing_key(root))
     _check_in_child(root / digest, digest)
     return _prove(digest, manifest, content)
 
@@ -243,7 +247,13 @@ def load_bundle(root: Path, digest: str, key: bytes | None = None) -> Scorer:
 def bundle_files(root: Path, digest: str) -> list[Path]:
     """A bundle's files on disk, for an archive such as MLflow; raises BundleBroken when they are not what they were."""
     _read(root / _plain(digest), digest)
-    return [root / digest / name for name in (*FILES, MANIFEST, SIGNATURE)]
+    return [root / digest / name for name in ALL_FILES]
+
+
+def bundle_content(root: Path, digest: str) -> dict[str, bytes]:
+    """A bundle's files by name, for another place to keep them; raises BundleBroken when they are not what they were."""
+    _, content = _read(root / _plain(digest), digest)
+    return {**content, **{name: _read_file(root / digest, name, MAX_MANIFEST_BYTES) for name in (MANIFEST, SIGNATURE)}}
 
 
 def bundle_manifest(root: Path, digest: str) -> dict[str, Any]:
@@ -299,8 +309,8 @@ def _schema_content(schema: FeatureSchema) -> dict[str, Any]:
     return {"numbers": list(schema.numbers), "categories": [[name, list(known)] for name, known in schema.categories.items()]}
 
 
-def _publish(root: Path, digest: str, content: Mapping[str, bytes]) -> None:
-    """Whole or not at all: a draft folder is written through to disk, then renamed."""
+def publish_bundle(root: Path, digest: str, content: Mapping[str, bytes]) -> None:
+    """Keep a bundle's files below `root`, whole or not at all: a draft folder is written through to disk, then renamed."""
     target = root / digest
     if _holds(target, content):
         return
@@ -355,38 +365,76 @@ def _sync_folder(folder: Path) -> None:
         os.close(handle)
 
 
-def _read(folder: Path, digest: str) -> tuple[dict[str, Any], dict[str, bytes], str]:
-    """The manifest, the files and the signature, with every digest checked; each file is read once."""
+def _read(folder: Path, digest: str, key: bytes | None = None) -> tuple[dict[str, Any], dict[str, bytes]]:
+    """The manifest and the files, each read once, and nothing of them used before it is known to be what it was.
+
+    With a key, the signature is demanded before the manifest is parsed.
+    """
     if not folder.is_dir() or folder.is_symlink():
         raise BundleMissing(f"There is no bundle {digest} in {folder.parent}. Train it again, or copy its folder there.")
     raw = _read_file(folder, MANIFEST, MAX_MANIFEST_BYTES)
     if _sha256(raw) != digest:
         _broken(digest, f"{MANIFEST} is another one")
-    manifest: dict[str, Any] = json.loads(raw)
-    if manifest.get("format") != FORMAT or set(manifest.get("files", {})) != set(FILES):
-        _broken(digest, f"its format is {manifest.get('format')!r}, and this version reads {FORMAT}")
-    if extra := sorted({path.name for path in folder.iterdir()} - {*FILES, MANIFEST, SIGNATURE}):
-        _broken(digest, f"there is a file {extra[0]} that the manifest does not name")
-    content = {}
-    for name in FILES:
-        promised = manifest["files"][name]
-        content[name] = _read_file(folder, name, min(int(promised["bytes"]), MAX_BYTES))
-        if len(content[name]) != promised["bytes"] or _sha256(content[name]) != promised["sha256"]:
-            _broken(digest, f"{name} was changed")
+    if key is not None:
+        _demand_signature(folder, digest, key)
+    if extra := sorted({path.name for path in folder.iterdir()} - set(ALL_FILES)):
+        _broken(digest, f"there is a file {extra[0]!r} that the manifest does not name")
+    manifest = read_manifest(digest, raw)
+    content = {name: _read_file(folder, name, manifest["files"][name]["bytes"]) for name in FILES}
+    for name, data in content.items():
+        check_file(digest, manifest, name, data)
+    return manifest, content
+
+
+def read_manifest(digest: str, raw: bytes) -> dict[str, Any]:
+    """The manifest that a digest names, with believable claims about each file; raises BundleBroken for any other."""
+    if _sha256(raw) != digest:
+        _broken(digest, f"{MANIFEST} is another one")
+    try:
+        manifest: dict[str, Any] = json.loads(raw)
+        found = manifest["format"]
+        sizes = {name: promised["bytes"] for name, promised in manifest["files"].items()}
+    except (ValueError, RecursionError, TypeError, KeyError, AttributeError):
+        _broken(digest, f"{MANIFEST} is no manifest")
+    if found != FORMAT or set(sizes) != set(FILES):
+        _broken(digest, f"its format is {str(found)[:20]!r}, and this version reads {FORMAT}")
+    for name, size in sizes.items():
+        if type(size) is not int or not 0 <= size <= MAX_BYTES:
+            _broken(digest, f"{name} claims to have {str(size)[:20]} bytes, and at most {MAX_BYTES} are read")
+    return manifest
+
+
+def check_file(digest: str, manifest: Mapping[str, Any], name: str, data: bytes) -> None:
+    """Raise BundleBroken when a file is not the one that the manifest names."""
+    promised = manifest["files"][name]
+    if len(data) != promised["bytes"] or _sha256(data) != promised.get("sha256"):
+        _broken(digest, f"{name} was changed")
+
+
+def _demand_signature(folder: Path, digest: str, key: bytes) -> None:
     try:
         signature = _read_file(folder, SIGNATURE, 1024).decode("ascii").strip()
     except (BundleBroken, UnicodeDecodeError):
         signature = ""
-    return manifest, content, signature
+    if not hmac.compare_digest(signature, _sign(digest, key)):
+        raise BundleUnsigned(f"Bundle {digest[:12]} is not signed with this installation's key. Train it here, or bring its key.")
 
 
 def _read_file(folder: Path, name: str, limit: int) -> bytes:
-    path = folder / name
-    if path.is_symlink() or not path.is_file():
+    """A plain file of at most `limit` bytes: no link is followed, no device opened for good, no more read than was promised."""
+    try:
+        handle = os.open(folder / name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except FileNotFoundError:
         _broken(folder.name, f"{name} is missing")
-    if path.stat().st_size > limit:
-        _broken(folder.name, f"{name} is longer than {limit} bytes")
-    return path.read_bytes()
+    except OSError as wrong:
+        _broken(folder.name, f"{name} cannot be opened as a file ({wrong.strerror})")
+    with open(handle, "rb") as file:
+        found = os.fstat(handle)
+        if not stat.S_ISREG(found.st_mode):
+            _broken(folder.name, f"{name} is no plain file")
+        if found.st_size > limit:
+            _broken(folder.name, f"{name} has {found.st_size} bytes, more than the {limit} that were promised")
+        return file.read(limit)
 
 
 def _prove(digest: str, manifest: Mapping[str, Any], content: Mapping[str, bytes]) -> Scorer:
@@ -443,6 +491,16 @@ def _limit_this_process() -> None:
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     resource.setrlimit(resource.RLIMIT_CPU, (CHECK_SECONDS, CHECK_SECONDS))
     resource.setrlimit(resource.RLIMIT_AS, (CHECK_MEMORY, CHECK_MEMORY))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
+
+
+def _leave_the_network() -> None:
+    """Into a network of its own where the system allows that; where it does not, the other limits must do."""
+    import ctypes
+
+    new_user, new_network = 0x10000000, 0x40000000  # CLONE_NEWUSER, CLONE_NEWNET of linux/sched.h
+    if sys.platform == "linux":
+        ctypes.CDLL(None).unshare(new_user | new_network)
 
 
 def _broken(digest: str, what: str) -> NoReturn:
@@ -475,12 +533,13 @@ def _main(arguments: list[str]) -> int:
         print("usage: python -m whence.bundle check FOLDER", file=sys.stderr)
         return 2
     _limit_this_process()
+    _leave_the_network()
     folder = Path(arguments[1])
     try:
-        manifest, content, _ = _read(folder, folder.name)
+        manifest, content = _read(folder, folder.name)
         _prove(folder.name, manifest, content)
-    except (BundleError, InputError, RuntimeError, ValueError, KeyError) as wrong:
-        print(str(wrong).replace("\n", " "), file=sys.stderr)
+    except Exception as wrong:  # whatever a hostile file can raise is a reason not to load it
+        print(f"{type(wrong).__name__}: {wrong}".replace("\n", " "), file=sys.stderr)
         return 1
     return 0
 
