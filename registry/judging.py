@@ -83,7 +83,7 @@ def held_out(candidate: Candidate) -> pd.DataFrame:
 
 
 def _evaluation(settings: Settings, scorer: Scorer, as_of: str, rows: pd.DataFrame) -> gate.Evaluation:
-    _, probability = scorer.score(rows)
+    raw, probability = scorer.score(rows)
     competes = "group" in rows and (rows["group"] != "").any()
     cut = scorer.about.get("max_candidates")
     return gate.Evaluation(
@@ -98,6 +98,7 @@ def _evaluation(settings: Settings, scorer: Scorer, as_of: str, rows: pd.DataFra
         label_age_days=rows["label_age_days"].to_numpy(dtype=float) if "label_age_days" in rows else None,
         ripens_after_days=float(scorer.about.get("ripens_after_days", 0.0)),
         most_candidates=None if cut is None else int(cut),
+        unscored=int((~np.isfinite(raw)).sum()),
         size_bytes=bundle_bytes(settings.bundles, scorer.digest),
     )
 

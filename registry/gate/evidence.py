@@ -39,6 +39,8 @@ class Evaluation:
     """From this age on a label hardly changes."""
     most_candidates: int | None = None
     """Where its list of candidates is cut; None where nothing is retrieved."""
+    unscored: int = 0
+    """Rows whose score before calibration is no number: a calibrator gives such a row the mean, and hides it."""
     size_bytes: int = 0
     cpu_us: float = 0.0
     """Microseconds of CPU that scoring takes a row, measured."""

@@ -21,6 +21,9 @@ def unfit(candidate: Evaluation, champion: Evaluation | None, policy: Policy) ->
     """Answers that are none, or that are the champion's own."""
     if not np.isin(candidate.labels, (0.0, 1.0)).all():
         yield Check("labels", FAIL, "Some held-out labels are neither 0 nor 1.")
+    if candidate.unscored:
+        words = f"{candidate.unscored:,} of {len(candidate.labels):,} rows score as no number, which calibration would hide."
+        yield Check("scores", FAIL, f"{words} A leaf of the model is broken. Retrain it.")
     p = candidate.probability
     if wrong := int((~(np.isfinite(p) & (p > 0) & (p < 1))).sum()):
         yield Check("probabilities", FAIL, f"{wrong} probabilities lie outside 0 to 1.")

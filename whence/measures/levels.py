@@ -103,7 +103,7 @@ def calibration_slope(labels: npt.ArrayLike, probabilities: npt.ArrayLike, clust
     if not 0 < y.sum() < len(y) or np.ptp(p) < 1e-9:
         return nothing(len(y))
     x = np.column_stack([np.ones_like(p), np.log(p) - np.log1p(-p)])
-    beta = np.array([0.0, 1.0])
+    beta = np.array([np.log(y.mean() / (1 - y.mean())), 0.0])
     for _ in range(NEWTON_STEPS):
         said = 1 / (1 + np.exp(-np.clip(x @ beta, -30, 30)))
         information = (x * (said * (1 - said))[:, None]).T @ x
