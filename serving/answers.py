@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -10,9 +11,12 @@ import numpy as np
 from serving import matcher
 from serving.requests import MAX_ROWS
 from serving.scored import Scored
+from serving.scoring import ScoredRows
 from serving.shapes import Anything, Array, Choice, Either, Number, Object, Shape, Text, Truth, Whole
+from whence.bundle import Scorer
 from whence.contracts.models import MODELS
 
+Words = partial(Text, most=None)
 MOST_SHOWN = 5
 """Candidates in an answer."""
 LONG = 10_000
@@ -20,25 +24,25 @@ LONG = 10_000
 ERROR = Object(
     {
         "error": Object(
-            {"field": Text("What was wrong; empty for the request as a whole."), "message": Text("What to do.")}, ("message",)
+            {"field": Words("What was wrong; empty for the request as a whole."), "message": Words("What to do.")}, ("message",)
         )
     },
     ("error",),
     title="Error",
 )
-DEGRADED = Array(Text(), LONG, doc="What was missing or too old, and so did not speak.")
-BUNDLE = Text("The digest of the bundle that scored; null when none did.")
+DEGRADED = Array(Words(), LONG, doc="What was missing or too old, and so did not speak.")
+BUNDLE = Words("The digest of the bundle that scored; null when the model has none.")
 LOGGED = Truth("True: the decision is on the disk. False: it is not logged. Null: it is on its way, or there was nothing to log.")
-ARM = Text("Whose turn it was, champion or challenger, while a challenger is on trial; null otherwise.")
+ARM = Words("Whose turn it was, champion or challenger, while a challenger is on trial; null otherwise.")
 _PROVENANCE: dict[str, Shape] = {"bundle": BUNDLE, "arm": ARM, "degraded": DEGRADED}
 
 MATCH = Object(
     {
-        "decision_id": Text(),
-        "person_id": Text("The person; null for nobody."),
+        "decision_id": Words(),
+        "person_id": Words("The person; null for nobody."),
         "probability": Number("How likely it is the person."),
         "method": Choice(("exact", "ranked", "none")),
-        "candidates": Array(Object({"person_id": Text(), "probability": Number()}, ("person_id", "probability")), MOST_SHOWN),
+        "candidates": Array(Object({"person_id": Words(), "probability": Number()}, ("person_id", "probability")), MOST_SHOWN),
         **_PROVENANCE,
         "logged": LOGGED,
     },
@@ -47,18 +51,18 @@ MATCH = Object(
     "MatchAnswer",
 )
 EARNED = Object(
-    {"touch_id": Text(), "campaign_id": Text(), "channel": Text(), "share": Number(), "credit_micros": Whole()},
+    {"touch_id": Words(), "campaign_id": Words(), "channel": Words(), "share": Number(), "credit_micros": Whole()},
     ("share", "credit_micros"),
     "A touch's part; without a touch, the part that no ad earned.",
     "Earned",
 )
 ATTRIBUTE = Object(
     {
-        "decision_id": Text(),
-        "person_id": Text(),
-        "algorithm": Text(),
-        "policy": Text(),
-        "currency": Text(),
+        "decision_id": Words(),
+        "person_id": Words(),
+        "algorithm": Words(),
+        "policy": Words(),
+        "currency": Words(),
         "credits": Array(EARNED, LONG),
         "beside": Anything(Array(EARNED, LONG), "Credit by other algorithms, for comparison."),
         **_PROVENANCE,
@@ -71,15 +75,58 @@ ATTRIBUTE = Object(
 SCORE = Object(
     {
         "model": Choice(MODELS),
-        "bundle": BUNDLE,
+        **_PROVENANCE,
         "raw": Array(Number(), MAX_ROWS, doc="The trees' sum, a row each."),
         "probability": Array(Number(), MAX_ROWS, doc="Calibrated, a row each."),
     },
-    ("model", "bundle", "raw", "probability"),
+    ("model", "bundle", "raw", "probability", "degraded"),
     "How likely the rows are.",
     "ScoreAnswer",
 )
-STANDING = Object({"bundle": Text(), "epoch": Whole()})
+CONTRIBUTION = Object(
+    {
+        "name": Words(),
+        "value": Either(Number(), Words()),
+        "view": Words("Where it was read; null for what came with the request."),
+        "age_hours": Number("How old it was there."),
+        "contribution": Number("Its part of the raw score."),
+    },
+    ("name", "contribution"),
+    title="Contribution",
+)
+OTHER = Object({"option": Words(), "raw": Number(), "probability": Number()}, ("option", "raw", "probability"))
+VERDICT = Object(
+    {
+        "is_taken": Truth(),
+        "why": Words(),
+        "cut": Number("The least probability of a match that is taken."),
+        "lead": Number("How far the surest is ahead of the next."),
+        "least_lead": Number(),
+        "algorithm": Words(),
+        "share": Number("Of the conversion's credit."),
+        "others": Array(OTHER, LONG, doc="The competing options, surest first."),
+    },
+    ("is_taken", "why", "others"),
+    title="Verdict",
+)
+EXPLAIN = Object(
+    {
+        "model": Choice(MODELS),
+        "bundle": BUNDLE,
+        "option": Words(),
+        "features": Array(CONTRIBUTION, LONG, doc="The strongest first; with the base they sum to the raw score."),
+        "base": Number("What the trees say of a row on average."),
+        "raw": Number(),
+        "calibrator": Words("What makes the raw score a probability."),
+        "probability": Number(),
+        "verdict": VERDICT,
+        "degraded": DEGRADED,
+    },
+    ("model", "bundle", "option", "features", "base", "raw", "calibrator", "probability", "verdict", "degraded"),
+    "Why an option got its score, and what decided.",
+    "ExplainAnswer",
+)
+STANDING = Object({"bundle": Words(), "epoch": Whole()})
 READY = Object(
     {"status": Choice(("ready", "starting")), "models": Anything(STANDING), "degraded": DEGRADED},
     ("status", "models", "degraded"),
@@ -89,12 +136,11 @@ LIVE = Object({"status": Choice(("live",))}, ("status",))
 SERVING = Object(
     {
         "model": Choice(MODELS),
-        "bundle": Text(),
+        "bundle": Words(),
         "epoch": Whole("The journal's row that put it there."),
-        "engine": Text("What computes its trees here."),
-        "since": Text("When this process took it into service."),
-        "numbers": Array(Text(), LONG, doc="Its inputs that are numbers."),
-        "categories": Anything(Array(Text(), LONG), "Its inputs that are words, each with those that it knows."),
+        "engine": Words("What computes its trees here."),
+        "numbers": Array(Words(), LONG, doc="Its inputs that are numbers."),
+        "categories": Anything(Array(Words(), LONG), "Its inputs that are words, each with those that it knows."),
     },
     ("model", "bundle", "epoch", "engine", "numbers", "categories"),
     title="Serving",
@@ -136,6 +182,18 @@ def attributed(
         "bundle": bundle,
         "arm": arm,
         "degraded": list(credit.degraded),
+    }
+
+
+def scored(scorer: Scorer, arm: str | None, rows: ScoredRows) -> dict[str, Any]:
+    """The answer to score."""
+    return {
+        "model": scorer.model,
+        "bundle": scorer.digest,
+        "arm": arm,
+        "raw": rows.raw.tolist(),
+        "probability": rows.probability.tolist(),
+        "degraded": list(rows.degraded),
     }
 
 

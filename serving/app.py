@@ -16,6 +16,7 @@ from serving.service import Service
 from serving.tokens import TokenBook
 
 NO_CHAMPION = {409: "The model has no champion."}
+NOTHING = {409: "Nothing was ranked, so there is nothing to explain."}
 
 
 def application(
@@ -55,6 +56,7 @@ def public_routes(service: Service) -> list[Endpoint]:
             True,
             statuses=NO_CHAMPION,
         ),
+        Endpoint("/v1/explain", "Why?", answers.EXPLAIN, service.explain, "explain", requests.EXPLAIN, statuses=NOTHING),
         Endpoint("/v1/models", "What serves now.", answers.SERVED, service.models, score),
         Endpoint("/livez", "Whether the process answers.", answers.LIVE, service.live),
         Endpoint("/readyz", "Whether it has looked at the journal, and what serves.", answers.READY, service.ready),

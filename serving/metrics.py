@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -54,7 +54,7 @@ class Metrics:
             counter("whence_decisions_lost_total", "Scored rows that could not be logged.", ["model"]),
             counter("whence_degraded_total", "Answers that had to do without something.", ["reason"]),
             counter("whence_stale_values_total", "Feature values that were too old to be used.", ["view"]),
-            counter("whence_unknown_values_total", "Answers for which a view knew nothing.", ["view"]),
+            counter("whence_unknown_values_total", "Feature values that were not there.", ["view"]),
             counter("whence_refused_total", "Requests that were turned away: shed, late, or over a token's rate.", ["reason"]),
             counter("whence_swaps_total", "Champions taken into service.", ["model"]),
             counter("whence_swap_failed_total", "Champions that could not be loaded; the last good one serves.", ["model"]),
@@ -84,14 +84,13 @@ class Metrics:
         """Count a question to be asked again of both bundles of a trial."""
         self.shadow.labels(model, outcome).inc()
 
-    def doubts(self, degraded: Iterable[str], stale: Iterable[str]) -> None:
-        """Count what an answer had to do without, by kind, and the values that were too old or unknown, by view."""
+    def doubts(self, degraded: Iterable[str], stale: Mapping[str, int], unknown: Mapping[str, int]) -> None:
+        """Count what an answer had to do without, by kind; and the values that were too old or not there, by view."""
         for note in degraded:
             self.degraded.labels(kind(note)).inc()
-            if note.endswith(" is unknown"):
-                self.unknown.labels(note.removesuffix(" is unknown")).inc()
-        for view in stale:
-            self.stale.labels(view).inc()
+        for counter, views in ((self.stale, stale), (self.unknown, unknown)):
+            for view, values in views.items():
+                counter.labels(view).inc(values)
 
     def logged(self, model: str, rows: int, is_written: bool) -> None:
         """Count what became of scored rows; the decision log's thread says so."""

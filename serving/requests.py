@@ -98,50 +98,38 @@ ATTRIBUTE = Object(
 )
 
 
-class Cell:
-    """A number or a text: what a model's input may be. Whole rows are checked at once, by the scorer."""
-
-    def read(self, value: Any) -> Any:
-        """The value as it is."""
-        if type(value) not in (int, float, str):
-            raise RequestError("", f"must be a number, text or null, and is {show(value)}.")
-        return value
-
-    def schema(self) -> dict[str, Any]:
-        """A number or a string."""
-        return {"type": ["number", "string", "null"]}
-
-
 @dataclass(frozen=True)
 class Rows:
-    """Rows of a table, each as long as there are names; their cells are looked at by the scorer, column by column."""
+    """Rows to score: lists of values, each as long as there are names, or objects; the scorer looks at their cells at once."""
 
-    def read(self, value: Any) -> list[list[Any]]:
-        """The rows as they are, so many at most, and all lists."""
+    def read(self, value: Any) -> list[Any]:
+        """The rows as they are, so many at most, and all of one kind."""
         if type(value) is not list:
             raise RequestError("", f"must be a list of rows, and is {show(value)}.")
         if not 0 < len(value) <= MAX_ROWS:
             raise RequestError(
                 "", f"has {len(value)} rows, and from 1 to {MAX_ROWS} are taken. Send the rest in another request."
             )
-        for place, row in enumerate(value):
-            if type(row) is not list:
-                raise RequestError(f"[{place}]", f"must be a list of values, and is {show(row)}.")
+        if set(map(type, value)) not in ({list}, {dict}):
+            raise RequestError("", "must be lists of values, or objects; all of one kind.")
         return value
 
     def schema(self) -> dict[str, Any]:
-        """An array of arrays."""
-        cells = {"type": "array", "items": Cell().schema(), "maxItems": MAX_COLUMNS}
-        return {"type": "array", "items": cells, "minItems": 1, "maxItems": MAX_ROWS}
+        """An array of arrays, or of objects."""
+        cell = {"type": ["number", "string", "null"]}
+        kinds = ({"type": "array", "items": cell}, {"type": "object", "additionalProperties": cell})
+        return {"anyOf": [{"type": "array", "items": kind, "minItems": 1, "maxItems": MAX_ROWS} for kind in kinds]}
 
 
 SCORE = Object(
     {
         "model": Choice(MODELS, "Whose champion scores."),
-        "names": Array(Text(), MAX_COLUMNS, doc="The columns of the rows: all that the model takes, in any order.", least=1),
+        "names": Array(
+            Text(), MAX_COLUMNS, doc="Of rows that are lists: all columns that the model takes, in any order.", least=1
+        ),
         "rows": Rows(),
     },
-    ("model", "names", "rows"),
+    ("model", "rows"),
     "How likely are these rows? A category is its text, null is missing.",
     "ScoreRequest",
 )
@@ -151,6 +139,7 @@ EXPLAIN = Object(
         "conversion": CONVERSION,
         "touches": ATTRIBUTE.fields["touches"],
         "person_id": ATTRIBUTE.fields["person_id"],
+        "option": Text("The person or touch to explain; the surest when it is left out."),
     },
     (),
     "Why? The same question as to match, with `signal`, or as to attribute, with `conversion`.",
@@ -195,8 +184,17 @@ class ScoreRequest:
     """How likely are these rows?"""
 
     model: str
-    names: Sequence[str]
-    rows: Sequence[Sequence[Any]]
+    names: Sequence[str] | None
+    """The columns of rows that are lists; None where rows are objects."""
+    rows: Sequence[Any]
+
+
+@dataclass(frozen=True)
+class ExplainRequest:
+    """Why was this the answer?"""
+
+    question: MatchRequest | AttributeRequest
+    option: str | None
 
 
 def match_request(content: Any, now: datetime) -> MatchRequest:
@@ -217,25 +215,22 @@ def attribute_request(content: Any, now: datetime) -> AttributeRequest:
 
 
 def score_request(content: Any) -> ScoreRequest:
-    """Read {"model": "…", "names": […], "rows": [[…]]}; each row has a value for each name."""
+    """Read {"model": "…", "names": […], "rows": [[…]]}, or without names {"model": "…", "rows": [{…}]}."""
     asked = _read(SCORE, content)
-    names, rows = asked["names"], asked["rows"]
-    if len(set(names)) != len(names) or None in names:
-        raise RequestError("names", "must name each column once.")
-    if set(map(len, rows)) != {len(names)}:
-        place, row = next((place, row) for place, row in enumerate(rows) if len(row) != len(names))
-        raise RequestError(f"rows[{place}]", f"has {len(row)} values, and there are {len(names)} names.")
-    return ScoreRequest(asked["model"], names, rows)
+    is_named = asked["names"] is not None
+    if is_named != isinstance(asked["rows"][0], list):
+        raise RequestError("names", f"{'go with' if is_named else 'must come with'} rows that are lists.")
+    return ScoreRequest(asked["model"], asked["names"], asked["rows"])
 
 
-def explain_request(content: Any, now: datetime) -> MatchRequest | AttributeRequest:
-    """Read a question to match or to attribute, whichever it is."""
+def explain_request(content: Any, now: datetime) -> ExplainRequest:
+    """Read a question to match or to attribute, whichever it is, and the option to be explained."""
     asked = _read(EXPLAIN, content)
     if (asked["signal"] is None) == (asked["conversion"] is None):
         raise RequestError("signal", "is a question to match, conversion one to attribute. Send one of the two.")
-    if asked["signal"] is not None:
-        return MatchRequest(_event(asked["signal"], "signal", now))
-    return _attribute(asked, now)
+    if asked["signal"] is None:
+        return ExplainRequest(_attribute(asked, now), asked["option"])
+    return ExplainRequest(MatchRequest(_event(asked["signal"], "signal", now)), asked["option"])
 
 
 def _read(shape: Object, content: Any) -> dict[str, Any]:

@@ -9,11 +9,12 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import Any, Generic, NamedTuple
 
-from serving import answers, matcher, requests
+from serving import answers, explaining, matcher, requests, scoring
 from serving.champion import Champion, Follower
 from serving.decision_frames import Decision
 from serving.decision_log import DecisionLog
 from serving.doors import Asked, Refusal
+from serving.explaining import NothingToExplain
 from serving.metrics import Metrics
 from serving.picking import Found, Mirrored, Picked, Picker
 from serving.scored import Scored
@@ -23,6 +24,8 @@ from whence.bundle import InputError, Scorer
 from whence.contracts.models import ATTRIBUTION_RANKER, IDENTITY_RANKER, MODELS
 from whence.contracts.settings import Settings
 
+ROWS_INLINE = 200
+"""More rows than these are scored in a thread: the kernels let go of the interpreter, and other callers have their turn."""
 NOT_LOGGED = "the decision could not be logged"
 
 
@@ -71,12 +74,32 @@ class Service:
         if picked is None:
             raise Refusal(409, "model", f"{question.model} has no champion. Promote one, or ask another model.")
         scorer = picked.champion.scorer
-        columns = dict(zip(question.names, zip(*question.rows, strict=True), strict=True))
         try:
-            raw, probability = scorer.score(columns)
+            if len(question.rows) <= ROWS_INLINE:
+                scored = _score(scorer, question)
+            else:
+                scored = await asyncio.to_thread(_score, scorer, question)
         except InputError as wrong:
             raise RequestError("rows", str(wrong)) from None
-        return {"model": question.model, "bundle": scorer.digest, "raw": raw.tolist(), "probability": probability.tolist()}
+        return answers.scored(scorer, _arm(picked), scored)
+
+    async def explain(self, asked: Asked) -> dict[str, Any]:
+        """Why was this the answer? Away from the event loop: it takes a hundred times what a match does."""
+        try:
+            return await asyncio.to_thread(self._explained, requests.explain_request(asked.content, asked.now))
+        except NothingToExplain as why:
+            raise Refusal(409, "", str(why)) from None
+
+    def _explained(self, asked: requests.ExplainRequest) -> dict[str, Any]:
+        question, option = asked.question, asked.option
+        if isinstance(question, requests.MatchRequest):
+            picked = self.picker.pick(IDENTITY_RANKER, question.person_key)
+            known, scorer = matcher.Known(self.store, question.signal["seen_at"]), picked.champion.scorer if picked else None
+            return explaining.explain_match(question.signal, option, known, scorer, self.settings.identity)
+        picked = self.picker.pick(ATTRIBUTION_RANKER, question.person_key)
+        known, scorer = matcher.Known(self.store, question.conversion["seen_at"]), picked.champion.scorer if picked else None
+        conversion, touches, person = question.conversion, question.touches, question.person_id
+        return explaining.explain_attribute(conversion, touches, person, option, known, scorer, self.policy)
 
     async def models(self, asked: Asked) -> dict[str, Any]:
         """What serves now."""
@@ -164,8 +187,8 @@ class Service:
                 answer["logged"] = False
             if answer["logged"] is False:
                 answer["degraded"].append(NOT_LOGGED)
-        if answer["degraded"] or known.stale:
-            self.metrics.doubts(answer["degraded"], known.stale)
+        if answer["degraded"]:
+            self.metrics.doubts(answer["degraded"], known.stale, known.unknown)
 
     def _mirror(self, picked: Picked | None, known: matcher.Known, subject: str, scored: Scored | None, ask: _Ask[Found]) -> None:
         if picked is not None and picked.turn is not None and scored is not None:
@@ -200,12 +223,20 @@ def _standing(champion: Champion | None) -> dict[str, Any]:
     return {"bundle": champion.scorer.digest if champion else None, "epoch": champion.epoch if champion else None}
 
 
+def _score(scorer: Scorer, question: requests.ScoreRequest) -> scoring.ScoredRows:
+    if question.names is None:
+        names = scorer.schema.names
+        return scoring.score(scorer, names, scoring.listed(scorer.schema, question.rows))
+    return scoring.score(scorer, question.names, question.rows)
+
+
 def _serving(champion: Champion) -> dict[str, Any]:
     scorer = champion.scorer
     return {
         "model": scorer.model,
         "bundle": scorer.digest,
         "epoch": champion.epoch,
+        "engine": scorer.engine,
         "numbers": list(scorer.schema.numbers),
         "categories": {name: list(known) for name, known in scorer.schema.categories.items()},
     }

@@ -52,13 +52,15 @@ class Text:
 
     doc: str = ""
     refused: tuple[tuple[re.Pattern[str], str], ...] = ()
+    most: int | None = MAX_TEXT
+    """None of our own answers."""
 
     def read(self, value: Any) -> str | None:
         """The text, or None."""
         if type(value) is not str:
             raise RequestError("", f"must be text, and is {show(value)}.")
-        if len(value) > MAX_TEXT:
-            raise RequestError("", f"has {len(value)} characters, and at most {MAX_TEXT} are taken.")
+        if self.most is not None and len(value) > self.most:
+            raise RequestError("", f"has {len(value)} characters, and at most {self.most} are taken.")
         for pattern, why in self.refused:
             if pattern.search(value):
                 raise RequestError("", why)
@@ -66,7 +68,7 @@ class Text:
 
     def schema(self) -> dict[str, Any]:
         """A string."""
-        made = _described({"type": "string", "maxLength": MAX_TEXT}, self.doc)
+        made = _described({"type": "string"} | ({"maxLength": self.most} if self.most is not None else {}), self.doc)
         return made | ({"not": {"anyOf": [{"pattern": one.pattern} for one, _ in self.refused]}} if self.refused else {})
 
 
@@ -320,7 +322,7 @@ def _inside(place: str, read: Callable[[Any], Any], value: Any) -> Any:
 
 
 def _or_null(schema: dict[str, Any]) -> dict[str, Any]:
-    if "$ref" in schema:
+    if "type" not in schema:
         return {"anyOf": [schema, {"type": "null"}]}
     if "enum" in schema:
         return {**schema, "type": [schema["type"], "null"], "enum": [*schema["enum"], None]}

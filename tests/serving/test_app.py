@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -21,13 +22,14 @@ from serving.app import application
 from serving.champion import Follower
 from serving.decision_log import DecisionLog
 from serving.doors import MAX_BODY
+from serving.limits import Buckets
 from serving.metrics import Metrics
 from serving.picking import ChampionsAlone
 from serving.service import Service
-from serving.tokens import open_book, own_token
+from serving.tokens import add, open_book, own_token
 from tests.builders import some_settings
-from tests.serving.tiny import a_bundle
-from whence.bundle import load_bundle
+from tests.serving.tiny import SCHEMAS, a_bundle
+from whence.bundle import Scorer, load_bundle
 from whence.contracts.models import ATTRIBUTION_RANKER, IDENTITY_RANKER
 from whence.contracts.settings import Settings
 
@@ -39,6 +41,16 @@ TOUCHES = [
     {"touch_id": "t1", "happened_at": "2026-05-02T02:00:00+00:00", "kind": "click", "campaign_id": "c1", "channel": "search"},
     {"touch_id": "t2", "happened_at": "2026-05-02T11:00:00+00:00", "kind": "click", "campaign_id": "c2", "channel": "social"},
 ]
+
+
+LOADED: dict[str, Scorer] = {}
+
+
+def checked(settings: Settings, digest: str) -> Scorer:
+    """The bundle's scorer; its check in a child process takes longer than a test, and is done once for all of them."""
+    if digest not in LOADED:
+        LOADED[digest] = load_bundle(settings.bundles, digest)
+    return LOADED[digest]
 
 
 @dataclass(frozen=True)
@@ -101,7 +113,7 @@ def bench(tmp_path: Path) -> Iterator[Bench]:
     settings = some_settings(tmp_path)
     journal = Journal(settings.journal_url)
     with open_online(settings) as store:
-        follower = Follower(journal.champion, lambda digest: load_bundle(settings.bundles, digest))
+        follower = Follower(journal.champion, lambda digest: checked(settings, digest))
         metrics = Metrics.new()
         log = DecisionLog(settings.decision_log, metrics.logged)
         service = Service(settings, follower, ChampionsAlone(follower), store, log, metrics)
@@ -247,3 +259,131 @@ def test_every_answer_during_a_swap_is_of_one_bundle_whole(bench: Bench) -> None
             answer = bench.post("/v1/match", signal={"ip_key": "home"}).json()
             answers.setdefault(answer["bundle"], set()).add(answer["probability"])
     assert [len(given) for given in answers.values()] == [1, 1]
+
+
+def a_row(**changes: float) -> dict[str, Any]:
+    """A row of the identity ranker, nothing known but what is said."""
+    return {name: changes.get(name) for name in SCHEMAS[IDENTITY_RANKER].names}
+
+
+def test_rows_of_the_caller_are_scored_as_lists_and_as_objects_alike(bench: Bench) -> None:
+    digest = bench.promote(IDENTITY_RANKER)
+    rows = [a_row(days_together_14d=5), a_row(days_together_14d=1)]
+    asked = {"model": IDENTITY_RANKER, "names": list(rows[0]), "rows": [list(row.values()) for row in rows]}
+    by_name = bench.post("/v1/score", model=IDENTITY_RANKER, rows=rows).json()
+    assert bench.post("/v1/score", **asked).json() == by_name
+    assert by_name["bundle"] == digest
+    assert by_name["probability"][0] > 0.9 > 0.1 > by_name["probability"][1]
+
+
+def test_a_cell_of_the_wrong_kind_is_named_by_row_and_column(bench: Bench) -> None:
+    bench.promote(IDENTITY_RANKER)
+    answer = bench.post("/v1/score", model=IDENTITY_RANKER, rows=[a_row(), {**a_row(), "days_together_14d": "5"}])
+    assert (answer.status_code, answer.json()["error"]["field"]) == (422, "rows")
+    assert "Row 1, days_together_14d" in answer.json()["error"]["message"]
+
+
+def test_an_explanation_sums_to_the_score(bench: Bench) -> None:
+    digest = bench.promote(IDENTITY_RANKER)
+    a_home(bench)
+    answer = bench.post("/v1/explain", signal={"ip_key": "home", "user_agent": "Firefox"}).json()
+    assert (answer["option"], answer["bundle"], answer["verdict"]["is_taken"]) == ("ann", digest, True)
+    assert answer["features"][0]["name"] == "days_together_14d"
+    assert sum(each["contribution"] for each in answer["features"]) + answer["base"] == pytest.approx(answer["raw"], abs=1e-9)
+
+
+def test_what_cannot_be_done_now_says_why(bench: Bench) -> None:
+    score = bench.post("/v1/score", model=IDENTITY_RANKER, rows=[a_row()])
+    explain = bench.post("/v1/explain", signal={"ip_key": "nowhere"})
+    assert (score.status_code, explain.status_code) == (409, 409)
+    assert "has no champion" in score.json()["error"]["message"]
+
+
+def test_of_a_batch_each_question_has_its_own_answer_or_error(bench: Bench) -> None:
+    bench.promote(IDENTITY_RANKER)
+    a_home(bench)
+    good, bad = {"signal": {"ip_key": "home"}, "durable": True}, {"signal": {"cookie": "c"}}
+    answers = bench.post("/v1/match", requests=[good, bad, good, 5]).json()["answers"]
+    assert [answer.get("person_id") for answer in answers] == ["ann", None, "ann", None]
+    assert [answer["error"]["field"] for answer in answers if "error" in answer] == ["signal.cookie", "body"]
+    assert len(bench.decisions()) == 4
+    assert bench.post("/v1/match", requests=[]).status_code == 422
+    assert bench.post("/v1/match", requests=[good], more=1).json()["error"]["field"] == "body.more"
+
+
+def test_what_serves_is_told_with_its_schema(bench: Bench) -> None:
+    digest = bench.promote(IDENTITY_RANKER)
+    (model,) = bench.client.get("/v1/models", headers=bench.key).json()["models"]
+    assert (model["model"], model["bundle"], model["epoch"]) == (IDENTITY_RANKER, digest, 1)
+    assert "days_together_14d" in model["numbers"]
+
+
+def test_a_token_does_only_what_it_was_given_out_for_and_the_admins_routes_are_on_a_port_of_their_own(bench: Bench) -> None:
+    token = add(bench.settings, "shop", ["score"], NOON + timedelta(days=1), NOON)
+    bench.client.app.tokens.clock = lambda: math.inf  # the file is looked at again
+    key, admin = {"Authorization": f"Bearer {token}"}, bench.settings.ports.serving_admin
+    assert bench.client.post("/v1/match", json={"signal": {}}, headers=key).status_code == 200
+    assert bench.client.post("/v1/explain", json={"signal": {}}, headers=key).status_code == 403
+    assert bench.client.get("/metrics", port=admin, headers=key).status_code == 403
+    assert bench.client.get("/metrics", headers=bench.key).status_code == 404
+    assert bench.client.get("/metrics", port=admin, headers=bench.key).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "how", "status"),
+    [
+        ("GET", "/v1/match", {}, 405),
+        ("POST", "/v1/nothing", {"json": {}}, 404),
+        ("POST", "/v1/match", {"content": b"{}"}, 415),
+        ("POST", "/v1/match", {"content": b"{}", "headers": {"Content-Type": "text/plain"}}, 415),
+        ("POST", "/v1/match", {"content": b"{}", "headers": {**JSON, "Content-Encoding": "gzip"}}, 415),
+        ("POST", "/v1/match", {"content": b'{"signal": {"ip_key": "\xff"}}', "headers": JSON}, 422),
+        ("POST", "/v1/match", {"json": {"signal": {"ip_key": "10.0.0.1"}}}, 422),
+        ("POST", "/v1/match", {"json": {"signal": {"event_id": "ann@example.org"}}}, 422),
+    ],
+    ids=["method", "path", "no kind", "other kind", "compressed", "no utf-8", "a plain address", "an e-mail as id"],
+)
+def test_what_cannot_be_taken_is_refused_in_one_form(
+    bench: Bench, method: str, path: str, how: dict[str, Any], status: int
+) -> None:
+    answer = bench.client.ask(method, path, **{**how, "headers": {**bench.key, **how.get("headers", {})}})
+    assert answer.status_code == status
+    assert set(answer.json()["error"]) == {"field", "message"}
+
+
+def test_who_asks_too_much_at_once_is_told_when_to_come_again(bench: Bench) -> None:
+    at = [0.0]
+    bench.client.app.buckets = Buckets(1.0, lambda: at[0], burst=3.0)
+    assert [bench.post("/v1/match", signal={}).status_code for _ in range(4)] == [200, 200, 200, 429]
+    assert bench.post("/v1/match", requests=[{"signal": {}}] * 2).headers["retry-after"] == "2"
+    at[0] = 2.0
+    assert bench.post("/v1/match", signal={}).status_code == 200
+
+
+def test_a_long_queue_and_a_request_that_waited_too_long_are_shed(bench: Bench) -> None:
+    app = bench.client.app
+    app.queue = lambda: app.most_waiting + 1
+    shed = bench.post("/v1/match", signal={})
+    app.queue, app.deadline = lambda: 1, -1.0
+    late = bench.post("/v1/match", signal={})
+    assert [(each.status_code, each.headers["retry-after"]) for each in (shed, late)] == [(429, "1"), (429, "1")]
+    assert 'whence_refused_total{reason="queue"} 1.0' in bench.metrics()
+
+
+def test_every_answer_has_the_shape_that_the_document_says(bench: Bench) -> None:
+    bench.promote(IDENTITY_RANKER)
+    bench.promote(ATTRIBUTION_RANKER)
+    a_home(bench)
+    conversion = {"conversion_id": "v1", "kind": "purchase", "value_micros": 10, "currency": "USD"}
+    asked: dict[str, dict[str, Any]] = {
+        "/v1/match": {"signal": {"ip_key": "home"}},
+        "/v1/attribute": {"conversion": conversion, "person_id": "ann"},
+        "/v1/score": {"model": IDENTITY_RANKER, "rows": [a_row()]},
+        "/v1/explain": {"conversion": conversion, "person_id": "ann"},
+    }
+    for endpoint in bench.client.app.public:
+        if endpoint.answer is not None:
+            body = {"json": asked[endpoint.path]} if endpoint.request else {}
+            answer = bench.client.ask(endpoint.method, endpoint.path, headers=bench.key, **body)
+            assert answer.status_code == 200, answer.text
+            endpoint.answer.read(answer.json())
