@@ -1,13 +1,20 @@
-"""The model that every row scores with: 500 trees of 63 leaves over 40 features, with categories or without; made once."""
+"""The models that are scored with: 500 trees of 63 leaves over 40 features, some categories or none; made once.
+
+A third one ranks identities, with the inputs that the service computes for it.
+"""
 
 from __future__ import annotations
 
 import os
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+
+from whence.contracts.models import FeatureSchema
+from whence.identity.evidence import SCHEMA_NUMBERS
 
 TREES, LEAVES, FEATURES = 500, 63, 40
 CARDINALITIES = (4, 12, 30, 90, 250, 1000)
@@ -38,19 +45,49 @@ def rows(count: int, seed: int) -> Floats:
     return np.column_stack([made, *codes]).astype(np.float64)
 
 
-def labels(matrix: Floats, seed: int) -> npt.NDArray[np.int64]:
-    """Clicks whose log-odds hang on some numbers, on pairs of them, and on every category."""
+SCHEMA = FeatureSchema(
+    tuple(names()[: FEATURES - len(CARDINALITIES)]),
+    {f"c{place}": tuple(map(str, range(size))) for place, size in enumerate(CARDINALITIES)},
+)
+"""The forty features of the model with categories, as the service takes them: a category is its text."""
+
+
+def columns(matrix: Floats) -> dict[str, list[Any]]:
+    """Rows × features by name, as the service takes them: categories as texts, missing as None."""
+    numbers = len(SCHEMA.numbers)
+    told: list[list[Any]] = [[None if np.isnan(value) else value for value in column] for column in matrix.T[:numbers].tolist()]
+    told += [[str(int(code)) for code in column] for column in matrix.T[numbers:].tolist()]
+    return dict(zip(SCHEMA.names, told, strict=True))
+
+
+def identity_rows(count: int, seed: int) -> Floats:
+    """Made-up inputs of the identity ranker, in the ranges of a network of fifty people."""
     rng = np.random.default_rng(seed)
-    known = np.nan_to_num(np.tanh(matrix))
-    numbers = FEATURES - len(CARDINALITIES)
-    odds = known[:, :numbers] @ rng.normal(size=numbers) * 0.6 + known[:, 0] * known[:, 4] - known[:, 7] * known[:, 9]
-    for place, size in enumerate(CARDINALITIES):
+    tops = {"network_events_7d": 2000, "events_together_14d": 200, "hours_since_together": 336, "hours_since_person": 336}
+    made = np.column_stack([rng.uniform(0, tops.get(name, 14.0), count) for name in SCHEMA_NUMBERS])
+    for place, name in enumerate(SCHEMA_NUMBERS):
+        if name.startswith(("same_", "share_", "agent_overlap", "identifier_")):
+            made[:, place] /= 14
+        if not name.startswith(("hour", "share_", "agent_overlap")):
+            made[:, place] = np.round(made[:, place])
+    made[:, SCHEMA_NUMBERS.index("network_place")] = rng.integers(0, 50, count)
+    made[rng.random(made.shape) < MISSING] = np.nan
+    return made
+
+
+def labels(matrix: Floats, seed: int) -> npt.NDArray[np.int64]:
+    """Labels whose log-odds hang on some columns, on pairs of them, and on every category."""
+    rng = np.random.default_rng(seed)
+    numbers = min(matrix.shape[1], FEATURES - len(CARDINALITIES))
+    known = np.nan_to_num(np.tanh(matrix[:, :numbers] - np.nanmedian(matrix[:, :numbers], axis=0)))
+    odds = known @ rng.normal(size=numbers) * 0.6 + known[:, 0] * known[:, 4] - known[:, 7] * known[:, 9]
+    for place, size in enumerate(CARDINALITIES[: matrix.shape[1] - numbers]):
         odds += rng.normal(size=size)[matrix[:, numbers + place].astype(int)] * 0.5
     return np.asarray(rng.random(len(matrix)) < 1 / (1 + np.exp(-odds + 1.5)), dtype=np.int64)
 
 
 def text(kind: str) -> str:
-    """The model's text, `numeric` or `categorical`; trained at first use, a minute of CPU each, and kept in the temp folder."""
+    """The model's text, `numeric`, `categorical` or `identity`; trained at first use, a minute of CPU each, and kept in the temp folder."""
     path = FOLDER / f"{kind}-{TREES}-{LEAVES}-{LEARNED}.txt"
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -63,10 +100,11 @@ def text(kind: str) -> str:
 def _trained(kind: str) -> str:
     import lightgbm
 
-    matrix = rows(LEARNED, seed=1)
-    categories = [name for name in names() if name.startswith("c")] if kind == "categorical" else []
+    is_identity = kind == "identity"
+    matrix, called = (identity_rows(LEARNED, 1), list(SCHEMA_NUMBERS)) if is_identity else (rows(LEARNED, 1), names())
+    categories = list(SCHEMA.categories) if kind == "categorical" else []
     data = lightgbm.Dataset(
-        matrix, labels(matrix, seed=2), feature_name=names(), categorical_feature=categories, params={"verbosity": -1}
+        matrix, labels(matrix, seed=2), feature_name=called, categorical_feature=categories, params={"verbosity": -1}
     )
     parameters = {
         "objective": "binary",

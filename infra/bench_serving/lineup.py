@@ -1,0 +1,144 @@
+"""All servers of the benchmark, up at once on one core, each with its questions; only one is asked at a time."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import random
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from infra.bench_serving import feast_peer, mlflow_peer, models, servers
+from infra.bench_serving.servers import Server, Window
+from infra.bench_serving.world import SETTINGS, World, environment, homes, now
+from infra.benching import BenchError
+from serving.tokens import own_token
+from whence.contracts.models import CONVERSION_VALUE
+from whence.contracts.settings import Settings
+
+MATCH_REDIS, MATCH_SQLITE, UNSCORED, SCORE = "match from Redis", "match from SQLite", "match without scoring", "rows scored"
+OTHER = "other.toml"
+FEAST, MLFLOW = "FastAPI and Feast", "mlflow models serve"
+
+
+@dataclass(frozen=True)
+class Lineup:
+    """Servers by name, and a folder for what is needed to ask them."""
+
+    servers: Mapping[str, Server]
+    folder: Path
+
+    def window(self, name: str, seconds: float) -> Window:
+        """A closed loop against one of them."""
+        return servers.closed_loop(self.servers[name], seconds, self.folder)
+
+
+@contextlib.contextmanager
+def up(*names: str) -> Iterator[Lineup]:
+    """Start what is named, with everything that it needs, and take it all down at the end."""
+    servers.demand_tools()
+    moment = now()
+    world = World.of(moment)
+    free = servers.ports()
+    with contextlib.ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="whence-bench-")))
+        redis = stack.enter_context(servers.redis(folder))
+        own = homes(folder / "homes", world, redis, free, moment)
+        started: dict[str, Server] = {}
+        if MATCH_REDIS in names:
+            started[MATCH_REDIS] = stack.enter_context(_ours(own["redis"], world, folder / "redis"))
+        if MATCH_SQLITE in names or SCORE in names:
+            started[MATCH_SQLITE] = stack.enter_context(_ours(own["sqlite"], world, folder / "sqlite"))
+            started[SCORE] = _scoring(started[MATCH_SQLITE], folder)
+        if UNSCORED in names:
+            other = _elsewhere(own["sqlite"], next(free), next(free))
+            started[UNSCORED] = stack.enter_context(
+                _ours(other, world, folder / "unscored", "infra.bench_serving.unscored", OTHER)
+            )
+        if FEAST in names:
+            started[FEAST] = stack.enter_context(_feast(folder, redis, world, next(free)))
+        if MLFLOW in names:
+            started[MLFLOW] = stack.enter_context(_mlflow(folder, next(free)))
+        yield Lineup(started, folder)
+
+
+def demand_same(lineup: Lineup) -> None:
+    """Raise BenchError unless both of our stores and the peer answer the same to the same questions."""
+    for body in lineup.servers[FEAST].bodies.read_text().splitlines()[:20]:
+        told = [_best(lineup.servers[name].ask(body)) for name in (MATCH_REDIS, MATCH_SQLITE, FEAST)]
+        if told[0] != told[1] or told[0] != told[2] or not told[0][1]:
+            raise BenchError(f"The answers to {body} differ: {told}.")
+
+
+def _best(answer: Any) -> tuple[Any, list[tuple[str, float]]]:
+    return answer["person_id"], [(each["person_id"], round(each["probability"], 9)) for each in answer["candidates"]]
+
+
+def _ours(settings: Settings, world: World, folder: Path, module: str = "serving", file: str = SETTINGS) -> Any:
+    base = f"http://127.0.0.1:{settings.ports.serving}"
+    bodies = [{"signal": signal} for signal in world.signals]
+    argv = [sys.executable, "-m", module]
+    return servers.started(
+        argv, environment(settings.home / file), f"{base}/readyz", f"{base}/v1/match", own_token(settings), bodies, folder
+    )
+
+
+def _scoring(server: Server, folder: Path) -> Server:
+    """The same server, asked to score rows that come with the request."""
+    questions = folder / "rows"
+    bodies = []
+    for seed in range(50):
+        columns = models.columns(models.rows(mlflow_peer.ROWS, seed))
+        rows = [list(row) for row in zip(*columns.values(), strict=True)]
+        bodies.append(json.dumps({"model": CONVERSION_VALUE, "names": list(columns), "rows": rows}))
+    questions.write_text("".join(f"{each}\n" for each in bodies))
+    return replace(server, url=server.url.replace("/v1/match", "/v1/score"), bodies=questions)
+
+
+def _elsewhere(settings: Settings, serving: int, admin: int) -> Settings:
+    """The same home on other ports, by settings of its own."""
+    moved = replace(settings, ports=replace(settings.ports, serving=serving, serving_admin=admin))
+    text = (settings.home / SETTINGS).read_text()
+    text = text.replace(str(settings.ports.serving_admin), str(admin)).replace(str(settings.ports.serving), str(serving))
+    (settings.home / OTHER).write_text(text)
+    return moved
+
+
+def _feast(folder: Path, redis: str, world: World, port: int) -> Any:
+    feast_peer.fill(folder / "feast", redis, world)
+    env = {**os.environ, feast_peer.FOLDER: str(folder / "feast")}
+    argv = [sys.executable, "-m", "infra.bench_serving.feast_peer", str(port)]
+    base = f"http://127.0.0.1:{port}"
+    return servers.started(
+        argv, env, f"{base}/health", f"{base}/match", "", [{"signal": each} for each in world.signals], folder / "peer"
+    )
+
+
+def _mlflow(folder: Path, port: int) -> Any:
+    mlflow_peer.save(folder / "mlflow")
+    argv = [
+        sys.executable,
+        "-m",
+        "mlflow",
+        "models",
+        "serve",
+        "-m",
+        str(folder / "mlflow"),
+        "-p",
+        str(port),
+        "--env-manager",
+        "local",
+    ]
+    env = {**os.environ, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
+    base = f"http://127.0.0.1:{port}"
+    return servers.started(argv, env, f"{base}/health", f"{base}/invocations", "", mlflow_peer.questions(), folder / "served")
+
+
+def shuffled(names: list[str], number: int) -> list[str]:
+    """The order of a round: another one each time, the same in every run."""
+    return random.Random(number).sample(names, len(names))

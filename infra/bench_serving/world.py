@@ -1,0 +1,213 @@
+"""What the servers know: networks of fifty people each, their features as Feast and as we hold them, and the models."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import tomli_w
+
+from features import open_online
+from features.online import JOIN_KEYS, key_text, micros, pack
+from infra.bench_serving import models
+from registry.journal import Journal
+from whence import calibration
+from whence.bundle import golden_rows, write_bundle
+from whence.contracts.models import CONVERSION_VALUE, IDENTITY_RANKER, FeatureSchema
+from whence.contracts.settings import Settings, load
+from whence.identity import evidence
+
+SETTINGS = "whence.toml"
+NETWORKS, CANDIDATES, PEOPLE = 200, 50, 4000
+AGENTS = tuple(
+    f"Mozilla/5.0 ({system}) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/{release}.0 Safari/537.36"
+    for system in ("Windows NT 10.0; Win64; x64", "Macintosh; Intel Mac OS X 10_15_7", "Linux; Android 14; Pixel 8", "iPhone")
+    for release in (119, 120, 121, 122)
+)
+LOCALES, COUNTRIES = ("en-US", "de-DE", "fr-FR"), ("US", "DE", "FR")
+
+View = list[tuple[tuple[str, ...], dict[str, Any]]]
+"""Rows by key."""
+
+
+@dataclass(frozen=True)
+class World:
+    """Made-up features and the questions about them."""
+
+    seen_at: datetime
+    """When the features became known, on a whole second: Feast keeps no finer time."""
+    views: Mapping[str, View]
+    signals: tuple[dict[str, Any], ...]
+
+    @classmethod
+    def of(cls, now: datetime) -> World:
+        """The same world for the same second; its questions are asked as of `now`."""
+        rng, seen_at = np.random.default_rng(0), now.replace(microsecond=0) - timedelta(hours=2)
+        people = [f"person-{number:06d}" for number in range(PEOPLE)]
+        listed = [rng.choice(people, CANDIDATES, replace=False).tolist() for _ in range(NETWORKS)]
+        views: dict[str, View] = {
+            "network_features": [((_network(place),), _of_network(each, rng, seen_at)) for place, each in enumerate(listed)],
+            "person_features": [((person,), _of_person(rng, seen_at)) for person in people],
+            "pair_features": [
+                ((_network(place), person), _of_pair(rng, seen_at)) for place, each in enumerate(listed) for person in each
+            ],
+        }
+        return cls(seen_at, views, tuple(_signal(place, rng, now) for place in range(NETWORKS)))
+
+
+def _network(place: int) -> str:
+    return f"network-{place:04d}"
+
+
+def _of_network(people: list[str], rng: np.random.Generator, seen_at: datetime) -> dict[str, Any]:
+    week = int(rng.integers(50, 2000))
+    return {
+        "events_1d": week // 7,
+        "events_7d": week,
+        "identifiers_7d": int(rng.integers(50, 200)),
+        "persons_7d": len(people),
+        "people": json.dumps(people),
+        "last_seen_at": seen_at,
+    }
+
+
+def _of_person(rng: np.random.Generator, seen_at: datetime) -> dict[str, Any]:
+    touches = [
+        {
+            "touch_id": f"touch-{rng.integers(10**9)}",
+            "happened_at": (seen_at - timedelta(hours=float(rng.uniform(1, 90)))).isoformat(),
+            "kind": "click",
+            "campaign_id": f"campaign-{rng.integers(40)}",
+            "channel": "search",
+        }
+        for _ in range(3)
+    ]
+    return {
+        "identifiers": int(rng.integers(1, 8)),
+        "logins_7d": int(rng.integers(0, 9)),
+        "touches_7d": int(rng.integers(0, 30)),
+        "clicks_7d": int(rng.integers(0, 9)),
+        "conversions_14d": int(rng.integers(0, 3)),
+        "user_agents": json.dumps(rng.choice(AGENTS, 3, replace=False).tolist()),
+        "locale": str(rng.choice(LOCALES)),
+        "country": str(rng.choice(COUNTRIES)),
+        "mean_hour": float(np.round(rng.uniform(0, 24), 2)),
+        "recent_touches": json.dumps(touches),
+        "recent_sales": "[]",
+        "last_seen_at": _before(seen_at, rng),
+    }
+
+
+def _of_pair(rng: np.random.Generator, seen_at: datetime) -> dict[str, Any]:
+    return {
+        "days_together_14d": int(rng.integers(1, 14)),
+        "events_together_14d": int(rng.integers(1, 200)),
+        "share_of_person_14d": float(np.round(rng.uniform(), 3)),
+        "last_together_at": _before(seen_at, rng),
+    }
+
+
+def _before(moment: datetime, rng: np.random.Generator) -> datetime:
+    return moment - timedelta(seconds=int(rng.integers(0, 14 * 86_400)))
+
+
+def _signal(place: int, rng: np.random.Generator, now: datetime) -> dict[str, Any]:
+    """A stranger's click on a known network."""
+    return {
+        "event_id": f"event-{place}",
+        "seen_at": now.isoformat(),
+        "cookie_id": f"cookie-{rng.integers(10**9)}",
+        "ip_key": _network(place),
+        "user_agent": str(rng.choice(AGENTS)),
+        "locale": str(rng.choice(LOCALES)),
+        "country": str(rng.choice(COUNTRIES)),
+    }
+
+
+def homes(folder: Path, world: World, redis: str, ports: Iterator[int], now: datetime) -> dict[str, Settings]:
+    """A home for each of our two online stores, with the features in it and both models in service."""
+    return {kind: _home(folder / kind, kind, world, redis, (next(ports), next(ports)), now) for kind in ("sqlite", "redis")}
+
+
+def _home(home: Path, kind: str, world: World, redis: str, ports: tuple[int, int], now: datetime) -> Settings:
+    home.mkdir(parents=True)
+    said = {
+        "home": str(home),
+        "features": {"online": kind, "redis": redis},
+        "identity": {"max_candidates": CANDIDATES},
+        "ports": {"serving": ports[0], "serving_admin": ports[1]},
+    }
+    (home / SETTINGS).write_text(tomli_w.dumps(said))
+    settings = load(home / SETTINGS)
+    with open_online(settings) as store:
+        for view, rows in world.views.items():
+            store.shelf.put(view, [(key_text(key), pack(view, values, micros(world.seen_at))) for key, values in rows])
+    journal = Journal.of(settings)
+    for model, digest in _bundles(settings.bundles).items():
+        journal.promote(model, digest, "", ("for a benchmark",), "infra.bench_serving", 0, now)
+    return settings
+
+
+def _bundles(root: Path) -> dict[str, str]:
+    """The ranker of identities, and the model of forty features in the place of conversion values."""
+    import pandas as pd
+
+    identity = models.identity_rows(400, seed=5)
+    frame = pd.DataFrame(identity, columns=list(evidence.SCHEMA_NUMBERS))
+    schema = FeatureSchema(evidence.SCHEMA_NUMBERS)
+    wide = pd.DataFrame(models.columns(models.rows(400, seed=5)))
+    return {
+        IDENTITY_RANKER: write_bundle(
+            root,
+            IDENTITY_RANKER,
+            models.text("identity"),
+            calibrator("identity").to_json(),
+            schema,
+            golden_rows(frame, schema),
+            {},
+        ),
+        CONVERSION_VALUE: write_bundle(
+            root,
+            CONVERSION_VALUE,
+            models.text("categorical"),
+            calibrator("categorical").to_json(),
+            models.SCHEMA,
+            golden_rows(wide, models.SCHEMA),
+            {},
+        ),
+    }
+
+
+def calibrator(kind: str) -> calibration.Calibrator:
+    """A staircase fitted to the model's scores on rows of its own."""
+    from whence.trees import Trees
+
+    made = models.identity_rows if kind == "identity" else models.rows
+    matrix = made(3000, seed=6)
+    labels: npt.NDArray[np.int64] = models.labels(matrix, seed=2)
+    return calibration.fit("isotonic", Trees(models.text(kind)).raw(matrix), labels)
+
+
+def environment(file: Path) -> dict[str, str]:
+    """What a process needs to serve the settings of a file."""
+    return {**os.environ, "WHENCE_SETTINGS": str(file)}
+
+
+def now() -> datetime:
+    """The time of the benchmark, on a whole second."""
+    return datetime.now(UTC).replace(microsecond=0)
+
+
+def feast_frame(view: str, world: World) -> Any:
+    """A view's rows as Feast writes them online."""
+    import pandas as pd
+
+    rows = [{**dict(zip(JOIN_KEYS[view], key, strict=True)), **values} for key, values in world.views[view]]
+    return pd.DataFrame(rows).assign(seen_at=pd.Timestamp(world.seen_at))
