@@ -12,7 +12,15 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from infra import attribution_commands, journal_commands, records_commands, report_commands, rollout_commands, show
+from infra import (
+    attribution_commands,
+    journal_commands,
+    records_commands,
+    report_commands,
+    rollout_commands,
+    service_commands,
+    show,
+)
 from whence.cli import spoken
 from whence.contracts.models import MODELS
 from whence.contracts.settings import Settings
@@ -27,6 +35,7 @@ app.add_typer(report_commands.app)
 app.add_typer(attribution_commands.app)
 app.add_typer(journal_commands.app)
 app.add_typer(rollout_commands.app)
+app.add_typer(service_commands.app)
 
 Days = Annotated[str, typer.Argument(metavar="DAYS", help="A day, 2026-05-03, or a range, 2026-05-01..2026-05-10.")]
 Model = Annotated[str, typer.Argument(metavar="MODEL", help=f"One of {', '.join(MODELS)}.")]
