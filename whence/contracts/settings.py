@@ -130,6 +130,16 @@ class Training:
 
 
 @dataclass(frozen=True)
+class Bundles:
+    """Where bundles are kept for every machine; home/bundles holds those that this one has made or used."""
+
+    uri: str = ""
+    """A folder that all can see, or s3://bucket/prefix; empty where home/bundles is all there is."""
+    options: Mapping[str, str] = field(default_factory=dict)
+    """For the object store: AWS_ENDPOINT_URL and the like."""
+
+
+@dataclass(frozen=True)
 class Ports:
     """Where the local platform listens, on the loopback address alone."""
 
@@ -169,6 +179,7 @@ class Settings:
     attribution: Attribution = Attribution()
     training: Training = Training()
     serving: Serving = Serving()
+    bundle_store: Bundles = Bundles()
     ports: Ports = Ports()
     journal: str = ""
     """SQLAlchemy URL of the promotion journal; a file under home by default."""
@@ -187,7 +198,7 @@ class Settings:
 
     @property
     def bundles(self) -> Path:
-        """Folder of bundles, each named by its digest."""
+        """Folder of the bundles on this machine, each named by its digest."""
         return self.home / "bundles"
 
     @property
@@ -219,8 +230,8 @@ class Settings:
 def load(path: Path | None = None) -> Settings:
     """Settings from a TOML file: the one given, $WHENCE_SETTINGS, ./whence.toml, or the defaults.
 
-    `home`, `source.path`, `source.mapping`, `serving.certificate`, `serving.key` and a file in `attribution.policy` are relative
-    to the file; $WHENCE_HOME overrides `home`. Raises SettingsError for a key that
+    `home`, `source.path`, `source.mapping`, `bundle_store.uri`, `serving.certificate`, `serving.key` and a file in
+    `attribution.policy` are relative to the file; $WHENCE_HOME overrides `home`. Raises SettingsError for a key that
     does not exist and for a value of the wrong type.
     """
     chosen = path or (Path(named) if (named := os.environ.get(FILE_VARIABLE)) else Path("whence.toml"))
@@ -240,13 +251,14 @@ def load(path: Path | None = None) -> Settings:
     source = settings.source
     rooted = replace(source, path=_rooted(source.path, chosen.parent), mapping=_rooted(source.mapping, chosen.parent))
     serving = settings.serving
-    keyed = replace(
-        serving, certificate=_rooted(serving.certificate, chosen.parent), key=_rooted(serving.key, chosen.parent)
-    )
+    keyed = replace(serving, certificate=_rooted(serving.certificate, chosen.parent), key=_rooted(serving.key, chosen.parent))
     policy = settings.attribution.policy
     if policy.endswith(".toml"):
         policy = _rooted(policy, chosen.parent)
-    return replace(settings, source=rooted, serving=keyed, attribution=replace(settings.attribution, policy=policy))
+    kept = replace(settings.bundle_store, uri=_rooted(settings.bundle_store.uri, chosen.parent))
+    return replace(
+        settings, source=rooted, serving=keyed, bundle_store=kept, attribution=replace(settings.attribution, policy=policy)
+    )
 
 
 def _rooted(path: str, folder: Path) -> str:
