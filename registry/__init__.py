@@ -34,7 +34,9 @@ class RegistryError(RuntimeError):
 def register(settings: Settings, candidate: Candidate) -> str:
     """Keep a candidate for the gate and put it into MLflow; gives its version, the same for the same candidate."""
     from registry import store
+    from whence import bundle_store
 
+    bundle_store.share(settings, candidate.bundle)
     _write(Path(candidate.folder) / "candidate.json", candidate.as_dict())
     return store.log_candidate(settings, candidate)
 
@@ -76,6 +78,7 @@ def promote(
     """
     from registry import gate, rollouts
     from registry.journal import Journal
+    from whence import bundle_store
 
     if verdict.bundle != candidate.bundle:
         raise RegistryError(
@@ -89,6 +92,7 @@ def promote(
         if journal.had_its_turn(candidate.model, candidate.bundle) and not again:
             return None
         expected = row.epoch if again and row else verdict.epoch
+        bundle_store.share(settings, candidate.bundle)  # whoever follows the row must find it
         made_of = versions(settings, candidate)
         if row and rollouts.is_staged(settings, candidate.model):
             said = (verdict.reasons, who, now, verdict.digest, expected, made_of)
@@ -129,10 +133,10 @@ def champion(settings: Settings, model: str) -> Promotion | None:
 
 def champion_scorer(settings: Settings, model: str) -> Scorer | None:
     """The champion's checked scorer, None before the first."""
-    from whence.bundle import load_bundle
+    from whence import bundle_store
 
     row = champion(settings, model)
-    return load_bundle(settings.bundles, row.bundle) if row else None
+    return bundle_store.load(settings, row.bundle) if row else None
 
 
 def versions(settings: Settings, candidate: Candidate) -> dict[str, Any]:

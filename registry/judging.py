@@ -16,7 +16,8 @@ import pandas as pd
 
 from registry import RegistryError, gate
 from registry.policy import Policy, load_policy
-from whence.bundle import BundleError, InputError, Scorer, bundle_bytes, encode, load_bundle
+from whence import bundle_store
+from whence.bundle import BundleError, InputError, Scorer, bundle_bytes, encode
 from whence.contracts.models import Candidate
 from whence.contracts.times import Window
 from whence.lake import Lake
@@ -52,14 +53,14 @@ def verdict_on(settings: Settings, candidate: Candidate, champion: Promotion | N
 def _judged(settings: Settings, candidate: Candidate, champion: Promotion | None, policy: Policy) -> gate.Verdict:
     rows = held_out(candidate)
     try:
-        scorer = load_bundle(settings.bundles, candidate.bundle)
+        scorer = bundle_store.load(settings, candidate.bundle)
         new = _evaluation(settings, scorer, candidate.as_of, rows)
     except BundleError as wrong:
         return _stopped("bundle", gate.FAIL, str(wrong))
     except InputError as wrong:
         return _stopped("schema", gate.FAIL, f"The bundle does not take the held-out rows: {wrong}")
     try:
-        old = _evaluation(settings, load_bundle(settings.bundles, champion.bundle), "", rows) if champion else None
+        old = _evaluation(settings, bundle_store.load(settings, champion.bundle), "", rows) if champion else None
     except (BundleError, InputError) as wrong:
         said = f"The champion cannot be scored on the candidate's rows, so nothing compares them: {wrong}"
         return _stopped("champion", gate.UNSURE, said)

@@ -310,9 +310,13 @@ def _attribute_day(settings: Settings, lake: Lake, day: date, policy: Policy, mo
 def _pinned(settings: Settings, step: str, day: date, model: str, now: datetime) -> Scorer | None:
     """The champion that the day's first run of the step had, loaded and checked; None when there was none."""
     from registry.journal import Journal
+    from whence import bundle_store
 
     digest = Journal.of(settings).pin(step, day.isoformat(), model, now)
-    return None if digest is None else _loaded(settings.bundles, digest)
+    if digest is None:
+        return None
+    bundle_store.bring(settings, digest)
+    return _loaded(settings.bundles, digest)
 
 
 @lru_cache(maxsize=16)

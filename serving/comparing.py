@@ -85,9 +85,9 @@ def _champions(settings: Settings) -> Callable[[date, str], Scorer | None]:
 
     def champion(_: date, model: str) -> Scorer | None:
         from registry.journal import Journal
-        from whence.bundle import load_bundle
+        from whence import bundle_store
 
         standing = Journal.of(settings).champion(model)
-        return load_bundle(settings.bundles, standing.bundle) if standing else None
+        return bundle_store.load(settings, standing.bundle) if standing else None
 
     return champion

@@ -28,7 +28,8 @@ from serving.steering import Steering
 from serving.tally import Tally
 from serving.tokens import open_book
 from serving.trying import Trying
-from whence.bundle import load_bundle, signing_key
+from whence import bundle_store
+from whence.bundle import signing_key
 from whence.contracts.settings import Settings
 
 KEEP_ALIVE = 30
@@ -73,7 +74,7 @@ def assemble(settings: Settings) -> tuple[Service, Steering, Mirror]:
 
     follower = Follower(
         last_good,
-        lambda digest: load_bundle(settings.bundles, digest),
+        lambda digest: bundle_store.load(settings, digest),
         swapped,
         before=journal.before,
         challenged=Following(journal, lambda: datetime.now(UTC)),
