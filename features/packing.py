@@ -80,6 +80,7 @@ class Layout:
     """Numbers that are integers in the tables."""
     texts: tuple[str, ...]
     slots: Mapping[str, int] = field(init=False)
+    kept_as_text: frozenset[str] = field(init=False)
     mark: int = field(init=False)
     nothing: Ints = field(init=False)
     """The slots of a row that is not there."""
@@ -88,6 +89,7 @@ class Layout:
         """Count the slots once."""
         said = orjson.dumps([FORMAT, self.view, self.names, sorted(self.times), sorted(self.whole), self.texts])
         object.__setattr__(self, "slots", {name: FIRST + place for place, name in enumerate((*self.names, *self.texts))})
+        object.__setattr__(self, "kept_as_text", frozenset(self.texts))
         object.__setattr__(self, "mark", zlib.crc32(said) << 8 | FORMAT)
         row = np.full(FIRST + len(self.slots), -1, dtype=np.int64)
         row[MARK], row[SEEN_AT] = 0, NEVER

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import sqlite3
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -11,7 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeVar
 
 import numpy as np
 
@@ -35,6 +36,8 @@ REST_SECONDS = 1.0
 KEPT_BYTES = 128 * 2**20
 """What one process keeps of the file; beyond it, it starts anew."""
 CHUNK = 500
+SHORT = 128
+"""Texts of at most so many characters are kept once, for many rows share them: locales, countries, user agents."""
 log = logging.getLogger("features.online")
 
 
@@ -46,8 +49,7 @@ class StoreDown(OnlineError):
     """The online store does not answer, or did not a moment ago; a read is answered from the declared defaults."""
 
 
-@dataclass(frozen=True)
-class Block:
+class Block(NamedTuple):
     """Packed rows of one view, side by side in the order asked; a row that is not there is the layout's `nothing`."""
 
     layout: Layout
@@ -224,7 +226,7 @@ class _Table:
             self._slots[self._used] = row
             lengths = row[FIRST + len(self.layout.names) :].tolist()
             for name, text in zip(self.layout.texts, texts_of(self.layout, held[1], lengths), strict=True):
-                self._texts[name].append(text)
+                self._texts[name].append(sys.intern(text) if text is not None and len(text) <= SHORT else text)
             self.places[key] = self._used
             self.bytes += len(held[1])
             self._used += 1

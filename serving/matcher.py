@@ -253,7 +253,7 @@ def _ranked_touches(pairs: pd.DataFrame, known: Known, scorer: Scorer) -> _Ranke
     views = {"campaign_features": "campaign_id", "network_features": "ip_key", "person_features": "person_id"}
     read = known.read(*((view, whence.columns.texts(pairs, key).tolist()) for view, key in views.items()))
     known.note(*read)
-    facts = {name: column for columns in read for name, column in _facts(columns, JOURNEY_READS).items()}
+    facts = _facts(JOURNEY_READS, *read)
     inputs = journey_evidence.pair_columns(journey_evidence.path_columns(pairs), facts)
     matrix = encode(inputs, scorer.schema)
     raw, probability = scorer.score_matrix(matrix)
@@ -303,9 +303,7 @@ def _ranked(
     start = key_text([signal["ip_key"], ""])
     persons, pairs = known.read(("person_features", options), ("pair_features", [start + person for person in options]))
     known.note(persons, pairs)
-    facts = _facts(persons, IDENTITY_READS) | _facts(pairs, IDENTITY_READS)
-    for columns in (identifiers, network):
-        facts |= {name: column[:1].repeat(len(options)) for name, column in _facts(columns, IDENTITY_READS).items()}
+    facts = _facts(IDENTITY_READS, persons, pairs) | _facts(IDENTITY_READS, identifiers, network, spread=len(options))
     inputs = identity_evidence.pair_columns(_signals(signal, options), facts)
     matrix = encode(inputs, scorer.schema)
     raw, probability = scorer.score_matrix(matrix)
@@ -326,9 +324,12 @@ def _signals(signal: Mapping[str, Any], options: Sequence[str]) -> dict[str, npt
     return {**times, **texts, "person_id": as_objects(options)}
 
 
-def _facts(columns: Columns, reads: Reads) -> dict[str, npt.NDArray[Any]]:
-    """What evidence reads of a view, as `features.historical` names it: {view}__{feature} and {view}__age_hours."""
-    return {name: columns.column(feature) for name, feature in reads[columns.layout.view]}
+def _facts(reads: Reads, *views: Columns, spread: int | None = None) -> dict[str, npt.NDArray[Any]]:
+    """What evidence reads, as `features.historical` names it: {view}__{feature} and {view}__age_hours."""
+    facts: dict[str, npt.NDArray[Any]] = {}
+    for columns in views:
+        facts |= columns.named(reads[columns.layout.view], spread)
+    return facts
 
 
 def _earned(conversion: pd.DataFrame, pairs: pd.DataFrame, shares: pd.Series, algorithm: str) -> tuple[Earned, ...]:

@@ -58,4 +58,5 @@ def hours_between(then: Ints, now: Ints) -> Numbers:
     [0.5, nan]
     """
     gap = (now - then) / SECOND / 3600
-    return np.where((then == NOT_A_TIME) | (now == NOT_A_TIME), np.nan, gap)
+    gap[(then == NOT_A_TIME) | (now == NOT_A_TIME)] = np.nan
+    return gap

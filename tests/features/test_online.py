@@ -220,7 +220,7 @@ def test_many_rows_at_once_say_what_each_says_alone(shelf: Shelf, told: list[tup
     assert len(network) == 0
     for name in FIELDS["person_features"]:
         alone = [(row.values or {}).get(name) for row in first]
-        together = columns.column(name)
+        together = columns.named([(name, name)])[name]
         if name in LAYOUTS["person_features"].texts:
             assert together.tolist() == alone
         elif name in INSTANTS["person_features"]:

@@ -10,7 +10,7 @@ import numpy as np
 import orjson
 
 from whence import columns
-from whence.columns import HOUR, MINUTE, NOT_A_TIME, Columns, Ints, Numbers, Texts
+from whence.columns import MINUTE, NOT_A_TIME, Columns, Ints, Numbers, Texts
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -65,6 +65,9 @@ FACT_TEXTS = (
 )
 FACT_TIMES = ("pair_features__last_together_at", "person_features__last_seen_at")
 FACT_NUMBERS = (*COPIED.values(), "identifier_features__person_probability", "person_features__mean_hour")
+
+MOST_LISTS = 4096
+"""Lists of user agents whose likeness to another is remembered."""
 
 
 def pair_columns(signals: Columns, facts: Columns) -> dict[str, Numbers]:
@@ -127,34 +130,63 @@ def same(left: Texts, right: Texts) -> Numbers:
 
 def _places(person: Texts, listed: Texts) -> Numbers:
     """The candidate's place in the network's list, 0 first; NaN when it is not there."""
-    return np.array([_ranks(text).get(each, np.nan) for each, text in zip(person.tolist(), listed.tolist(), strict=True)])
+    texts = listed.tolist()
+    ranks = {text: _ranks(text) for text in set(texts)}
+    return np.array([ranks[text].get(each, np.nan) for each, text in zip(person.tolist(), texts, strict=True)])
 
 
 @lru_cache(1024)
 def _ranks(text: str | None) -> dict[str, float]:
-    return {each: float(place) for place, each in reversed(list(enumerate(_listed(text))))}
+    people = [] if text is None else orjson.loads(text)
+    return {each: float(place) for place, each in reversed(list(enumerate(people)))}
 
 
 def _agents(agent: Texts, listed: Texts) -> tuple[Numbers, Numbers]:
     """The agent's place in the person's list (its length when absent), and the best overlap of its words, 0 to 1."""
-    found = np.array([_agent(one, text) for one, text in zip(agent.tolist(), listed.tolist(), strict=True)]).reshape(-1, 2)
-    return found[:, 0], found[:, 1]
+    agents = agent.tolist()
+    compared = {one: _compared(one) for one in set(agents)}
+    found = [compared[one][text] for one, text in zip(agents, listed.tolist(), strict=True)]
+    return np.array([place for place, _ in found]), np.array([overlap for _, overlap in found])
 
 
-@lru_cache(16_384)
-def _agent(agent: str | None, listed: str | None) -> tuple[float, float]:
-    if agent is None or listed is None:
-        return np.nan, np.nan
-    known = _listed(listed)
-    place = known.index(agent) if agent in known else len(known)
-    return float(place), max([_overlap(agent, each) for each in known], default=np.nan)
+@lru_cache(512)
+def _compared(agent: str | None) -> _Compared:
+    return _Compared(agent)
 
 
-@lru_cache(16_384)
-def _overlap(one: str, other: str) -> float:
-    """Jaccard overlap of the words in two user agents."""
-    a, b = _words(one), _words(other)
-    return len(a & b) / len(a | b)
+class _Compared(dict[str | None, tuple[float, float]]):
+    """Of one user agent with lists of them: its place there, and its best overlap, remembered."""
+
+    def __init__(self, agent: str | None) -> None:
+        super().__init__({None: (np.nan, np.nan)})
+        self._agent = agent
+        self._overlaps = _Overlaps(_words(agent or ""))
+
+    def __missing__(self, listed: str) -> tuple[float, float]:
+        if self._agent is None:
+            return np.nan, np.nan
+        known = orjson.loads(listed)
+        overlaps = self._overlaps
+        place = known.index(self._agent) if self._agent in known else len(known)
+        found = place, max([overlaps[each] for each in known], default=np.nan)
+        if len(self) < MOST_LISTS:
+            self[listed] = found
+        return found
+
+
+class _Overlaps(dict[str, float]):
+    """Of one user agent with others: the Jaccard overlap of their words, remembered."""
+
+    def __init__(self, words: frozenset[str]) -> None:
+        super().__init__()
+        self._own = words
+
+    def __missing__(self, other: str) -> float:
+        words = _words(other)
+        overlap = len(self._own & words) / len(self._own | words)
+        if len(self) < MOST_LISTS:
+            self[other] = overlap
+        return overlap
 
 
 @lru_cache(4096)
@@ -168,8 +200,9 @@ def _listed(text: str | None) -> list[str]:
 
 def _hour_gap(happened_at: Ints, mean_hour: Numbers) -> Numbers:
     """Hours between the signal's hour of day and the person's usual one, round the clock: 0 to 12."""
-    hour = happened_at // HOUR % 24 + happened_at // MINUTE % 60 / 60
-    gap = np.abs(np.where(happened_at == NOT_A_TIME, np.nan, hour) - mean_hour)
+    minute = happened_at // MINUTE
+    gap = np.abs(minute // 60 % 24 + minute % 60 / 60 - mean_hour)
+    gap[happened_at == NOT_A_TIME] = np.nan
     return np.where(gap <= 12, gap, 24 - gap)
 
 
