@@ -41,7 +41,7 @@ check: install ## lint, types, import contracts
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
 
-bench: bench-demo bench-identity bench-attribution ## measure everything, into docs/benchmarks
+bench: bench-demo bench-identity bench-attribution bench-serving ## measure everything, into docs/benchmarks
 
 bench-demo: install ## measure the demo: time and memory by step, and the second start
 	$(BIN)/python -m infra.bench_demo
@@ -54,6 +54,9 @@ bench-attribution: install ## measure attribution against the truth and its peer
 	$(BIN)/uv pip install -q --python $(BIN)/python --no-deps --require-hashes -r requirements-bench.lock
 	$(BIN)/uv pip install -q --python $(BIN)/python --no-deps --require-hashes -r requirements-bench-cpp.lock || echo "ChannelAttribution wants a C++ compiler: its rows will say that it was not measured."
 	$(BIN)/python -m infra.bench_attribution
+
+bench-serving: install ## measure serving against what people use, with wrk and Redis
+	$(BIN)/python -m infra.bench_serving
 
 lock: ## renew requirements.lock from pyproject.toml
 	$(BIN)/uv pip compile -q pyproject.toml --extra dev --python-version 3.11 --generate-hashes --no-header --no-annotate --upgrade -o requirements.lock

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from infra.bench_serving import feast_peer, mlflow_peer, models, servers
-from infra.bench_serving.servers import Server, Window
+from infra.bench_serving.servers import Redis, Server, Window
 from infra.bench_serving.world import SETTINGS, World, environment, homes, now
 from infra.benching import BenchError
 from serving.tokens import own_token
@@ -31,6 +31,7 @@ class Lineup:
     """Servers by name, and a folder for what is needed to ask them."""
 
     servers: Mapping[str, Server]
+    redis: Redis
     folder: Path
 
     def window(self, name: str, seconds: float) -> Window:
@@ -48,7 +49,7 @@ def up(*names: str) -> Iterator[Lineup]:
     with contextlib.ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="whence-bench-")))
         redis = stack.enter_context(servers.redis(folder))
-        own = homes(folder / "homes", world, redis, free, moment)
+        own = homes(folder / "homes", world, redis.address, free, moment)
         started: dict[str, Server] = {}
         if MATCH_REDIS in names:
             started[MATCH_REDIS] = stack.enter_context(_ours(own["redis"], world, folder / "redis"))
@@ -61,10 +62,10 @@ def up(*names: str) -> Iterator[Lineup]:
                 _ours(other, world, folder / "unscored", "infra.bench_serving.unscored", OTHER)
             )
         if FEAST in names:
-            started[FEAST] = stack.enter_context(_feast(folder, redis, world, next(free)))
+            started[FEAST] = stack.enter_context(_feast(folder, redis.address, world, next(free)))
         if MLFLOW in names:
             started[MLFLOW] = stack.enter_context(_mlflow(folder, next(free)))
-        yield Lineup(started, folder)
+        yield Lineup(started, redis, folder)
 
 
 def demand_same(lineup: Lineup) -> None:

@@ -7,11 +7,11 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from infra.bench_serving import lineup, models
+from infra.bench_serving import capacity, lineup, models
 from infra.bench_serving.lineup import FEAST, MATCH_REDIS, MATCH_SQLITE, MLFLOW, SCORE, UNSCORED
 from infra.bench_serving.servers import Window
 from infra.bench_serving.world import CANDIDATES
-from infra.benching import Interval, Row, median_range, ratio, verdict
+from infra.benching import Interval, Row, about, median_range, ratio, verdict
 from whence.identity.evidence import SCHEMA_NUMBERS
 from whence.trees import Trees, fastest
 
@@ -32,10 +32,15 @@ def measure(runs: int) -> list[Row]:
             found.window(name, WARM)
         windows: dict[str, list[Window]] = {name: [] for name in NAMES}
         scoring: list[float] = []
+        stores: list[tuple[float, float]] = []
         for number in range(max(runs, ROUNDS)):
             for name in lineup.shuffled(list(NAMES), number):
+                before = found.redis.spent()
                 windows[name].append(found.window(name, SECONDS))
+                if name == MATCH_REDIS:
+                    stores.append(_each(before, found.redis.spent(), windows[name][-1].requests))
             scoring.append(_scoring())
+    capacity.write(_measured(windows, stores))
     return [
         *(_against(name, peer, times, windows) for name, peer, times in _TARGETS),
         _floor(windows, scoring),
@@ -113,6 +118,26 @@ def _scoring() -> float:
         engine.raw(matrix)
         taken.append(time.thread_time() - started)
     return float(np.median(taken))
+
+
+def _each(before: tuple[float, float], after: tuple[float, float], requests: int) -> tuple[float, float]:
+    """What Redis spent on one request: CPU seconds, and bytes sent."""
+    return (after[0] - before[0]) / requests, (after[1] - before[1]) / requests
+
+
+def _measured(windows: Windows, stores: Sequence[tuple[float, float]]) -> capacity.Measured:
+    def middle(name: str) -> float:
+        return median_range([each.cpu for each in windows[name]]).value
+
+    facts = about("python -m infra.bench_serving --only requests")
+    return capacity.Measured(
+        f"Measured {facts['at']} on a core of {facts['cpu']}, {len(stores)} rounds.",
+        redis=middle(MATCH_REDIS),
+        redis_store=median_range([cpu for cpu, _ in stores]).value,
+        redis_bytes=median_range([sent for _, sent in stores]).value,
+        sqlite=middle(MATCH_SQLITE),
+        score=middle(SCORE),
+    )
 
 
 def _milliseconds(seconds: Sequence[float]) -> str:

@@ -8,6 +8,7 @@ import os
 import shutil
 import socket
 import subprocess
+import sys
 import time
 import urllib.request
 from collections.abc import Iterator, Mapping, Sequence
@@ -18,6 +19,7 @@ from urllib.error import URLError
 
 import psutil
 
+from infra.bench_serving.open_loop import Heard
 from infra.benching import ONE_THREAD, REPOSITORY, BenchError
 
 SERVER_CORE, CLIENT_CORE = 0, 1
@@ -119,15 +121,33 @@ def started(
             child.wait()
 
 
+@dataclass(frozen=True)
+class Redis:
+    """A running Redis."""
+
+    process: psutil.Process
+    address: str
+    """host:port"""
+
+    def spent(self) -> tuple[float, int]:
+        """CPU seconds that it has burnt, and bytes that it has sent."""
+        import redis
+
+        used = self.process.cpu_times()
+        with contextlib.closing(redis.Redis.from_url(f"redis://{self.address}")) as client:
+            told: Any = client.info("stats")
+        return used.user + used.system, int(told["total_net_output_bytes"])
+
+
 @contextlib.contextmanager
-def redis(folder: Path) -> Iterator[str]:
-    """A Redis of our own on the client's core, in memory alone; gives host:port."""
+def redis(folder: Path) -> Iterator[Redis]:
+    """A Redis of our own on the client's core, in memory alone."""
     port = next(ports())
     argv = ["redis-server", "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no", "--dir", str(folder)]
     child = subprocess.Popen(argv, stdout=subprocess.DEVNULL, preexec_fn=lambda: _pin(CLIENT_CORE))
     try:
         _until(lambda: _answers(port), child, "Redis")
-        yield f"127.0.0.1:{port}"
+        yield Redis(psutil.Process(child.pid), f"127.0.0.1:{port}")
     finally:
         child.terminate()
         child.wait()
@@ -159,6 +179,26 @@ def closed_loop(server: Server, seconds: float, folder: Path) -> Window:
         )
     share = (ended_at - started_at) / told["seconds"]
     return Window(told["requests"], told["seconds"], after - before, share, told["p50"], told["p99"])
+
+
+def open_loop(server: Server, rate: float, seconds: float, seed: int) -> Heard:
+    """Ask at random moments, so many a second, from the other core; BenchError for any failed answer."""
+    argv = [sys.executable, "-m", "infra.bench_serving.open_loop", server.url, server.token, str(server.bodies)]
+    done = subprocess.run(
+        [*argv, str(rate), str(seconds), str(seed)],
+        cwd=REPOSITORY,
+        env={**os.environ, **ONE_THREAD},
+        capture_output=True,
+        text=True,
+        check=False,
+        preexec_fn=lambda: _pin(CLIENT_CORE),
+    )
+    if done.returncode:
+        raise BenchError(f"The open loop ended with {done.returncode}: {done.stderr[-1000:]}")
+    heard = Heard(**json.loads(done.stdout))
+    if heard.failed:
+        raise BenchError(f"{heard.failed} of {heard.asked} requests to {server.url} failed. Read {server.bodies.parent}/log.")
+    return heard
 
 
 def demand_tools() -> None:
