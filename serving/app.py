@@ -22,14 +22,13 @@ NOTHING = {409: "Nothing was ranked, so there is nothing to explain."}
 def application(
     service: Service,
     tokens: TokenBook,
-    queue: Callable[[], int] = lambda: 0,
     clock: Callable[[], datetime] = lambda: datetime.now(UTC),
 ) -> Doors:
-    """The ASGI application of a service; `queue` says how many requests wait."""
+    """The ASGI application of a service."""
     settings = service.settings
     buckets = Buckets(settings.serving.rate, time.monotonic)
     public, admin = public_routes(service), admin_routes(service)
-    return Doors(public, admin, tokens, service.metrics, buckets, service.life, settings.ports.serving_admin, queue, clock=clock)
+    return Doors(public, admin, tokens, service.metrics, buckets, service.life, settings.ports.serving_admin, clock=clock)
 
 
 def public_routes(service: Service) -> list[Endpoint]:

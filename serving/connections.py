@@ -38,10 +38,10 @@ class Connection(HttpToolsProtocol):
         super().on_message_complete()
         self.waits_since = None
 
-    def give_up(self) -> None:
+    def give_up(self, patience: float) -> None:
         """Say why, where nothing was said yet, and hang up."""
-        if self.cycle is None or not self.cycle.response_started:
-            said = f"The request did not come whole in {PATIENCE:g} s."
+        if self.cycle is None or self.cycle.response_complete or not self.cycle.response_started:
+            said = f"The request did not come whole in {patience:g} s. Send it at once."
             body = orjson.dumps(answers.error("body", said))
             head = b"HTTP/1.1 408 Request Timeout\r\ncontent-type: application/json\r\nconnection: close\r\ncontent-length: "
             self.transport.write(head + b"%d\r\n\r\n" % len(body) + body)
@@ -55,4 +55,4 @@ async def watch(state: ServerState, patience: float = PATIENCE) -> None:
         limit = time.perf_counter() - patience
         for connection in list(state.connections):
             if isinstance(connection, Connection) and connection.waits_since is not None and connection.waits_since < limit:
-                connection.give_up()
+                connection.give_up(patience)

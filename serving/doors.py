@@ -32,6 +32,8 @@ Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 Headers = tuple[tuple[bytes, bytes], ...]
+Life = Callable[[], AbstractAsyncContextManager[None]]
+"""What runs from the first request to the last."""
 
 
 class Refusal(Exception):
@@ -93,7 +95,7 @@ class Doors:
     tokens: TokenBook
     metrics: Metrics
     buckets: Buckets
-    life: Callable[[], AbstractAsyncContextManager[None]]
+    life: Life
     admin_port: int | None = None
     queue: Callable[[], int] = lambda: 0
     """How many requests wait or are being answered."""

@@ -7,7 +7,6 @@ import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
-from typing import Any
 
 import uvicorn
 
@@ -18,6 +17,7 @@ from serving import connections
 from serving.app import application
 from serving.champion import Follower
 from serving.decision_log import DecisionLog
+from serving.doors import Doors, Life
 from serving.lastgood import LastGood, record
 from serving.metrics import Metrics
 from serving.mirror import Mirror
@@ -40,7 +40,16 @@ log = logging.getLogger("serving")
 def serve(settings: Settings, given: Given) -> int:
     """Serve on the sockets until SIGTERM, or until the parent is gone; the exit status."""
     service, steering, mirror = assemble(settings)
-    app = application(service, open_book(settings), lambda: len(server.server_state.tasks))
+    app = application(service, open_book(settings))
+    app.life = _with_rollouts(app.life, steering, mirror)
+    server_of(app, settings, given.parent).run(sockets=list(given.sockets))
+    return 0
+
+
+def server_of(
+    app: Doors, settings: Settings, parent: int | None = None, patience: float = connections.PATIENCE
+) -> uvicorn.Server:
+    """The HTTP server of an application, to be run on sockets."""
     config = uvicorn.Config(
         app,
         http=connections.Connection,
@@ -57,9 +66,9 @@ def serve(settings: Settings, given: Given) -> int:
         ssl_keyfile=settings.serving.key or None,
     )
     server = uvicorn.Server(config)
-    app.life = _with_watch(_with_rollouts(app.life, steering, mirror), server, given.parent)
-    server.run(sockets=list(given.sockets))
-    return 0
+    app.queue = lambda: len(server.server_state.tasks)
+    app.life = _with_watch(app.life, server, parent, patience)
+    return server
 
 
 def assemble(settings: Settings) -> tuple[Service, Steering, Mirror]:
@@ -86,7 +95,7 @@ def assemble(settings: Settings) -> tuple[Service, Steering, Mirror]:
     return service, Steering(settings.home, journal, follower, tally), mirror
 
 
-def _with_rollouts(life: Any, steering: Steering, mirror: Mirror) -> Any:
+def _with_rollouts(life: Life, steering: Steering, mirror: Mirror) -> Life:
     """The application's life, with rollouts moved on beside it."""
 
     @asynccontextmanager
@@ -102,12 +111,12 @@ def _with_rollouts(life: Any, steering: Steering, mirror: Mirror) -> Any:
     return steered
 
 
-def _with_watch(life: Any, server: uvicorn.Server, parent: int | None) -> Any:
+def _with_watch(life: Life, server: uvicorn.Server, parent: int | None, patience: float) -> Life:
     """The application's life, with the server's own watchmen beside it."""
 
     @asynccontextmanager
     async def watched() -> AsyncIterator[None]:
-        watching = asyncio.create_task(connections.watch(server.server_state))
+        watching = asyncio.create_task(connections.watch(server.server_state, patience))
         if parent is not None:
             asyncio.get_running_loop().add_reader(parent, _stop, server, parent)
         try:

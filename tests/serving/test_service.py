@@ -1,123 +1,95 @@
-"""The real process on the loopback address: it survives a kill, follows the journal, and stops when told."""
+"""The real process on the loopback address: it survives kills and outages, follows the journal, and stops when told."""
 
 from __future__ import annotations
 
 import os
+import re
 import signal
-import socket
-import subprocess
-import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import replace
-from datetime import UTC, datetime
 from pathlib import Path
 
 import httpx
 import pytest
 
-from features import open_online
-from features.online import key_text, micros, pack
 from registry.journal import Journal
 from serving import decision_log
-from serving.tokens import own_token
-from tests.builders import some_settings
-from tests.serving.tiny import a_bundle
+from serving.lastgood import record
+from tests.serving.live import PATIENCE, a_platform, client, match, promote, running, wait_for_bundle
 from whence.contracts.models import IDENTITY_RANKER
-from whence.contracts.settings import HOME_VARIABLE, Ports, Settings
+from whence.contracts.settings import Settings
 
 pytestmark = pytest.mark.service
 
-NOON = datetime(2026, 5, 2, 12, tzinfo=UTC)
-SIGNAL = {"event_id": "e1", "ip_key": "home", "seen_at": NOON.isoformat()}
-PATIENCE = 60.0
+
+def champion(settings: Settings) -> str:
+    found = Journal.of(settings).champion(IDENTITY_RANKER)
+    assert found is not None
+    return found.bundle
 
 
-def free_ports() -> tuple[int, int]:
-    with socket.socket() as one, socket.socket() as other:
-        for each in (one, other):
-            each.bind(("127.0.0.1", 0))
-        return one.getsockname()[1], other.getsockname()[1]
-
-
-def a_platform(folder: Path, more: str = "") -> Settings:
-    """Settings with free ports in a file, a champion, and a home with Ann in it."""
-    serving, admin = free_ports()
-    settings = replace(some_settings(folder), ports=Ports(serving=serving, serving_admin=admin))
-    settings.home.mkdir(parents=True)
-    (folder / "whence.toml").write_text(f"[ports]\nserving = {serving}\nserving_admin = {admin}\n{more}")
-    at = micros(datetime(2026, 5, 2, tzinfo=UTC))
-    with open_online(settings) as store:
-        store.shelf.put("network_features", [("home", pack("network_features", {"people": '["ann"]'}, at))])
-        store.shelf.put("pair_features", [(key_text(["home", "ann"]), pack("pair_features", {"days_together_14d": 5}, at))])
-    promote(settings, seed=1)
-    return settings
-
-
-def promote(settings: Settings, seed: int) -> str:
-    journal, digest = Journal.of(settings), a_bundle(settings.bundles, IDENTITY_RANKER, seed)
-    current = journal.champion(IDENTITY_RANKER)
-    journal.promote(IDENTITY_RANKER, digest, "", ("for tests",), "tests", current.epoch if current else 0, NOON)
-    return digest
-
-
-@contextmanager
-def running(settings: Settings) -> Iterator[subprocess.Popen[bytes]]:
-    file = settings.home.parent / "whence.toml"
-    environment = {**os.environ, "WHENCE_SETTINGS": str(file), HOME_VARIABLE: str(settings.home)}
-    with (settings.home / "serving.log").open("ab") as log:
-        process = subprocess.Popen([sys.executable, "-m", "serving"], env=environment, stdout=log, stderr=log)
-    try:
-        yield process
-    finally:
-        process.kill()
-        process.wait()
-
-
-def client(settings: Settings) -> httpx.Client:
-    headers = {"Authorization": f"Bearer {own_token(settings)}"}
-    return httpx.Client(base_url=f"http://127.0.0.1:{settings.ports.serving}", headers=headers, timeout=10)
-
-
-def wait_for_bundle(settings: Settings, digest: str) -> None:
-    deadline = time.monotonic() + PATIENCE
-    with client(settings) as asked:
-        while time.monotonic() < deadline:
-            try:
-                if asked.get("/readyz").json()["models"][IDENTITY_RANKER]["bundle"] == digest:
-                    return
-            except httpx.TransportError:
-                pass
-            time.sleep(0.1)
-    raise AssertionError((settings.home / "serving.log").read_text())
-
-
-def match(settings: Settings) -> dict[str, object]:
-    with client(settings) as asked:
-        answer = asked.post("/v1/match", json={"signal": SIGNAL, "durable": True})
-    assert answer.status_code == 200, answer.text
-    return dict(answer.json())
-
-
-def test_a_killed_service_comes_back_with_its_champion_and_no_answered_decision_is_lost(tmp_path: Path) -> None:
+def test_a_killed_service_comes_back_with_its_champion_though_the_journal_is_gone_and_loses_no_decision(tmp_path: Path) -> None:
     settings = a_platform(tmp_path)
-    first = Journal.of(settings).champion(IDENTITY_RANKER)
-    assert first is not None
+    first, journal = champion(settings), settings.home / "journal.db"
     with running(settings) as process:
-        wait_for_bundle(settings, first.bundle)
+        wait_for_bundle(settings, first)
         before = [match(settings) for _ in range(5)]
         process.send_signal(signal.SIGKILL)
         process.wait()
+    kept = journal.read_bytes()
+    journal.write_bytes(b"no database")
+    assert record(settings).exists()
     with running(settings) as process:
-        wait_for_bundle(settings, first.bundle)
+        wait_for_bundle(settings, first)
+        during = [match(settings) for _ in range(5)]
+        journal.write_bytes(kept)
         second = promote(settings, seed=2)
         wait_for_bundle(settings, second)
         after = match(settings)
         process.send_signal(signal.SIGTERM)
         assert process.wait(timeout=PATIENCE) in (0, -signal.SIGTERM)
-    assert {(each["person_id"], each["bundle"]) for each in before} == {("ann", first.bundle)}
+    assert {(each["person_id"], each["bundle"], each["logged"]) for each in (*before, *during)} == {("ann", first, True)}
     assert (after["person_id"], after["bundle"]) == ("ann", second)
     logged = decision_log.read(settings.decision_log, "2026-05-02")
-    assert {row["decision_id"] for row in logged.rows} == {f"{each['decision_id']}-0" for each in (*before, after)}
+    assert {row["decision_id"] for row in logged.rows} == {f"{each['decision_id']}-0" for each in (*before, *during, after)}
     assert logged.unreadable == 0
+
+
+def answered(settings: Settings) -> float:
+    """How many matches the metrics count, over all workers."""
+    with client(settings, settings.ports.serving_admin) as asked:
+        text = asked.get("/metrics").text
+    return float(re.search(r'whence_answers_total\{route="/v1/match",status="200"\} (\S+)', text).group(1))  # type: ignore[union-attr]
+
+
+def workers(settings: Settings) -> set[int]:
+    """The processes that wrote decisions."""
+    return {int(path.name.split("-")[1]) for path in settings.decision_log.glob("*/*.frames")}
+
+
+def match_until(settings: Settings, seen: int) -> int:
+    """Match, on a new connection each time, until so many workers have answered; how many matches it took."""
+    deadline, asked = time.monotonic() + PATIENCE, 0
+    while len(workers(settings)) < seen and time.monotonic() < deadline:
+        try:
+            match(settings)
+        except httpx.TransportError:  # of the worker that was killed
+            continue
+        asked += 1
+    assert len(workers(settings)) >= seen, (settings.home / "serving.log").read_text()
+    return asked
+
+
+def test_workers_share_a_port_add_up_their_counts_are_restarted_when_they_die_and_end_with_their_parent(tmp_path: Path) -> None:
+    settings = a_platform(tmp_path, "[serving]\nworkers = 2")
+    with running(settings) as process:
+        wait_for_bundle(settings, champion(settings))
+        asked = match_until(settings, 2)
+        assert answered(settings) == asked
+        killed = workers(settings).pop()
+        os.kill(killed, signal.SIGKILL)
+        asked += match_until(settings, 3)
+        assert answered(settings) == asked
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(timeout=PATIENCE) == 0
+    with pytest.raises(httpx.ConnectError):
+        match(settings)
