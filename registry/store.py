@@ -14,6 +14,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from registry import verdict_page
 from registry.aliases import BUNDLE, description
 from registry.gate import Verdict
 from whence.bundle import bundle_files
@@ -67,11 +68,12 @@ def log_candidate(settings: Settings, candidate: Candidate) -> str:
 
 
 def log_verdict(settings: Settings, candidate: Candidate, verdict: Verdict) -> None:
-    """Write the verdict beside the candidate: in words on its version, in full on its run."""
+    """Write the verdict beside the candidate: in words on its version; in full, and as a page with plots, on its run."""
     client = _client(settings)
     version = _version_of(client, candidate)
     text = verdict_words(candidate, verdict)
     client.log_text(version.run_id, text, "verdict.md")
+    client.log_text(version.run_id, verdict_page.html(candidate, verdict), "verdict.html")
     client.log_text(version.run_id, json.dumps(verdict.as_dict(), indent=1, ensure_ascii=False), "verdict.json")
     numbers = {f"gate.{name}": measure.as_dict() for name, measure in verdict.measures.items()}
     client.log_batch(
@@ -81,6 +83,8 @@ def log_verdict(settings: Settings, candidate: Candidate, verdict: Verdict) -> N
         (VERDICT, verdict.decision),
         (REASONS, "\n".join(verdict.reasons)),
         ("against", verdict.champion or "none"),
+        ("verdict_sha256", verdict.digest),
+        ("policy_sha256", str(verdict.basis.get("policy", ""))),
     ):
         client.set_model_version_tag(candidate.model, str(version.version), name, value[:MOST_TEXT])
     client.update_model_version(candidate.model, str(version.version), f"{_describe(candidate)}\n\n{text}"[:MOST_TEXT])

@@ -77,7 +77,7 @@ def _test(candidate: Evaluation, other: Floats, name: str, here: np.ndarray, pol
     # a harm that is seen for sure is seen, however few the rows; only its absence needs many
     is_harmed = not is_few and chance < policy.slice_level / 20
     outcome = SMALL if is_few or (is_blind and not is_harmed) else PASS
-    return Tested(name, len(y), int(y.sum()), saved, loss, chance, outcome)
+    return Tested(name, len(y), int(y.sum()), saved, loss, policy.slice_margin, chance, outcome)
 
 
 def _needed(each: Tested, policy: Policy) -> int:

@@ -41,7 +41,9 @@ class Tested:
     saved: Measure
     """Nats a row."""
     loss: float
-    """The other's log loss here."""
+    """The other's log loss here …"""
+    margin: float
+    """… and the share of it that may be lost."""
     chance: float
     """Of a difference so bad if the slice lost no more than the margin."""
     outcome: str

@@ -105,13 +105,15 @@ def calibration_slope(labels: npt.ArrayLike, probabilities: npt.ArrayLike, clust
     x = np.column_stack([np.ones_like(p), np.log(p) - np.log1p(-p)])
     beta = np.array([np.log(y.mean() / (1 - y.mean())), 0.0])
     for _ in range(NEWTON_STEPS):
-        said = 1 / (1 + np.exp(-np.clip(x @ beta, -30, 30)))
+        said = _logistic(x @ beta)
         information = (x * (said * (1 - said))[:, None]).T @ x
         if np.linalg.cond(information) > 1e12:
             return nothing(len(y))
         step = np.linalg.solve(information, x.T @ (y - said))
-        beta = beta + np.clip(step, -2, 2)
-        if np.abs(step).max() < 1e-9:
+        while np.abs(step).max() > 1e-9 and _loss(x @ (beta + step), y) > _loss(x @ beta, y):
+            step = step / 2  # far from its aim a whole step may overshoot, and never come back
+        beta = beta + step
+        if np.abs(step).max() < 1e-8:
             break
     else:
         return nothing(len(y))
@@ -119,6 +121,14 @@ def calibration_slope(labels: npt.ArrayLike, probabilities: npt.ArrayLike, clust
     pulls = cluster_sums(x * (y - said)[:, None], clusters)
     error = 1.96 * float(np.sqrt((bread @ (pulls.T @ pulls) @ bread)[1, 1]))
     return Measure(float(beta[1]), float(beta[1]) - error, float(beta[1]) + error, len(y))
+
+
+def _logistic(odds: Floats) -> Floats:
+    return np.asarray(1 / (1 + np.exp(-np.clip(odds, -500, 500))))
+
+
+def _loss(odds: Floats, y: Floats) -> float:
+    return float((np.logaddexp(0, odds) - y * odds).sum())
 
 
 def _equal_mass(p: Floats, bins: int) -> Ints:
