@@ -26,7 +26,7 @@ ASKED, FAILED, SLOW, WILD, BINS = 0, 1, 2, 3, 4
 FIELDS = BINS + len(EDGES) + 1
 COARSE_SECONDS = 10
 """How long answers gather once all that was planned is in."""
-SETTLED_SECONDS = 3
+SETTLED_SECONDS = 2
 """What is older than this has been written by every process that is well."""
 SURE = 6.0
 """Standard errors that do not wait for a look: once in a billion."""
