@@ -16,6 +16,7 @@ from infra import (
     attribution_commands,
     journal_commands,
     records_commands,
+    replay_commands,
     report_commands,
     rollout_commands,
     service_commands,
@@ -36,6 +37,7 @@ app.add_typer(attribution_commands.app)
 app.add_typer(journal_commands.app)
 app.add_typer(rollout_commands.app)
 app.add_typer(service_commands.app)
+app.add_typer(replay_commands.app)
 
 Days = Annotated[str, typer.Argument(metavar="DAYS", help="A day, 2026-05-03, or a range, 2026-05-01..2026-05-10.")]
 Model = Annotated[str, typer.Argument(metavar="MODEL", help=f"One of {', '.join(MODELS)}.")]
@@ -253,7 +255,7 @@ def promote(context: typer.Context, as_of: Annotated[str, typer.Argument(metavar
 
     with spoken():
         found = registry.judge_and_promote(
-            context.obj, _window(as_of).last, who=journal_commands.operator(), now=datetime.now(UTC)
+            context.obj, _window(as_of).last, who=journal_commands.operator(), now=datetime.now(UTC), is_person=True
         )
         show.facts(found, as_json=as_json, title="Verdicts")
 
