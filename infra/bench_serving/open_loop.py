@@ -93,8 +93,13 @@ def ask(url: str, token: str, bodies: list[str], rate: float, seconds: float, se
             heard.append(time.perf_counter() - one.due)
             failed += status != 200
             waiting.discard(one)
-            idle.append(one if status else Connection(socket.create_connection(address)))
+            if not status:
+                one.socket.close()
+                one = Connection(socket.create_connection(address))
+            idle.append(one)
     failed += len(waiting) + len(due)
+    for one in (*idle, *waiting):
+        one.socket.close()
     p50, p99, p999 = (1000 * float(np.quantile(heard, share)) for share in (0.5, 0.99, 0.999))
     busy = (time.process_time() - burnt) / (time.perf_counter() - began)
     return Heard(asked, failed, p50, p99, p999, 1000 * float(np.quantile(late, 0.99)), busy)
