@@ -53,7 +53,8 @@ class Trying:
             return Picked(champion) if champion is not None else None
         stands = place(self.key, trial.rollout, person_key)
         arm = stands.arm(trial.rollout.share)
-        return Picked(trial.challenger if arm == CHALLENGER else trial.champion, ARMS[arm], Turn(trial, stands, arm))
+        role = ARMS[CHAMPION if trial.rollout.stage == WATCH else arm]  # in the watch the challenger is champion already
+        return Picked(trial.challenger if arm == CHALLENGER else trial.champion, role, Turn(trial, stands, arm))
 
     def answer(self, picked: Picked, ask: Callable[[Scorer], Found]) -> tuple[Picked, Found]:
         """The answer of the one whose turn it is; where the challenger fails, or scores what is no number, the champion's."""
