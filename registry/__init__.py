@@ -102,10 +102,16 @@ def promote(
     return row
 
 
-def judge_and_promote(settings: Settings, as_of: date, who: str, now: datetime) -> dict[str, str]:
-    """Judge every candidate of a day and promote those that pass; what came of each, in words."""
+def judge_and_promote(settings: Settings, as_of: date, who: str, now: datetime, *, is_person: bool = False) -> dict[str, str]:
+    """Judge every candidate of a day and promote those that pass; what came of each, in words.
+
+    Where the policy asks for a person's approval, one that passes is left waiting (see registry.approvals), unless `who`
+    is a person.
+    """
     return {
-        f"{each.model} {each.bundle[:12]}{f' ({each.drill})' if each.drill else ''}": _judge_and_promote(settings, each, who, now)
+        f"{each.model} {each.bundle[:12]}{f' ({each.drill})' if each.drill else ''}": _judge_and_promote(
+            settings, each, who, now, is_person=is_person
+        )
         for each in candidates(settings, as_of)
     }
 
@@ -158,11 +164,14 @@ def versions(settings: Settings, candidate: Candidate) -> dict[str, Any]:
     }
 
 
-def _judge_and_promote(settings: Settings, candidate: Candidate, who: str, now: datetime) -> str:
+def _judge_and_promote(settings: Settings, candidate: Candidate, who: str, now: datetime, *, is_person: bool) -> str:
+    from registry import approvals
     from registry.journal import Conflict
 
     for attempt in range(ATTEMPTS):
         verdict = judge(settings, candidate, now)
+        if not is_person and approvals.waiting(settings, candidate.model, as_of=date.fromisoformat(candidate.as_of)):
+            return f"waits for a person: {' '.join(verdict.reasons)}"
         try:
             row = promote(settings, candidate, verdict, who, now)
         except Conflict:

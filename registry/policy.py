@@ -83,3 +83,10 @@ def load_policy(model: str, path: Path | None = None) -> Policy:
         raise PolicyError(f"{path}: must_judge of {model} names a slice of '{lost[0]}', which is not among its slices.")
     values: dict[str, Any] = {name: tuple(value) if isinstance(value, list) else value for name, value in merged.items()}
     return Policy(**values)
+
+
+def asks_a_person(path: Path | None = None) -> dict[str, float]:
+    """The models whose promotion a person must approve, with the hours that are given for an answer."""
+    path = path or POLICY
+    asked = {model: load_policy(model, path) for model in tomllib.loads(path.read_text()) if model != "all"}
+    return {model: policy.approval_hours for model, policy in asked.items() if policy.approval == PERSON}

@@ -1,0 +1,80 @@
+"""With a policy that asks for a person, the DAG waits for an answer between verdict and promotion, and no answer is a no."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from registry.policy import POLICY, asks_a_person
+
+DAG = Path(__file__).parents[2] / "dags" / "judge_and_promote.py"
+LOAD = """
+import importlib.util, json, sys
+from pathlib import Path
+from registry import policy
+policy.POLICY = Path(sys.argv[2])
+spec = importlib.util.spec_from_file_location("dag_under_test", sys.argv[1])
+module = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(module)
+dag = module.dag
+print(json.dumps({
+    "hours": dag.dagrun_timeout.total_seconds() / 3600,
+    "tasks": {t.task_id: {
+        "kind": type(t).__name__, "after": sorted(t.upstream_task_ids), "defaults": getattr(t, "defaults", None),
+        "waits_hours": t.response_timeout.total_seconds() / 3600 if getattr(t, "response_timeout", None) else None,
+        "outlets": [o.name for o in t.outlets],
+    } for t in dag.tasks},
+}))
+"""
+
+
+def loaded(policy: Path) -> dict[str, Any]:
+    """The DAG under a policy, loaded in a process of its own."""
+    done = subprocess.run([sys.executable, "-c", LOAD, str(DAG), str(policy)], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return found
+
+
+@pytest.fixture
+def cautious(tmp_path: Path) -> Path:
+    """The policy as it stands, but that people approve what moves money."""
+    path = tmp_path / "policy.toml"
+    text = POLICY.read_text()
+    path.write_text(text.replace("[conversion-value]\n", '[conversion-value]\napproval = "person"\napproval_hours = 6.0\n'))
+    return path
+
+
+def test_nobody_is_asked_as_the_policy_stands():
+    assert asks_a_person() == {}
+
+
+def test_a_person_is_asked_between_the_verdict_and_the_promotion(cautious: Path):
+    assert asks_a_person(cautious) == {"conversion-value": 6.0}
+    found = loaded(cautious)
+    tasks = found["tasks"]
+    assert set(tasks) == {
+        "judge_and_promote",
+        "is_waiting_conversion-value",
+        "approve_conversion-value",
+        "promote_conversion-value",
+    }
+    asked, answer, promoted = (tasks[f"{name}_conversion-value"] for name in ("is_waiting", "approve", "promote"))
+    assert asked["after"] == ["judge_and_promote"]
+    assert answer["kind"] == "ApprovalOperator"
+    assert answer["after"] == ["is_waiting_conversion-value"]
+    assert "approve_conversion-value" in promoted["after"]
+    assert promoted["outlets"] == ["champions"]
+
+
+def test_no_answer_in_time_is_a_no_and_the_run_outlives_the_wait(cautious: Path):
+    found = loaded(cautious)
+    answer = found["tasks"]["approve_conversion-value"]
+    assert answer["defaults"] == ["Reject"]
+    assert answer["waits_hours"] == 6.0
+    assert found["hours"] == 7.0
