@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import sys
 
 from serving import processes
@@ -17,6 +18,7 @@ def main() -> int:
         from serving import worker
 
         return worker.serve(settings, given)
+    os.environ.pop(processes.SHARED_METRICS, None)  # of whoever started us: Feast sets it where it is imported
     if settings.serving.workers > 1:
         return processes.supervise(settings)
     from serving import worker

@@ -16,6 +16,7 @@ from serving.service import Service
 from serving.tokens import TokenBook
 
 NO_CHAMPION = {409: "The model has no champion."}
+NOT_YET = {503: "It has not looked at the journal yet."}
 NOTHING = {409: "Nothing was ranked, so there is nothing to explain."}
 
 
@@ -58,7 +59,9 @@ def public_routes(service: Service) -> list[Endpoint]:
         Endpoint("/v1/explain", "Why?", answers.EXPLAIN, service.explain, "explain", requests.EXPLAIN, statuses=NOTHING),
         Endpoint("/v1/models", "What serves now.", answers.SERVED, service.models, score),
         Endpoint("/livez", "Whether the process answers.", answers.LIVE, service.live),
-        Endpoint("/readyz", "Whether it has looked at the journal, and what serves.", answers.READY, service.ready),
+        Endpoint(
+            "/readyz", "Whether it has looked at the journal, and what serves.", answers.READY, service.ready, replies=NOT_YET
+        ),
     ]
     return [*routes, _described(routes)]
 
@@ -69,7 +72,9 @@ def admin_routes(service: Service) -> list[Endpoint]:
         Endpoint("/metrics", "For Prometheus.", None, service.show_metrics, "admin", media=CONTENT_TYPE_LATEST),
         Endpoint("/v1/models", "What serves now.", answers.SERVED, service.models, "admin"),
         Endpoint("/livez", "Whether the process answers.", answers.LIVE, service.live),
-        Endpoint("/readyz", "Whether it has looked at the journal, and what serves.", answers.READY, service.ready),
+        Endpoint(
+            "/readyz", "Whether it has looked at the journal, and what serves.", answers.READY, service.ready, replies=NOT_YET
+        ),
     ]
     return [*routes, _described(routes)]
 

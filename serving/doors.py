@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable, Mapping, MutableMapping, Sequen
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 import orjson
 
@@ -57,8 +57,15 @@ class Asked:
     now: datetime
 
 
+class Reply(NamedTuple):
+    """An answer with a status of its own."""
+
+    status: int
+    content: Any
+
+
 Handler = Callable[[Asked], Awaitable[Any]]
-"""Answers with what orjson can write, or with bytes as they are."""
+"""Answers with what orjson can write, with bytes as they are, or with a Reply."""
 
 
 @dataclass(frozen=True)
@@ -78,7 +85,9 @@ class Endpoint:
     """Whether {"requests": [...]} is taken as well."""
     media: str = JSON
     statuses: Mapping[int, str] = field(default_factory=dict)
-    """Refusals of its own, beside those that every route may give; 503 gives the answer's shape."""
+    """Refusals of its own, beside those that every route may give."""
+    replies: Mapping[int, str] = field(default_factory=dict)
+    """Other statuses that have the shape of the answer."""
 
     @property
     def method(self) -> str:
@@ -129,9 +138,9 @@ class Doors:
                 raise Refusal(404, "path", "There is no such route. /openapi.json names all.")
             media = endpoint.media
             answer = await self._answer(endpoint, scope, receive, arrived)
+            if isinstance(answer, Reply):
+                status, answer = answer
             body = answer if isinstance(answer, bytes) else orjson.dumps(answer)
-            if endpoint.path == "/readyz" and isinstance(answer, dict) and answer["status"] != "ready":
-                status = 503
         except Refusal as refused:
             status, media, headers = refused.status, JSON, refused.headers
             body = orjson.dumps(answers.error(refused.field, refused.message))

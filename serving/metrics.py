@@ -10,8 +10,8 @@ from functools import partial
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.multiprocess import MultiProcessCollector
 
-SHARED = "PROMETHEUS_MULTIPROC_DIR"
-"""The folder in which several workers count together; the client reads it when it is imported."""
+from serving.processes import SHARED_METRICS
+
 SECONDS = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
 REASONS = ((" is stale", "stale"), (" is unknown", "unknown"), (" has no champion", "no_champion"), ("be logged", "not_logged"))
 OTHER = "other"
@@ -105,7 +105,7 @@ class Metrics:
 
     def show(self) -> bytes:
         """The text that Prometheus reads; of all workers where there are several."""
-        if SHARED not in os.environ:
+        if SHARED_METRICS not in os.environ:
             return generate_latest(self.registry)
         together = CollectorRegistry()
         MultiProcessCollector(together)  # type: ignore[no-untyped-call]

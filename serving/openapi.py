@@ -59,8 +59,8 @@ def _operation(endpoint: Endpoint, most: int) -> dict[str, Any]:
         made["responses"]["429"]["headers"] = {
             "Retry-After": {"schema": {"type": "string", "pattern": "^[0-9]+$"}, "required": True}
         }
-    if endpoint.path == "/readyz":
-        made["responses"]["503"] = _content("It has not looked at the journal yet.", JSON, _answer(endpoint))
+    for status, why in endpoint.replies.items():
+        made["responses"][str(status)] = _content(why, endpoint.media, _answer(endpoint))
     return made
 
 

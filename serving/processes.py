@@ -20,6 +20,7 @@ from whence.contracts.settings import Settings
 HANDED_ON = "WHENCE_SERVING_SOCKETS"
 """Descriptors for a worker: the public socket, the admin's, and a pipe that closes when the parent is gone."""
 SHARED_METRICS = "PROMETHEUS_MULTIPROC_DIR"
+"""The folder in which several workers count together; the Prometheus client reads it when it is imported."""
 BACKLOG = 2048
 LOOK_SECONDS = 0.2
 LEAST_LIFE = 2.0

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, Generic, NamedTuple
 
@@ -13,7 +13,7 @@ from serving import answers, explaining, matcher, requests, scoring
 from serving.champion import Champion, Follower
 from serving.decision_frames import Decision
 from serving.decision_log import DecisionLog
-from serving.doors import Asked, Refusal
+from serving.doors import Asked, Refusal, Reply
 from serving.explaining import NothingToExplain
 from serving.metrics import Metrics
 from serving.picking import Found, Mirrored, Picked, Picker
@@ -109,32 +109,43 @@ class Service:
         """The process answers."""
         return {"status": "live"}
 
-    async def ready(self, asked: Asked) -> dict[str, Any]:
+    async def ready(self, asked: Asked) -> Reply:
         """It has looked at the journal; and what serves. A model without a champion degrades, it does not stop us."""
-        lineup = self.follower.lineup
-        return {
-            "status": "ready" if self.follower.has_polled else "starting",
+        lineup, is_ready = self.follower.lineup, self.follower.has_polled
+        content = {
+            "status": "ready" if is_ready else "starting",
             "models": {model: _standing(lineup.get(model)) for model in MODELS},
             "degraded": [f"{model} has no champion" for model in MODELS if model not in lineup],
         }
+        return Reply(200 if is_ready else 503, content)
 
     async def show_metrics(self, asked: Asked) -> bytes:
         """What is counted."""
-        for model, champion in self.follower.lineup.items():
-            self.metrics.champion.labels(model).set(champion.epoch)
+        self._gauge()
         return self.metrics.show()
 
     @asynccontextmanager
     async def life(self) -> AsyncIterator[None]:
         """From the first look at the journal to the last line of the log."""
-        following = asyncio.create_task(self.follower.follow())
+        tasks = [asyncio.create_task(self.follower.follow()), asyncio.create_task(self._gauge_on())]
         try:
             yield
         finally:
-            following.cancel()
-            with suppress(asyncio.CancelledError):
-                await following
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
             await asyncio.to_thread(self.log.close)
+
+    async def _gauge_on(self) -> None:
+        """Keep the gauges new, so that another worker that is asked for them shows this one's, too."""
+        while True:
+            self._gauge()
+            await asyncio.sleep(1.0)
+
+    def _gauge(self) -> None:
+        for model, champion in self.follower.lineup.items():
+            self.metrics.champion.labels(model).set(champion.epoch)
+        self.metrics.waiting.set(self.log.waiting)
 
     def _picked(self, model: str, person_key: str) -> Picked | None:
         return self._counted(model, self.picker.pick(model, person_key))
