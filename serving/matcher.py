@@ -151,12 +151,14 @@ class Known:
         view = columns.layout.view
         stale = 0 if columns.is_stale is None else int(columns.is_stale.sum())
         unknown = lacking - stale
-        if stale and not self.stale[view]:
-            self.degraded.append(f"{view} is stale: {columns.oldest_hours:.0f} h old")
-        if unknown and not self.unknown[view] and not self.stale[view]:
-            self.degraded.append(_missing(columns))
-        self.stale[view] += stale
-        self.unknown[view] += unknown
+        if stale:
+            if not self.stale[view]:
+                self.degraded.append(f"{view} is stale: {columns.oldest_hours:.0f} h old")
+            self.stale[view] += stale
+        if unknown:
+            if not self.unknown[view] and not self.stale[view]:
+                self.degraded.append(_missing(columns))
+            self.unknown[view] += unknown
 
 
 def _missing(columns: Columns) -> str:

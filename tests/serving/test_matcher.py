@@ -6,25 +6,39 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
+import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from features.online import Columns, judged, micros, nothing, pack
+from features.online import FIELDS, Columns, judged, micros, nothing, pack
 from features.packing import LAYOUTS
-from features.shelves import Asked, block_of
+from features.shelves import Asked, Block, Shelf, SqliteShelf, StoreDown, block_of
 from serving import attributing, matcher
 from tests.builders import a_click, a_conversion, a_touch, an_instant
+from tests.serving import tiny
+from tests.serving.known import a_home, a_signal, a_store
 from whence.attribution import journeys, orders, rules
 from whence.attribution.policy import PAID_KINDS, CoolDown, NewToBrand, Policy, Reach, Reengagement
 from whence.attribution.policy import Orders as Telling
+from whence.bundle import Scorer, encode
 from whence.contracts.events import CONVERSIONS
+from whence.contracts.models import IDENTITY_RANKER
+from whence.contracts.settings import Identity
+from whence.identity import evidence as identity_evidence
 
 START = an_instant("00:00", "2026-05-20")
 NOON = an_instant("12:00", "2026-05-20")
+
+
+@pytest.fixture(scope="module")
+def ranker(tmp_path_factory: pytest.TempPathFactory) -> Scorer:
+    return tiny.a_scorer(tmp_path_factory.mktemp("bundles"), IDENTITY_RANKER)
 
 
 @dataclass(frozen=True)
@@ -192,3 +206,88 @@ def test_a_touch_after_a_known_conversion_wins_nobody_back_online_either() -> No
     for ago, earner in ((3, ""), (30, "t")):
         memory = Memory([click], [a_conversion(START - timedelta(hours=ago), kind="visit", conversion_id="c")])
         assert [each.touch_id for each in asked(a_conversion(NOON), policy, memory).earned] == [earner]
+
+
+people = st.lists(st.sampled_from(["ann", "bob", "cid"]), unique=True, max_size=3)
+known_person = st.fixed_dictionaries(
+    {
+        "identifiers": st.none() | st.integers(0, 50),
+        "user_agents": st.none() | st.lists(st.sampled_from(["Chrome 120", "Safari 17 iOS", ""]), max_size=2).map(json.dumps),
+        "locale": st.sampled_from([None, "en-GB", "de-DE"]),
+        "mean_hour": st.none() | st.floats(0, 24),
+        "last_seen_at": st.none() | st.integers(1, 10**12).map(lambda ago: START - timedelta(microseconds=ago)),
+    }
+)
+known_pair = st.fixed_dictionaries(
+    {
+        "days_together_14d": st.none() | st.integers(0, 14),
+        "share_of_person_14d": st.none() | st.floats(0, 1),
+        "last_together_at": st.none() | st.integers(1, 10**12).map(lambda ago: START - timedelta(microseconds=ago)),
+    }
+)
+signals = st.fixed_dictionaries(
+    {
+        "user_agent": st.sampled_from([None, "Chrome 120", "Firefox/3;x"]),
+        "locale": st.sampled_from([None, "en-GB"]),
+        "cookie_id": st.sampled_from([None, "c"]),
+        "happened_at": st.integers(0, 10**11).map(lambda ago: NOON - timedelta(microseconds=ago)),
+    }
+)
+
+
+@settings(max_examples=10, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(people, st.lists(known_person, min_size=3, max_size=3), st.lists(known_pair, max_size=3), signals)
+def test_what_the_model_is_shown_online_is_what_training_shows_it(
+    tmp_path: Path, ranker: Scorer, listed: list[str], persons: list[Any], pairs: list[Any], told: dict[str, Any]
+) -> None:
+    signal = a_signal(NOON, **told)
+    rows: dict[str, Any] = {
+        "identifier_features": {("cookie_id:c",): {"events_1d": 1}},
+        "network_features": {("home",): {"people": json.dumps(listed), "events_7d": 7}},
+        "person_features": {(name,): values for name, values in zip(("ann", "bob", "cid"), persons, strict=True)},
+        "pair_features": {("home", name): values for name, values in zip(("ann", "bob", "cid"), pairs, strict=False)},
+    }
+    folder = tmp_path / str(uuid4())
+    with a_store(folder, START, **rows) as store:
+        scored = matcher.match(signal, matcher.Known(store, NOON), ranker, Identity()).scored
+    if not listed:
+        assert scored is None
+        return
+    assert scored is not None
+    assert list(scored.options) == listed
+    cookie = f"cookie_id:{signal['cookie_id']}"
+    keys = {name: [(cookie,), ("home",), (name,), ("home", name)] for name in listed}
+    facts = [
+        {
+            f"{view}__{name}": None if (row := rows[view].get(key)) is None else 12.0 if name == "age_hours" else row.get(name)
+            for view, key in zip(rows, keys[person], strict=True)
+            for name in (*FIELDS[view], "age_hours")
+        }
+        for person in listed
+    ]
+    asked = pd.DataFrame([{**signal, "person_id": name} for name in listed])
+    offline = identity_evidence.pair_frame(asked, pd.DataFrame(facts, dtype=object))
+    np.testing.assert_array_equal(scored.matrix, encode(offline, ranker.schema))
+    assert [scored.raw.tolist(), scored.probability.tolist()] == [each.tolist() for each in ranker.score(offline)]
+
+
+def test_an_old_value_and_a_lost_store_do_not_speak_and_the_answer_says_so(tmp_path: Path, ranker: Scorer) -> None:
+    with a_store(tmp_path, NOON - timedelta(hours=49), **a_home(NOON)) as store:
+        known = matcher.Known(store, NOON)
+        assert matcher.match(a_signal(NOON), known, ranker, Identity()).method == "none"
+        assert known.degraded == ["identifier_features is unknown", "network_features is stale: 49 h old"]
+        assert (dict(known.stale), known.unknown["identifier_features"]) == ({"network_features": 1}, 1)
+        broken = replace(store, shelf=Down(store.shelf))
+        known = matcher.Known(broken, NOON)
+        assert matcher.match(a_signal(NOON, cookie_id="c"), known, ranker, Identity()).method == "none"
+        assert known.degraded == [f"{view} is unknown: it hangs" for view in ("identifier_features", "network_features")]
+
+
+@dataclass
+class Down(SqliteShelf):
+    """A shelf whose place does not answer."""
+
+    whole: Shelf
+
+    def blocks(self, asked: Asked) -> list[Block]:
+        raise StoreDown("it hangs")
