@@ -126,6 +126,16 @@ def test_more_thresholds_or_codes_than_fit_are_left_to_lightgbm(categories: Any,
     assert fastest(text, Trees(text)).engine == "lightgbm"
 
 
+def test_a_category_whose_codes_are_hashes_is_left_to_lightgbm() -> None:
+    codes = np.random.default_rng(0).integers(0, 4, 400) * 700_000
+    shape = {"objective": "regression", "min_data_in_leaf": 1, "min_data_per_group": 1, "cat_smooth": 0, "verbosity": -1}
+    data = lgb.Dataset(codes[:, None].astype(float), codes % 3, categorical_feature=[0], params={**shape, "num_threads": 1})
+    text = lgb.train({**shape, "num_threads": 1}, data, 1).model_to_string()
+    with pytest.raises(TreesError, match=r"has a code of \d+, and those below 1048576 are taken"):
+        lay_out(read(text))
+    assert fastest(text, Trees(text)).engine == "lightgbm"
+
+
 def test_an_engine_that_scores_one_row_otherwise_is_not_used(caplog: pytest.LogCaptureFixture) -> None:
     text, other = made(MODELS["numbers"]), made(MODELS["stumps"])
     with caplog.at_level(logging.ERROR):

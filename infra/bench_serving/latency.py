@@ -10,7 +10,7 @@ from infra.bench_serving.open_loop import Heard
 from infra.benching import Row, median_range, verdict
 
 ROUNDS = 5
-CLOSED, OPEN, WARM = 4.0, 10.0, 2.0
+CLOSED, OPEN, WARM = 4, 10, 2
 """Seconds of a window."""
 SHARE = 0.5
 P99, P999 = 5.0, 10.0

@@ -34,7 +34,7 @@ class Lineup:
     redis: Redis
     folder: Path
 
-    def window(self, name: str, seconds: float) -> Window:
+    def window(self, name: str, seconds: int) -> Window:
         """A closed loop against one of them."""
         return servers.closed_loop(self.servers[name], seconds, self.folder)
 

@@ -15,8 +15,7 @@ from infra.benching import Interval, Row, about, median_range, ratio, verdict
 from whence.identity.evidence import SCHEMA_NUMBERS
 from whence.trees import Trees, fastest
 
-SECONDS = 4.0
-WARM = 2.0
+SECONDS, WARM = 4, 2
 ROUNDS = 5
 NAMES = (MATCH_REDIS, MATCH_SQLITE, SCORE, UNSCORED, FEAST, MLFLOW)
 FLOOR = 1.5

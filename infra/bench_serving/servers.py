@@ -162,16 +162,16 @@ def ports() -> Iterator[int]:
         yield port
 
 
-def closed_loop(server: Server, seconds: float, folder: Path) -> Window:
+def closed_loop(server: Server, seconds: int, folder: Path) -> Window:
     """Ask for some seconds on connections that are all busy, by wrk on the other core; BenchError for any failed answer."""
     script = folder / "ask.lua"
     script.write_text(SCRIPT.replace("@bodies@", str(server.bodies)).replace("@token@", server.token))
-    argv = ["wrk", "-t1", f"-c{CONNECTIONS}", f"-d{seconds:g}s", "--timeout", "30s", "-s", str(script), server.url]
+    argv = ["wrk", "-t1", f"-c{CONNECTIONS}", f"-d{seconds}s", "--timeout", "30s", "-s", str(script), server.url]
     before, started_at = server.cpu(), _children_cpu()
     done = subprocess.run(argv, capture_output=True, text=True, check=False, preexec_fn=lambda: _pin(CLIENT_CORE))
     after, ended_at = server.cpu(), _children_cpu()
     if done.returncode:
-        raise BenchError(f"wrk ended with {done.returncode}: {done.stderr[-500:]}")
+        raise BenchError(f"wrk ended with {done.returncode}: {(done.stderr or done.stdout)[-500:]}")
     told = json.loads(done.stdout.strip().splitlines()[-1])
     if told["errors"] or not told["requests"]:
         raise BenchError(

@@ -21,6 +21,8 @@ TREE = np.dtype([("leaves", "i4"), ("root", "i4")])
 GROUP = np.dtype([("trees", "i4"), ("splits", "i4"), ("nodes", "i4")])
 
 MOST_LEAVES, MOST_THRESHOLDS, MOST_CODES, MOST_SLOTS = 256, 255, 1024, 8192
+MOST_RAW_CODES, MOST_WORDS = 2**20, 2**24
+"""A larger code would make a table of its own size; more words of sets would take a gigabyte to turn."""
 EIGHTHS = 8
 """Places are in eighths of a slot."""
 CHUNK = 16
@@ -45,6 +47,8 @@ def lay_out(forest: Forest) -> Layout:
     """The forest as the kernel reads it; raises TextError for one that does not fit into bytes."""
     if forest.leaves.max() > MOST_LEAVES:
         raise TextError(f"A tree has {forest.leaves.max()} leaves, and {MOST_LEAVES} fit into a byte.")
+    if len(forest.words) > MOST_WORDS:
+        raise TextError(f"The sets of categories have {len(forest.words)} words, and {MOST_WORDS} are taken.")
     heights = _heights(forest)
     numbers, thresholds, number_column, rank = _numbers(forest)
     sets = _categories(forest, 2 * len(numbers))
@@ -166,7 +170,9 @@ def _categories(forest: Forest, first_slot: int) -> _Sets:
         known, count = np.unique(code, return_counts=True)
         if len(known) > MOST_CODES:
             raise TextError(f"{forest.names[feature]} tells {len(known)} codes apart, and {MOST_CODES} are taken.")
-        own = np.full(int(known.max(initial=-1)) + 1, -1, np.int16)
+        if (largest := int(known.max(initial=-1))) >= MOST_RAW_CODES:
+            raise TextError(f"{forest.names[feature]} has a code of {largest}, and those below {MOST_RAW_CODES} are taken.")
+        own = np.full(largest + 1, -1, np.int16)
         own[known[np.argsort(-count, kind="stable")]] = np.arange(len(known))
         made[place] = (feature, codes_before, len(own))
         mine_first, mine_chunks, mine_bits = _packed(owner, own[code].astype(np.int64), len(mine))
