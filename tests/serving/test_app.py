@@ -5,8 +5,11 @@ from __future__ import annotations
 import asyncio
 import json
 import math
+import socket
+import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -31,7 +34,7 @@ from tests.builders import some_settings
 from tests.serving.tiny import SCHEMAS, a_bundle
 from whence.bundle import Scorer, load_bundle
 from whence.contracts.models import ATTRIBUTION_RANKER, IDENTITY_RANKER
-from whence.contracts.settings import Settings
+from whence.contracts.settings import Features, Settings
 
 NOON = datetime(2026, 5, 2, 12, tzinfo=UTC)
 KNOWN = datetime(2026, 5, 2, tzinfo=UTC)
@@ -108,19 +111,23 @@ class Bench:
         return list(decision_log.read(self.settings.decision_log, "2026-05-02").rows)
 
 
-@pytest.fixture
-def bench(tmp_path: Path) -> Iterator[Bench]:
-    settings = some_settings(tmp_path)
-    journal = Journal(settings.journal_url)
+@contextmanager
+def a_bench(settings: Settings) -> Iterator[Bench]:
+    journal, metrics = Journal.of(settings), Metrics.new()
     with open_online(settings) as store:
         follower = Follower(journal.champion, lambda digest: checked(settings, digest))
-        metrics = Metrics.new()
         log = DecisionLog(settings.decision_log, metrics.logged)
         service = Service(settings, follower, ChampionsAlone(follower), store, log, metrics)
         follower.poll()
         app = application(service, open_book(settings), clock=lambda: NOON)
         yield Bench(settings, Caller(app), store, follower, journal)
         log.close()
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Iterator[Bench]:
+    with a_bench(some_settings(tmp_path)) as made:
+        yield made
 
 
 def a_home(bench: Bench) -> None:
@@ -387,3 +394,21 @@ def test_every_answer_has_the_shape_that_the_document_says(bench: Bench) -> None
             answer = bench.client.ask(endpoint.method, endpoint.path, headers=bench.key, **body)
             assert answer.status_code == 200, answer.text
             endpoint.answer.read(answer.json())
+
+
+@pytest.mark.parametrize("does_accept", [False, True], ids=["nobody listens", "nobody answers"])
+def test_with_the_online_store_down_every_answer_comes_soon_and_says_what_it_lacks(tmp_path: Path, does_accept: bool) -> None:
+    with socket.socket() as silent:
+        silent.bind(("127.0.0.1", 0))
+        if does_accept:
+            silent.listen()
+        features = Features(online="redis", redis=f"127.0.0.1:{silent.getsockname()[1]}")
+        with a_bench(replace(some_settings(tmp_path), features=features)) as bench:
+            bench.promote(IDENTITY_RANKER)
+            start = time.monotonic()
+            answers = [bench.post("/v1/match", signal={"ip_key": "home"}) for _ in range(5)]
+            assert time.monotonic() - start < 5.0
+    assert [answer.status_code for answer in answers] == [200] * 5
+    assert all(
+        "network_features is unknown: the online store does not answer" in str(answer.json()["degraded"]) for answer in answers
+    )
