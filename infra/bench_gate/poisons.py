@@ -130,7 +130,7 @@ def _nan_leaf(case: Case) -> Case:
 
 
 def _swapped_columns(case: Case) -> Floats:
-    return said(case.booster, case.level, case.inputs[:, [1, 0, 3, 2, 4, CHANNEL]])
+    return said(case.booster, case.level, case.inputs[:, [4, 3, 2, 1, 0, CHANNEL]])
 
 
 def _zero_filled(case: Case) -> Floats:
