@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -42,6 +43,8 @@ def serve(settings: Settings, given: Given) -> int:
     service, steering, mirror = assemble(settings)
     app = application(service, open_book(settings))
     app.life = _with_rollouts(app.life, steering, mirror)
+    gc.collect()
+    gc.freeze()  # what was imported stays, and need not be looked through in the middle of an answer
     server_of(app, settings, given.parent).run(sockets=list(given.sockets))
     return 0
 
