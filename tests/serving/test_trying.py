@@ -72,6 +72,7 @@ class Named:
     """A scorer that nothing is asked of but its name."""
 
     digest: str
+    model: str = IDENTITY_RANKER
 
 
 @pytest.fixture
