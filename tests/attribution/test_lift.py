@@ -87,6 +87,18 @@ def test_precise_experiments_are_believed_and_noisy_ones_are_not() -> None:
     assert lift.shrunk(said, lifts([90.0, 110.0, 95.0], [20.0] * 3))["factor"].tolist() == [1.0] * 3, "noise alone explains them"
 
 
+def test_many_effects_that_are_said_too_small_are_scaled_alike_where_no_experiment_alone_could_tell() -> None:
+    said = pd.Series([100.0] * 20, index=[f"c{place}" for place in range(20)])
+    told = lifts([150.0, 130.0] * 10, [40.0] * 20)
+    assert lift.shrunk(said.head(1), told.head(1))["factor"].tolist() == [1.0], "one alone says nothing"
+    found = lift.shrunk(said, told)
+    assert found["factor"].nunique() == 1, "what they differ by is noise"
+    assert 1.3 < found["factor"].iloc[0] < 1.4, "most of what all together say is believed"
+    assert (
+        lift.shrunk(pd.Series([*said, 7.0], index=[*said.index, "none"]), told).loc["none", "factor"] == found["factor"].iloc[0]
+    )
+
+
 def test_a_stream_without_an_experiment_or_with_too_few_people_keeps_its_credit() -> None:
     found = lift.shrunk(pd.Series([100.0, 50.0], index=["c0", "none"]), lifts([10.0], [1.0], held_out=lift.LEAST_HELD_OUT - 1))
     assert found["factor"].tolist() == [1.0, 1.0]

@@ -72,18 +72,32 @@ def measured(people: pd.DataFrame, conversions: pd.DataFrame, expected: Mapping[
 def shrunk(said: pd.Series, lifts: pd.DataFrame) -> pd.DataFrame:
     """How each stream's credit is to be scaled: columns said, lift, prior_sd, weight and factor, a row a stream of `said`.
 
-    `said` is what a model says the streams would lift among the same people (response.losses, summed). The model's
-    relative error of a stream is taken as drawn from a normal distribution around 0; its spread, `prior_sd`, is the least
-    that the errors seen leave credible, given the noise of the experiments: few noisy experiments move nothing.
-    `weight` is then the share of the error seen that is believed; a stream without an experiment keeps factor 1.
+    `said` is what a model says the streams would lift among the same people (response.losses, summed). First all streams are
+    scaled alike, by `centre`: a model learns many small effects too small, each by less than its experiment can tell, and all
+    of them together by far more. What is left of each stream's relative error is taken as drawn from a normal distribution
+    around 0; its spread, `prior_sd`, is the least that the errors seen leave credible, given the noise of the experiments:
+    few noisy experiments move nothing. `weight` is then the share of the error seen that is believed; `centre` is found in
+    the same way from the sums. A stream without an experiment is scaled as all are.
     """
     told = lifts[lifts["held_out"] >= LEAST_HELD_OUT].reindex(said.index)
-    error, noise = (told["incremental"] - said) / said, told["sd"] / said
-    usable = error.notna() & np.isfinite(error) & (said > 0) & (noise > 0)
-    prior = prior_sd(error[usable].to_numpy(dtype=np.float64), noise[usable].to_numpy(dtype=np.float64))
-    weight = (prior**2 / (prior**2 + noise**2)).where(usable, 0.0)
-    factor = (1.0 + weight * error.where(usable, 0.0)).clip(lower=0.0)
-    return pd.DataFrame({"said": said, "lift": told["incremental"], "prior_sd": prior, "weight": weight, "factor": factor})
+    usable = np.isfinite(told["incremental"] / said) & (said > 0) & (told["sd"] > 0)
+    tested, claimed = told[usable], float(said[usable].sum())
+    sums = pd.Series([float(tested["incremental"].sum())]), pd.Series([float(np.sqrt((tested["sd"] ** 2).sum()))])
+    centre = float(_believed(pd.Series([claimed]), *sums)["factor"].iloc[0]) if usable.any() else 1.0
+    each = _believed(said[usable] * centre, tested["incremental"], tested["sd"]) if centre > 0 else tested.head(0)
+    found = pd.DataFrame({"said": said, "lift": told["incremental"], "centre": centre})
+    found = found.join(each.reindex(columns=["prior_sd", "weight", "factor"]))
+    return found.assign(
+        prior_sd=found["prior_sd"].fillna(0.0), weight=found["weight"].fillna(0.0), factor=found["factor"].fillna(1.0) * centre
+    )
+
+
+def _believed(said: pd.Series, lifted: pd.Series, sd: pd.Series) -> pd.DataFrame:
+    """How much of each relative error is believed, and the factor that puts that much of it right."""
+    error, noise = lifted / said - 1, sd / said
+    prior = prior_sd(error.to_numpy(dtype=np.float64), noise.to_numpy(dtype=np.float64))
+    weight = prior**2 / (prior**2 + noise**2)
+    return pd.DataFrame({"prior_sd": prior, "weight": weight, "factor": (1.0 + weight * error).clip(lower=0.0)})
 
 
 def prior_sd(errors: Floats, noise: Floats) -> float:
