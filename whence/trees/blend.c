@@ -121,6 +121,7 @@ AVX2 static inline __attribute__((always_inline)) void
 blend_avx2(const struct forest *forest, const struct group *group, const struct split *splits, const struct node *nodes,
            uint8_t *slots, __m256i *taken, int halves)
 {
+    const struct node *end = nodes + group->nodes; /* read before any slot is written: a slot might be it, for all the compiler knows */
     for (int each = 0; each < group->splits; each++) {
         const struct split *split = splits + each;
         const uint8_t *set = forest->sets + (size_t)split->set * CHUNK;
@@ -137,11 +138,11 @@ blend_avx2(const struct forest *forest, const struct group *group, const struct 
         for (int half = 0; half < halves; half++)
             answer[half] = _mm256_cmpeq_epi8(_mm256_and_si256(found[half], column[2 + half]), column[2 + half]);
     }
-    for (int each = 0; each < group->nodes; each++) {
-        const __m256i threshold = _mm256_set1_epi8(nodes[each].threshold), *column = at(slots, nodes[each].column);
-        const __m256i *left = at(slots, nodes[each].left), *right = at(slots, nodes[each].right);
+    for (; nodes < end; nodes++, taken += 2) {
+        const __m256i threshold = _mm256_set1_epi8(nodes->threshold), *column = at(slots, nodes->column);
+        const __m256i *left = at(slots, nodes->left), *right = at(slots, nodes->right);
         for (int half = 0; half < halves; half++)
-            taken[2 * each + half] = _mm256_blendv_epi8(left[half], right[half], _mm256_cmpgt_epi8(column[half], threshold));
+            taken[half] = _mm256_blendv_epi8(left[half], right[half], _mm256_cmpgt_epi8(column[half], threshold));
     }
 }
 
