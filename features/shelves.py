@@ -31,6 +31,8 @@ READ_BUSY_SECONDS = 0.05
 READ_SECONDS = 0.05
 """A read that takes longer is given up: features that come late are no better than none."""
 WRITE_SECONDS = 5.0
+FAILURES = 3
+"""One late answer is a hiccup; so many in a row, and the store is left alone."""
 REST_SECONDS = 1.0
 """How long a store that did not answer is left alone before one read tries it again."""
 KEPT_BYTES = 128 * 2**20
@@ -265,25 +267,28 @@ STAMP = 16
 
 @dataclass
 class Breaker:
-    """Leaves a store that did not answer alone for a while, then lets one call try it."""
+    """Leaves a store that failed some times in a row alone for a while, then lets one call try it."""
 
     clock: Callable[[], float] = time.monotonic
     rest: float = REST_SECONDS
+    most: int = FAILURES
+    _failed: int = 0
     _shut_until: float = 0.0
     _why: str = ""
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def call(self, ask: Callable[[], T], failures: tuple[type[Exception], ...]) -> T:
         """What `ask` gives; raises StoreDown when it fails so, and at once while the store rests."""
-        if self._why:
+        if self._failed >= self.most:
             self._try()
         try:
             found = ask()
         except failures as wrong:
             self._why = f"the online store does not answer ({type(wrong).__name__})"
+            self._failed += 1
             self._shut_until = self.clock() + self.rest
             raise StoreDown(self._why) from None
-        self._why = ""
+        self._failed = 0
         return found
 
     def _try(self) -> None:
@@ -302,6 +307,8 @@ class RedisShelf:
     reader: redis.Redis
     address: str
     breaker: Breaker = field(default_factory=Breaker)
+    lines: threading.local = field(default_factory=threading.local)
+    """A connection for each thread that reads."""
 
     @classmethod
     def at(cls, address: str) -> RedisShelf:
@@ -346,8 +353,17 @@ class RedisShelf:
         self.reader.close()
 
     def _mget(self, keys: list[str]) -> list[bytes | None]:
-        found: Any = self.reader.mget(keys)
-        return list(found)
+        """Straight over this thread's own connection: the client around it costs as much again as the read."""
+        import redis
+
+        if (line := getattr(self.lines, "line", None)) is None:
+            line = self.lines.line = self.reader.connection_pool.get_connection()
+        packed = line.pack_command("MGET", *keys)
+        try:
+            return _reply(line, packed)
+        except redis.ConnectionError:  # the server may have hung up long ago; a time-out is another error, and is not tried again
+            line.disconnect()
+            return _reply(line, packed)
 
     @contextmanager
     def _answering(self) -> Iterator[None]:
@@ -371,23 +387,40 @@ def _client(address: str, seconds: float) -> redis.Redis:
     return made
 
 
+def _reply(line: Any, packed: Any) -> list[bytes | None]:
+    line.send_packed_command(packed, check_health=False)
+    found: list[bytes | None] = line.read_response()
+    return found
+
+
 def block_of(layout: Layout, found: Sequence[bytes | None], start: int = 0) -> Block:
     """Packed rows side by side; each begins at `start` of its bytes, and None is not there."""
     size, width = layout.size, len(layout.nothing)
-    nothing = layout.nothing.tobytes()
-    heads = b"".join([nothing if packed is None else packed[start : start + size] for packed in found])
+    nothing, end = layout.nothing.tobytes(), start + size
+    heads = b"".join([nothing if packed is None else packed[start:end] for packed in found])
     slots = np.frombuffer(heads, dtype="<i8").reshape(-1, width) if len(heads) == size * len(found) else None
     if slots is None or not ((slots[:, MARK] == layout.mark) | (slots[:, MARK] == 0)).all():
         slots = np.stack([layout.nothing if packed is None else _slots(layout, packed[start:]) for packed in found])
-    kept = slots
-    return Block(layout, kept, lambda name: _texts(layout, kept, found, start + size, name))
+    return Block(layout, slots, _Texts(layout, slots, found, end))
 
 
-def _texts(layout: Layout, slots: Ints, found: Sequence[bytes | None], behind: int, name: str) -> Texts:
-    first, place = FIRST + len(layout.names), layout.slots[name]
-    starts = behind + slots[:, first:place].clip(0).sum(axis=1)
-    rows = zip(found, starts.tolist(), (starts + slots[:, place]).tolist(), strict=True)
-    return [None if packed is None or end < start else str(packed[start:end], "utf-8") for packed, start, end in rows]
+class _Texts:
+    """The texts behind packed rows, found when the first of them is asked for."""
+
+    def __init__(self, layout: Layout, slots: Ints, found: Sequence[bytes | None], behind: int) -> None:
+        self._layout, self._slots, self._found, self._behind = layout, slots, found, behind
+        self._spans: tuple[list[list[int]], list[list[int]]] | None = None
+
+    def __call__(self, name: str) -> Texts:
+        starts, ends = self._spans = self._spans or self._spanned()
+        place = self._layout.texts.index(name)
+        rows = zip(self._found, starts[place], ends[place], strict=True)
+        return [None if packed is None or end < start else str(packed[start:end], "utf-8") for packed, start, end in rows]
+
+    def _spanned(self) -> tuple[list[list[int]], list[list[int]]]:
+        lengths = self._slots[:, FIRST + len(self._layout.names) :].T
+        starts = self._behind + lengths.clip(0).cumsum(axis=0) - lengths.clip(0)
+        return starts.tolist(), (starts + lengths).tolist()
 
 
 def _redis_key(view: str, key: str) -> str:
