@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import bisect
 import json
 import os
 import secrets
@@ -38,7 +39,7 @@ Counts = npt.NDArray[np.int64]
 
 def folder_of(home: Path, rollout: Rollout) -> Path:
     """Where a rollout's evidence lies."""
-    return home / "rollouts" / f"{rollout.model}-{rollout.number}"
+    return _folder(home, rollout.model, rollout.number)
 
 
 @dataclass(frozen=True)
@@ -58,7 +59,8 @@ class Seen:
 class _Key(NamedTuple):
     """Where counts go: seconds since 1970, and how many seconds from there."""
 
-    folder: Path
+    model: str
+    number: int
     epoch: int
     second: int
     length: int
@@ -72,22 +74,23 @@ class Tally:
     process: str = field(default_factory=lambda: _process())
     _lock: threading.Lock = field(default_factory=threading.Lock)
     _open: dict[_Key, Counts] = field(default_factory=dict)
-    _asked: dict[Path, int] = field(default_factory=dict)
+    _asked: dict[int, int] = field(default_factory=dict)
 
     def note(self, rollout: Rollout, seen: Seen, now: float) -> None:
         """Count an answer of the rollout's stage; `now` in seconds since 1970."""
-        folder, policy = folder_of(self.home, rollout), rollout.policy
+        policy, second = rollout.policy, int(now)
         with self._lock:
-            asked = self._asked[folder] = self._asked.get(folder, 0) + 1
+            asked = self._asked[rollout.epoch] = self._asked.get(rollout.epoch, 0) + 1
             length = 1 if asked <= policy.answers / policy.shares[0] else COARSE_SECONDS
-            key = _Key(folder, rollout.epoch, int(now) - int(now) % length, length)
-            counts = self._open.setdefault(key, nothing())
+            key = _Key(rollout.model, rollout.number, rollout.epoch, second - second % length, length)
+            if (counts := self._open.get(key)) is None:
+                counts = self._open[key] = nothing()
             counts[seen.arm, seen.group, ASKED] += 1
             counts[seen.arm, seen.group, FAILED] += seen.has_failed
             counts[seen.arm, seen.group, SLOW] += seen.seconds * 1000 > policy.slow_ms
             counts[seen.arm, seen.group, WILD] += seen.is_wild
             if seen.probability is not None:
-                counts[seen.arm, seen.group, BINS + int(np.searchsorted(EDGES, seen.probability, side="right"))] += 1
+                counts[seen.arm, seen.group, BINS + bisect.bisect_right(EDGES, seen.probability)] += 1
 
     def flush(self, now: float) -> None:
         """Write what no answer is added to any more, a line for each second. What cannot be written is tried again."""
@@ -105,8 +108,9 @@ class Tally:
     def _append(self, key: _Key, counts: Counts) -> None:
         cells = [[arm, group, *counts[arm, group].tolist()] for arm, group in np.argwhere(counts[..., ASKED]).tolist()]
         line = json.dumps({"epoch": key.epoch, "second": key.second, "cells": cells}, separators=(",", ":"))
-        key.folder.mkdir(parents=True, exist_ok=True)
-        with (key.folder / f"answers-{self.process}.jsonl").open("ab") as file:
+        folder = _folder(self.home, key.model, key.number)
+        folder.mkdir(parents=True, exist_ok=True)
+        with (folder / f"answers-{self.process}.jsonl").open("ab") as file:
             file.write(line.encode() + b"\n")
 
 
@@ -188,6 +192,10 @@ class Book:
                 line = json.loads(text)
                 if line["epoch"] == self.epoch:
                     yield line["second"], _counts(line["cells"])
+
+
+def _folder(home: Path, model: str, number: int) -> Path:
+    return home / "rollouts" / f"{model}-{number}"
 
 
 def _process() -> str:
