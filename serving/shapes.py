@@ -69,7 +69,7 @@ class Text:
     def schema(self) -> dict[str, Any]:
         """A string."""
         made = _described({"type": "string"} | ({"maxLength": self.most} if self.most is not None else {}), self.doc)
-        return made | ({"not": {"anyOf": [{"pattern": one.pattern} for one, _ in self.refused]}} if self.refused else {})
+        return made | ({"not": {"type": "string", "anyOf": [{"pattern": one.pattern} for one, _ in self.refused]}} if self.refused else {})
 
 
 @dataclass(frozen=True)

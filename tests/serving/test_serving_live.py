@@ -123,6 +123,15 @@ def test_half_a_request_holds_a_connection_for_a_moment_alone_and_nobody_else_up
                 assert connection.recv(1024) == b""
 
 
+def test_what_is_no_http_and_headers_without_end_are_refused_at_once(tmp_path: Path) -> None:
+    with assembled(tmp_path) as parts, served(parts.app, parts.settings):
+        endless = b"GET /livez HTTP/1.1\r\n" + b"x: y\r\n" * 20_000
+        for sent, status in ((b"\x16\x03\x01\x02\x00", b"400"), (endless, b"431")):
+            with socket.create_connection(("localhost", parts.settings.ports.serving)) as connection:
+                connection.sendall(sent)
+                assert connection.recv(1024).startswith(b"HTTP/1.1 " + status)
+
+
 def test_with_a_certificate_the_service_speaks_tls_alone(tmp_path: Path) -> None:
     certificate, key = a_certificate(tmp_path)
     with (
