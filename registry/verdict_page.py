@@ -158,7 +158,8 @@ def _calibration(verdict: Verdict) -> str:
     points = [(said, seen) for said, seen in verdict.curve if said > 0 and math.isfinite(seen.low)]
     if len(points) < 2:
         return ""
-    under = "Tenths of the held-out rows by what is said of them: said across, seen up, with 95 % intervals by person. On the line is right."
+    under = "Tenths of the held-out rows by what is said of them: said across, seen up, with 95 % intervals by person. On the line is right; "
+    under += "on the lowest edge none was seen."
     return _section("Said and seen", _curve(points, under), under)
 
 

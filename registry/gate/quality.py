@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
-from registry.gate.evidence import Evaluation, Evidence
+from registry.gate.evidence import Evaluation, Evidence, Floats
 from registry.gate.verdict import FAIL, PASS, UNSURE, Check, rows_for, words_of
 from registry.policy import Policy
 from whence import measures
@@ -52,7 +54,12 @@ def curve(candidate: Evaluation) -> tuple[tuple[float, Measure], ...]:
     edges = np.unique(np.quantile(p, np.linspace(0, 1, GROUPS + 1)[1:-1]))
     group = np.searchsorted(edges, p, side="right")
     parts = [group == each for each in np.unique(group)]
-    return tuple((float(p[part].mean()), measures.mean(y[part], who[part])) for part in parts)
+    return tuple((float(p[part].mean()), _seen(y[part], who[part])) for part in parts)
+
+
+def _seen(y: Floats, who: npt.NDArray[Any]) -> Measure:
+    """The share of positives; where none came, up to three of the rows may still be ones, which resampling cannot see."""
+    return measures.mean(y, who) if y.any() else Measure(0.0, 0.0, min(3 / len(y), 1.0), len(y))
 
 
 def enough(candidate: Evaluation, policy: Policy) -> Iterator[Check]:

@@ -15,6 +15,8 @@ PROMOTE, REFUSE, NO_DECISION = "promote", "refuse", "no_decision"
 PASS, FAIL, UNSURE, SMALL = "pass", "fail", "unsure", "too small"
 POWER = 1.96 + 1.28
 """Standard errors that a difference must span to be seen nine times in ten at the 5 % level."""
+TELLING = ("champion", "baseline", "calibration", "slices")
+"""Of all that let a candidate pass, what a person wants to hear."""
 SPAN = 2 * 1.96
 """A 95 % interval is so many standard errors wide."""
 
@@ -106,11 +108,12 @@ class Verdict:
 
 
 def decide(checks: tuple[Check, ...]) -> Verdict:
-    """One failed check refuses; else one unsure check leaves it open; else it is promoted."""
+    """One failed check refuses; else one unsure check leaves it open; else it is promoted, for what tells most."""
     for outcome, decision in ((FAIL, REFUSE), (UNSURE, NO_DECISION)):
         if reasons := tuple(check.words for check in checks if check.outcome == outcome):
             return Verdict(decision, reasons, checks)
-    return Verdict(PROMOTE, tuple(check.words for check in checks), checks)
+    told = tuple(check.words for name in TELLING for check in checks if check.name == name)
+    return Verdict(PROMOTE, told or tuple(check.words for check in checks), checks)
 
 
 def words_of(measure: Measure) -> str:
