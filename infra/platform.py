@@ -70,6 +70,7 @@ def programs(settings: Settings) -> tuple[Program, ...]:
         Program("evidently", (sys.executable, "-m", "monitoring.page"), f"http://{LOOPBACK}:{ports.evidently}/api/projects"),
         Program("serving", (sys.executable, "-m", "serving"), f"http://{LOOPBACK}:{ports.serving}/livez"),
         Program("aliases", (sys.executable, "-m", "registry.follow")),
+        Program("front", (sys.executable, "-m", "infra.front"), f"http://{LOOPBACK}:{ports.front}/livez"),
     )
 
 
@@ -173,6 +174,7 @@ def addresses(settings: Settings) -> dict[str, str]:
     ports = settings.ports
     newest = max(settings.home.glob("reports/*/report.html"), default=None)
     return {
+        "Begin here": f"http://{LOOPBACK}:{ports.front}",
         "Airflow": f"http://{LOOPBACK}:{ports.airflow}  (admin / {airflow_password(settings)})",
         "MLflow": f"http://{LOOPBACK}:{ports.mlflow}",
         "Evidently": f"http://{LOOPBACK}:{ports.evidently}",
@@ -215,7 +217,7 @@ def _wait_until_well(settings: Settings, report: Callable[[str], None]) -> tuple
 
 
 def _check_ports(settings: Settings) -> None:
-    for name in ("airflow", "mlflow", "evidently", "serving", "serving_admin"):
+    for name in ("front", "airflow", "mlflow", "evidently", "serving", "serving_admin"):
         port = getattr(settings.ports, name)
         with socket.socket() as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

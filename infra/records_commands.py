@@ -113,22 +113,37 @@ def review(
 
 @app.command()
 def explain(
-    folder: Folder,
-    record: Annotated[str, typer.Argument(help="A record: why its person's records are together.")],
-    other: Annotated[str, typer.Argument(metavar="[OTHER]", help="A second one: the evidence for and against the two.")] = "",
+    context: typer.Context,
+    names: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="CONVERSION | FOLDER RECORD [OTHER]",
+            help="A conversion of the platform; or, after the folder that `whence resolve` wrote, a record, or two.",
+        ),
+    ],
+    page: Annotated[Path | None, typer.Option(help="Of a conversion: write the page into this HTML file, too.")] = None,
     picture: Annotated[Path | None, typer.Option(help="With two records: draw the waterfall into this SVG file.")] = None,
     as_json: Json = False,
 ) -> None:
-    """Say why two records are, or are not, one person; or why the records of one person are together."""
-    from whence.identity.records.saved import Saved
-    from whence.identity.records.store import Folder as Kept
-
+    """Say why a conversion got its credit; why two records are, or are not, one person; or why a person's records are together."""
     with spoken():
-        saved = Saved.open(Kept(folder))
-        if other:
-            _explain_pair(saved, record, other, picture, as_json=as_json)
+        if len(names) == 1:
+            from infra.explain_terminal import explain as explain_conversion
+
+            explain_conversion(context.obj, names[0], page, as_json=as_json)
+            return
+        if len(names) > 3:
+            raise ValueError(
+                f"{len(names)} names came. Write `whence explain CONVERSION`, or `whence explain FOLDER RECORD [OTHER]`."
+            )
+        from whence.identity.records.saved import Saved
+        from whence.identity.records.store import Folder as Kept
+
+        saved = Saved.open(Kept(Path(names[0])))
+        if len(names) == 3:
+            _explain_pair(saved, names[1], names[2], picture, as_json=as_json)
         else:
-            _explain_person(saved, record, as_json=as_json)
+            _explain_person(saved, names[1], as_json=as_json)
 
 
 @app.command()

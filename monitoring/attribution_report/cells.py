@@ -22,6 +22,13 @@ class Cells:
     total: str = ""
     hint: str = ""
     """What the name means, for whoever points at it."""
+    is_words: bool = False
+    """Whether its cells are read from the left."""
+
+    @property
+    def kind(self) -> str:
+        """How its cells stand."""
+        return "words" if self.is_words else "number"
 
 
 def section(title: str, lead: str, body: str) -> str:
@@ -38,9 +45,9 @@ def folded(title: str, lead: str, body: str, is_folded: bool) -> str:
 
 def table(caption: str, first: tuple[str, list[str]], columns: Sequence[Cells]) -> str:
     """A table with row and column headers, and sums where its columns have any; cells are markup."""
-    head = "".join(f"<th scope=col class=number{_hint(each)}>{escape(each.name)}</th>" for each in columns)
+    head = "".join(f"<th scope=col class={each.kind}{_hint(each)}>{escape(each.name)}</th>" for each in columns)
     body = "".join(
-        f"<tr><th scope=row>{name}</th>{''.join(f'<td class=number>{each.cells[at]}</td>' for each in columns)}</tr>"
+        f"<tr><th scope=row>{name}</th>{''.join(f'<td class={each.kind}>{each.cells[at]}</td>' for each in columns)}</tr>"
         for at, name in enumerate(first[1])
     )
     sums = "".join(f"<td class=number>{each.total}</td>" for each in columns)

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import date
 from pathlib import Path
 
 import httpx
@@ -15,6 +16,8 @@ from playwright.sync_api import Browser, Page, sync_playwright
 from infra import platform
 from infra.airflow import Airflow
 from whence.contracts.settings import Settings, load
+from whence.contracts.times import Window
+from whence.lake import Lake
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-sync"]
@@ -72,7 +75,11 @@ def addresses(settings: Settings) -> dict[str, tuple[str, str]]:
     run = next(run for run in Airflow(settings).runs("retrain_rankers"))
     project = httpx.get(f"{evidently}/api/projects").json()[0]["id"]
     report = max((settings.home / "reports").glob("*/report.html"))
+    front = f"http://{platform.LOOPBACK}:{settings.ports.front}"
     return {
+        "front": (front, "Who serves"),
+        "explained": (f"{front}/explain/{a_conversion(settings)}", "What the ranker saw"),
+        "findings": (f"{front}/findings", "Findings"),
         "airflow-dags": (f"{airflow}/dags", "watch_models"),
         "airflow-run": (f"{airflow}/dags/{run.dag}/runs/{run.run_id}", "register"),
         "mlflow-models": (f"{mlflow}/#/models", "identity-ranker"),
@@ -81,6 +88,15 @@ def addresses(settings: Settings) -> dict[str, tuple[str, str]]:
         "evidently": (f"{evidently}/projects/{project}", "Findings"),
         "attribution-report": (report.as_uri(), "In short"),
     }
+
+
+def a_conversion(settings: Settings) -> str:
+    """The conversion with most touches on the newest day that has credit."""
+    lake = Lake.of(settings)
+    day = date.fromisoformat(lake.days("credits")[-1])
+    query = "SELECT conversion_id FROM credits WHERE touch_id <> '' GROUP BY 1 ORDER BY count(DISTINCT touch_id) DESC, 1 LIMIT 1"
+    with lake.connect(Window(day, day), "credits") as con:
+        return str(con.execute(query).fetchall()[0][0])
 
 
 def main() -> None:

@@ -143,6 +143,8 @@ class Bundles:
 class Ports:
     """Where the local platform listens, on the loopback address alone."""
 
+    front: int = 8000
+    """The page to begin with."""
     airflow: int = 8080
     mlflow: int = 5000
     evidently: int = 8001

@@ -1,0 +1,208 @@
+"""The front page as HTML: one screen, light and dark, nothing loaded from elsewhere."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from html import escape
+
+from monitoring import findings
+from monitoring.attribution_report import plots
+from monitoring.attribution_report.amounts import percent, shown
+from monitoring.attribution_report.words import algorithm
+from monitoring.front.state import Dag, Found, Standing, State
+from whence import page
+
+MARKS = {"calm": "●", "alarm": "■", "success": "●", "running": "◐", "queued": "◌", "failed": "■", "none": "○"}
+"""A shape for each state, so that it can be told without colour."""
+WORDS = {findings.CALM: "All calm", findings.WARN: "Look at it today"}
+MOST_FOUND = 8
+MATCH_DAYS = 7
+
+
+def html(state: State, addresses: Mapping[str, str]) -> str:
+    """The whole page; `addresses` are the tools by name. Every value of the data is escaped."""
+    body = [
+        plots.HATCH,
+        _links(addresses),
+        _head(state),
+        "<div class=grid>",
+        _card("What was found", _found_lead(state), _found(state)),
+        _card("Who serves", "Champions follow the promotion journal.", _standings(state)),
+        _card("Who earned what", _credit_lead(state), _channels(state)),
+        _card("Who is known", "The share of conversions whose person a log-in names, day by day.", _matched(state)),
+        _card("Does it run", _dag_lead(state.dags), _dags(state.dags)),
+        _card("Ask why", "The largest conversions of the newest day: credit, identity, features, model.", _conversions(state)),
+        "</div>",
+    ]
+    return page.document("whence", "".join(body), plots.STYLE + STYLE)
+
+
+def _links(addresses: Mapping[str, str]) -> str:
+    each = "".join(f"<a href='{escape(to, quote=True)}'>{escape(name)}</a>" for name, to in addresses.items())
+    return f"<nav aria-label='The tools'>{each}</nav>"
+
+
+def _head(state: State) -> str:
+    day = f"{state.day} was watched" if state.day else "no day was watched yet"
+    word = WORDS.get(state.level, f"Act: {state.level.replace('_', ' ')}")
+    source = " · a simulated world" if state.source == "world" else ""
+    return (
+        f"<p class='state {escape(state.level)}' role=status><b>{_mark(state.level)} {escape(word)}</b>"
+        f"<span>{escape(day)}{source} · looked at {state.made_at:%H:%M:%S} UTC</span></p>"
+    )
+
+
+def _card(title: str, lead: str, body: str) -> str:
+    return f"<section><h2>{escape(title)}</h2><p>{escape(lead)}</p>{body}</section>"
+
+
+def _found_lead(state: State) -> str:
+    loud = len(state.found)
+    return f"{loud} finding{'s' * (loud != 1)} on {state.day}." if loud else "Every measure agrees with the clean days before."
+
+
+def _found(state: State) -> str:
+    rows = "".join(
+        f"<li class={escape(each.level)}><b>{_mark(each.level)} {escape(each.level)}</b> {_about(each)}</li>"
+        for each in state.found[:MOST_FOUND]
+    )
+    more = len(state.found) - MOST_FOUND
+    rest = f"<p><a href='/findings'>and {more} more</a></p>" if more > 0 else "<p><a href='/findings'>all days</a></p>"
+    columns = [
+        plots.Column(day, float(more), float(warned), str(warned + more) if warned + more else "")
+        for day, warned, more in state.trend
+    ]
+    drawn = (
+        plots.columns(columns, "Findings by day: those that ask for more than a look filled, warnings outlined")
+        if any(w + m for _, w, m in state.trend)
+        else ""
+    )
+    return f"<ul class=found>{rows}</ul>{drawn}{rest}"
+
+
+def _about(each: Found) -> str:
+    return f"<span>{escape(each.about)}: {escape(each.words)}</span>"
+
+
+def _standings(state: State) -> str:
+    rows = "".join(_standing(each, state.made_at) for each in state.standings)
+    named = ("learned until", "came / foretold")
+    head = f"<tr><th scope=col>model</th>{''.join(f'<th scope=col class=number>{each}</th>' for each in named)}</tr>"
+    return f"<table class=told><thead>{head}</thead><tbody>{rows}</tbody></table>"
+
+
+def _standing(each: Standing, now: datetime) -> str:
+    if not each.bundle:
+        return f"<tr><th scope=row>{escape(each.model)}</th><td colspan=2>no champion yet</td></tr>"
+    days = (now - each.since).days if each.since else 0
+    age = f"for {days} day{'s' * (days != 1)}" if days else "since today"
+    ratio = "–"
+    if each.observed_over_expected is not None:
+        ratio = "{:.2f}<small>{:.2f} to {:.2f}</small>".format(*each.observed_over_expected)
+    told = f"<small><code>{each.bundle[:8]}</code>, epoch {each.epoch}, {age}</small>"
+    told += f"<small>challenger {escape(each.challenger)}</small>" if each.challenger else ""
+    return (
+        f"<tr><th scope=row>{escape(each.model)}{told}</th><td class=number>{escape(each.as_of) or '–'}</td>"
+        f"<td class=number>{ratio}</td></tr>"
+    )
+
+
+def _credit_lead(state: State) -> str:
+    if not state.channels:
+        return "No conversion has credit yet."
+    return f"By {algorithm(state.algorithm)}, {state.credit_days.replace('..', ' to ')}; whiskers are 95 % over people, hatched rests on uncertain identity."
+
+
+def _channels(state: State) -> str:
+    rows = [
+        plots.Bar(
+            each.name,
+            each.share,
+            percent(each.share),
+            fill="solid" if each.name != "no ad" else "none",
+            doubtful=min(each.at_risk, each.share),
+            low=each.low,
+            high=each.high,
+        )
+        for each in state.channels
+    ]
+    return plots.bars(rows, "Share of all value by channel, with intervals") if rows else ""
+
+
+def _matched(state: State) -> str:
+    if not state.match_rate:
+        return ""
+    columns = [plots.Column(day, rate, 0.0, percent(rate)) for day, rate in state.match_rate[-MATCH_DAYS:]]
+    return plots.columns(columns, "Match rate of conversions by day")
+
+
+def _dag_lead(dags: Sequence[Dag] | None) -> str:
+    if dags is None:
+        return "Airflow does not answer: see `whence status`."
+    failed = [each.name for each in dags if each.state == "failed"]
+    return (
+        f"{', '.join(failed)} failed: open the run, mend it, clear it."
+        if failed
+        else f"{len(dags)} DAGs, none failed at its last run."
+    )
+
+
+def _dags(dags: Sequence[Dag] | None) -> str:
+    rows = "".join(
+        f"<li class={escape(each.state)}><a href='{escape(each.address, quote=True)}'>{_mark(each.state)} {escape(each.name)}</a>"
+        f"<small>{escape(each.state)} {escape(each.key)}</small></li>"
+        for each in dags or ()
+    )
+    return f"<ul class=dags>{rows}</ul>"
+
+
+def _conversions(state: State) -> str:
+    rows = "".join(
+        f"<li><a href='/explain/{escape(name, quote=True)}'>{escape(kind)} of {shown(micros)} {escape(currency)}</a> <small>{escape(name)}</small></li>"
+        for name, kind, micros, currency in state.conversions
+    )
+    reports = "".join(
+        f"<li><a href='/reports/{escape(name, quote=True)}/report.html'>{escape(name.replace('..', ' to '))}</a></li>"
+        for name in state.reports[:3]
+    )
+    told = f"<h3>Attribution reports</h3><ul class=dags>{reports}</ul>" if reports else ""
+    ask = (
+        "<form action=/explain><label>a conversion’s id <input name=conversion required></label> <button>explain</button></form>"
+    )
+    return f"<ul class=dags>{rows}</ul>{ask}{told}"
+
+
+def findings_page(rows: Sequence[tuple[str, str, str, str]]) -> str:
+    """Every finding that is not calm, newest day first: day, level, about, words."""
+    told = "".join(
+        f"<tr><th scope=row>{escape(day)}</th><td class={escape(level)}>{_mark(level)} {escape(level)}</td><td>{escape(about)}</td><td>{escape(words)}</td></tr>"
+        for day, level, about, words in rows
+    )
+    table = f"<div class=wide><table class=facts>{told}</table></div>" if told else "<p>Nothing was found on any day.</p>"
+    return page.document("Findings", f"<nav><a href='/'>whence</a></nav><section>{table}</section>", plots.STYLE + STYLE)
+
+
+def trouble(title: str, words: str) -> str:
+    """A page that says what is wrong and what to do."""
+    return page.document(title, f"<nav><a href='/'>whence</a></nav><section><p>{escape(words)}</p></section>", STYLE)
+
+
+def _mark(state: str) -> str:
+    return f"<span aria-hidden=true>{MARKS.get(state, '▲')}</span>"
+
+
+STYLE = """
+main{max-width:1280px}h1{margin:0 0 4px}nav{display:flex;flex-wrap:wrap;gap:6px 18px;margin:0 0 16px}a{color:var(--bar);text-underline-offset:3px}
+.state{display:flex;flex-wrap:wrap;gap:4px 16px;align-items:baseline;padding:14px 18px;border:1px solid var(--line);border-left:6px solid var(--unsure);border-radius:10px;background:var(--paper)}
+.state b{font-size:18px;color:var(--ink)}.state.calm{border-left-color:var(--same)}.state.retrain,.state.alarm,.state.roll_back,.state.stop_publication{border-left-color:var(--different)}
+.grid{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(100%,400px),1fr));gap:16px}.grid section{margin:0;min-width:0}.grid section>p{font-size:13.5px}
+.found,.dags{list-style:none;margin:0 0 10px;padding:0}.found li,.dags li{padding:5px 0;border-bottom:1px solid var(--line);font-size:13.5px;overflow-wrap:anywhere}
+.found li:last-child,.dags li:last-child{border-bottom:0}.dags li{display:flex;flex-wrap:wrap;justify-content:space-between;gap:2px 12px}.dags small{color:var(--soft)}
+.failed>a,.failed>b,.retrain>b,.alarm>b,td.retrain,td.alarm{color:var(--different)}.warn>b,td.warn{color:var(--unsure)}
+.told{width:100%}.told tbody th{color:var(--ink);font-weight:500;white-space:nowrap}.told small{display:block;color:var(--soft);font-weight:400;font-size:12px}code{font-size:12px}.told th,.told td{overflow-wrap:normal}.told th small,.told thead th{white-space:normal}
+h3{margin:14px 0 4px}form{margin:8px 0;font-size:13.5px}input,button{font:inherit;color:var(--ink);background:var(--back);border:1px solid var(--line);border-radius:6px;padding:3px 8px;max-width:100%}
+.facts th,.facts td{font-size:13.5px}.facts th{white-space:nowrap}:focus-visible{outline:2px solid var(--bar);outline-offset:2px}
+@media screen and (prefers-color-scheme:dark){.failed>a,.failed>b,.retrain>b,.alarm>b,td.retrain,td.alarm{color:#e58b80}.warn>b,td.warn{color:#d9a651}}
+@media(max-width:640px){main{padding:20px 12px 60px}section{padding:16px 14px}}
+""".strip().replace("\n", "")

@@ -1,0 +1,101 @@
+"""The front page: the worst finding first, a failed DAG named, an empty platform that still has a page."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import UTC, date, datetime
+from pathlib import Path
+
+import httpx
+import pytest
+
+from infra.front import Newest, app
+from monitoring import checks, findings
+from monitoring.checks import count, share
+from monitoring.findings import Finding
+from monitoring.front import page
+from monitoring.front.state import Dag, State, gather
+from tests.builders import some_settings
+from whence.contracts.models import IDENTITY_RANKER
+from whence.contracts.settings import Settings
+from whence.contracts.times import Window
+from whence.lake import Lake
+
+NOW = datetime(2026, 5, 3, 9, tzinfo=UTC)
+DAGS = (Dag("ingest_events", "success", "2026-05-02", "http://a/i"), Dag("watch_models", "failed", "2026-05-02", "http://a/w"))
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    made = some_settings(tmp_path)
+    lake = Lake.of(made)
+    told = {
+        1: [Finding("touches", "calm", "all", "all", "9 measures agree.")],
+        2: [
+            Finding("touches", "warn", "rows", "channel=social", "fewer rows <than> before"),
+            Finding(IDENTITY_RANKER, "retrain", "psi", "score", "scores have moved"),
+        ],
+    }
+    for day, found in told.items():
+        window, name = Window(date(2026, 5, day), date(2026, 5, day)), f"2026-05-0{day}"
+        measured = [share("conversions", "match_rate", "all", 6, 10), count("touches", "rows", "all", 5)]
+        lake.replace("checks", checks.to_arrow(name, measured), window)
+        lake.replace("findings", findings.to_arrow(name, found), window)
+    return made
+
+
+def shown(state: State) -> str:
+    return page.html(state, {"Airflow": "http://a"})
+
+
+def test_the_worst_finding_of_the_newest_day_heads_the_page(settings: Settings) -> None:
+    state = gather(settings, NOW, lambda: DAGS)
+    assert (state.day, state.level) == ("2026-05-02", "retrain")
+    assert [each.level for each in state.found] == ["retrain", "warn"]
+    said = shown(state)
+    assert "Act: retrain" in said
+    assert "fewer rows &lt;than&gt; before" in said
+    assert state.trend == (("2026-05-01", 0, 0), ("2026-05-02", 1, 1))
+
+
+def test_a_failed_dag_is_named_and_a_silent_airflow_is_said(settings: Settings) -> None:
+    assert "watch_models failed: open the run" in shown(gather(settings, NOW, lambda: DAGS))
+    assert "Airflow does not answer" in shown(gather(settings, NOW, lambda: None))
+
+
+def test_a_platform_without_any_table_has_a_front_page_too(tmp_path: Path) -> None:
+    state = gather(Settings(home=tmp_path), NOW, lambda: ())
+    assert (state.day, state.level) == ("", "calm")
+    assert "no champion yet" in shown(state)
+
+
+def test_nothing_on_a_page_is_loaded_from_elsewhere(settings: Settings) -> None:
+    said = shown(gather(settings, NOW, lambda: DAGS))
+    assert "src=" not in said
+    assert "@import" not in said
+    assert "url(http" not in said
+
+
+def test_the_pages_answer_and_an_unknown_conversion_is_a_page_that_says_so(settings: Settings) -> None:
+    async def asked() -> None:
+        transport = httpx.ASGITransport(app(settings, lambda: DAGS))
+        async with httpx.AsyncClient(transport=transport, base_url="http://front") as client:
+            assert (await client.get("/")).headers["content-security-policy"].startswith("default-src 'none'")
+            assert "fewer rows" in (await client.get("/findings")).text
+            missing = await client.get("/explain/nobody")
+            assert (missing.status_code, "There is no conversion" in missing.text) == (404, True)
+            assert (await client.get("/explain", params={"conversion": " c1 "})).headers["location"] == "/explain/c1"
+
+    asyncio.run(asked())
+
+
+def test_who_asks_while_the_state_is_old_is_not_kept_waiting() -> None:
+    now, looked = [0.0], []
+
+    def look() -> State:
+        looked.append(now[0])
+        return "a state"  # type: ignore[return-value]
+
+    newest = Newest(look, clock=lambda: now[0])
+    assert [newest.get(), newest.get()] == ["a state"] * 2
+    assert looked == [0.0]
