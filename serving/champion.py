@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -83,12 +84,24 @@ class Follower:
     _standby: dict[str, tuple[int, Champion | None]] = field(default_factory=dict)
     """By model: since which epoch, and the champion before."""
 
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+    """Over `trials` and `refused`, which several threads change."""
+    _is_cut_off: bool = False
+
     def poll(self) -> None:
         """Look at the journal once, and swap what changed. Blocks while a bundle is loaded and checked."""
+        self.poll_champions()
+        self.poll_trials()
+
+    def poll_champions(self) -> None:
+        """Put the journal's champions into the lineup."""
         for model in MODELS:
             if (head := self.promoted(model)) is not None and self._is_news(model, head):
                 self._swap(model, head)
         self.has_polled = True
+
+    def poll_trials(self) -> None:
+        """Load what stands beside the champions: challengers, and the champions before."""
         for model in MODELS:
             self._try(model)
         for model, champion in self.lineup.items():
@@ -97,16 +110,23 @@ class Follower:
 
     def stand_down(self, rollout: Rollout, step: Step | None) -> None:
         """Ask the challenger of this stage no more in this process: that need not wait until the journal can be written."""
-        self.refused = MappingProxyType({**self.refused, rollout.model: Refused(rollout, step)})
-        self._drop_trial(rollout.model)
+        with self._lock:
+            self.refused = MappingProxyType({**self.refused, rollout.model: Refused(rollout, step)})
+        self._set_trial(rollout.model, None)
 
     async def follow(self, seconds: float = 1.0) -> None:
-        """Poll for ever, beside the event loop; a journal that cannot be read is asked again."""
+        """Poll for ever, beside the event loop; a journal that cannot be read is asked again.
+
+        Champions and what stands beside them are followed each by itself: a rollback does not wait while a challenger is checked.
+        """
+        await asyncio.gather(self._every(seconds, self.poll_champions), self._every(seconds, self.poll_trials))
+
+    async def _every(self, seconds: float, poll: Callable[[], None]) -> None:
         while True:
             try:
-                await asyncio.to_thread(self.poll)
+                await asyncio.to_thread(poll)
             except Exception:
-                log.exception("The journal cannot be read; the champions stay as they are.")
+                log.exception("The journal cannot be read; who answers stays as it is.")
                 self.count("", "poll_failed")
             await asyncio.sleep(seconds)
 
@@ -156,37 +176,48 @@ class Follower:
 
     def _try(self, model: str) -> None:
         """Put the model's rollout on trial as the journal has it; whatever is wrong with it, the champion answers."""
-        rollout, champion = self.challenged(model), self.lineup.get(model)
-        if rollout is None or champion is None:
-            self._drop_trial(model)
+        try:
+            rollout, self._is_cut_off = self.challenged(model), False
+        except Exception as wrong:
+            if not self._is_cut_off:
+                log.error("The journal cannot be read, and whoever is on trial stays so: %s", wrong)
+            self._is_cut_off = True
             return
-        now = self.trials.get(model)
-        if now and now.rollout == rollout and now.champion.scorer.digest == rollout.champion:
+        if rollout is None or model not in self.lineup:
+            self._set_trial(model, None)
             return
-        if (refused := self.refused.get(model)) and refused.rollout.epoch == rollout.epoch:
-            self._drop_trial(model)
+        now, refused = self.trials.get(model), self.refused.get(model)
+        if now is not None and now.rollout == rollout:
+            return
+        if refused is not None and refused.rollout.epoch == rollout.epoch:
+            self._set_trial(model, None)
             return
         try:
             trial = Trial(rollout, self._of(model, rollout.champion, rollout), self._of(model, rollout.challenger, rollout))
         except BundleMissing as missing:  # it may be on its way here
             log.warning("The challenger of %s is not here yet: %s", model, missing)
-            self._drop_trial(model)
+            self._set_trial(model, None)
         except (BundleError, OSError) as bad:
             log.error("Challenger %s of %s cannot be tried: %s", rollout.challenger[:12], model, bad)
             self.count(model, "failed")
             why = Step(ABORT, (f"It cannot be loaded: {bad}",))
             self.stand_down(rollout, None if rollout.stage == WATCH else why)
         else:
-            self.trials = MappingProxyType({**self.trials, model: trial})
+            self._set_trial(model, trial)
             log.info("%s of %s in %s (epoch %s)", rollout.challenger[:12], model, rollout.stage, rollout.epoch)
 
     def _of(self, model: str, digest: str, rollout: Rollout) -> Champion:
         """A bundle of the trial, taken from what is loaded already where it can be."""
         return self._known(model, digest) or Champion(self._checked(model, digest), rollout.epoch)
 
-    def _drop_trial(self, model: str) -> None:
-        if model in self.trials:
-            self.trials = MappingProxyType({name: trial for name, trial in self.trials.items() if name != model})
+    def _set_trial(self, model: str, trial: Trial | None) -> None:
+        """Put a trial in its place, or take it away; one that was stood down meanwhile does not come back."""
+        with self._lock:
+            refused = self.refused.get(model)
+            if trial is not None and refused is not None and refused.rollout.epoch == trial.rollout.epoch:
+                return
+            others = {name: each for name, each in self.trials.items() if name != model}
+            self.trials = MappingProxyType({**others, model: trial} if trial is not None else others)
 
     def _loaded(self, model: str, head: Promoted) -> Scorer:
         known = self._known(model, head.bundle)

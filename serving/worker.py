@@ -91,8 +91,12 @@ def assemble(settings: Settings) -> tuple[Service, Steering, Mirror]:
         before=journal.before,
         challenged=Following(journal, lambda: datetime.now(UTC)),
     )
-    tally, mirror = Tally(settings.home), Mirror()
-    picker = Trying(follower, tally, mirror, MirrorLog(settings.home), signing_key(settings.bundles), metrics.mirrored)
+    tally, mirror, key = Tally(settings.home), Mirror(), signing_key(settings.bundles)
+
+    def mirrored(model: str, outcome: str) -> None:
+        metrics.shadow.labels(model, outcome).inc()
+
+    picker = Trying(follower, tally, mirror, MirrorLog(settings.home), key, mirrored)
     decisions = DecisionLog(settings.decision_log, metrics.logged)
     service = Service(settings, follower, picker, open_online(settings), decisions, metrics)
     return service, Steering(settings.home, journal, follower, tally), mirror
