@@ -71,6 +71,7 @@ FORMAT = 1
 MAX_BYTES = 256 * 2**20
 MAX_MANIFEST_BYTES = 2**20
 CHECK_SECONDS = 60
+CHECK_CPU_SECONDS = 20
 CHECK_MEMORY = 4 * 2**30
 HUGE = 1e300
 Numbers = npt.NDArray[np.float64]
@@ -428,10 +429,11 @@ def _read_file(folder: Path, name: str, limit: int) -> bytes:
         _broken(folder.name, f"{name} is missing")
     except OSError as wrong:
         _broken(folder.name, f"{name} cannot be opened as a file ({wrong.strerror})")
+    found = os.fstat(handle)
+    if not stat.S_ISREG(found.st_mode):
+        os.close(handle)
+        _broken(folder.name, f"{name} is no plain file")
     with open(handle, "rb") as file:
-        found = os.fstat(handle)
-        if not stat.S_ISREG(found.st_mode):
-            _broken(folder.name, f"{name} is no plain file")
         if found.st_size > limit:
             _broken(folder.name, f"{name} has {found.st_size} bytes, more than the {limit} that were promised")
         return file.read(limit)
@@ -489,7 +491,7 @@ def _limit_this_process() -> None:
     import resource
 
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    resource.setrlimit(resource.RLIMIT_CPU, (CHECK_SECONDS, CHECK_SECONDS))
+    resource.setrlimit(resource.RLIMIT_CPU, (CHECK_CPU_SECONDS, CHECK_CPU_SECONDS))
     resource.setrlimit(resource.RLIMIT_AS, (CHECK_MEMORY, CHECK_MEMORY))
     resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
 
