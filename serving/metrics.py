@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from functools import partial
+from typing import Generic, TypeVar
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.multiprocess import MultiProcessCollector
@@ -17,68 +17,83 @@ REASONS = ((" is stale", "stale"), (" is unknown", "unknown"), (" has no champio
 OTHER = "other"
 
 
+Kind = TypeVar("Kind", Counter, Gauge, Histogram)
+
+
+@dataclass(frozen=True)
+class Family(Generic[Kind]):
+    """A metric with labels; a child is looked up once, since the client takes as long for that as for counting."""
+
+    metric: Kind
+    children: dict[tuple[str, ...], Kind] = field(default_factory=dict)
+
+    def labels(self, *values: str) -> Kind:
+        """The child with these labels."""
+        if (child := self.children.get(values)) is None:
+            child = self.children[values] = self.metric.labels(*values)
+        return child
+
+
 @dataclass(frozen=True)
 class Metrics:
-    """The counters by name; a child with labels is made once, and kept."""
+    """The counters by name."""
 
     registry: CollectorRegistry
-    answers: Counter
-    seconds: Histogram
-    decisions: Counter
-    lost: Counter
-    degraded: Counter
-    stale: Counter
-    unknown: Counter
-    refused: Counter
-    swaps: Counter
-    swap_failed: Counter
+    answers: Family[Counter]
+    seconds: Family[Histogram]
+    decisions: Family[Counter]
+    lost: Family[Counter]
+    degraded: Family[Counter]
+    stale: Family[Counter]
+    unknown: Family[Counter]
+    refused: Family[Counter]
+    swaps: Family[Counter]
+    swap_failed: Family[Counter]
     poll_failed: Counter
-    by_bundle: Counter
-    shadow: Counter
-    champion: Gauge
+    by_bundle: Family[Counter]
+    shadow: Family[Counter]
+    champion: Family[Gauge]
     waiting: Gauge
-    _answered: dict[tuple[str, int], Counter] = field(default_factory=dict)
-    _timed: dict[str, Histogram] = field(default_factory=dict)
-    _by_bundle: dict[tuple[str, str, str], Counter] = field(default_factory=dict)
 
     @classmethod
     def new(cls) -> Metrics:
         """Metrics of one service, in a registry of their own."""
         own = CollectorRegistry()
-        counter, gauge = partial(Counter, registry=own), partial(Gauge, registry=own)
+
+        def counter(name: str, what: str, *labels: str) -> Family[Counter]:
+            return Family(Counter(name, what, labels, registry=own))
+
+        seconds = Histogram("whence_answer_seconds", "Time to an answer.", ["route"], registry=own, buckets=SECONDS)
+        epoch = Gauge(
+            "whence_champion_epoch", "The journal's epoch that serves.", ["model"], registry=own, multiprocess_mode="livemin"
+        )
         return cls(
             own,
-            counter("whence_answers_total", "Requests answered.", ["route", "status"]),
-            Histogram("whence_answer_seconds", "Time to an answer.", ["route"], registry=own, buckets=SECONDS),
-            counter("whence_decisions_total", "Scored rows in the decision log.", ["model"]),
-            counter("whence_decisions_lost_total", "Scored rows that could not be logged.", ["model"]),
-            counter("whence_degraded_total", "Answers that had to do without something.", ["reason"]),
-            counter("whence_stale_values_total", "Feature values that were too old to be used.", ["view"]),
-            counter("whence_unknown_values_total", "Feature values that were not there.", ["view"]),
-            counter("whence_refused_total", "Requests that were turned away: shed, late, or over a token's rate.", ["reason"]),
-            counter("whence_swaps_total", "Champions taken into service.", ["model"]),
-            counter("whence_swap_failed_total", "Champions that could not be loaded; the last good one serves.", ["model"]),
-            counter("whence_journal_poll_failed_total", "Looks at the journal that failed."),
-            counter("whence_scored_by_total", "Questions by the bundle that scored them.", ["model", "bundle", "role"]),
-            counter("whence_shadow_total", "Questions mirrored to a challenger, by what came of it.", ["model", "outcome"]),
-            gauge("whence_champion_epoch", "The journal's epoch that serves.", ["model"], multiprocess_mode="livemin"),
-            gauge("whence_log_waiting_bytes", "Decisions that wait for the disk.", multiprocess_mode="livesum"),
+            counter("whence_answers_total", "Requests answered.", "route", "status"),
+            Family(seconds),
+            counter("whence_decisions_total", "Scored rows in the decision log.", "model"),
+            counter("whence_decisions_lost_total", "Scored rows that could not be logged.", "model"),
+            counter("whence_degraded_total", "Answers that had to do without something.", "reason"),
+            counter("whence_stale_values_total", "Feature values that were too old to be used.", "view"),
+            counter("whence_unknown_values_total", "Feature values that were not there.", "view"),
+            counter("whence_refused_total", "Requests that were turned away: shed, late, or over a token's rate.", "reason"),
+            counter("whence_swaps_total", "Champions taken into service.", "model"),
+            counter("whence_swap_failed_total", "Champions that could not be loaded; the last good one serves.", "model"),
+            Counter("whence_journal_poll_failed_total", "Looks at the journal that failed.", registry=own),
+            counter("whence_scored_by_total", "Questions by the bundle that scored them.", "model", "bundle", "role"),
+            counter("whence_shadow_total", "Questions mirrored to a challenger, by what came of it.", "model", "outcome"),
+            Family(epoch),
+            Gauge("whence_log_waiting_bytes", "Decisions that wait for the disk.", registry=own, multiprocess_mode="livesum"),
         )
 
     def answered(self, route: str, status: int, seconds: float) -> None:
         """Count an answer, and its time."""
-        if (counter := self._answered.get((route, status))) is None:
-            counter = self._answered[route, status] = self.answers.labels(route, str(status))
-        if (timed := self._timed.get(route)) is None:
-            timed = self._timed[route] = self.seconds.labels(route)
-        counter.inc()
-        timed.observe(seconds)
+        self.answers.labels(route, str(status)).inc()
+        self.seconds.labels(route).observe(seconds)
 
     def scored_by(self, model: str, bundle: str, role: str) -> None:
         """Count a question by who scored it."""
-        if (counter := self._by_bundle.get((model, bundle, role))) is None:
-            counter = self._by_bundle[model, bundle, role] = self.by_bundle.labels(model, bundle[:12], role)
-        counter.inc()
+        self.by_bundle.labels(model, bundle[:12], role).inc()
 
     def mirrored(self, model: str, outcome: str) -> None:
         """Count a question to be asked again of both bundles of a trial."""
