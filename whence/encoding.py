@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 Numbers = npt.NDArray[np.float64]
 UNSEEN = -1.0
+PLAIN_NUMBERS: frozenset[type] = frozenset((int, float, bool, type(None)))
+PLAIN_TEXTS: frozenset[type] = frozenset((str, type(None)))
 
 
 class InputError(ValueError):
@@ -34,7 +36,7 @@ def encode(frame: pd.DataFrame | Mapping[str, Any], schema: FeatureSchema) -> Nu
     if not schema.categories and (matrix := _as_floats(frame, schema.numbers)) is not None:
         return matrix
     columns = [number_column(name, frame[name]) for name in schema.numbers]
-    columns += [_category_column(name, frame[name], known) for name, known in schema.categories.items()]
+    columns += [_category_column(name, frame[name], codes) for name, codes in schema.codes.items()]
     matrix = np.empty((len(columns[0]), len(columns)))
     for place, column in enumerate(columns):
         if len(column) != len(matrix):
@@ -54,6 +56,10 @@ def _as_floats(frame: pd.DataFrame | Mapping[str, Any], names: tuple[str, ...]) 
 
 def number_column(name: str, values: Any) -> Numbers:
     """A column of numbers, NaN where it has none; raises InputError for anything that is no number."""
+    if type(values) is np.ndarray and values.dtype == np.float64 and values.ndim == 1:
+        return values
+    if _holds_only(values, PLAIN_NUMBERS):
+        return np.array(values, dtype=np.float64)  # None becomes NaN
     kept = np.asarray(values)
     if kept.ndim != 1:
         raise InputError(f"Column {name} is there {kept.shape[-1]} times. Keep one.")
@@ -70,20 +76,26 @@ def _number(name: str, value: object) -> float:
     raise InputError(f"Column {name} takes numbers, and {value!r} ({type(value).__name__}) came.")
 
 
-def _category_column(name: str, values: Any, known: tuple[str, ...]) -> Numbers:
+def _category_column(name: str, values: Any, codes: Mapping[str | None, float]) -> Numbers:
+    if _holds_only(values, PLAIN_TEXTS):
+        return np.array([codes.get(value, UNSEEN) for value in values])
     kept = np.asarray(values, dtype=object)
     if kept.ndim != 1:
         raise InputError(f"Column {name} is there {kept.shape[-1]} times. Keep one.")
-    codes = {value: float(place) for place, value in enumerate(known)}
     return np.array([_code(name, value, codes) for value in kept.tolist()], dtype=np.float64)
 
 
-def _code(name: str, value: object, codes: Mapping[str, float]) -> float:
+def _code(name: str, value: object, codes: Mapping[str | None, float]) -> float:
     if isinstance(value, str):
         return codes.get(value, UNSEEN)
     if is_missing(value):
         return math.nan
     raise InputError(f"Column {name} is a category and takes text, and {value!r} ({type(value).__name__}) came.")
+
+
+def _holds_only(values: Any, kinds: frozenset[type]) -> bool:
+    """Whether values are what comes out of JSON, and all of these kinds: then they need no look one by one."""
+    return type(values) in (list, tuple) and kinds.issuperset(map(type, values))
 
 
 def is_missing(value: object) -> bool:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict, dataclass, field
+from functools import cached_property
 from typing import Any
 
 IDENTITY_RANKER = "identity-ranker"
@@ -22,10 +24,18 @@ class FeatureSchema:
     numbers: tuple[str, ...]
     categories: dict[str, tuple[str, ...]] = field(default_factory=dict)
 
-    @property
+    @cached_property
     def names(self) -> tuple[str, ...]:
         """All columns in the model's order: numbers, then categories."""
         return (*self.numbers, *self.categories)
+
+    @cached_property
+    def codes(self) -> dict[str, dict[str | None, float]]:
+        """The code of each category's known values, and of a missing one."""
+        return {
+            name: {None: math.nan} | {value: float(place) for place, value in enumerate(known)}
+            for name, known in self.categories.items()
+        }
 
 
 @dataclass(frozen=True)
