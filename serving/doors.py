@@ -21,6 +21,7 @@ from serving.shapes import Object, RequestError, Shape
 from serving.tokens import TokenBook
 
 MAX_BODY = 2**20
+FAILED = "The service failed; its log says how."
 TOGETHER = 16
 """Questions of a batch that are answered in one go."""
 JSON = "application/json"
@@ -150,7 +151,7 @@ class Doors:
             status, body = 499, b""
         except Exception:
             log.exception("%s failed", scope["path"])
-            status, media, body = 500, JSON, orjson.dumps(answers.error("", "The service failed; its log says how."))
+            status, media, body = 500, JSON, orjson.dumps(answers.error("", FAILED))
         if status != 499:
             fixed = ((b"content-type", media.encode()), (b"content-length", b"%d" % len(body)))
             await send({"type": "http.response.start", "status": status, "headers": [*fixed, *headers]})
@@ -193,6 +194,9 @@ class Doors:
             return answers.error(wrong.field, str(wrong))
         except Refusal as refused:
             return answers.error(refused.field, refused.message)
+        except Exception:
+            log.exception("A question of a batch to %s failed", endpoint.path)
+            return answers.error("", FAILED)
 
     def _caller(self, endpoint: Endpoint, headers: Mapping[bytes, bytes], now: datetime) -> str:
         """The token's holder; raises Refusal for a token that is not known, or not for this."""
