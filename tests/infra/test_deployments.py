@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
+from serving.metrics import Metrics
 from whence.contracts.settings import Settings, load
 
 INFRA = Path(__file__).parents[2] / "infra"
@@ -57,3 +58,21 @@ def test_every_variable_of_the_compose_file_is_in_its_example() -> None:
     asked = set(re.findall(r"\$\{(\w+):\?\}", (INFRA / "compose" / "compose.yaml").read_text()))
     offered = set(re.findall(r"^(\w+)=", (INFRA / "compose" / "env.example").read_text(), re.MULTILINE))
     assert asked == offered
+
+
+def test_dashboard_and_alerts_ask_for_metrics_that_the_service_has() -> None:
+    kept = {each.name + ("_total" if each.type == "counter" else "") for each in Metrics.new().registry.collect()}
+    for name in ("grafana.json", "alerts.yaml"):
+        asked = {
+            re.sub("_(bucket|sum|count)$", "", each)
+            for each in re.findall(r"\bwhence_\w+", (INFRA / "observability" / name).read_text())
+        }
+        assert asked, name
+        assert asked <= kept, f"{name} asks for {sorted(asked - kept)}"
+
+
+def test_every_alert_says_what_to_do() -> None:
+    groups = yaml.safe_load((INFRA / "observability" / "alerts.yaml").read_text())["groups"]
+    rules = [rule for group in groups for rule in group["rules"]]
+    assert rules
+    assert all({"summary", "action"} <= set(rule["annotations"]) and rule["labels"]["severity"] for rule in rules)
