@@ -29,7 +29,6 @@ __all__ = [
     "OnlineError",
     "OnlineRow",
     "OnlineStore",
-    "as_objects",
     "judged",
     "key_text",
     "micros",
@@ -102,21 +101,21 @@ class Columns:
             return found
         return [text if known else None for text, known in zip(found, self.is_known.tolist(), strict=True)]
 
-    def named(self, names: Iterable[tuple[str, str]], spread: int | None = None) -> dict[str, npt.NDArray[Any]]:
-        """Some features by other names, as (name, feature): numbers, times in microseconds, texts, or `age_hours`.
+    def named(self, names: Iterable[tuple[str, str]], spread: int | None = None) -> dict[str, Any]:
+        """Some features by other names, as (name, feature), and `age_hours`: as whence.columns has numbers, times and texts.
 
         With `spread`, the first row is there so often, and the others are not.
         """
         layout, ages = self.layout, self.age_hours
         rows = self._slots if spread is None else self._slots[:1].repeat(spread, axis=0)
         slots, floats = rows.T, rows.view(np.float64).T
-        found: dict[str, npt.NDArray[Any]] = {}
+        found: dict[str, Any] = {}
         for name, feature in names:
             if feature == AGE:
                 found[name] = ages if spread is None else ages[:1].repeat(spread)
             elif feature in layout.kept_as_text:
                 texts = self.texts(feature)
-                found[name] = as_objects(texts if spread is None else [texts[0]] * spread)
+                found[name] = texts if spread is None else [texts[0]] * spread
             else:
                 found[name] = (slots if feature in layout.times else floats)[layout.slots[feature]]
         return found
@@ -181,7 +180,7 @@ def judged(block: Block, now: int, max_age_hours: float) -> Columns:
     slots, layout = block.slots, block.layout
     gap = now - slots[:, SEEN_AT]
     ages = gap / HOUR
-    if not len(ages) or (ages.max() <= max_age_hours and gap.min() >= -SKEW):
+    if not len(ages) or (np.maximum.reduce(ages) <= max_age_hours and np.minimum.reduce(gap) >= -SKEW):
         return Columns(layout, ages, None, None, np.nan, 0, "", slots, block)
     is_there = slots[:, MARK] == layout.mark
     is_stale = is_there & (ages > max_age_hours)
@@ -228,13 +227,6 @@ def key_text(values: Sequence[str]) -> str:
     """
     *first, last = values
     return "".join([*(f"{len(each)}:{each}" for each in first), last])
-
-
-def as_objects(texts: Sequence[str | None]) -> npt.NDArray[np.object_]:
-    """Texts as a column."""
-    column = np.empty(len(texts), dtype=object)
-    column[:] = texts
-    return column
 
 
 def _key_text(view: str, key: Mapping[str, str | None]) -> str | None:

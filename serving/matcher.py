@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Protocol
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
 import whence.columns
-from features.online import Columns, as_objects, key_text, micros
+from features.online import Columns, key_text, micros
 from features.shelves import Asked
 from serving.remembered import Remembered, is_refund, remembered, unknown
 from serving.scored import Scored
@@ -118,9 +116,9 @@ class Known:
     store: Store
     now: datetime
     degraded: list[str] = field(default_factory=list)
-    stale: Counter[str] = field(default_factory=Counter)
+    stale: dict[str, int] = field(default_factory=dict)
     """By view, the values that were too old."""
-    unknown: Counter[str] = field(default_factory=Counter)
+    unknown: dict[str, int] = field(default_factory=dict)
     """By view, the values that were not there."""
 
     used: dict[str, Columns] = field(default_factory=dict)
@@ -152,13 +150,13 @@ class Known:
         stale = 0 if columns.is_stale is None else int(columns.is_stale.sum())
         unknown = lacking - stale
         if stale:
-            if not self.stale[view]:
+            if view not in self.stale:
                 self.degraded.append(f"{view} is stale: {columns.oldest_hours:.0f} h old")
-            self.stale[view] += stale
+            self.stale[view] = self.stale.get(view, 0) + stale
         if unknown:
-            if not self.unknown[view] and not self.stale[view]:
+            if view not in self.unknown and view not in self.stale:
                 self.degraded.append(_missing(columns))
-            self.unknown[view] += unknown
+            self.unknown[view] = self.unknown.get(view, 0) + unknown
 
 
 def _missing(columns: Columns) -> str:
@@ -253,7 +251,7 @@ def _ranked_touches(pairs: pd.DataFrame, known: Known, scorer: Scorer) -> _Ranke
     if pairs.empty:
         return _Ranked(pd.Series(dtype="float64"), None)
     views = {"campaign_features": "campaign_id", "network_features": "ip_key", "person_features": "person_id"}
-    read = known.read(*((view, whence.columns.texts(pairs, key).tolist()) for view, key in views.items()))
+    read = known.read(*((view, whence.columns.texts(pairs, key)) for view, key in views.items()))
     known.note(*read)
     facts = _facts(JOURNEY_READS, *read)
     inputs = journey_evidence.pair_columns(journey_evidence.path_columns(pairs), facts)
@@ -261,7 +259,7 @@ def _ranked_touches(pairs: pd.DataFrame, known: Known, scorer: Scorer) -> _Ranke
     raw, probability = scorer.score_matrix(matrix)
     shares = rules.ranker_share(pairs, probability)
     best = int(shares.to_numpy().argmax()) if shares.max() > 1.0 - shares.sum() else None
-    texts = {name: inputs[name].tolist() for name in scorer.schema.categories}
+    texts = {name: inputs[name] for name in scorer.schema.categories}
     return _Ranked(shares, Scored(scorer.schema.names, matrix, texts, raw, probability, pairs["touch_id"].tolist(), best))
 
 
@@ -311,24 +309,23 @@ def _ranked(
     raw, probability = scorer.score_matrix(matrix)
     place, lead = decide.best(options, probability)
     is_taken = probability[place] >= policy.cut and lead >= decide.LEAD
-    names, texts = scorer.schema.names, {name: inputs[name].tolist() for name in scorer.schema.categories}
-    scored = Scored(names, matrix, texts, raw, probability, options, place if is_taken else None)
+    scored = Scored(scorer.schema.names, matrix, {}, raw, probability, options, place if is_taken else None)
     if not is_taken:
         return Answer(None, None, "none", scored, tuple(known.degraded))
     return Answer(options[place], float(probability[place]), "ranked", scored, tuple(known.degraded))
 
 
-def _signals(signal: Mapping[str, Any], options: Sequence[str]) -> dict[str, npt.NDArray[Any]]:
+def _signals(signal: Mapping[str, Any], options: Sequence[str]) -> dict[str, Any]:
     """The signal beside each candidate, as evidence takes it."""
     rows = len(options)
     times = {name: np.full(rows, micros(signal[name])) for name in identity_evidence.SIGNAL_TIMES}
-    texts = {name: as_objects([signal[name]] * rows) for name in ("user_agent", "locale", "country")}
-    return {**times, **texts, "person_id": as_objects(options)}
+    texts = {name: [signal[name]] * rows for name in ("user_agent", "locale", "country")}
+    return {**times, **texts, "person_id": options}
 
 
-def _facts(reads: Reads, *views: Columns, spread: int | None = None) -> dict[str, npt.NDArray[Any]]:
+def _facts(reads: Reads, *views: Columns, spread: int | None = None) -> dict[str, Any]:
     """What evidence reads, as `features.historical` names it: {view}__{feature} and {view}__age_hours."""
-    facts: dict[str, npt.NDArray[Any]] = {}
+    facts: dict[str, Any] = {}
     for columns in views:
         facts |= columns.named(reads[columns.layout.view], spread)
     return facts

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,9 +13,10 @@ if TYPE_CHECKING:
 
 Numbers = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
-Texts = npt.NDArray[np.object_]
-Columns = Mapping[str, npt.NDArray[Any]]
-"""Columns by name, all of one length."""
+Texts = Sequence[str | None]
+"""A list, for texts are looked up and compared one by one, and numpy is no faster at that."""
+Columns = Mapping[str, Any]
+"""Numbers, Ints (times) and Texts by name, all of one length."""
 
 NOT_A_TIME = -(2**63)
 SECOND = 1_000_000
@@ -44,11 +45,10 @@ def times(frame: pd.DataFrame, name: str) -> Ints:
 
 def texts(frame: pd.DataFrame, name: str) -> Texts:
     """A column of texts, None where it is missing; all None where the frame lacks it."""
-    found = np.full(len(frame), None, dtype=object)
-    if name in frame:
-        is_there = frame[name].notna().to_numpy()
-        found[is_there] = frame[name].to_numpy(dtype=object)[is_there]
-    return found
+    if name not in frame:
+        return [None] * len(frame)
+    told = zip(frame[name].tolist(), frame[name].notna().tolist(), strict=True)
+    return [text if is_there else None for text, is_there in told]
 
 
 def hours_between(then: Ints, now: Ints) -> Numbers:

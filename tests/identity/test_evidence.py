@@ -114,7 +114,7 @@ def test_columns_of_one_row_frames_of_all_rows_and_finer_clocks_agree(told: list
         signals = {name: np.array([_micros(alone[name])]) for name in evidence.SIGNAL_TIMES}
         facts = {name: np.array([_micros(alone[name])]) for name in evidence.FACT_TIMES}
         numbers = {name: np.array([np.nan if row[name] is None else float(row[name])]) for name in evidence.FACT_NUMBERS}
-        texts = {name: np.array([row[name]], dtype=object) for name in (*evidence.SIGNAL_TEXTS, *evidence.FACT_TEXTS)}
+        texts = {name: [row[name]] for name in (*evidence.SIGNAL_TEXTS, *evidence.FACT_TEXTS)}
         found = evidence.pair_columns({**signals, **texts}, {**facts, **numbers, **texts})
         for name in evidence.SCHEMA_NUMBERS:
             np.testing.assert_array_equal(found[name], whole[name].iloc[[place]], err_msg=name)

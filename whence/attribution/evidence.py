@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
 from whence import columns
@@ -42,24 +41,24 @@ SCHEMA_NUMBERS = (*COPIED, *FROM_JOURNEY, "is_click", "hour_of_day")
 SCHEMA_CATEGORIES = ("channel", "touch_kind", "campaign_id", "conversion_kind")
 
 
-def pair_columns(path: Columns, facts: Columns) -> dict[str, npt.NDArray[Any]]:
+def pair_columns(path: Columns, facts: Columns) -> dict[str, Any]:
     """The model's inputs by name, a row for each pair: SCHEMA_NUMBERS, and SCHEMA_CATEGORIES as `path` has them.
 
     `path` has, row by row with `facts`, FROM_JOURNEY as numbers, `converted_at` in microseconds since 1970, SCHEMA_CATEGORIES as
     texts; `facts` has COPIED's sources, as known at the conversion's seen_at. Missing is as in whence.columns.
     """
-    inputs: dict[str, npt.NDArray[Any]] = {name: facts[source] for name, source in COPIED.items()}
+    inputs: dict[str, Any] = {name: facts[source] for name, source in COPIED.items()}
     inputs |= {name: path[name] for name in FROM_JOURNEY}
-    inputs["is_click"] = np.equal(path["touch_kind"], "click").astype(np.float64)
+    inputs["is_click"] = np.array([float(kind == "click") for kind in path["touch_kind"]])
     inputs["hour_of_day"] = (path["converted_at"] // HOUR % 24).astype(np.float64)
     return inputs | {name: path[name] for name in SCHEMA_CATEGORIES}
 
 
-def path_columns(pairs: pd.DataFrame) -> dict[str, npt.NDArray[Any]]:
+def path_columns(pairs: pd.DataFrame) -> dict[str, Any]:
     """What `pair_columns` reads of the pairs that journeys.candidate_touches found."""
-    path: dict[str, npt.NDArray[Any]] = {name: columns.numbers(pairs, name) for name in FROM_JOURNEY}
+    path: dict[str, Any] = {name: columns.numbers(pairs, name) for name in FROM_JOURNEY}
     path["converted_at"] = columns.times(pairs, "converted_at")
-    return path | {name: pairs[name].to_numpy(dtype=object) for name in SCHEMA_CATEGORIES}
+    return path | {name: columns.texts(pairs, name) for name in SCHEMA_CATEGORIES}
 
 
 def pair_frame(pairs: pd.DataFrame, features: pd.DataFrame) -> pd.DataFrame:
@@ -71,7 +70,8 @@ def pair_frame(pairs: pd.DataFrame, features: pd.DataFrame) -> pd.DataFrame:
     facts = {name: columns.numbers(features, name) for name in COPIED.values()}
     if not len(features):
         facts = {name: np.full(len(pairs), np.nan) for name in facts}
-    return pd.DataFrame(pair_columns(path_columns(pairs), facts), index=pairs.index)
+    inputs = pd.DataFrame(pair_columns(path_columns(pairs), facts), index=pairs.index)
+    return inputs.astype(dict.fromkeys(SCHEMA_CATEGORIES, object))
 
 
 def labels(pairs: pd.DataFrame) -> pd.Series:

@@ -43,8 +43,12 @@ def best(persons: Sequence[str], probability: npt.NDArray[np.float64]) -> tuple[
     (1, 0.25)
     """
     sure = probability.tolist()
-    order = sorted(range(len(sure)), key=lambda place: (-sure[place], persons[place]))
-    return order[0], sure[order[0]] - (sure[order[1]] if len(order) > 1 else 0.0)
+    most = max(sure)
+    tied = [place for place, each in enumerate(sure) if each == most]
+    if len(tied) > 1:
+        return min(tied, key=lambda place: persons[place]), 0.0
+    others = sure[: tied[0]] + sure[tied[0] + 1 :]
+    return tied[0], most - max(others, default=0.0)
 
 
 def moves(taken: pd.DataFrame, own: pd.Series, agreement: float = AGREEMENT) -> pd.DataFrame:

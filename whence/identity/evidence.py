@@ -121,31 +121,29 @@ def baseline_group(frame: pd.DataFrame) -> pd.Series:
 def same(left: Texts, right: Texts) -> Numbers:
     """1 where both are there and equal, 0 where they differ, NaN where one is missing.
 
-    >>> same(np.array(["a", "a", None], dtype=object), np.array(["a", "b", "c"], dtype=object)).tolist()
+    >>> same(["a", "a", None], ["a", "b", "c"]).tolist()
     [1.0, 0.0, nan]
     """
-    pairs = zip(left.tolist(), right.tolist(), strict=True)
+    pairs = zip(left, right, strict=True)
     return np.array([np.nan if one is None or other is None else float(one == other) for one, other in pairs])
 
 
 def _places(person: Texts, listed: Texts) -> Numbers:
     """The candidate's place in the network's list, 0 first; NaN when it is not there."""
-    texts = listed.tolist()
-    ranks = {text: _ranks(text) for text in set(texts)}
-    return np.array([ranks[text].get(each, np.nan) for each, text in zip(person.tolist(), texts, strict=True)])
+    ranks = {text: _ranks(text) for text in set(listed)}
+    return np.array([ranks[text].get(each, np.nan) for each, text in zip(person, listed, strict=True)])
 
 
 @lru_cache(1024)
-def _ranks(text: str | None) -> dict[str, float]:
+def _ranks(text: str | None) -> dict[str | None, float]:
     people = [] if text is None else orjson.loads(text)
     return {each: float(place) for place, each in reversed(list(enumerate(people)))}
 
 
 def _agents(agent: Texts, listed: Texts) -> tuple[Numbers, Numbers]:
     """The agent's place in the person's list (its length when absent), and the best overlap of its words, 0 to 1."""
-    agents = agent.tolist()
-    compared = {one: _compared(one) for one in set(agents)}
-    found = [compared[one][text] for one, text in zip(agents, listed.tolist(), strict=True)]
+    compared = {one: _compared(one) for one in set(agent)}
+    found = [compared[one][text] for one, text in zip(agent, listed, strict=True)]
     return np.array([place for place, _ in found]), np.array([overlap for _, overlap in found])
 
 
@@ -211,5 +209,6 @@ def _identifier_agrees(person: Texts, facts: Columns) -> Numbers:
 
     Somebody else is no evidence against: a new cookie belongs to a person of its own until it is matched.
     """
-    is_named = facts["identifier_features__person_id"] == person
+    pairs = zip(facts["identifier_features__person_id"], person, strict=True)
+    is_named = np.array([one == other for one, other in pairs], dtype=bool)
     return np.where(is_named, facts["identifier_features__person_probability"], np.nan)
