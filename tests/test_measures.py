@@ -207,3 +207,34 @@ def test_a_segment_without_a_positive_is_bounded_by_what_was_foretold() -> None:
     assert (worst.ratio.value, worst.is_off) == (0.0, True)
     assert 3 / 50 < worst.ratio.high < 5 / 50
     assert measures.worst_segment(y, p / 1000, np.repeat(["a", "b"], 1000)) is None
+
+
+def test_the_slope_of_calibration_is_that_of_a_logistic_regression():
+    from sklearn.linear_model import LogisticRegression
+
+    rng = np.random.default_rng(4)
+    odds = rng.normal(size=3000)
+    y = (rng.random(3000) < 1 / (1 + np.exp(-odds))).astype(float)
+    too_sure = 1 / (1 + np.exp(-2.5 * odds))
+    found = measures.calibration_slope(y, too_sure)
+    judge = LogisticRegression(C=np.inf).fit((2.5 * odds)[:, None], y)
+    assert found.value == pytest.approx(float(judge.coef_[0, 0]), abs=1e-3)
+    assert found.low < 0.4 < found.high
+    assert measures.calibration_slope(y, 1 / (1 + np.exp(-odds))).low < 1
+
+
+def test_a_slope_far_away_is_found_and_none_is_made_up_where_there_is_none():
+    odds = np.linspace(-0.2, 0.2, 2000)
+    y = (np.random.default_rng(5).random(2000) < 1 / (1 + np.exp(-10 * odds))).astype(float)
+    assert measures.calibration_slope(y, 1 / (1 + np.exp(-odds))).value == pytest.approx(10, abs=1.5)
+    assert np.isnan(measures.calibration_slope([0, 1, 1], [0.5, 0.5, 0.5]).value)
+    assert np.isnan(measures.calibration_slope([0, 0, 1, 1], [0.1, 0.2, 0.8, 0.9]).low)
+
+
+def test_one_person_with_many_rows_makes_the_slope_less_sure():
+    rng = np.random.default_rng(6)
+    odds = np.repeat(rng.normal(size=100), 20)
+    y = np.repeat((rng.random(100) < 1 / (1 + np.exp(-odds[::20]))).astype(float), 20)
+    p = 1 / (1 + np.exp(-odds))
+    alone, together = measures.calibration_slope(y, p), measures.calibration_slope(y, p, np.arange(2000) // 20)
+    assert together.high - together.low > 3 * (alone.high - alone.low)

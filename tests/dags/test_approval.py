@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,7 @@ print(json.dumps({
 """
 
 
+@cache
 def loaded(policy: Path) -> dict[str, Any]:
     """The DAG under a policy, loaded in a process of its own."""
     done = subprocess.run([sys.executable, "-c", LOAD, str(DAG), str(policy)], capture_output=True, text=True, check=False)
@@ -41,10 +43,10 @@ def loaded(policy: Path) -> dict[str, Any]:
     return found
 
 
-@pytest.fixture
-def cautious(tmp_path: Path) -> Path:
+@pytest.fixture(scope="module")
+def cautious(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The policy as it stands, but that people approve what moves money."""
-    path = tmp_path / "policy.toml"
+    path = tmp_path_factory.mktemp("policy") / "policy.toml"
     text = POLICY.read_text()
     path.write_text(text.replace("[conversion-value]\n", '[conversion-value]\napproval = "person"\napproval_hours = 6.0\n'))
     return path
@@ -54,6 +56,7 @@ def test_nobody_is_asked_as_the_policy_stands():
     assert asks_a_person() == {}
 
 
+@pytest.mark.service
 def test_a_person_is_asked_between_the_verdict_and_the_promotion(cautious: Path):
     assert asks_a_person(cautious) == {"conversion-value": 6.0}
     found = loaded(cautious)
@@ -72,6 +75,7 @@ def test_a_person_is_asked_between_the_verdict_and_the_promotion(cautious: Path)
     assert promoted["outlets"] == ["champions"]
 
 
+@pytest.mark.service
 def test_no_answer_in_time_is_a_no_and_the_run_outlives_the_wait(cautious: Path):
     found = loaded(cautious)
     answer = found["tasks"]["approve_conversion-value"]
