@@ -83,7 +83,7 @@ def a_candidate(settings: Settings, *, as_of: str = "2026-05-10", rounds: int = 
     seen_at = pd.Timestamp(as_of, tz="UTC") + pd.to_timedelta(np.arange(len(test)) % 1400, unit="min")
     held = _known(test.assign(segment=test["channel"], baseline=rows["label"].mean(), seen_at=seen_at), "held")
     held.to_parquet(folder / "test.parquet")
-    learned = _known(rows.assign(seen_at=pd.Timestamp(as_of, tz="UTC")), "learned")
+    learned = _known(rows.assign(seen_at=pd.Timestamp(as_of, tz="UTC") - pd.Timedelta(hours=1)), "learned")
     hashes = {name: hashed(learned[name]) for name in ("row_id", "person")}
     pd.DataFrame({**hashes, "content": learned["content"], "seen_at": learned["seen_at"]}).to_parquet(folder / "learned.parquet")
     watched(settings, as_of)
