@@ -111,7 +111,7 @@ class Doors:
     """How many requests wait or are being answered."""
     most_waiting: int = 256
     deadline: float = 2.0
-    """Seconds after which a request that still waits is not begun, nor the next of a batch."""
+    """Seconds after which a request that still waits is not begun, nor, of a batch that was, the next question."""
     clock: Callable[[], datetime] = lambda: datetime.now(UTC)
 
     def __post_init__(self) -> None:
@@ -174,19 +174,19 @@ class Doors:
         self._demand_permits(caller, 1 if questions is None else len(questions))
         if questions is None:
             return await endpoint.handle(Asked(content, now))
-        return {"answers": await self._each(endpoint, questions, now, arrived)}
+        return {"answers": await self._each(endpoint, questions, now)}
 
-    async def _each(self, endpoint: Endpoint, questions: Sequence[Any], now: datetime, arrived: float) -> list[Any]:
+    async def _each(self, endpoint: Endpoint, questions: Sequence[Any], now: datetime) -> list[Any]:
         """A batch's answers: a few at a time, so that they share an fsync, and other callers have their turn."""
-        given: list[Any] = []
+        given, began = list[Any](), time.perf_counter()
         for first in range(0, len(questions), TOGETHER):
             some = questions[first : first + TOGETHER]
-            given += await asyncio.gather(*(self._one(endpoint, Asked(each, now), arrived) for each in some))
+            given += await asyncio.gather(*(self._one(endpoint, Asked(each, now), began) for each in some))
         return given
 
-    async def _one(self, endpoint: Endpoint, asked: Asked, arrived: float) -> Any:
+    async def _one(self, endpoint: Endpoint, asked: Asked, began: float) -> Any:
         """One of a batch: what is wrong with it is its own answer."""
-        if time.perf_counter() - arrived > self.deadline:
+        if time.perf_counter() - began > self.deadline:
             return answers.error("", f"was not begun in {self.deadline:g} s. Send it again, in a smaller batch.")
         try:
             return await endpoint.handle(asked)
