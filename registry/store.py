@@ -37,7 +37,6 @@ LIMITS = {
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",  # the defaults hold a task for many minutes when the server is a black hole
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "3",
     "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": "1",
-    "MLFLOW_ALLOW_PICKLE_DESERIALIZATION": "false",
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
 }
@@ -111,6 +110,7 @@ def verdict_words(candidate: Candidate, verdict: Verdict) -> str:
 def _client(settings: Settings) -> MlflowClient:
     for name, value in LIMITS.items():
         os.environ.setdefault(name, value)
+    os.environ["MLFLOW_ALLOW_PICKLE_DESERIALIZATION"] = "false"  # whatever was set: nobody here needs one
     from mlflow import MlflowClient
 
     return MlflowClient(tracking_uri=settings.mlflow_url, registry_uri=settings.mlflow_url)
