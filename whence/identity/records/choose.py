@@ -87,16 +87,15 @@ def _bounded(
 ) -> tuple[list[tuple[Part, float]], float]:
     """The weights, heaviest first, and the best; a number always has a nearest one, so that it does not speak for itself.
 
-    One that agrees no more often where others do than among strangers counts nothing, and one of which nothing is known little.
+    One that agrees no more often where others do than among strangers counts nothing, and neither does one of which nothing is known.
     """
     measured = {column.field.name for column in records.columns if column.field.kind in BANDS}
-    worded = [weight for part, weight in found if part.column not in measured]
-    best = max(worded or [weight for _, weight in found], default=0.0)
+    is_all = all(part.column in measured for part, _ in found)
     bounded = []
     for part, weight in found:
-        if part.column in measured and worded:
+        if part.column in measured and not is_all:
             said = told.get(part.column)
-            weight = min(weight, BESIDE * best) if said is None else weight * said.is_telling
+            weight *= said is not None and said.is_telling
         bounded.append((part, weight))
     best = max((weight for _, weight in bounded), default=0.0)
     return sorted(bounded, key=lambda each: (-each[1], each[0].column)), best

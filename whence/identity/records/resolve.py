@@ -14,7 +14,7 @@ import pyarrow as pa
 from scipy.special import expit
 
 from whence.identity.clusters import Refusal, Rules, cluster
-from whence.identity.records import boosted, cascade, context, fellegi_sunter, rivals, vouching, worded
+from whence.identity.records import boosted, cascade, context, fellegi_sunter, rivals, strangers, vouching, worded
 from whence.identity.records.compare import Comparer
 from whence.identity.records.known import Known, labelled, settled, stands_for, with_known
 from whence.identity.records.retrieve import Plan, Report
@@ -193,6 +193,8 @@ def _in_one(records: Records, pairs: Pairs, options: Options, watch: _Watch) -> 
     with watch("score") as facts:
         taught = _by_words(records, pairs, evidence, options) or _learned(records, pairs, evidence, options)
         seen, scorer, basis = taught or (evidence, *_untaught(records, pairs, evidence, comparer, options))
+        if taught is None and not _is_linked(records, pairs, evidence):
+            scorer, basis = _unlike_strangers(records, evidence, scorer, basis, options)
         log_odds = scorer.log_odds(seen)
         facts |= {"basis": basis, "matches expected": round(float(expit(log_odds).sum()), 1)}
     return _Scored(seen, scorer, log_odds, basis, taught is not None)
@@ -262,6 +264,18 @@ def _untaught(records: Records, pairs: Pairs, evidence: Evidence, comparer: Comp
     least = np.minimum(vouched.scorer.log_odds(some), weights.log_odds(some))
     scorer = vouching.student(some, least, seed=options.seed, threads=options.threads)
     return scorer, f"No labels: fields say little of each other, so that a pair must be rare among strangers too; {UNCONFIRMED}"
+
+
+def _unlike_strangers(
+    records: Records, evidence: Evidence, scorer: PairScorer, basis: str, options: Options
+) -> tuple[PairScorer, str]:
+    """The same scorer, or one that has learned to doubt it where those whom it joins agree in too little to be people."""
+    some = _some(evidence, options.seed)
+    least = strangers.doubted(strangers.agreement(records, some), scorer.log_odds(some))
+    if least is None:
+        return scorer, basis
+    doubting = vouching.student(some, least, seed=options.seed, threads=options.threads)
+    return doubting, f"No labels: hardly anybody seems to be there twice, so that a pair must agree in nearly all; {UNCONFIRMED}"
 
 
 def _is_linked(records: Records, pairs: Pairs, evidence: Evidence) -> bool:

@@ -1,0 +1,42 @@
+"""A table in which hardly anybody is there twice: neighbours are not taken for people."""
+
+from __future__ import annotations
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from whence.identity.records import fields, strangers
+from whence.identity.records.compare import compare
+from whence.identity.records.resolve import resolve
+from whence.identity.records.table import Field, Fields, Pairs
+from whence.world.registers import register
+
+
+def test_agreement_counts_fields_by_how_much_they_tell() -> None:
+    given = [f"given{row:03d}" for row in range(100)]
+    table = pa.table({"name": given, "town": ["ulm", "bonn"] * 50})
+    records = fields.prepare(table, Fields((Field("name", "code"), Field("town", "category"))))
+    same_town, nothing = (
+        strangers.agreement(records, compare(records, Pairs(np.array([0], np.int32), np.array([other], np.int32))))
+        for other in (2, 5)
+    )
+    assert nothing[0] < same_town[0] - 0.1
+    assert same_town[0] < 0.9
+
+
+def test_what_agrees_in_most_is_left_alone_and_what_agrees_in_little_is_not_believed() -> None:
+    assert strangers.doubted(np.array([0.9, 0.8, 0.1]), np.array([3.0, 3.0, -4.0])) is None
+    left = strangers.doubted(np.array([0.2, 0.1, 0.9]), np.array([5.0, 5.0, 4.0]))
+    assert left is not None
+    assert left.tolist() == [strangers.REFUSED, strangers.REFUSED, 4.0]
+
+
+@pytest.mark.service
+def test_neighbours_in_a_register_without_duplicates_are_hardly_joined() -> None:
+    table = register(3000)
+    first = np.unique(table["person"].to_numpy(zero_copy_only=False), return_index=True)[1]
+    distinct = table.take(pa.array(np.sort(first))).drop_columns(["person"])
+    found = resolve(distinct)
+    assert len(np.unique(found.people)) > 0.95 * len(distinct)
+    assert "twice" in found.basis

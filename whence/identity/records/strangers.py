@@ -1,0 +1,60 @@
+"""Whether those who look alike are people at all: where hardly anybody is there twice, neighbours look most alike.
+
+Without labels the pairs that agree best are taken for matches, as a class of their own. In a table without duplicates
+that class is another one: people of one street, discs of one artist. It shows in how little of what two such records
+tell agrees, when each field counts by how much it tells.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy.special import expit
+
+from whence.identity.records.choose import HOME
+from whence.identity.records.table import Evidence, Floats, Records
+from whence.identity.records.vouching import repeats
+
+BLURRED = 0.5
+"""Likeness that strangers have of each other anyway; only what is above it counts."""
+MOSTLY = 0.45
+"""Agreement that likely matches have on average at least: those of real duplicates have a half and more, neighbours a quarter."""
+OWN = 0.65
+"""What a single pair must agree in to be believed where the others are strangers."""
+REFUSED = -6.0
+"""Log-odds of a pair that agrees in less."""
+
+
+def agreement(records: Records, evidence: Evidence) -> Floats:
+    """How much of what both records tell agrees, 0 to 1, shape (pairs,); nothing where they share no field.
+
+    A field counts by its bits: the logarithm of one over the chance that two records share its value. Fields that repeat
+    each other count as one, and so do those that say where somebody lives. Records that share fewer fields than it takes to
+    name one of them agree in little, whatever those say.
+    """
+    home = np.asarray([column.field.kind in HOME for column in records.columns])
+    said = repeats(records) | np.outer(home, home)
+    bits = np.asarray([_bits(column.counts.astype(np.float64)) for column in records.columns]) / said.sum(axis=1)
+    at = [evidence.names.index(f"{column.field.name}:likeness") for column in records.columns]
+    likeness = evidence.values[:, at].astype(np.float64)
+    told = ~np.isnan(likeness) @ bits
+    agreed = np.clip((np.nan_to_num(likeness) - BLURRED) / (1 - BLURRED), 0, 1) @ bits
+    return np.asarray(agreed / np.maximum(told, np.log2(max(len(records), 2))))
+
+
+def _bits(counts: Floats) -> float:
+    share = counts / max(counts.sum(), 1.0)
+    return float(-np.log2(max(share @ share, 1e-12))) if len(counts) else 0.0
+
+
+def doubted(agreed: Floats, log_odds: Floats) -> Floats | None:
+    """The log-odds without those of strangers, where likely matches are mostly that; None where they are people.
+
+    >>> doubted(np.array([0.2, 0.1, 0.9]), np.array([4.0, 5.0, 3.0])).tolist()
+    [-6.0, -6.0, 3.0]
+    >>> doubted(np.array([0.8, 0.3, 0.9]), np.array([4.0, -5.0, 3.0])) is None
+    True
+    """
+    chance = expit(log_odds)
+    if chance.sum() < 1 or float(chance @ agreed / chance.sum()) >= MOSTLY:
+        return None
+    return np.where(agreed >= OWN, log_odds, np.minimum(log_odds, REFUSED))
