@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -173,23 +174,32 @@ def test_what_is_said_before_and_after_the_promotion_is_kept_apart(bench: Bench,
 
 
 def test_a_busy_mirror_drops_questions_and_holds_nobody_up() -> None:
-    mirror, done = Mirror(most_waiting=2), []
-    started = time.perf_counter()
-    taken = [mirror.offer(lambda: (time.sleep(0.05), done.append(1)), 1.0) for _ in range(100)]
-    assert time.perf_counter() - started < 0.05
+    mirror, free = Mirror(most_waiting=2), threading.Event()
+    began = time.thread_time()
+    taken = [mirror.offer(lambda: free.wait(20) and None, 1.0) for _ in range(100)]
+    assert time.thread_time() - began < 0.05
+    assert 2 <= sum(taken) <= 3, "one is being asked, and two wait"
+    free.set()
     mirror.close()
-    assert sum(taken) <= 3
-    assert len(done) <= 1
     assert not mirror.offer(lambda: None, 1.0)
 
 
 def test_mirroring_takes_its_share_of_the_time_and_no_more() -> None:
     mirror, busy = Mirror(), []
+
+    def job() -> None:
+        began = time.perf_counter()
+        time.sleep(0.005)
+        busy.append(time.perf_counter() - began)
+
+    began = time.perf_counter()
     for _ in range(40):
-        mirror.offer(lambda: (time.sleep(0.002), busy.append(1)), 0.1)
+        mirror.offer(job, 0.1)
     time.sleep(0.3)
     mirror.close()
-    assert 5 <= len(busy) <= 20, "300 ms at a tenth, 2 ms each"
+    elapsed = time.perf_counter() - began
+    assert busy
+    assert sum(busy[:-1]) <= 0.15 * elapsed, "the last one's rest was cut short"
 
 
 def mirror(bench: Bench, person: str, how: Callable[[Scorer], Found]) -> str:
