@@ -92,7 +92,9 @@ def replay(settings: Settings, day: date, sample_rows: int = SAMPLE_ROWS) -> Rep
     def bundle(digest: str) -> Scorer:
         return load_bundle(settings.bundles, digest)
 
-    return replayed(rows, signals, lambda asked, views: features.historical(settings, asked, views), bundle)
+    report = replayed(rows, signals, lambda asked, views: features.historical(settings, asked, views), bundle)
+    others = Counter(f"{line['model']} is not replayed" for line in lines if line["model"] != IDENTITY_RANKER)
+    return _sum(report, ReplayReport(skipped=dict(others)))
 
 
 def sampled(rows: Sequence[Mapping[str, Any]], most: int) -> list[Mapping[str, Any]]:

@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from whence.identity import decide, evidence, retrieve, weak_labels
 from whence.identity.signals import stack
@@ -130,6 +132,19 @@ def test_a_link_needs_to_be_sure_and_clearly_ahead() -> None:
     pairs = scored(("sure", "p", 0.9), ("low", "p", 0.6), ("tie", "p", 0.8), ("tie", "q", 0.8), ("sure", "q", 0.3))
     assert decide.links(pairs, cut=0.7)[["event_id", "person_id"]].to_numpy().tolist() == [["sure", "p"]]
     pd.testing.assert_frame_equal(decide.links(pairs, 0.7), decide.links(pairs.iloc[::-1], 0.7))
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.dictionaries(st.sampled_from("pqrst"), st.sampled_from([0.1, 0.3, 0.5, 0.7, 0.8, 0.9, 0.95]), min_size=1), st.floats(0, 1)
+)
+def test_one_signals_best_candidate_is_the_one_that_links_takes(sure: dict[str, float], cut: float) -> None:
+    persons, probability = list(sure), np.array(list(sure.values()))
+    pairs = pd.DataFrame({"event_id": "e", "person_id": persons, "probability": probability})
+    place, lead = decide.best(persons, probability)
+    is_taken = probability[place] >= cut and lead >= decide.LEAD
+    wanted = [[persons[place], probability[place], lead]] if is_taken else []
+    assert decide.links(pairs, cut)[["person_id", "probability", "lead"]].to_numpy().tolist() == wanted
 
 
 def test_an_unknown_person_moves_only_when_its_signals_agree() -> None:
