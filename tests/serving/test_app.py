@@ -412,3 +412,11 @@ def test_with_the_online_store_down_every_answer_comes_soon_and_says_what_it_lac
     assert all(
         "network_features is unknown: the online store does not answer" in str(answer.json()["degraded"]) for answer in answers
     )
+
+
+def test_what_a_batch_does_not_begin_in_time_is_given_back(bench: Bench) -> None:
+    bench.client.app.deadline = 0.02
+    answers = bench.post("/v1/match", requests=[{"signal": {}}] * 1000).json()["answers"]
+    assert len(answers) == 1000
+    assert answers[0]["method"] == "none"
+    assert answers[-1]["error"]["message"].startswith("was not begun in 0.02 s")
