@@ -30,21 +30,20 @@ cluster, out: see monitoring.outcomes."""
 def look_at_labels(settings: Settings, window: Window, label: Label, now: datetime) -> dict[str, str]:
     """Look at the labels of every rollout as they are known at the end of each of the window's days, and take what steps follow.
 
-    A day that was looked at before stays as it was seen. Gives what came of each model's rollout, in words.
+    A day that was looked at before stays as it was seen. What rollouts left that ended long ago is removed. Gives what came of each model's rollout, in words.
     """
     journal = Journal.of(settings)
+    rollouts = [each for model in MODELS if (each := under_way(journal, model, now))]
+    mirrored.sweep(settings.home, rollouts, now)
     told = {}
-    for model in MODELS:
-        rollout = under_way(journal, model, now)
-        if rollout is None:
-            continue
+    for rollout in rollouts:
         for day in window:
             if seen := look(settings, rollout, day, label):
                 keep_labels(settings.home, rollout, day, seen)
         book = Book(folder_of(settings.home, rollout), rollout.epoch, rollout.policy)
         book.read(time.time())
         step = decide(settings.home, rollout, book, now.timestamp())
-        told[model] = _taken(journal, rollout, step, now) if step else f"{stage_name(rollout)} goes on"
+        told[rollout.model] = _taken(journal, rollout, step, now) if step else f"{stage_name(rollout)} goes on"
     return told
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import secrets
+import shutil
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from pathlib import Path
@@ -15,6 +17,8 @@ from registry.rollouts import WATCH, Rollout
 from serving.scored import Scored
 from serving.tally import folder_of
 
+KEPT_DAYS = 30
+"""How long mirrored questions are kept after the last of them; they name events and persons."""
 COLUMNS = ("day", "subject", "option", "champion", "challenger")
 
 
@@ -53,6 +57,20 @@ def read(home: Path, rollout: Rollout, until: date) -> pd.DataFrame:
             rows += _rows(_folder(home, rollout) / f"day={day}", str(day), is_watch=rollout.stage == WATCH)
     frame = pd.DataFrame(rows, columns=list(COLUMNS)).sort_values(list(COLUMNS))
     return frame.drop_duplicates(["subject", "option"]).reset_index(drop=True)
+
+
+def sweep(home: Path, under_way: Iterable[Rollout], now: datetime) -> list[str]:
+    """Remove what rollouts left that ended long ago, and name them; their rows in the journal keep what decided."""
+    kept = {folder_of(home, rollout) for rollout in under_way}
+    ended = [folder for folder in sorted((home / "rollouts").glob("*")) if folder not in kept]
+    old = [folder for folder in ended if _newest(folder) < now.timestamp() - KEPT_DAYS * 86_400]
+    for folder in old:
+        shutil.rmtree(folder, ignore_errors=True)
+    return [folder.name for folder in old]
+
+
+def _newest(folder: Path) -> float:
+    return max((each.stat().st_mtime for each in folder.rglob("*.jsonl")), default=0.0)
 
 
 def _rows(folder: Path, day: str, *, is_watch: bool) -> list[tuple[str, str, str, float, float]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, cast
@@ -14,6 +14,7 @@ import pytest
 from registry.journal import Journal
 from registry.rollouts import Following, Rollout, Step, proceed, start, under_way
 from registry.succession import ABORT, CANARY, FINISH, PROMOTE, ROLLBACK, SHADOW
+from serving import mirrored
 from serving.champion import Champion, Follower, Trial
 from serving.labelling import look_at_labels
 from serving.mirrored import MirrorLog
@@ -185,6 +186,18 @@ def test_labels_that_ripen_abort_a_challenger_whose_probabilities_are_wrong(plat
     assert said[IDENTITY_RANKER].startswith("abort: In the shadow, ")
     assert platform.kinds == [PROMOTE, SHADOW, ABORT]
     assert look_at_labels(platform.settings, today, label, NOON) == {}
+
+
+def test_what_a_rollout_left_goes_a_month_after_its_end_and_never_before(platform: Platform) -> None:
+    log, rollout = MirrorLog(platform.settings.home), platform.rollout()
+    log.write(rollout, NOON, "e1", scored(0.5), scored(0.1))
+    ended = replace(rollout, number=1)
+    log.write(ended, NOON, "e1", scored(0.5), scored(0.1))
+    now = datetime.now(UTC)
+    assert mirrored.sweep(platform.settings.home, [rollout], now + timedelta(days=29)) == []
+    assert mirrored.sweep(platform.settings.home, [rollout], now + timedelta(days=31)) == [f"{IDENTITY_RANKER}-1"]
+    assert mirrored.days(platform.settings.home, rollout) == [NOON.date()]
+    assert mirrored.days(platform.settings.home, ended) == []
 
 
 def test_the_trial_follows_the_journal_and_keeps_what_is_loaded(platform: Platform) -> None:
