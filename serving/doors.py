@@ -21,6 +21,8 @@ from serving.shapes import Object, RequestError, Shape
 from serving.tokens import TokenBook
 
 MAX_BODY = 2**20
+HUNG_UP = 499
+"""Counted for a caller that hung up, and sent to nobody."""
 FAILED = "The service failed; its log says how."
 TOGETHER = 16
 """Questions of a batch that are answered in one go."""
@@ -43,6 +45,15 @@ class Refusal(Exception):
     def __init__(self, status: int, field: str, message: str, headers: Headers = ()):
         super().__init__(message)
         self.status, self.field, self.message, self.headers = status, field, message, headers
+
+
+class Told(NamedTuple):
+    """An answer as it goes out."""
+
+    status: int
+    body: bytes
+    media: str = JSON
+    headers: Headers = ()
 
 
 class Gone(Exception):
@@ -132,31 +143,30 @@ class Doors:
         server = scope.get("server")
         is_admin = server is not None and server[1] == self.admin_port
         endpoint = (self._admin if is_admin else self._public).get(scope["path"])
-        status, media = 200, JSON
-        headers: Headers = ()
+        told = await self._told(endpoint, scope, receive, arrived)
+        if told.status != HUNG_UP:
+            fixed = ((b"content-type", told.media.encode()), (b"content-length", b"%d" % len(told.body)))
+            await send({"type": "http.response.start", "status": told.status, "headers": [*fixed, *told.headers]})
+            await send({"type": "http.response.body", "body": told.body})
+        self.metrics.answered(endpoint.path if endpoint else "other", told.status, time.perf_counter() - arrived)
+
+    async def _told(self, endpoint: Endpoint | None, scope: Scope, receive: Receive, arrived: float) -> Told:
+        """The answer, or whatever stands in its place."""
         try:
             if endpoint is None:
                 raise Refusal(404, "path", "There is no such route. /openapi.json names all.")
-            media = endpoint.media
             answer = await self._answer(endpoint, scope, receive, arrived)
-            if isinstance(answer, Reply):
-                status, answer = answer
-            body = answer if isinstance(answer, bytes) else orjson.dumps(answer)
+            status, content = answer if isinstance(answer, Reply) else (200, answer)
+            return Told(status, content if isinstance(content, bytes) else orjson.dumps(content), endpoint.media)
         except Refusal as refused:
-            status, media, headers = refused.status, JSON, refused.headers
-            body = orjson.dumps(answers.error(refused.field, refused.message))
+            return Told(refused.status, orjson.dumps(answers.error(refused.field, refused.message)), JSON, refused.headers)
         except RequestError as wrong:
-            status, body = 422, orjson.dumps(answers.error(wrong.field, str(wrong)))
+            return Told(422, orjson.dumps(answers.error(wrong.field, str(wrong))))
         except Gone:
-            status, body = 499, b""
+            return Told(HUNG_UP, b"")
         except Exception:
             log.exception("%s failed", scope["path"])
-            status, media, body = 500, JSON, orjson.dumps(answers.error("", FAILED))
-        if status != 499:
-            fixed = ((b"content-type", media.encode()), (b"content-length", b"%d" % len(body)))
-            await send({"type": "http.response.start", "status": status, "headers": [*fixed, *headers]})
-            await send({"type": "http.response.body", "body": body})
-        self.metrics.answered(endpoint.path if endpoint else "other", status, time.perf_counter() - arrived)
+            return Told(500, orjson.dumps(answers.error("", FAILED)))
 
     async def _answer(self, endpoint: Endpoint, scope: Scope, receive: Receive, arrived: float) -> Any:
         if scope["method"] != endpoint.method:
