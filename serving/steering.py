@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -51,6 +52,10 @@ class Steering:
         for model, refused in self.follower.refused.items():
             if refused.step is not None and self.follower.challenged(model) == refused.rollout:
                 self._write(refused.rollout, refused.step)
+
+    def close(self) -> None:
+        """Write what was counted until now, the second that is not over too: nothing more will come."""
+        self.tally.flush(math.inf)
 
     async def steer(self, seconds: float = 1.0) -> None:
         """Steer for ever, beside the event loop."""

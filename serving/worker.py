@@ -114,6 +114,7 @@ def _with_rollouts(life: Life, steering: Steering, mirror: Mirror) -> Life:
         finally:
             steer.cancel()
             await asyncio.to_thread(mirror.close)
+            await asyncio.to_thread(steering.close)
 
     return steered
 
