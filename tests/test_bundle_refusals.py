@@ -89,7 +89,9 @@ def forge(root: Path, digest: str, change: Callable[[dict[str, bytes]], None]) -
     return forged
 
 
-def _text_cut_at(share: float) -> Callable[[dict[str, bytes]], None]:
+def text_cut_at(share: float) -> Callable[[dict[str, bytes]], None]:
+    """The model's text ends within its trees."""
+
     def change(content: dict[str, bytes]) -> None:
         trees = content["model.txt"].index(b"end of trees")
         content["model.txt"] = content["model.txt"][: int(trees * share)]
@@ -115,7 +117,7 @@ def _file(name: str, data: bytes) -> Callable[[dict[str, bytes]], None]:
 
 
 FORGERIES: dict[str, Callable[[dict[str, bytes]], None]] = {
-    **{f"text cut at {share}": _text_cut_at(share) for share in (0.0, 0.1, 0.25, 0.4, 0.55, 0.7, 0.85, 0.95)},
+    **{f"text cut at {share}": text_cut_at(share) for share in (0.0, 0.1, 0.25, 0.4, 0.55, 0.7, 0.85, 0.95)},
     "leaves moved": _line("leaf_value", "0.5"),
     "leaves not numbers": _line("leaf_value", "nan"),
     "thresholds moved": _line("threshold", "0"),
