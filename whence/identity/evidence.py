@@ -130,8 +130,11 @@ def same(left: Texts, right: Texts) -> Numbers:
 
 def _places(person: Texts, listed: Texts) -> Numbers:
     """The candidate's place in the network's list, 0 first; NaN when it is not there."""
-    ranks = {text: _ranks(text) for text in set(listed)}
-    return np.array([ranks[text].get(each, np.nan) for each, text in zip(person, listed, strict=True)])
+    lists = set(listed)
+    if len(lists) == 1:
+        return np.array(list(map(_ranks(lists.pop()).get, person)), dtype=np.float64)
+    ranks = {text: _ranks(text) for text in lists}
+    return np.array([ranks[text].get(each) for each, text in zip(person, listed, strict=True)], dtype=np.float64)
 
 
 @lru_cache(1024)
@@ -144,7 +147,8 @@ def _agents(agent: Texts, listed: Texts) -> tuple[Numbers, Numbers]:
     """The agent's place in the person's list (its length when absent), and the best overlap of its words, 0 to 1."""
     compared = {one: _compared(one) for one in set(agent)}
     found = [compared[one][text] for one, text in zip(agent, listed, strict=True)]
-    return np.array([place for place, _ in found]), np.array([overlap for _, overlap in found])
+    places, overlaps = zip(*found, strict=True) if found else ((), ())
+    return np.array(places, dtype=np.float64), np.array(overlaps, dtype=np.float64)
 
 
 @lru_cache(512)
@@ -198,8 +202,8 @@ def _listed(text: str | None) -> list[str]:
 
 def _hour_gap(happened_at: Ints, mean_hour: Numbers) -> Numbers:
     """Hours between the signal's hour of day and the person's usual one, round the clock: 0 to 12."""
-    minute = happened_at // MINUTE
-    gap = np.abs(minute // 60 % 24 + minute % 60 / 60 - mean_hour)
+    hour, minute = np.divmod(happened_at // MINUTE, 60)
+    gap = np.abs(hour % 24 + minute / 60 - mean_hour)
     gap[happened_at == NOT_A_TIME] = np.nan
     return np.where(gap <= 12, gap, 24 - gap)
 
