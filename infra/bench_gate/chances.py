@@ -17,7 +17,8 @@ def measure(runs: int) -> list[Row]:
 
 def _rows(kind: Kind, gates: int) -> list[Row]:
     people, (_, effect) = deciding_people(kind), better_noise(kind)
-    sizes = f"{people * kind.each:,} rows of {people:,} people, as verdicts on {kind.people * kind.each:,} rows ask for"
+    asked = f"as verdicts on {kind.people * kind.each:,} rows ask for" if people > kind.people else "on which verdicts decide"
+    sizes = f"{people * kind.each:,} rows of {people:,} people, {asked}"
     return [
         _false(f"{kind.model}: no better, on {kind.people * kind.each:,} rows", twins(kind, kind.people, gates)),
         _false(f"{kind.model}: no better, on {people * kind.each:,} rows", twins(kind, people, gates)),

@@ -23,8 +23,6 @@ from whence.contracts.models import CONVERSION_VALUE, IDENTITY_RANKER
 from whence.measures import log_losses
 
 Floats = npt.NDArray[np.float64]
-SHARED = 0.95
-"""Of the variance of two models' errors, the part that both have: two seeds of a recipe are that alike."""
 TASTE = 0.5
 """A person's own log-odds, as a standard deviation."""
 MANY = 400_000
@@ -45,11 +43,13 @@ class Kind:
     noise: float
     """The champion's."""
     query: int = 1
+    shared: float = 0.95
+    """Of the variance of two models' errors, the part that both have: two seeds of a recipe are that alike."""
 
 
 KINDS = (
     Kind(CONVERSION_VALUE, people=500, each=4, offset=-2.0, spread=1.2, noise=0.8),
-    Kind(IDENTITY_RANKER, people=100, each=8, offset=-2.5, spread=3.0, noise=1.0, query=4),
+    Kind(IDENTITY_RANKER, people=100, each=8, offset=-2.5, spread=3.0, noise=1.0, query=4, shared=0.7),
 )
 """About the sizes of the demo: a champion's held-out rows are some thousands."""
 
@@ -88,7 +88,7 @@ def pair(kind: Kind, people: int, noise: float, seed: int) -> tuple[Evaluation, 
     labels = (rng.random(len(person)) < expit(odds)).astype(np.float64)
     alike = rng.normal(size=len(person))
     seen = [
-        _said(kind, known, each, np.sqrt(SHARED) * alike + np.sqrt(1 - SHARED) * rng.normal(size=len(person)))
+        _said(kind, known, each, np.sqrt(kind.shared) * alike + np.sqrt(1 - kind.shared) * rng.normal(size=len(person)))
         for each in (noise, kind.noise)
     ]
     rate = float(expit(kind.offset + np.hypot(kind.spread, TASTE) * rng.normal(size=4000)).mean())

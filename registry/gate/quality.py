@@ -127,6 +127,9 @@ def calibrated(taken: Mapping[str, Measure], candidate: Evaluation, policy: Poli
         yield Check("spread", FAIL, f"{said}: it is surer than it may be, and calibrated in the mean at best.")
     elif slope.low > policy.slope[1]:
         yield Check("spread", FAIL, f"{said}: it is less sure than it could be, and calibrated in the mean at best.")
+    elif slope.low <= 0:
+        more, rows = _more(slope, policy.slope[0], candidate)
+        yield Check("spread", UNSURE, f"{said}, and these rows do not even say that they tell anything apart; {more}.", rows)
     else:
         yield Check("spread", PASS, f"{said}.")
 
