@@ -57,6 +57,17 @@ def verify(context: typer.Context, as_json: Json = False) -> None:
             raise typer.Exit(1)
 
 
+@book.command("renew-key")
+def renew_key(context: typer.Context) -> None:
+    """Sign promotions with another key from now on; rows of the old one still hold."""
+    from registry.journal import Journal
+    from registry.signing import PUBLIC
+
+    with spoken():
+        Journal.of(context.obj).keys.renew()
+        show.console.print(f"Copy {context.obj.home / PUBLIC} to every server before the next promotion.")
+
+
 @book.command()
 def at(
     context: typer.Context,

@@ -256,7 +256,7 @@ class Journal:
             "versions": _json(dict(decision.versions)),
         }
         seal = _seal(row)
-        whole = {**row, "seal": seal, "signature": self._keys.sign(seal)}
+        whole = {**row, "seal": seal, "signature": self.keys.sign(seal)}
         con.execute(insert(promotions).values(whole))
         return whole
 
@@ -289,12 +289,13 @@ class Journal:
         if row["form"] == UNSIGNED:
             is_whole = _seal_of_old(row) == row["seal"]
         else:
-            is_whole = _seal(row) == row["seal"] and self._keys.has_signed(row["seal"], row["signature"])
+            is_whole = _seal(row) == row["seal"] and self.keys.has_signed(row["seal"], row["signature"])
         if not is_whole:
             raise _changed(row)
 
     @cached_property
-    def _keys(self) -> Keys:
+    def keys(self) -> Keys:
+        """Who may write rows, and whose are trusted."""
         return Keys(self._folder)
 
     @cached_property

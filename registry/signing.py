@@ -3,7 +3,8 @@
     promoter.key   Ed25519, 32 bytes in hexadecimal, for the promoter's eyes only; made at first use
     promoter.pub   the public halves that are trusted, one a line; a server needs this file alone
 
-A key is renewed by deleting promoter.key: the next promotion makes another, and rows of the old one still hold.
+A folder with the second file and without the first is a server's: it verifies, and never makes a key of its own that
+nobody else would trust. After a renewal the rows of the old key still hold.
 """
 
 from __future__ import annotations
@@ -16,12 +17,14 @@ from pathlib import Path
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
+from registry.succession import JournalError
+
 PRIVATE, PUBLIC = "promoter.key", "promoter.pub"
 PURPOSE = b"whence promotion "
 """Signed in front of every seal, so that the key's signature under anything else is no promotion."""
 
 
-class SigningError(RuntimeError):
+class SigningError(JournalError):
     """There is no key to sign or to verify with, or others could read it."""
 
 
@@ -32,7 +35,7 @@ class Keys:
     folder: Path
 
     def sign(self, seal: str) -> str:
-        """The signature of a row's seal, in hexadecimal; makes the key at first use."""
+        """The signature of a row's seal, in hexadecimal; makes the key at first use. Raises SigningError on a server."""
         key = self._private()
         self._trust(key.public_key().public_bytes_raw().hex())
         return key.sign(PURPOSE + seal.encode()).hex()
@@ -41,9 +44,19 @@ class Keys:
         """True when one of the trusted keys has signed the seal. Raises SigningError when none is trusted."""
         return any(_is_by(public, seal, signature) for public in self._trusted())
 
+    def renew(self) -> None:
+        """Sign with another key from now on; copy promoter.pub to the servers before the next promotion."""
+        (self.folder / PRIVATE).unlink(missing_ok=True)
+        _make(self.folder / PRIVATE, secrets.token_hex(32))
+        self._trust(self._private().public_key().public_bytes_raw().hex())
+
     def _private(self) -> Ed25519PrivateKey:
         path = self.folder / PRIVATE
         if not path.exists():
+            if (self.folder / PUBLIC).exists():
+                raise SigningError(
+                    f"There is no {path}: this machine may verify promotions, and not make any. Do it where they are made."
+                )
             _make(path, secrets.token_hex(32))
         if path.stat().st_mode & 0o077:
             raise SigningError(

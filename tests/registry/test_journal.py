@@ -277,7 +277,7 @@ def test_who_can_write_to_the_database_but_has_no_key_cannot_make_a_champion(jou
     thief = Journal(journal.url, journal._folder / "thief")
     with pytest.raises(SigningError, match=r"promoter\.pub"):
         thief.champion(MODEL)
-    thief._keys.sign("")  # a key of its own, which its own copy of the journal trusts
+    thief.keys.sign("")  # a key of its own, which its own copy of the journal trusts
     with pytest.raises(Tampered, match="Row 1"):
         thief.promote(MODEL, "evil", "v", ("better",), "eve", 1, NOON)
     forge(journal, "DELETE FROM promotions")
@@ -299,12 +299,15 @@ def test_a_server_verifies_with_the_public_key_and_cannot_write(journal: Journal
     shutil.copy(journal._folder / "promoter.pub", server)
     reader = Journal(journal.url, server)
     assert reader.champion(MODEL).bundle == "a"  # type: ignore[union-attr]
+    with pytest.raises(SigningError, match="may verify promotions, and not make any"):
+        a_promotion(reader, "b")
     assert [path.name for path in server.iterdir()] == ["promoter.pub"]
+    assert journal.verify() == 1
 
 
 def test_rows_of_an_older_key_hold_after_it_was_renewed(journal: Journal) -> None:
     a_promotion(journal, "a")
-    (journal._folder / "promoter.key").unlink()
+    journal.keys.renew()
     a_promotion(journal, "b")
     assert journal.verify() == 2
     assert len((journal._folder / "promoter.pub").read_text().split()) == 2
