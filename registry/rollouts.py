@@ -128,21 +128,22 @@ def under_way(journal: Journal, model: str, now: datetime) -> Rollout | None:
 
 @dataclass
 class Following:
-    """Who challenges, asked often: the journal's rows are read again when there are new ones."""
+    """Who challenges, asked often and from several threads: rows are read again when there are new ones."""
 
     journal: Journal
     clock: Callable[[], datetime]
-    _epoch: int = -1
-    _known: dict[str, Rollout | None] = field(default_factory=dict)
+    _read: tuple[int, dict[str, Rollout | None]] = (-1, {})
+    """The journal's epoch, and what was known then; one reference, so that nothing old is taken for new."""
 
     def __call__(self, model: str) -> Rollout | None:
         """The model's rollout now."""
-        now = self.clock()
-        if (epoch := self.journal.epoch()) != self._epoch:
-            self._epoch, self._known = epoch, {}
-        if model not in self._known:
-            self._known[model] = under_way(self.journal, model, now)
-        rollout = self._known[model]
+        now, epoch = self.clock(), self.journal.epoch()
+        if self._read[0] != epoch:
+            self._read = (epoch, {})
+        known = self._read[1]
+        if model not in known:
+            known[model] = under_way(self.journal, model, now)
+        rollout = known[model]
         return None if rollout is None or rollout.is_over(now) else rollout
 
 

@@ -83,7 +83,6 @@ class Follower:
     _failed: dict[str, tuple[int, float]] = field(default_factory=dict)
     _standby: dict[str, tuple[int, Champion | None]] = field(default_factory=dict)
     """By model: since which epoch, and the champion before."""
-
     _lock: threading.Lock = field(default_factory=threading.Lock)
     """Over `trials` and `refused`, which several threads change."""
     _is_cut_off: bool = False
@@ -99,6 +98,9 @@ class Follower:
             if (head := self.promoted(model)) is not None and self._is_news(model, head):
                 self._swap(model, head)
         self.has_polled = True
+        for model in self.trials:
+            if self._rollout(model) is None:
+                self._set_trial(model, None)
 
     def poll_trials(self) -> None:
         """Load what stands beside the champions: challengers, and the champions before."""
@@ -176,13 +178,7 @@ class Follower:
 
     def _try(self, model: str) -> None:
         """Put the model's rollout on trial as the journal has it; whatever is wrong with it, the champion answers."""
-        try:
-            rollout, self._is_cut_off = self.challenged(model), False
-        except Exception as wrong:
-            if not self._is_cut_off:
-                log.error("The journal cannot be read, and whoever is on trial stays so: %s", wrong)
-            self._is_cut_off = True
-            return
+        rollout = self._rollout(model)
         if rollout is None or model not in self.lineup:
             self._set_trial(model, None)
             return
@@ -205,6 +201,18 @@ class Follower:
         else:
             self._set_trial(model, trial)
             log.info("%s of %s in %s (epoch %s)", rollout.challenger[:12], model, rollout.stage, rollout.epoch)
+
+    def _rollout(self, model: str) -> Rollout | None:
+        """The journal's word; while it cannot be read, whoever is on trial stays so."""
+        try:
+            rollout, self._is_cut_off = self.challenged(model), False
+        except Exception as wrong:
+            if not self._is_cut_off:
+                log.error("The journal cannot be read, and whoever is on trial stays so: %s", wrong)
+            self._is_cut_off = True
+            trial = self.trials.get(model)
+            return trial.rollout if trial else None
+        return rollout
 
     def _of(self, model: str, digest: str, rollout: Rollout) -> Champion:
         """A bundle of the trial, taken from what is loaded already where it can be."""

@@ -47,10 +47,9 @@ class Trying:
 
     def pick(self, model: str, person_key: str) -> Picked | None:
         """Whose turn it is; what is asked for nobody in particular is the champion's."""
-        trial = self.follower.trials.get(model)
-        if trial is None or not person_key:
-            champion = self.follower.lineup.get(model)
-            return Picked(champion) if champion is not None else None
+        trial, champion = self.follower.trials.get(model), self.follower.lineup.get(model)
+        if trial is None or not person_key or champion is None or champion.epoch > trial.rollout.epoch:
+            return Picked(champion) if champion is not None else None  # a later champion, as by a rollback, ends every trial
         stands = place(self.key, trial.rollout, person_key)
         arm = stands.arm(trial.rollout.share)
         role = ARMS[CHAMPION if trial.rollout.stage == WATCH else arm]  # in the watch the challenger is champion already

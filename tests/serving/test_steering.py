@@ -17,10 +17,12 @@ from registry.succession import ABORT, CANARY, FINISH, PROMOTE, ROLLBACK, SHADOW
 from serving import mirrored
 from serving.champion import Champion, Follower, Trial
 from serving.labelling import look_at_labels
+from serving.mirror import Mirror
 from serving.mirrored import MirrorLog
 from serving.rollout import LEVEL, LOSS, OF_LABELS
 from serving.steering import Steering, keep_labels, labels_seen
 from serving.tally import Seen, Tally
+from serving.trying import Trying
 from tests.serving.test_trying import Named, scored
 from whence.bundle import BundleWrong, Scorer
 from whence.contracts.models import IDENTITY_RANKER
@@ -150,13 +152,25 @@ def test_a_new_champion_that_does_harm_is_rolled_back_by_itself(platform: Platfo
     assert steering.follower.lineup[IDENTITY_RANKER].scorer.digest == NEW
     assert steering.follower.trials[IDENTITY_RANKER].champion.scorer.digest == OLD
     platform.answers(steering, 20, is_wild=True, probability=None)
+    picker = Trying(steering.follower, steering.tally, Mirror(), MirrorLog(platform.settings.home), b"key")
+    assert answered_by(picker) == {NEW}
     steering.once()
     row = platform.journal.champion(IDENTITY_RANKER)
     assert row is not None
     assert (row.kind, row.bundle) == (ROLLBACK, OLD)
+    trials = steering.follower.trials
+    steering.follower.poll_champions()
+    assert answered_by(picker) == {OLD}
+    steering.follower.trials = trials
+    assert answered_by(picker) == {OLD}, "though a thread that checks another challenger may be late to end the trial"
     steering.follower.poll()
     assert steering.follower.lineup[IDENTITY_RANKER].scorer.digest == OLD
     assert dict(steering.follower.trials) == {}
+
+
+def answered_by(picker: Trying) -> set[str]:
+    picked = [picker.pick(IDENTITY_RANKER, f"person:{number}") for number in range(50)]
+    return {each.champion.scorer.digest for each in picked if each}
 
 
 def test_a_day_is_looked_at_once_and_days_without_news_are_no_looks(platform: Platform) -> None:
