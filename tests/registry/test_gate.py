@@ -113,7 +113,7 @@ def test_an_inverted_model_is_refused() -> None:
 
 
 def test_a_model_that_orders_well_but_says_twice_too_much_is_refused_for_its_level() -> None:
-    odds, labels = a_truth(8000)
+    odds, labels = a_truth(5000)
     verdict = judge(an_evaluation(labels, odds + 0.9), None, POLICY_HERE)
     assert verdict.decision == REFUSE
     assert any("wrong in level" in reason for reason in verdict.reasons)
@@ -148,7 +148,7 @@ def test_rows_without_a_positive_decide_nothing() -> None:
 
 
 def test_a_challenger_that_is_better_for_sure_is_promoted_and_a_worse_one_refused() -> None:
-    odds, labels = a_truth(8000)
+    odds, labels = a_truth(5000)
     good, bad = an_evaluation(labels, noisy(odds, 0.4, 1), "good"), an_evaluation(labels, noisy(odds, 1.2, 2), "bad")
 
     assert judge(good, bad, POLICY_HERE).decision == PROMOTE
@@ -164,7 +164,7 @@ def test_the_champion_itself_is_refused_byte_for_byte() -> None:
 
 
 def test_of_two_equals_only_the_fresher_replaces_the_champion() -> None:
-    odds, labels = a_truth(8000)
+    odds, labels = a_truth(5000)
     champion = an_evaluation(labels, odds, "old", as_of="2026-05-09")
 
     same_day = judge(an_evaluation(labels, odds, as_of="2026-05-09"), champion, POLICY_HERE)
@@ -204,10 +204,10 @@ def test_a_champion_that_has_seen_the_rows_is_no_fair_opponent() -> None:
 
 
 def test_one_segment_that_loses_for_sure_stops_a_better_whole() -> None:
-    odds, labels = a_truth(9000)
+    odds, labels = a_truth(6000)
     champion = an_evaluation(labels, noisy(odds, 1.0, 1), "old")
     better = noisy(odds, 0.1, 2)
-    is_video = np.arange(9000) % 3 == 2
+    is_video = np.arange(6000) % 3 == 2
     better[is_video] = np.random.default_rng(3).permutation(better[is_video])
     verdict = judge(an_evaluation(labels, better), champion, POLICY_HERE)
     assert verdict.decision == REFUSE
@@ -224,29 +224,6 @@ def test_many_segments_of_noise_stop_an_honest_candidate_seldom() -> None:
         verdict = judge(an_evaluation(labels, noisy(odds, 0.6, 50 + seed), slices={"segment": segments}), champion, POLICY_HERE)
         stopped += any(check.name.startswith("slice") and check.outcome == "fail" for check in verdict.checks)
     assert stopped <= 1
-
-
-@pytest.mark.service
-def test_an_a_a_comparison_promotes_at_most_one_in_twenty() -> None:
-    """Two models of the same worth and the same day: nothing may win but by chance."""
-    decisions = Counter[str]()
-    for seed in range(40):
-        odds, labels = a_truth(1500, seed=seed)
-        a, b = (an_evaluation(labels, noisy(odds, 0.5, 1000 * k + seed), name) for k, name in ((1, "a"), (2, "b")))
-        decisions[judge(a, b, replace(POLICY_HERE, gains=())).decision] += 1
-    assert decisions[PROMOTE] <= 3, decisions  # 2.5 % of 40 is 1; 4 or more has chance 0.02
-
-
-@pytest.mark.service
-def test_a_gain_of_six_percent_of_log_loss_is_found_four_times_in_five() -> None:
-    won = 0
-    for seed in range(12):
-        odds, labels = a_truth(6000, seed=seed)
-        champion, better = (
-            an_evaluation(labels, noisy(odds, noise, seed + 500), name) for noise, name in ((0.9, "old"), (0.35, "new"))
-        )
-        won += judge(better, champion, replace(POLICY_HERE, gains=())).decision == PROMOTE
-    assert won >= 10
 
 
 def test_candidate_and_champion_on_different_rows_are_no_comparison() -> None:
