@@ -78,7 +78,7 @@ def read(path: Path | str) -> Fields:
     """The fields that a TOML file describes; ValueError names what is wrong with which field."""
     path = Path(path)
     settings = tomllib.loads(path.read_text(encoding="utf-8"))
-    known = {"id", "source", "label", "unique", "unique_sources", "fields", "same"}
+    known = {"id", "source", "label", "unique", "unique_sources", "fields", "same", "login"}
     for name in settings:
         if name not in known:
             raise ValueError(f"{path}: {name!r} is not a setting; expected one of {', '.join(sorted(known))}.")
@@ -88,6 +88,10 @@ def read(path: Path | str) -> Fields:
     for name, kind in columns.items():
         if kind not in KINDS:
             raise ValueError(f"{path}: field {name!r} has kind {kind!r}; expected one of {', '.join(KINDS)}.")
+    if settings.get("login") in columns:
+        raise ValueError(
+            f"{path}: {settings['login']!r} is the log-in, so that it cannot be compared as well. Take it out of [fields]."
+        )
     unique = settings.get("unique", [])
     if not isinstance(unique, list) or not all(isinstance(name, str) for name in unique):
         raise ValueError(f'{path}: unique is a list of columns, such as `unique = ["account"]`: a person has one value of each.')
@@ -100,6 +104,7 @@ def read(path: Path | str) -> Fields:
         id=settings.get("id"),
         source=settings.get("source"),
         label=settings.get("label"),
+        login=settings.get("login"),
         unique_sources=bool(settings.get("unique_sources", False)),
         unique=tuple(unique),
     )
@@ -137,17 +142,24 @@ def prepare(table: pa.Table, fields: Fields) -> Records:
     source = _coded(texts(table[fields.source]), order)[0] if fields.source else None
     columns = tuple(_column(table[field.name], field, order, source) for field in fields.fields)
     labels = _coded(texts(table[fields.label]), order)[0] if fields.label else None
+    login = _coded(texts(table[fields.login]), order)[0] if fields.login else None
     compared = {column.field.name: column for column in columns}
     unique = tuple(compared.get(name) or _column(table[name], Field(name, "code"), order, None) for name in fields.unique)
     records = Records(
-        tuple(pa.array(ids, type=pa.string()).take(order).to_pylist()), columns, source, labels, fields.unique_sources, unique
+        tuple(pa.array(ids, type=pa.string()).take(order).to_pylist()),
+        columns,
+        source,
+        labels,
+        fields.unique_sources,
+        unique,
+        login,
     )
     _refuse_contradictions(records)
     return records
 
 
 def _roles(fields: Fields) -> list[tuple[str, str]]:
-    roles = (("id", fields.id), ("source", fields.source), ("label", fields.label))
+    roles = (("id", fields.id), ("source", fields.source), ("label", fields.label), ("login", fields.login))
     return [(role, name) for role, name in roles if name is not None]
 
 

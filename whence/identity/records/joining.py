@@ -132,7 +132,7 @@ def _founded(run: Run, request: Request) -> State:
             f"The scorer of {folder.path} ({scorer['kind']}) judges a pair by others, too, so that it cannot be frozen. "
             "Run `whence resolve` with all rows each time."
         )
-    table, chosen = folder.table(store.RECORDS), replace(run.fields, id=ID, label=None)
+    table, chosen = folder.table(store.RECORDS), replace(run.fields, id=ID, label=None, login=None)
     records, plan = fields.prepare(table, chosen), retrieve.Plan.from_json(told["plan"])
     frozen = incremental.freeze(records, chosen, plan, SCORERS[scorer["kind"]](scorer), Rules(**told["rules"]))
     searched = retrieve.retrieve(records, replace(plan, keys=())).pairs
@@ -161,7 +161,7 @@ def _rows(run: Run, before: pa.Table, request: Request) -> tuple[pa.Table, list[
             f"need the columns that were compared in {run.folder.path}: leave one empty if nothing is known."
         )
     names = [name for name in before.column_names if name != ID or name == chosen.id]
-    more = [name for name in table.column_names if name not in {*names, chosen.label}]
+    more = [name for name in table.column_names if name not in {*names, chosen.label, chosen.login}]
     notes = [f"Columns that the folder does not have were left out: {', '.join(more[:NAMED])}."] if more else []
     columns = {name: table[name] if name in table.column_names else pa.nulls(len(table), before[name].type) for name in names}
     ids = _ids(table, chosen, before)

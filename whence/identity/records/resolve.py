@@ -14,7 +14,7 @@ import pyarrow as pa
 from scipy.special import expit
 
 from whence.identity.clusters import Refusal, Rules, cluster
-from whence.identity.records import boosted, cascade, context, fellegi_sunter, rivals, strangers, vouching, worded
+from whence.identity.records import boosted, cascade, context, fellegi_sunter, logins, rivals, strangers, vouching, worded
 from whence.identity.records.compare import Comparer
 from whence.identity.records.known import Known, labelled, settled, stands_for, with_known
 from whence.identity.records.retrieve import Plan, Report
@@ -119,7 +119,7 @@ def resolve(table: pa.Table, fields: Fields | None = None, options: Options = Op
     with watch("retrieve") as facts:
         plan = options.plan or retrieve.suggest(records, retrieve.Budget(options.budget))
         found = retrieve.retrieve(records, plan)
-        pairs = with_known(records, found.pairs, options.known)
+        pairs = with_known(records, found.pairs, {**logins.together(records), **options.known})
         facts |= {"pairs": len(pairs.left)}
     return replace(_judged(records, pairs, options, watch), retrieved=found.report, plan=plan)
 
@@ -135,7 +135,7 @@ def _judged(records: Records, pairs: Pairs, options: Options, watch: _Watch) -> 
     if _is_linked(records, pairs, evidence):
         records = replace(records, unique_sources=True)
         log_odds = np.where(np.isin(np.arange(len(log_odds)), _asked(records, pairs, True)), log_odds, NEVER)
-    log_odds = settled(records, pairs, log_odds, options.known)
+    log_odds = settled(records, pairs, log_odds, {**logins.together(records), **options.known})
     with watch("cluster") as facts:
         rules = Rules(cut=-2 * float(np.log(options.beta)), absent=ABSENT, unique_sources=records.unique_sources)
         unique = {each.field.name: each.codes for each in records.unique}
@@ -190,11 +190,14 @@ def _in_one(records: Records, pairs: Pairs, options: Options, watch: _Watch) -> 
     with watch("compare") as facts:
         evidence = comparer(pairs)
         facts |= {"signals": len(evidence.names)}
+    how: Any = {"seed": options.seed, "threads": options.threads}
     with watch("score") as facts:
         taught = _by_words(records, pairs, evidence, options) or _learned(records, pairs, evidence, options)
         seen, scorer, basis = taught or (evidence, *_untaught(records, pairs, evidence, comparer, options))
         if taught is None and not _is_linked(records, pairs, evidence):
             scorer, basis = _unlike_strangers(records, evidence, scorer, basis, options)
+        if taught is None and (found := logins.fit(records, pairs, evidence, scorer.log_odds(evidence), **how)):
+            scorer, basis = found[0], f"{found[1]:,} pairs by log-ins, of which a person may have several; {UNCONFIRMED}"
         log_odds = scorer.log_odds(seen)
         facts |= {"basis": basis, "matches expected": round(float(expit(log_odds).sum()), 1)}
     return _Scored(seen, scorer, log_odds, basis, taught is not None)

@@ -173,7 +173,7 @@ _FREE = "\0record_id"
 
 
 def _by_record_id(chosen: Fields) -> Fields:
-    return replace(chosen, id=_FREE, label=None)
+    return replace(chosen, id=_FREE, label=None, login=None)
 
 
 def _multiline() -> pyarrow.csv.ParseOptions:

@@ -63,6 +63,8 @@ class Fields:
     """True when no source holds one person twice, so that only rows of different sources are compared."""
     unique: tuple[str, ...] = ()
     """Columns of which a person has one value at most, such as an account: two values are two people, none says nothing."""
+    login: str | None = None
+    """The column with a log-in: rows of one are one person, and a person may have several; rows without are null."""
     same: Mapping[str, str] | None = None
     """Columns of one source that are called otherwise in another, and what they are called there; None where nobody said."""
 
@@ -100,6 +102,8 @@ class Records:
     unique_sources: bool = False
     unique: tuple[Column, ...] = ()
     """What a person has one value of at most."""
+    login: Codes | None = None
+    """The log-in of each record, MISSING where there is none; None where nobody logs in."""
 
     def __len__(self) -> int:
         return len(self.ids)
