@@ -12,7 +12,7 @@ from serving import matcher
 from serving.requests import MAX_ROWS
 from serving.scored import Scored
 from serving.scoring import ScoredRows
-from serving.shapes import Anything, Array, Choice, Either, Number, Object, Shape, Text, Truth, Whole
+from serving.shapes import Anything, Array, Choice, Either, Moment, Number, Object, Shape, Text, Truth, Whole
 from whence.bundle import Scorer
 from whence.contracts.models import MODELS
 
@@ -139,10 +139,11 @@ SERVING = Object(
         "bundle": Words(),
         "epoch": Whole("The journal's row that put it there."),
         "engine": Words("What computes its trees here."),
+        "since": Moment("When this process took it into service."),
         "numbers": Array(Words(), LONG, doc="Its inputs that are numbers."),
         "categories": Anything(Array(Words(), LONG), "Its inputs that are words, each with those that it knows."),
     },
-    ("model", "bundle", "epoch", "engine", "numbers", "categories"),
+    ("model", "bundle", "epoch", "engine", "since", "numbers", "categories"),
     title="Serving",
 )
 SERVED = Object({"models": Array(SERVING, len(MODELS))}, ("models",), "What serves.", "Models")

@@ -6,7 +6,8 @@ import asyncio
 import secrets
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any, Generic, NamedTuple
 
 from serving import answers, explaining, matcher, requests, scoring
@@ -39,6 +40,9 @@ class Service:
     store: matcher.Store
     log: DecisionLog
     metrics: Metrics
+    clock: Callable[[], datetime] = lambda: datetime.now(UTC)
+    _since: dict[tuple[str, int], datetime] = field(default_factory=dict)
+    """By model and epoch, when it was first seen to serve here."""
 
     def __post_init__(self) -> None:
         """Read the policy once; one that cannot be keeps the service from starting."""
@@ -103,7 +107,11 @@ class Service:
 
     async def models(self, asked: Asked) -> dict[str, Any]:
         """What serves now."""
-        return {"models": [_serving(champion) for _, champion in sorted(self.follower.lineup.items())]}
+        self._look()
+        lineup, since = self.follower.lineup, self._since
+        return {
+            "models": [_serving(lineup[model], since.get((model, lineup[model].epoch), asked.now)) for model in sorted(lineup)]
+        }
 
     async def live(self, asked: Asked) -> dict[str, Any]:
         """The process answers."""
@@ -121,13 +129,13 @@ class Service:
 
     async def show_metrics(self, asked: Asked) -> bytes:
         """What is counted."""
-        self._gauge()
+        self._look()
         return self.metrics.show()
 
     @asynccontextmanager
     async def life(self) -> AsyncIterator[None]:
         """From the first look at the journal to the last line of the log."""
-        tasks = [asyncio.create_task(self.follower.follow()), asyncio.create_task(self._gauge_on())]
+        tasks = [asyncio.create_task(self.follower.follow()), asyncio.create_task(self._look_on())]
         try:
             yield
         finally:
@@ -136,14 +144,17 @@ class Service:
             await asyncio.gather(*tasks, return_exceptions=True)
             await asyncio.to_thread(self.log.close)
 
-    async def _gauge_on(self) -> None:
-        """Keep the gauges new, so that another worker that is asked for them shows this one's, too."""
+    async def _look_on(self) -> None:
+        """Look once a second, so that another worker that is asked for gauges shows this one's, too."""
         while True:
-            self._gauge()
+            self._look()
             await asyncio.sleep(1.0)
 
-    def _gauge(self) -> None:
+    def _look(self) -> None:
+        """See who serves and what waits."""
+        now = self.clock()
         for model, champion in self.follower.lineup.items():
+            self._since.setdefault((model, champion.epoch), now)
             self.metrics.champion.labels(model).set(champion.epoch)
         self.metrics.waiting.set(self.log.waiting)
 
@@ -241,13 +252,14 @@ def _score(scorer: Scorer, question: requests.ScoreRequest) -> scoring.ScoredRow
     return scoring.score(scorer, question.names, question.rows)
 
 
-def _serving(champion: Champion) -> dict[str, Any]:
+def _serving(champion: Champion, since: datetime) -> dict[str, Any]:
     scorer = champion.scorer
     return {
         "model": scorer.model,
         "bundle": scorer.digest,
         "epoch": champion.epoch,
         "engine": scorer.engine,
+        "since": since.isoformat(),
         "numbers": list(scorer.schema.numbers),
         "categories": {name: list(known) for name, known in scorer.schema.categories.items()},
     }

@@ -117,7 +117,7 @@ def a_bench(settings: Settings) -> Iterator[Bench]:
     with open_online(settings) as store:
         follower = Follower(journal.champion, lambda digest: checked(settings, digest))
         log = DecisionLog(settings.decision_log, metrics.logged)
-        service = Service(settings, follower, ChampionsAlone(follower), store, log, metrics)
+        service = Service(settings, follower, ChampionsAlone(follower), store, log, metrics, lambda: NOON)
         follower.poll()
         app = application(service, open_book(settings), clock=lambda: NOON)
         yield Bench(settings, Caller(app), store, follower, journal)
@@ -321,7 +321,7 @@ def test_of_a_batch_each_question_has_its_own_answer_or_error(bench: Bench) -> N
 def test_what_serves_is_told_with_its_schema(bench: Bench) -> None:
     digest = bench.promote(IDENTITY_RANKER)
     (model,) = bench.client.get("/v1/models", headers=bench.key).json()["models"]
-    assert (model["model"], model["bundle"], model["epoch"]) == (IDENTITY_RANKER, digest, 1)
+    assert (model["model"], model["bundle"], model["epoch"], model["since"]) == (IDENTITY_RANKER, digest, 1, NOON.isoformat())
     assert "days_together_14d" in model["numbers"]
 
 
