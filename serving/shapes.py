@@ -68,8 +68,12 @@ class Text:
 
     def schema(self) -> dict[str, Any]:
         """A string."""
-        made = _described({"type": "string"} | ({"maxLength": self.most} if self.most is not None else {}), self.doc)
-        return made | ({"not": {"type": "string", "anyOf": [{"pattern": one.pattern} for one, _ in self.refused]}} if self.refused else {})
+        made: dict[str, Any] = {"type": "string"}
+        if self.most is not None:
+            made["maxLength"] = self.most
+        if self.refused:  # said of text alone: a pattern holds of null, too
+            made["not"] = {"type": "string", "anyOf": [{"pattern": pattern.pattern} for pattern, _ in self.refused]}
+        return _described(made, self.doc)
 
 
 @dataclass(frozen=True)
