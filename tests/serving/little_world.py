@@ -36,7 +36,8 @@ NOON = datetime(2026, 5, 12, 12, tzinfo=UTC)
 DAY = Window.parse("2026-05-12")
 LEARNED_UNTIL = "2026-05-10"
 TOGETHER, TOUCHES = "days_together_14d", "person_touches_7d"
-CHAMPION, CHALLENGER = FeatureSchema((TOGETHER,)), FeatureSchema((TOGETHER, TOUCHES))
+UNSERVED = "a_feature_that_nobody_serves"
+CHAMPION, CHALLENGER, BROKEN = (FeatureSchema((TOGETHER, *more)) for more in ((), (TOUCHES,), (UNSERVED,)))
 
 
 @dataclass(frozen=True)
@@ -75,6 +76,7 @@ class Signals:
 def a_bundle(root: Path, schema: FeatureSchema) -> str:
     """A model of the schema's inputs that learned from signals of before."""
     learned = Signals("learned", 3000, 1).pairs
+    learned = learned.assign(**{UNSERVED: learned[TOUCHES]})
     matrix, labels = encode(learned, schema), learned["label"].to_numpy(dtype=float)
     half = len(learned) // 2
     data = lightgbm.Dataset(matrix[:half], labels[:half], feature_name=list(schema.names))

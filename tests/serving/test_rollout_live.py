@@ -98,6 +98,12 @@ def test_a_challenger_that_the_gate_lets_pass_is_found_out_online_and_takes_over
         wait_for_bundle(settings, first.bundle)
         traffic = Traffic(asked)
 
+        broken = followed(settings, traffic, start(settings, a_bundle(settings.bundles, little_world.BROKEN)))
+        assert kinds(journal, broken) == [SHADOW, ABORT]
+        assert "answers failed, and 0 of the champion's" in last(journal).reasons[0]
+        assert (datetime.fromisoformat(last(journal).at) - broken.since).total_seconds() < 30
+        assert {each["bundle"] for each in traffic.answers[broken.number]} == {first.bundle}
+
         row = registry.promote(settings, candidate, verdict, "the gate", datetime.now(UTC))
         assert row is not None
         stale = followed(settings, traffic, row)
@@ -123,7 +129,7 @@ def test_a_challenger_that_the_gate_lets_pass_is_found_out_online_and_takes_over
         wait_for_bundle(settings, candidate.bundle)
         traffic.until(lambda: len(traffic.answers.get(0, ())) >= 50, 0)
         assert {each["bundle"] for each in traffic.answers[0]} == {candidate.bundle}
-    assert journal.verify() == 12
+    assert journal.verify() == 14
     row = journal.champion(IDENTITY_RANKER)
     assert row is not None
     assert (row.bundle, row.who) == (candidate.bundle, "rollout")
