@@ -22,6 +22,8 @@ from whence.measures import arms
 if TYPE_CHECKING:
     from whence.contracts.settings import Settings
 
+LEAST_PEOPLE = 10
+"""With a positive, and with a negative: with fewer nothing is looked at."""
 Label = Callable[["Settings", str, date, pd.DataFrame], pd.DataFrame]
 """Settings, model, day, and rows of serving.mirrored.COLUMNS in; those that somebody can judge by the day's end, with label and
 cluster, out: see monitoring.outcomes."""
@@ -56,12 +58,15 @@ def _taken(journal: Journal, rollout: Rollout, step: Step, now: datetime) -> str
 
 
 def look(settings: Settings, rollout: Rollout, day: date, label: Label) -> dict[str, Any]:
-    """How both did on the labels that are known at the day's end; empty while nobody can be judged."""
+    """How both did on the labels that are known at the day's end; empty while there are too few of one kind to judge by.
+
+    Before the first positives come, whoever foretells less of them looks better for sure.
+    """
     decisions = mirrored.read(settings.home, rollout, day)
     if decisions.empty:
         return {}
     rows = label(settings, rollout.model, day, decisions)
-    if rows.empty:
+    if rows.empty or rows.groupby("label")["cluster"].nunique().reindex([0, 1], fill_value=0).min() < LEAST_PEOPLE:
         return {}
     both = (rows["label"], rows["champion"], rows["challenger"], rows["cluster"])
     return {

@@ -32,6 +32,10 @@ def test_an_early_look_hardly_costs_anything() -> None:
     assert boundaries((0.001, 1.0), 0.05)[0] == FARTHEST
 
 
+def test_a_handful_that_agrees_by_chance_is_no_harm() -> None:
+    assert outcome([Look(0.002, FARTHEST)], 0.003) == OPEN
+
+
 def test_looks_that_go_backwards_are_refused() -> None:
     with pytest.raises(ValueError, match="one after the other"):
         boundaries((0.5, 0.4), 0.05)

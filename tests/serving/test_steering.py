@@ -168,6 +168,18 @@ def test_a_new_champion_that_does_harm_is_rolled_back_by_itself(platform: Platfo
     assert dict(steering.follower.trials) == {}
 
 
+def test_labels_of_one_kind_alone_say_nothing_yet(platform: Platform) -> None:
+    log, rollout = MirrorLog(platform.settings.home), platform.rollout()
+    for number in range(60):
+        log.write(rollout, NOON, f"e{number}", scored(0.01), scored(0.03))
+
+    def label(settings: Settings, model: str, day: date, decisions: pd.DataFrame) -> pd.DataFrame:
+        return decisions.assign(label=[int(n < 9) for n in range(len(decisions))], cluster=decisions["subject"])
+
+    assert look_at_labels(platform.settings, Window.parse("2026-05-02"), label, NOON) == {IDENTITY_RANKER: "shadow goes on"}
+    assert labels_seen(platform.settings.home, rollout) == ({}, {})
+
+
 def answered_by(picker: Trying) -> set[str]:
     picked = [picker.pick(IDENTITY_RANKER, f"person:{number}") for number in range(50)]
     return {each.champion.scorer.digest for each in picked if each}

@@ -21,7 +21,7 @@ from whence.measures.intervals import Floats
 
 HARM, PASS, OPEN = "harm", "pass", "open"
 FARTHEST = 37.0
-"""As many standard errors as a double can tell from none at all; stands for never."""
+"""As many standard errors as a double can tell from none at all; a boundary there is never crossed."""
 STEPS = 300
 TINY = 1e-14
 
@@ -81,7 +81,7 @@ def outcome(looks: Sequence[Look], level: float) -> str:
         return OPEN
     seen = [look for place, look in enumerate(looks) if place == 0 or looks[place - 1].share < 1.0]
     limits = boundaries(tuple(min(look.share, 1.0) for look in seen), level)
-    if any(look.z >= limit for look, limit in zip(seen, limits, strict=True)):
+    if any(look.z >= limit < FARTHEST for look, limit in zip(seen, limits, strict=True)):
         return HARM
     return PASS if seen[-1].share >= 1.0 else OPEN
 
