@@ -10,9 +10,8 @@ import numpy as np
 from scipy.special import expit, logit
 
 from infra.bench_gate.made import END, HOUR
-from infra.bench_gate.world import CHANNEL, TEACH, TEST, Case, Floats, evaluated, evidence_of, levelled, said, trained
+from infra.bench_gate.world import CHANNEL, TEACH, TEST, Case, Floats, evaluated, evidence_of, insisted, levelled, said, trained
 from registry.gate import FAIL, NO_DECISION, REFUSE, UNSURE, Finding, Learned, Retrieved, Verdict
-from registry.policy import load_policy
 from whence.contracts.models import ATTRIBUTION_RANKER, IDENTITY_RANKER, MODELS
 from whence.measures import log_losses
 
@@ -37,7 +36,7 @@ class Poison:
     def stopped_by(self, model: str) -> str:
         """The check that must stop it for a model."""
         if self.check == INSISTED:
-            return f"slice {load_policy(model).must_judge[0]}"
+            return f"slice {insisted(model)}"
         return self.others.get(model, self.check)
 
     def is_caught(self, verdict: Verdict, model: str) -> bool:

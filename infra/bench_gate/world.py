@@ -104,6 +104,11 @@ class Case:
         return judge(self.candidate, self.champion, self.policy, self.evidence)
 
 
+def insisted(model: str) -> str:
+    """The slice that must be judged."""
+    return f"segment={SHAPES[model].channels[1]}"
+
+
 def a_world(model: str, people: int = 1000, seed: int = 0) -> World:
     """Rows of so many people, about six each; four tenths teach, two set the level, four judge."""
     shape, rng = SHAPES[model], np.random.default_rng(seed)
@@ -152,7 +157,7 @@ def said(booster: Any, level: calibration.Calibrator, inputs: Floats) -> Floats:
 def a_case(model: str, people: int = 1000, seed: int = 0) -> Case:
     """A candidate that learned from all who teach, against a champion of the day before that learned from a third of them."""
     world = a_world(model, people, seed)
-    policy = load_policy(model)
+    policy = replace(load_policy(model), must_judge=(insisted(model),))
     teach, test = world.of(TEACH), world.of(TEST)
     third = teach & (world.persons % 3 == 0)
     old, new = (trained(world.inputs[rows], world.labels[rows]) for rows in (third, teach))

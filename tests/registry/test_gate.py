@@ -252,7 +252,7 @@ def test_every_model_has_a_policy() -> None:
     [
         (("min_rows = 200", "min_rowz = 200"), "min_rows"),
         (('approval = "automatic"', 'approval = "nobody"'), "approval of conversion-value cannot be 'nobody'"),
-        (('slices = ["segment", "people"]', 'slices = ["people"]'), "names a slice of 'segment'"),
+        (("must_judge = []", 'must_judge = ["region=north"]'), "names a slice of 'region'"),
         (('gains = ["fresher"', 'gains = ["cheaper"'), "no gain 'cheaper'"),
         (("[conversion-value]", "[conversion-valeu]"), "no section"),
     ],
