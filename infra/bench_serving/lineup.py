@@ -15,14 +15,13 @@ from typing import Any
 
 from infra.bench_serving import feast_peer, mlflow_peer, models, servers
 from infra.bench_serving.servers import Redis, Server, Window
-from infra.bench_serving.world import SETTINGS, World, environment, homes, now
+from infra.bench_serving.world import World, environment, homes, now
 from infra.benching import BenchError
 from serving.tokens import own_token
 from whence.contracts.models import CONVERSION_VALUE
 from whence.contracts.settings import Settings
 
 MATCH_REDIS, MATCH_SQLITE, UNSCORED, SCORE = "match from Redis", "match from SQLite", "match without scoring", "rows scored"
-OTHER = "other.toml"
 FEAST, MLFLOW = "FastAPI and Feast", "mlflow models serve"
 
 
@@ -57,10 +56,8 @@ def up(*names: str) -> Iterator[Lineup]:
             started[MATCH_SQLITE] = stack.enter_context(_ours(own["sqlite"], world, folder / "sqlite"))
             started[SCORE] = _scoring(started[MATCH_SQLITE], folder)
         if UNSCORED in names:
-            other = _elsewhere(own["sqlite"], next(free), next(free))
-            started[UNSCORED] = stack.enter_context(
-                _ours(other, world, folder / "unscored", "infra.bench_serving.unscored", OTHER)
-            )
+            module = "infra.bench_serving.unscored"
+            started[UNSCORED] = stack.enter_context(_ours(own["unscored"], world, folder / "unscored", module))
         if FEAST in names:
             started[FEAST] = stack.enter_context(_feast(folder, redis.address, world, next(free)))
         if MLFLOW in names:
@@ -80,13 +77,11 @@ def _best(answer: Any) -> tuple[Any, list[tuple[str, float]]]:
     return answer["person_id"], [(each["person_id"], round(each["probability"], 9)) for each in answer["candidates"]]
 
 
-def _ours(settings: Settings, world: World, folder: Path, module: str = "serving", file: str = SETTINGS) -> Any:
+def _ours(settings: Settings, world: World, folder: Path, module: str = "serving") -> Any:
     base = f"http://127.0.0.1:{settings.ports.serving}"
     bodies = [{"signal": signal} for signal in world.signals]
     argv = [sys.executable, "-m", module]
-    return servers.started(
-        argv, environment(settings.home / file), f"{base}/readyz", f"{base}/v1/match", own_token(settings), bodies, folder
-    )
+    return servers.started(argv, environment(settings), f"{base}/readyz", f"{base}/v1/match", own_token(settings), bodies, folder)
 
 
 def _scoring(server: Server, folder: Path) -> Server:
@@ -99,15 +94,6 @@ def _scoring(server: Server, folder: Path) -> Server:
         bodies.append(json.dumps({"model": CONVERSION_VALUE, "names": list(columns), "rows": rows}))
     questions.write_text("".join(f"{each}\n" for each in bodies))
     return replace(server, url=server.url.replace("/v1/match", "/v1/score"), bodies=questions)
-
-
-def _elsewhere(settings: Settings, serving: int, admin: int) -> Settings:
-    """The same home on other ports, by settings of its own."""
-    moved = replace(settings, ports=replace(settings.ports, serving=serving, serving_admin=admin))
-    text = (settings.home / SETTINGS).read_text()
-    text = text.replace(str(settings.ports.serving_admin), str(admin)).replace(str(settings.ports.serving), str(serving))
-    (settings.home / OTHER).write_text(text)
-    return moved
 
 
 def _feast(folder: Path, redis: str, world: World, port: int) -> Any:

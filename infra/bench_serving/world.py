@@ -131,9 +131,13 @@ def _signal(place: int, rng: np.random.Generator, now: datetime) -> dict[str, An
     }
 
 
+HOMES = {"sqlite": "sqlite", "redis": "redis", "unscored": "sqlite"}
+"""By name, the online store of each; no two servers write into one home."""
+
+
 def homes(folder: Path, world: World, redis: str, ports: Iterator[int], now: datetime) -> dict[str, Settings]:
-    """A home for each of our two online stores, with the features in it and both models in service."""
-    return {kind: _home(folder / kind, kind, world, redis, (next(ports), next(ports)), now) for kind in ("sqlite", "redis")}
+    """Homes with the features in their online store and both models in service."""
+    return {name: _home(folder / name, kind, world, redis, (next(ports), next(ports)), now) for name, kind in HOMES.items()}
 
 
 def _home(home: Path, kind: str, world: World, redis: str, ports: tuple[int, int], now: datetime) -> Settings:
@@ -195,9 +199,9 @@ def calibrator(kind: str) -> calibration.Calibrator:
     return calibration.fit("isotonic", Trees(models.text(kind)).raw(matrix), labels)
 
 
-def environment(file: Path) -> dict[str, str]:
-    """What a process needs to serve the settings of a file."""
-    return {**os.environ, "WHENCE_SETTINGS": str(file)}
+def environment(settings: Settings) -> dict[str, str]:
+    """What a process needs to serve these settings."""
+    return {**os.environ, "WHENCE_SETTINGS": str(settings.home / SETTINGS)}
 
 
 def now() -> datetime:
