@@ -39,11 +39,12 @@ FORKS.set_forkserver_preload(
         "mlflow.store.model_registry.rest_store",
     ]
 )
+JUDGED = "verdict kept"
 STEPS: tuple[tuple[str, Any, str, int], ...] = (
     ("bundle written", bundle, "publish_bundle", 1),
     ("report half logged", mlflow.MlflowClient, "log_artifact", 3),
     ("registered", store, "log_candidate", 1),
-    ("verdict kept", registry, "_write", 3),
+    (JUDGED, registry, "_write", 3),
     ("row signed", Journal, "_insert", 1),
     ("row appended", Journal, "_decide", 1),
     ("alias set", aliases._Models, "set_alias", 1),
@@ -78,11 +79,12 @@ def die_after(where: Any, name: str, times: int) -> None:
     setattr(where, name, deadly)
 
 
-def from_training_to_alias(settings: Settings, rounds: int) -> Candidate:
-    """All that happens to a candidate, each step by its front door."""
+def from_training_to_alias(settings: Settings, rounds: int, *, is_judged: bool = False) -> Candidate:
+    """What happens to a candidate, each step by its front door; judging takes seconds, and is done where it is killed."""
     candidate = a_candidate(settings, as_of=f"2026-05-{rounds:02}", rounds=rounds)
     registry.register(settings, candidate)
-    registry.judge(settings, candidate, NOW)
+    if is_judged:
+        registry.judge(settings, candidate, NOW)
     row = registry.champion(settings, CONVERSION_VALUE)
     verdict = gate.Verdict(gate.PROMOTE, ("it is better",), bundle=candidate.bundle, epoch=row.epoch if row else 0)
     registry.promote(settings, candidate, verdict, "ana", NOW)
@@ -90,9 +92,9 @@ def from_training_to_alias(settings: Settings, rounds: int) -> Candidate:
 
 
 def killed_at(settings: Settings, number: int, rounds: int) -> None:
-    _, where, name, times = STEPS[number]
+    said, where, name, times = STEPS[number]
     die_after(where, name, times)
-    from_training_to_alias(settings, rounds)
+    from_training_to_alias(settings, rounds, is_judged=said == JUDGED)
 
 
 @pytest.mark.timeout(900)
@@ -107,7 +109,7 @@ def test_a_promoter_killed_after_any_step_is_finished_once_by_the_next(at: Any) 
         print(f"killed: {said}")
         assert child.exitcode == -signal.SIGKILL, f"nobody died when '{said}'"
 
-        candidate = from_training_to_alias(settings, rounds)
+        candidate = from_training_to_alias(settings, rounds, is_judged=said == JUDGED)
 
         rows = Journal.of(settings).rows()
         assert [row.bundle for row in rows].count(candidate.bundle) == 1, said
