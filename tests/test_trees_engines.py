@@ -26,6 +26,8 @@ from whence.trees.text import read
 
 Floats = npt.NDArray[np.float64]
 
+pytestmark = pytest.mark.skipif(shutil.which("cc") is None, reason="there is no C compiler here, so no kernel was built")
+
 MODELS: Mapping[str, Mapping[str, Any]] = {
     "numbers": {},
     "categories": {"categorical_feature": [2, 3, 4], "max_cat_threshold": 60, "min_data_per_group": 1, "cat_smooth": 1},

@@ -7,11 +7,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.test_trees_engines import MODELS, made, some_rows
+from tests.test_trees_engines import MODELS, made, pytestmark, some_rows
 from whence.trees import Trees, TreesError, blend
 from whence.trees.engines import fastest
 from whence.trees.text import read
 
+__all__ = ["pytestmark"]  # the same skip as there
 SMALL = {**MODELS["categories"], "rounds": 2, "num_leaves": 8}
 
 
