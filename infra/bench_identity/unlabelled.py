@@ -72,7 +72,7 @@ def _measured(given: Given) -> Row:
             found = {row["record_id"]: row["person_id"] for row in csv.DictReader(rows)}
     place = {name: at for at, name in enumerate(found)}
     truth = _components(
-        len(place), [(place[left], place[right]) for left, right in given.true(place) if {left, right} <= set(place)]
+        len(place), [(place[left], place[right]) for left, right in given.true(place) if {left, right} <= place.keys()]
     )
     people = np.unique(np.array(list(found.values())), return_inverse=True)[1].astype(np.int64)
     measured = quality(people, truth)
