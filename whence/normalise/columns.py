@@ -28,7 +28,7 @@ def normalise(kind: str, values: Sequence[str], *, region: str | None = None, da
     >>> normalise("name", ["Dr. Zoë O’Neill", "n/a", "John Doe"]), normalise("date", ["25/12/2001", "03/04/2001"])
     (['zoe oneill', None, None], ['2001-12-25', '2001-04-03'])
     """
-    if kind == "date":
+    if kind in DATES:
         day_first = dates.order(values).is_day_first if day_first is None else day_first
         return [None if found in FAKE_DATES else found for found in dates.column(values, day_first)]
     if kind == "phone":
@@ -147,4 +147,6 @@ CHANGES: dict[str, Change] = {
         "cookie": devices.cookie,
     }.items()
 }
-KINDS = (*CHANGES, "date", "phone")
+DATES = ("date", "day")
+"""A day is a date that means a moment, as of a payment: two of one matter come close, and need not be the same."""
+KINDS = (*CHANGES, *DATES, "phone")

@@ -244,7 +244,7 @@ BY_SOURCE = ("date", "day", "phone", "number")
 
 def _normalised(kind: str, values: Sequence[str]) -> list[str | None]:
     """Values in the form that is compared; what a kind's own rules cannot know of a column is settled before."""
-    return normalise("date" if kind == "day" else kind, spellings.plain(kind, values))
+    return normalise(kind, spellings.plain(kind, values))
 
 
 def _refuse_contradictions(records: Records) -> None:
