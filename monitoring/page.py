@@ -22,7 +22,11 @@ def main() -> None:
     settings = load()
     threading.excepthook = _end
     open_project(settings.evidently_workspace)
-    run_local(host=sys.argv[1] if len(sys.argv) > 1 else "127.0.0.1", port=settings.ports.evidently, workspace=str(settings.evidently_workspace))
+    run_local(
+        host=sys.argv[1] if len(sys.argv) > 1 else "127.0.0.1",
+        port=settings.ports.evidently,
+        workspace=str(settings.evidently_workspace),
+    )
 
 
 def _end(told: threading.ExceptHookArgs) -> None:
