@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import chain
 from operator import itemgetter
@@ -17,7 +18,8 @@ from whence.encoding import UNSEEN, InputError
 
 Numbers = npt.NDArray[np.float64]
 Row = Sequence[Any]
-NUMBERS = {int, float, type(None)}
+NUMBERS: frozenset[type] = frozenset((int, float, type(None)))
+TEXTS: frozenset[type] = frozenset((str, type(None)))
 MOST = float(2**1023)
 
 
@@ -44,9 +46,7 @@ def score(scorer: Scorer, names: Sequence[str], rows: Sequence[Row]) -> ScoredRo
     """
     matrix = matrix_of(scorer.schema, names, rows)
     raw, probability = scorer.score_matrix(matrix)
-    first = len(scorer.schema.numbers)
-    counts = (matrix[:, first:] == UNSEEN).sum(axis=0).tolist()
-    return ScoredRows(raw, probability, {name: n for name, n in zip(scorer.schema.categories, counts, strict=True) if n})
+    return ScoredRows(raw, probability, _unseen(scorer.schema, matrix))
 
 
 def listed(schema: FeatureSchema, objects: Sequence[Mapping[str, Any]]) -> list[Row]:
@@ -55,12 +55,13 @@ def listed(schema: FeatureSchema, objects: Sequence[Mapping[str, Any]]) -> list[
     >>> listed(FeatureSchema(("hour", "age")), [{"age": 3, "hour": 5}])
     [(5, 3)]
     """
-    wanted = set(schema.names)
-    for place, row in enumerate(objects):
-        if row.keys() != wanted:
-            _demand_columns(schema, list(row), f"Row {place}")
-    pick = itemgetter(*schema.names)
-    return [pick(row) for row in objects] if len(wanted) > 1 else [(pick(row),) for row in objects]
+    names = schema.names
+    if set(map(len, objects)) <= {len(names)}:  # then one that has all names has no other
+        with suppress(KeyError):
+            return _picked(objects, names)
+    place, row = next((place, row) for place, row in enumerate(objects) if row.keys() != set(names))
+    _demand_columns(schema, list(row), f"Row {place}")
+    raise AssertionError("a row has other fields, and nothing is wrong with them")
 
 
 def matrix_of(schema: FeatureSchema, names: Sequence[str], rows: Sequence[Row]) -> Numbers:
@@ -70,19 +71,63 @@ def matrix_of(schema: FeatureSchema, names: Sequence[str], rows: Sequence[Row]) 
     >>> matrix_of(schema, ["channel", "hour"], [["video", 3], ["radio", None]]).tolist()
     [[3.0, 1.0], [nan, -1.0]]
     """
+    if set(map(len, rows)) - {len(names)}:
+        _demand_columns(schema, names, "The names")
+        place = next(place for place, row in enumerate(rows) if len(row) != len(names))
+        raise InputError(f"Row {place} has {len(rows[place])} values, and there are {len(names)} names.")
     if tuple(names) != schema.names:
         _demand_columns(schema, names, "The names")
-    if lengths := {len(row) for row in rows} - {len(names)}:
-        place = next(place for place, row in enumerate(rows) if len(row) in lengths)
-        raise InputError(f"Row {place} has {len(rows[place])} values, and there are {len(names)} names.")
-    places = {name: place for place, name in enumerate(names)}
-    matrix = np.empty((len(rows), len(names)))
-    if rows:
-        first = len(schema.numbers)
-        matrix[:, :first] = _numbers(schema.numbers, [places[name] for name in schema.numbers], rows)
-        for column, (name, known) in enumerate(schema.categories.items(), first):
-            matrix[:, column] = _codes(name, known, [row[places[name]] for row in rows])
+        places = {name: place for place, name in enumerate(names)}
+        rows = _picked(rows, [places[name] for name in schema.names])
+    matrix = _read(schema, rows)
+    if matrix is None:
+        _refuse(schema, rows)
+        raise AssertionError("rows hold what each column takes, and cannot be read")
     return matrix
+
+
+def _unseen(schema: FeatureSchema, matrix: Numbers) -> dict[str, int]:
+    is_unseen = matrix[:, len(schema.numbers) :] == UNSEEN
+    if not is_unseen.any():
+        return {}
+    return {name: n for name, n in zip(schema.categories, is_unseen.sum(axis=0).tolist(), strict=True) if n}
+
+
+def _picked(rows: Sequence[Any], places: Sequence[Any]) -> list[Row]:
+    pick = itemgetter(*places)
+    return list(map(pick, rows)) if len(places) > 1 else [(pick(row),) for row in rows]
+
+
+def _read(schema: FeatureSchema, rows: Sequence[Row]) -> Numbers | None:
+    """Rows in the schema's order, looked at all at once; None when one holds what it may not, and nobody asked yet which."""
+    width, cells = len(schema.names), list(chain.from_iterable(rows))
+    for column, codes in enumerate(schema.codes.values(), len(schema.numbers)):
+        said = cells[column::width]
+        try:
+            found = [codes.get(value, UNSEEN) for value in said]
+        except TypeError:  # a list, or an object
+            return None
+        if UNSEEN in found and not TEXTS.issuperset(map(type, said)):
+            return None
+        cells[column::width] = found
+    if not NUMBERS.issuperset(map(type, cells)):  # numpy would read "3" as 3
+        return None
+    try:
+        return np.array(cells, dtype=np.float64).reshape(len(rows), width)
+    except OverflowError:
+        return None
+
+
+def _refuse(schema: FeatureSchema, rows: Sequence[Row]) -> None:
+    """Name the first value that its column cannot take: of the numbers by row, then of each category."""
+    for place, row in enumerate(rows):
+        for name, value in zip(schema.numbers, row, strict=False):
+            if type(value) not in NUMBERS or (isinstance(value, int) and abs(value) > MOST):
+                raise InputError(f"Row {place}, {name}: takes a number, and {_shown(value)} came.")
+    for column, name in enumerate(schema.categories, len(schema.numbers)):
+        for place, row in enumerate(rows):
+            if type(row[column]) not in TEXTS:
+                raise InputError(f"Row {place}, {name}: is a category and takes text, and {_shown(row[column])} came.")
 
 
 def _demand_columns(schema: FeatureSchema, names: Sequence[str], who: str) -> None:
@@ -93,31 +138,6 @@ def _demand_columns(schema: FeatureSchema, names: Sequence[str], who: str) -> No
         raise InputError(f"{who}: the field {missing[0]} is missing; send null for a value that is not known. {takes}")
     if len(set(names)) != len(names):
         raise InputError(f"{who}: the field {next(name for name in names if list(names).count(name) > 1)} is there twice.")
-
-
-def _numbers(names: Sequence[str], places: Sequence[int], rows: Sequence[Row]) -> Numbers:
-    if not places:
-        return np.empty((len(rows), 0))
-    pick = itemgetter(*places)
-    flat = list(chain.from_iterable(map(pick, rows)) if len(places) > 1 else map(pick, rows))
-    if set(map(type, flat)) <= NUMBERS:  # numpy would read "3" as 3
-        try:
-            return np.array(flat, dtype=np.float64).reshape(len(rows), len(places))
-        except OverflowError:
-            pass
-    for place, value in enumerate(flat):
-        if type(value) not in NUMBERS or (isinstance(value, int) and abs(value) > MOST):
-            row, column = divmod(place, len(places))
-            raise InputError(f"Row {row}, {names[column]}: takes a number, and {_shown(value)} came.")
-    raise AssertionError("numpy refuses numbers that float64 holds")
-
-
-def _codes(name: str, known: tuple[str, ...], values: Sequence[Any]) -> list[float]:
-    codes: dict[Any, float] = {None: np.nan, **{value: float(place) for place, value in enumerate(known)}}
-    if not set(map(type, values)) <= {str, type(None)}:
-        place = next(place for place, value in enumerate(values) if not isinstance(value, str | None))
-        raise InputError(f"Row {place}, {name}: is a category and takes text, and {_shown(values[place])} came.")
-    return [codes.get(value, UNSEEN) for value in values]
 
 
 def _shown(value: Any) -> str:
