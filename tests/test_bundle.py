@@ -95,6 +95,7 @@ def test_no_rows_give_no_scores(made: tuple[Path, str]) -> None:
     assert len(raw) == len(probability) == 0
 
 
+@pytest.mark.service
 @settings(max_examples=60, deadline=None)
 @given(
     age=st.one_of(st.none(), st.floats(allow_nan=True, allow_infinity=True), st.integers(-(10**12), 10**12)),
@@ -243,6 +244,7 @@ def _lose_golden_rows(content: dict[str, bytes]) -> None:
     content["golden.json"] = b'{"columns": {}, "raw": [], "probability": []}'
 
 
+@pytest.mark.service
 @pytest.mark.parametrize("change", [_move_a_leaf, _truncate_the_text, _swap_columns, _reorder_categories, _lose_golden_rows])
 def test_a_signed_bundle_that_scores_otherwise_or_kills_is_refused_by_a_child(
     copy: tuple[Path, str], change: Callable[[dict[str, bytes]], None]

@@ -156,6 +156,7 @@ def a_server(home: Path, tmp_path: Path, uri: str, given: dict[str, str] | None 
     return settings
 
 
+@pytest.mark.service
 def test_a_machine_gets_what_it_has_not_and_needs_the_store_no_more(made: tuple[Path, str], tmp_path: Path) -> None:
     home, digest = made
     shared = tmp_path / "shared"

@@ -70,6 +70,7 @@ campaigns = st.sampled_from([NO_AD, "a", "b", "c", "d"])
 part = st.dictionaries(campaigns, st.integers(1, 50), min_size=1, max_size=5)
 
 
+@pytest.mark.service
 @settings(max_examples=10, deadline=None, derandomize=True)
 @given(st.lists(st.tuples(st.integers(-(10**9), 10**9), part, part), min_size=1, max_size=5))
 def test_every_micro_that_leaves_arrives(conversions: list[Any]) -> None:

@@ -155,6 +155,7 @@ def test_a_conversion_told_twice_is_refused() -> None:
         credit.credit_rows(pd.concat([BOUGHT, BOUGHT[:1]]), path, rules.share(path, "linear"), "linear")
 
 
+@pytest.mark.service
 @settings(max_examples=30, deadline=None, derandomize=True)
 @given(
     st.lists(st.tuples(st.integers(0, 700), st.booleans()), max_size=8),

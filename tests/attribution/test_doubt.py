@@ -179,6 +179,7 @@ some_touches = st.lists(st.tuples(people, st.integers(0, 200), st.sampled_from([
 some_bought = st.lists(st.tuples(people, st.integers(0, 200), st.integers(0, 10**6)), min_size=1, max_size=5)
 
 
+@pytest.mark.service
 @settings(max_examples=10, deadline=None, derandomize=True)
 @given(some_touches, some_bought)
 def test_values_are_kept_and_the_mean_lies_in_its_interval(shown: list[Any], sold: list[Any]) -> None:

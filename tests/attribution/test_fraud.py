@@ -149,6 +149,7 @@ def _told(folder: Path, *scenarios: Scenario) -> pd.DataFrame:
     return told.assign(person_id=told["cookie_id"].fillna(told["device_id"]))
 
 
+@pytest.mark.service
 def test_a_flood_of_bots_is_found_and_honest_people_are_left_alone(tmp_path: Path) -> None:
     quiet = _told(tmp_path / "quiet")
     assert (fraud.touch_suspicions(quiet, BOUNDS) != "").mean() < 0.005

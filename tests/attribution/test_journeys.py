@@ -130,6 +130,7 @@ bought_at = st.tuples(st.integers(0, 240), st.integers(0, 30), people, st.sample
 START = pd.Timestamp("2026-05-01T00:00Z")
 
 
+@pytest.mark.service
 @settings(max_examples=60, deadline=None, derandomize=True)
 @given(
     st.lists(touches, max_size=12),

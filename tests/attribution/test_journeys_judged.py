@@ -49,6 +49,7 @@ def test_neither_the_order_of_rows_nor_repeats_nor_zones_nor_the_size_of_a_chunk
         pd.testing.assert_frame_equal(candidate_touches(bought_again, again, some.policy, activity.iloc[::-1]), expected)
 
 
+@pytest.mark.service
 @settings(max_examples=10, deadline=None)
 @given(SEEDS, st.sampled_from([1, 10, near_by.AT_ONCE]), st.sampled_from([0, near_by.SPARE]))
 def test_the_touches_near_by_tell_all_however_few_are_held(seed: int, at_once: int, spare: int) -> None:
@@ -101,6 +102,7 @@ def test_a_conversion_with_a_hundred_thousand_touches_keeps_the_latest_and_count
     assert pairs["eligible_campaign"].tolist() == [((inside["kind"] == "eligible") & (inside["campaign_id"] == "b")).sum()] * 3
 
 
+@pytest.mark.service
 def test_a_repeat_is_found_among_many() -> None:
     touches = many(60_000)
     again = touches.tail(2).assign(seen_at=touches["seen_at"].iloc[-1] + pd.Timedelta(hours=1), campaign_id="told later")

@@ -300,6 +300,7 @@ tellings = st.lists(
 )
 
 
+@pytest.mark.service
 @settings(max_examples=15, deadline=None, derandomize=True)
 @given(tellings, st.sampled_from(["first", "server"]))
 def test_day_by_day_every_order_counts_once_and_gives_back_at_most_its_value(rows: list[Any], prefer: str) -> None:

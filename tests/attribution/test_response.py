@@ -157,6 +157,7 @@ def test_without_pairs_there_are_no_shares() -> None:
     assert len(said.subjects) == len(said.inputs) == len(said.raw) == 0
 
 
+@pytest.mark.service
 @settings(max_examples=15, deadline=None)
 @given(
     st.lists(

@@ -96,6 +96,7 @@ def test_what_is_computed_no_more_is_taken_back_once() -> None:
     assert withdrawn(told, credit("a", t=1)).empty
 
 
+@pytest.mark.service
 @settings(deadline=None, max_examples=15)
 @given(st.lists(st.dictionaries(st.sampled_from("tuv"), st.integers(1, 9), min_size=1), min_size=1, max_size=5))
 def test_however_often_it_is_restated_the_last_word_holds_and_is_whole(words: list[dict[str, int]]) -> None:

@@ -271,6 +271,7 @@ views = st.builds(
 )  # fmt: skip
 
 
+@pytest.mark.service
 @settings(max_examples=20, deadline=None)
 @given(st.lists(statement, min_size=1, max_size=12), st.data(), views, st.sampled_from(["conversion", "touch"]))
 def test_a_difference_is_explained_to_the_micro(drawn: list[Any], data: Any, now: View, then_date: str) -> None:

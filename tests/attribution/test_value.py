@@ -63,6 +63,7 @@ seen = st.tuples(
 )
 
 
+@pytest.mark.service
 @settings(max_examples=8, deadline=None, derandomize=True)
 @given(st.lists(seen, min_size=1, max_size=15))
 def test_one_touch_by_itself_with_its_history_counts_the_same_as_in_the_batch(rows: list[Any]) -> None:

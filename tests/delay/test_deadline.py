@@ -29,6 +29,7 @@ def test_nothing_that_came_after_the_deadline_changes_what_was_known_then(given_
     assert np.array_equal(then.delay, again.delay, equal_nan=True)
 
 
+@pytest.mark.service
 @given(rows, times)
 def test_rows_of_then_had_happened_and_their_conversions_had_come(given_rows, back) -> None:
     elapsed = np.array([e for e, _ in given_rows])

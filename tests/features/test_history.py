@@ -134,6 +134,7 @@ def test_an_unknown_view_is_refused(settings: Settings) -> None:
         features.historical(settings, asked(("2026-05-02T10:00", "n1")), ("weather",))
 
 
+@pytest.mark.service
 def test_every_view_agrees_with_a_brute_force_loop(settings: Settings) -> None:
     """Random days with gaps, ties at midnight, null and unknown keys, repeated rows: no value may differ, none may be lost."""
     rng = np.random.default_rng(11)

@@ -60,6 +60,7 @@ def test_rows_become_known_when_their_day_ends(tmp_path: Path) -> None:
     assert (row["day"], row["seen_at"].isoformat()) == ("2026-05-20", "2026-05-21T00:00:00+00:00")
 
 
+@pytest.mark.service
 def test_what_comes_after_the_day_changes_nothing(tmp_path: Path) -> None:
     today = [
         a_click("10:00", DAY, cookie_id="c1", ip_key="n1", user_agent="Chrome"),
@@ -214,6 +215,7 @@ def test_a_day_without_events_gives_empty_tables(tmp_path: Path) -> None:
     assert {table.num_rows for table in tables_of(a_lake(tmp_path), DAY).values()} == {0}
 
 
+@pytest.mark.service
 def test_counts_agree_with_a_loop_over_the_events_of_a_world(tmp_path: Path) -> None:
     settings = a_world(tmp_path, people=80, days=5)
     lake, day = Lake.of(settings), date(2026, 5, 4)

@@ -103,6 +103,7 @@ days = st.lists(st.fixed_dictionaries(values), min_size=1, max_size=14)
 laws = settings(max_examples=20, deadline=None, derandomize=True)
 
 
+@pytest.mark.service
 @laws
 @given(first=days, second=days, seed=st.integers(0, 99))
 def test_order_of_rows_does_not_matter(first: list[dict[str, Any]], second: list[dict[str, Any]], seed: int) -> None:
@@ -112,6 +113,7 @@ def test_order_of_rows_does_not_matter(first: list[dict[str, Any]], second: list
     pd.testing.assert_frame_equal(link(day, known), link(mixed, known.sample(frac=1, random_state=seed)))
 
 
+@pytest.mark.service
 @laws
 @given(first=days, second=days, most=st.integers(1, 12))
 def test_whatever_comes_persons_stay_small_accounts_stay_apart_and_ids_stay_stable(

@@ -29,6 +29,7 @@ def test_counting_pairs_equals_listing_them(rows: list[tuple[str | None, str]]) 
     assert found.match_rate == sum(p is not None for p, _ in rows) / len(rows)
 
 
+@pytest.mark.service
 def test_in_a_world_with_known_truth_exact_links_are_almost_never_wrong(tmp_path: Path) -> None:
     lake = Lake.of(a_world(tmp_path, people=150, days=4))
     events = {name: lake.read(name).to_pandas() for name in ("touches", "conversions", "sightings")}

@@ -10,6 +10,7 @@ from whence.attribution.journeys import candidate_touches
 from whence.attribution.policy import Policy
 
 
+@pytest.mark.service
 def test_some_journeys_are_conserved_by_every_algorithm_and_preset() -> None:
     row = conservation.conserved(150)
     assert row.verdict == "met"

@@ -54,6 +54,7 @@ def test_a_window_is_its_days_one_by_one(tmp_path: Path, settings: Settings) -> 
         assert contents(daily)[name].equals(rows), name
 
 
+@pytest.mark.service
 def test_a_day_that_is_run_again_after_later_ones_stays_as_it_was(settings: Settings) -> None:
     assert ingest(settings, Window(FIRST_DAY, FIRST_DAY)).changed == ()
 
@@ -96,6 +97,7 @@ def test_ingest_makes_the_world_when_it_is_not_there(tmp_path: Path) -> None:
     assert settings.world_events.exists()
 
 
+@pytest.mark.service
 def test_a_day_whose_world_has_changed_is_replaced_and_not_added_to(tmp_path: Path) -> None:
     settings = a_world(tmp_path)
     before = Lake.of(settings).read("touches")

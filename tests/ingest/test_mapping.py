@@ -218,6 +218,7 @@ source = { value = "server" }
 """
 
 
+@pytest.mark.service
 @pytest.mark.filterwarnings("ignore:Dialect sqlite.*does \\*not\\* support Decimal:sqlalchemy.exc.SAWarning")
 def test_a_database_is_read_through_sqlalchemy(tmp_path: Path) -> None:
     from decimal import Decimal

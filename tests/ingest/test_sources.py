@@ -136,6 +136,7 @@ def test_a_spoiled_line_is_set_aside_with_its_number_and_the_rest_goes_on(
     assert reason in found["reason"]
 
 
+@pytest.mark.service
 def test_a_line_without_a_usable_time_is_refused_once_whatever_the_windows(tmp_path: Path) -> None:
     settings = talkingdata(tmp_path, CLICK, "87540,12,1,13,497,yesterday,,0", BOUGHT)
     total = sum(ingest(settings, Window(day, day)).total.quarantined for day in source_days(settings))

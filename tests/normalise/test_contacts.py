@@ -85,6 +85,7 @@ def test_stored_hashes_of_well_formed_numbers_are_what_they_were(text: str) -> N
     assert hashing.phone(text) == hashlib.sha256(f"+{digits}".encode()).hexdigest()
 
 
+@pytest.mark.service
 @settings(max_examples=40, deadline=None)
 @given(st.text(st.characters(exclude_categories=())) | st.from_regex(r"\A[+0-9() .-]{1,20}\Z") | st.emails())
 def test_no_text_breaks_them_and_what_is_kept_stays(text: str) -> None:

@@ -427,6 +427,7 @@ def _promote_for_ever(url: str, path: str) -> None:
             told.flush()
 
 
+@pytest.mark.service
 def test_a_promoter_that_is_killed_loses_nothing_that_was_acknowledged(on_disk: Journal, tmp_path: Path) -> None:
     journal, told = on_disk, tmp_path / "told"
     journal.rows()
@@ -448,6 +449,7 @@ def test_a_promoter_that_is_killed_loses_nothing_that_was_acknowledged(on_disk: 
     assert journal.verify() == len(stored)
 
 
+@pytest.mark.service
 @given(st.lists(st.sampled_from(["a", "b", "c", "d", "back"]), max_size=8))
 @settings(max_examples=15, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_any_history_is_a_stack_that_verifies(tmp_path_factory: pytest.TempPathFactory, moves: list[str]) -> None:

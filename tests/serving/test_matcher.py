@@ -110,6 +110,7 @@ policies = st.builds(
 journey = st.lists(touch, min_size=2, max_size=6)
 
 
+@pytest.mark.service
 @settings(max_examples=10, deadline=None, derandomize=True)
 @given(journey, st.lists(sale, max_size=3), sale, st.integers(1, 10**7), policies, st.integers(0, 6))
 def test_online_gives_what_the_day_gives(

@@ -113,6 +113,7 @@ def test_too_little_data_is_said_in_numbers() -> None:
         fit(examples, parts(examples), seed=7, threads=1)
 
 
+@pytest.mark.service
 def test_the_report_has_no_nan_in_json_and_a_plot_each(tmp_path: Path) -> None:
     examples = some_examples(3000)
     cut = parts(examples)

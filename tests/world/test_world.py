@@ -49,6 +49,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Settings:
     return settings
 
 
+@pytest.mark.service
 def test_a_seed_gives_the_same_bytes_whatever_the_number_of_workers(tmp_path: Path) -> None:
     alone = small(tmp_path / "alone", people=1100, days=2)
     helped = small(tmp_path / "helped", people=1100, days=2, workers=2)
