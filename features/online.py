@@ -7,7 +7,7 @@ order and the number of writers, and a value that is too old, or not yet known a
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from features.packing import FIELDS, FOREIGN, JOIN_KEYS, LAYOUTS, MARK, SEEN_AT, Held, Ints, Layout, micros, pack, unpack
-from features.shelves import Asked, Block, OnlineError, Shelf, StoreDown, open_shelf
+from features.packing import FIELDS, FOREIGN, JOIN_KEYS, MARK, SEEN_AT, Held, Ints, Layout, micros, pack, unpack
+from features.shelves import Asked, Block, OnlineError, Shelf, StoreDown, empty_block, open_shelf
 
 if TYPE_CHECKING:
     from whence.contracts.settings import Settings
@@ -69,10 +69,12 @@ class Columns:
     """
 
     layout: Layout
-    age_hours: Numbers
-    """NaN where nothing may be used."""
+    now: int
+    """As of when, in microseconds since 1970."""
     is_known: Bools | None
     """Which rows may be used; None when all may."""
+    lacking: int
+    """How many may not be used."""
     is_stale: Bools | None
     """Which rows were too old; None when none was."""
     oldest_hours: float
@@ -82,10 +84,21 @@ class Columns:
     down: str
     """Why the store did not answer; empty when it did."""
     _slots: Ints
-    _block: Block | None
+    _block: Block
 
     def __len__(self) -> int:
         return len(self._slots)
+
+    @property
+    def stale(self) -> int:
+        """How many were too old."""
+        return 0 if self.is_stale is None else int(self.is_stale.sum())
+
+    @property
+    def age_hours(self) -> Numbers:
+        """NaN where nothing may be used."""
+        ages: Numbers = (self.now - self._slots[:, SEEN_AT]) / HOUR
+        return ages if self.is_known is None else np.where(self.is_known, ages, np.nan)
 
     def numbers(self, name: str) -> Numbers:
         """A feature as float64; NaN is missing."""
@@ -94,31 +107,22 @@ class Columns:
 
     def texts(self, name: str) -> Sequence[str | None]:
         """A feature that is text; None is missing."""
-        if self._block is None:
-            return [None] * len(self._slots)
         found = self._block.texts(name)
-        if self.is_known is None:
+        if self._slots is self._block.slots or self.is_known is None:
             return found
         return [text if known else None for text, known in zip(found, self.is_known.tolist(), strict=True)]
 
-    def named(self, names: Iterable[tuple[str, str]], spread: int | None = None) -> dict[str, Any]:
+    def named(self, names: Sequence[tuple[str, str]], spread: int | None = None) -> dict[str, Any]:
         """Some features by other names, as (name, feature), and `age_hours`: as whence.columns has numbers, times and texts.
 
-        With `spread`, the first row is there so often, and the others are not.
+        With `spread`, the first row is there so often, and the others are not. Arrays are not to be written to.
         """
-        layout, ages = self.layout, self.age_hours
-        rows = self._slots if spread is None else self._slots[:1].repeat(spread, axis=0)
-        slots, floats = rows.T, rows.view(np.float64).T
-        found: dict[str, Any] = {}
-        for name, feature in names:
-            if feature == AGE:
-                found[name] = ages if spread is None else ages[:1].repeat(spread)
-            elif feature in layout.kept_as_text:
-                texts = self.texts(feature)
-                found[name] = texts if spread is None else [texts[0]] * spread
-            else:
-                found[name] = (slots if feature in layout.times else floats)[layout.slots[feature]]
-        return found
+        block = self._block if self._slots is self._block.slots else Block(self.layout, self._slots, self.texts)
+        found = block.named(tuple(names), spread)
+        if len(found) == len(names):
+            return found
+        ages = self.age_hours if spread is None else self.age_hours[:1].repeat(spread)
+        return {**found, **{name: ages for name, feature in names if feature == AGE}}
 
 
 @dataclass(frozen=True)
@@ -139,7 +143,7 @@ class OnlineStore:
         try:
             return [judged(block, now, self.max_age_hours) for block in self.shelf.blocks(asked)]
         except StoreDown as why:
-            return [nothing(view, len(keys), str(why)) for view, keys in asked]
+            return [nothing(view, len(keys), now, str(why)) for view, keys in asked]
 
     def read(self, view: str, keys: Sequence[Mapping[str, str | None]], now: datetime) -> list[OnlineRow]:
         """One OnlineRow for each key, in order, as of `now`, which must have a zone.
@@ -177,18 +181,21 @@ class OnlineStore:
 
 def judged(block: Block, now: int, max_age_hours: float) -> Columns:
     """Packed rows as of `now` (microseconds since 1970): what is too old or not yet known is missing."""
-    slots, layout = block.slots, block.layout
+    layout, slots = block.layout, block.slots
+    if block.is_empty:
+        return _unknown(block, now)
+    if (now - block.oldest) / HOUR <= max_age_hours and now - block.newest >= -SKEW:
+        return Columns(layout, now, None, 0, None, np.nan, 0, "", slots, block)
     gap = now - slots[:, SEEN_AT]
     ages = gap / HOUR
-    if not len(ages) or (np.maximum.reduce(ages) <= max_age_hours and np.minimum.reduce(gap) >= -SKEW):
-        return Columns(layout, ages, None, None, np.nan, 0, "", slots, block)
     is_there = slots[:, MARK] == layout.mark
     is_stale = is_there & (ages > max_age_hours)
     is_known = is_there & ~is_stale & (gap >= -SKEW)
     return Columns(
         layout,
-        np.where(is_known, ages, np.nan),
+        now,
         is_known,
+        len(slots) - int(is_known.sum()),
         is_stale if is_stale.any() else None,
         float(ages[is_stale].max(initial=-np.inf)),
         int((slots[:, MARK] == FOREIGN).sum()),
@@ -198,11 +205,15 @@ def judged(block: Block, now: int, max_age_hours: float) -> Columns:
     )
 
 
-def nothing(view: str, rows: int, why: str = "") -> Columns:
-    """Columns in which every row is missing."""
-    layout = LAYOUTS[view]
-    slots = np.tile(layout.nothing, (rows, 1))
-    return Columns(layout, np.full(rows, np.nan), np.zeros(rows, dtype=bool), None, np.nan, 0, why, slots, None)
+def nothing(view: str, rows: int, now: int, why: str) -> Columns:
+    """Columns in which every row is missing, for the store did not answer."""
+    return _unknown(empty_block(view, rows), now, why)
+
+
+def _unknown(block: Block, now: int, why: str = "") -> Columns:
+    rows = len(block.slots)
+    is_known = np.zeros(rows, dtype=bool) if rows else None
+    return Columns(block.layout, now, is_known, rows, None, np.nan, 0, why, block.slots, block)
 
 
 def open_online(settings: Settings) -> OnlineStore:

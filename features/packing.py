@@ -41,7 +41,7 @@ SLOT = 8
 MARK, SEEN_AT, FIRST = 0, 1, 2
 """The places of a row's mark, of its seen_at, and of its first feature."""
 
-EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+EPOCH, MICROSECOND = datetime(1970, 1, 1, tzinfo=UTC), timedelta(microseconds=1)
 
 JOIN_KEYS: dict[str, tuple[str, ...]] = {
     name: tuple(key for key in table.key if key != "day") for name, table in FEATURES.items()
@@ -166,7 +166,7 @@ def texts_of(layout: Layout, payload: bytes, lengths: Sequence[int]) -> list[str
 
 def micros(moment: datetime) -> int:
     """Microseconds since 1970, exactly; the time must have a zone."""
-    return (utc(moment) - EPOCH) // timedelta(microseconds=1)
+    return (utc(moment) - EPOCH) // MICROSECOND
 
 
 def _number(layout: Layout, name: str, values: Mapping[str, Any]) -> float:

@@ -10,13 +10,14 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import lru_cache
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import numpy as np
 
-from features.packing import FIRST, FOREIGN, FORMAT, LAYOUTS, MARK, Held, Ints, Layout, is_of, texts_of
+from features.packing import FIRST, FOREIGN, FORMAT, LAYOUTS, MARK, NEVER, SEEN_AT, Held, Ints, Layout, is_of, texts_of
 
 if TYPE_CHECKING:
     import redis
@@ -25,6 +26,8 @@ T = TypeVar("T")
 Asked = Sequence[tuple[str, Sequence[str | None]]]
 """Views, and of each the keys of the rows wanted; a key of None is never found."""
 Texts = Sequence[str | None]
+Names = tuple[tuple[str, str], ...]
+"""Features by the names that evidence has for them, as (name, feature)."""
 
 BUSY_SECONDS = 30.0
 READ_BUSY_SECONDS = 0.05
@@ -51,14 +54,58 @@ class StoreDown(OnlineError):
     """The online store does not answer, or did not a moment ago; a read is answered from the declared defaults."""
 
 
-class Block(NamedTuple):
-    """Packed rows of one view, side by side in the order asked; a row that is not there is the layout's `nothing`."""
+class Block:
+    """Packed rows of one view, side by side in the order asked; a row that is not there is the layout's `nothing`.
 
-    layout: Layout
-    slots: Ints
-    """Rows × slots."""
-    texts: Callable[[str], Texts]
-    """A text feature of all rows by name, read when it is asked for."""
+    A shelf gives the same block again for the same rows, so what is read out of it is kept, and not to be changed.
+    """
+
+    __slots__ = ("_kept", "_read", "_texts", "is_empty", "layout", "newest", "oldest", "slots")
+
+    def __init__(self, layout: Layout, slots: Ints, read: Callable[[str], Texts]) -> None:
+        """`slots` are rows × slots; `read` gives a text feature of all rows by name, and is asked once for each."""
+        slots.setflags(write=False)
+        self.layout, self.slots, self._read = layout, slots, read
+        self.oldest, self.newest = _span(slots)
+        self.is_empty = self.oldest == NEVER and not slots[:, MARK].any()
+        self._texts: dict[str, Texts] = {}
+        self._kept: dict[tuple[Names, int | None], dict[str, Any]] = {}
+
+    def texts(self, name: str) -> Texts:
+        """A text feature of all rows."""
+        if (found := self._texts.get(name)) is None:
+            found = self._texts[name] = self._read(name)
+        return found
+
+    def named(self, names: Names, spread: int | None) -> dict[str, Any]:
+        """Those of some features that are in the layout, by other names, as (name, feature); as whence.columns has them.
+
+        With `spread`, the first row is there so often, and the others are not.
+        """
+        if (found := self._kept.get((names, spread))) is None:
+            found = self._kept[names, spread] = self._named(names, spread)
+        return found
+
+    def _named(self, names: Names, spread: int | None) -> dict[str, Any]:
+        layout = self.layout
+        rows = self.slots if spread is None else self.slots[:1].repeat(spread, axis=0)
+        slots = np.ascontiguousarray(rows.T)
+        slots.setflags(write=False)
+        floats = slots.view(np.float64)
+        found: dict[str, Any] = {}
+        for name, feature in names:
+            if feature in layout.kept_as_text:
+                texts = self.texts(feature)
+                found[name] = texts if spread is None else [texts[0]] * spread
+            elif feature in layout.slots:
+                found[name] = (slots if feature in layout.times else floats)[layout.slots[feature]]
+        return found
+
+
+def _span(slots: Ints) -> tuple[int, int]:
+    """The smallest and the largest seen_at; NEVER where there are no rows."""
+    times = slots[:, SEEN_AT]
+    return int(np.minimum.reduce(times, initial=NEVER)), int(np.maximum.reduce(times)) if len(times) else NEVER
 
 
 class Shelf(Protocol):
@@ -155,14 +202,12 @@ class SqliteShelf:
             self._tables = {view: _Table(layout) for view, layout in LAYOUTS.items()}
 
     def _block(self, view: str, keys: Sequence[str | None]) -> Block:
-        table = self._tables[view]
-        try:
-            rows = [table.places[key] for key in keys]
-        except KeyError:
-            missing = list(dict.fromkeys(key for key in keys if key is not None and key not in table.places))
+        table, asked = self._tables[view], tuple(keys)
+        if (block := table.blocks.get(asked)) is not None:
+            return block
+        if missing := list(dict.fromkeys(key for key in keys if key is not None and key not in table.places)):
             table.add(missing, dict(self._found(view, missing)))
-            rows = [table.places[key] for key in keys]
-        return table.block(rows)
+        return table.block(asked)
 
     def _found(self, view: str, keys: Sequence[str]) -> Iterator[tuple[str, Held]]:
         for part in chunks(keys, CHUNK):
@@ -214,6 +259,8 @@ class _Table:
         self._slots[0] = layout.nothing
         self._texts: dict[str, list[str | None]] = {name: [None] for name in layout.texts}
         self._used = 1
+        self.blocks: dict[tuple[str | None, ...], Block] = {}
+        """Rows that were asked together, as the people of a network are: they are asked so again."""
 
     def add(self, keys: Sequence[str], found: dict[str, Held]) -> None:
         """Keep what was found of these keys, and that the others are not there."""
@@ -233,10 +280,28 @@ class _Table:
             self.bytes += len(held[1])
             self._used += 1
 
-    def block(self, rows: list[int]) -> Block:
-        """Some rows side by side."""
+    def block(self, keys: tuple[str | None, ...]) -> Block:
+        """The rows of some keys side by side, all known here; kept, unless none is there, for strangers come once."""
+        rows = [self.places[key] for key in keys]
+        if not any(rows):
+            return empty_block(self.layout.view, len(rows))
         texts = self._texts
-        return Block(self.layout, self._slots[rows], lambda name: [texts[name][row] for row in rows])
+        block = Block(self.layout, self._slots[rows], lambda name: [texts[name][row] for row in rows])
+        self.blocks[keys] = block
+        self.bytes += kept_bytes(block)
+        return block
+
+
+@lru_cache(256)
+def empty_block(view: str, rows: int) -> Block:
+    """So many rows of which none is there."""
+    layout = LAYOUTS[view]
+    return Block(layout, np.tile(layout.nothing, (rows, 1)), lambda name: [None] * rows)
+
+
+def kept_bytes(block: Block) -> int:
+    """What a kept block takes, about: its slots twice, by rows and by columns, and a reference for each key and text."""
+    return 1000 + 2 * block.slots.nbytes + 8 * len(block.slots) * (2 + len(block.layout.texts))
 
 
 def _slots(layout: Layout, payload: bytes) -> Ints:

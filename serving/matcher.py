@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import lru_cache
 from typing import Any, Protocol
 
 import numpy as np
@@ -27,6 +28,8 @@ from whence.encoding import encode
 from whence.identity import decide, retrieve
 from whence.identity import evidence as identity_evidence
 
+MOST_NETWORKS = 4096
+"""Networks whose list of people is remembered as it was read."""
 Reads = Mapping[str, tuple[tuple[str, str], ...]]
 """Of each view the columns that a model's evidence reads, and the features that they are."""
 
@@ -136,8 +139,8 @@ class Known:
         """Note what is missing or too old, once a view."""
         for columns in used:
             self.used[columns.layout.view] = columns
-            if columns.is_known is not None:
-                self._note(columns, len(columns) - int(columns.is_known.sum()))
+            if columns.lacking:
+                self._note(columns)
 
     def age_hours(self, view: str, row: int) -> float | None:
         """How old the values of an option were; one row speaks for all options where only one was read."""
@@ -145,10 +148,9 @@ class Known:
         age = float(ages[row if len(ages) > 1 else 0])
         return None if math.isnan(age) else age
 
-    def _note(self, columns: Columns, lacking: int) -> None:
-        view = columns.layout.view
-        stale = 0 if columns.is_stale is None else int(columns.is_stale.sum())
-        unknown = lacking - stale
+    def _note(self, columns: Columns) -> None:
+        view, stale = columns.layout.view, columns.stale
+        unknown = columns.lacking - stale
         if stale:
             if view not in self.stale:
                 self.degraded.append(f"{view} is stale: {columns.oldest_hours:.0f} h old")
@@ -297,11 +299,10 @@ def _ranked(
         (identifiers,) = known.read(("identifier_features", [None]))
         known.note(identifiers)
     known.note(network)
-    options = retrieve.listed(None, network.texts("people")[0], policy.max_candidates)
+    options, paired = _asked(signal["ip_key"], network.texts("people")[0], policy.max_candidates)
     if not options:
         return Answer(None, None, "none", degraded=tuple(known.degraded))
-    start = key_text([signal["ip_key"], ""])
-    persons, pairs = known.read(("person_features", options), ("pair_features", [start + person for person in options]))
+    persons, pairs = known.read(("person_features", options), ("pair_features", paired))
     known.note(persons, pairs)
     facts = _facts(IDENTITY_READS, persons, pairs) | _facts(IDENTITY_READS, identifiers, network, spread=len(options))
     inputs = identity_evidence.pair_columns(_signals(signal, options), facts)
@@ -313,6 +314,13 @@ def _ranked(
     if not is_taken:
         return Answer(None, None, "none", scored, tuple(known.degraded))
     return Answer(options[place], float(probability[place]), "ranked", scored, tuple(known.degraded))
+
+
+@lru_cache(MOST_NETWORKS)
+def _asked(network: str, people: str | None, most: int) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """The candidates of a network's list, and the keys of what is known of each together with the network."""
+    options, start = tuple(retrieve.listed(None, people, most)), key_text([network, ""])
+    return options, tuple(start + person for person in options)
 
 
 def _signals(signal: Mapping[str, Any], options: Sequence[str]) -> dict[str, Any]:

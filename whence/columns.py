@@ -57,6 +57,12 @@ def hours_between(then: Ints, now: Ints) -> Numbers:
     >>> hours_between(np.array([0, NOT_A_TIME]), np.array([HOUR // 2, HOUR])).tolist()
     [0.5, nan]
     """
-    gap = (now - then) / SECOND / 3600
-    gap[(then == NOT_A_TIME) | (now == NOT_A_TIME)] = np.nan
+    gap: Numbers = (now - then) / SECOND / 3600
+    if is_lacking(then) or is_lacking(now):
+        gap[(then == NOT_A_TIME) | (now == NOT_A_TIME)] = np.nan
     return gap
+
+
+def is_lacking(times: Ints) -> bool:
+    """Whether one of the times is missing."""
+    return bool(np.minimum.reduce(times, initial=0) == NOT_A_TIME)

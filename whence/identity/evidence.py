@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 from functools import lru_cache
+from itertools import chain, repeat
+from operator import eq
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -124,17 +126,20 @@ def same(left: Texts, right: Texts) -> Numbers:
     >>> same(["a", "a", None], ["a", "b", "c"]).tolist()
     [1.0, 0.0, nan]
     """
-    pairs = zip(left, right, strict=True)
-    return np.array([np.nan if one is None or other is None else float(one == other) for one, other in pairs])
+    found = np.fromiter(map(eq, left, right), np.float64, len(left))
+    if None in left or None in right:
+        found[[one is None or other is None for one, other in zip(left, right, strict=True)]] = np.nan
+    return found
 
 
 def _places(person: Texts, listed: Texts) -> Numbers:
     """The candidate's place in the network's list, 0 first; NaN when it is not there."""
     lists = set(listed)
     if len(lists) == 1:
-        return np.array(list(map(_ranks(lists.pop()).get, person)), dtype=np.float64)
-    ranks = {text: _ranks(text) for text in lists}
-    return np.array([ranks[text].get(each) for each, text in zip(person, listed, strict=True)], dtype=np.float64)
+        ranks, missing = _ranks(lists.pop()), repeat(np.nan)
+        return np.fromiter(map(ranks.get, person, missing), np.float64, len(person))
+    several = {text: _ranks(text) for text in lists}
+    return np.array([several[text].get(each) for each, text in zip(person, listed, strict=True)], dtype=np.float64)
 
 
 @lru_cache(1024)
@@ -147,8 +152,8 @@ def _agents(agent: Texts, listed: Texts) -> tuple[Numbers, Numbers]:
     """The agent's place in the person's list (its length when absent), and the best overlap of its words, 0 to 1."""
     compared = {one: _compared(one) for one in set(agent)}
     found = [compared[one][text] for one, text in zip(agent, listed, strict=True)]
-    places, overlaps = zip(*found, strict=True) if found else ((), ())
-    return np.array(places, dtype=np.float64), np.array(overlaps, dtype=np.float64)
+    places, overlaps = np.fromiter(chain.from_iterable(found), np.float64, 2 * len(found)).reshape(-1, 2).T
+    return places, overlaps
 
 
 @lru_cache(512)
@@ -203,9 +208,10 @@ def _listed(text: str | None) -> list[str]:
 def _hour_gap(happened_at: Ints, mean_hour: Numbers) -> Numbers:
     """Hours between the signal's hour of day and the person's usual one, round the clock: 0 to 12."""
     hour, minute = np.divmod(happened_at // MINUTE, 60)
-    gap = np.abs(hour % 24 + minute / 60 - mean_hour)
-    gap[happened_at == NOT_A_TIME] = np.nan
-    return np.where(gap <= 12, gap, 24 - gap)
+    gap: Numbers = np.abs(hour % 24 + minute / 60 - mean_hour)
+    if columns.is_lacking(happened_at):
+        gap[happened_at == NOT_A_TIME] = np.nan
+    return np.minimum(gap, 24 - gap)
 
 
 def _identifier_agrees(person: Texts, facts: Columns) -> Numbers:
