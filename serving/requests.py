@@ -11,7 +11,7 @@ from typing import Any
 import pyarrow as pa
 
 from serving.rollout import person_key
-from serving.shapes import Array, Choice, Digest, Moment, Object, RequestError, Shape, Text, Truth, Whole, show
+from serving.shapes import MAX_TEXT, Array, Choice, Digest, Moment, Object, RequestError, Shape, Text, Truth, Whole, show
 from whence.contracts.events import CONSENTS, CONVERSION_SOURCES, CONVERSIONS, IDENTIFIERS, TOUCH_KINDS, TOUCHES
 from whence.contracts.models import MODELS
 
@@ -99,6 +99,16 @@ ATTRIBUTE = Object(
 
 
 @dataclass(frozen=True)
+class Names(Array):
+    """Column names of a bounded length: looked at all at once, and one by one where one is amiss."""
+
+    def read(self, value: Any) -> list[Any]:
+        """The names."""
+        is_plain = type(value) is list and set(map(type, value)) == {str} and all(value) and max(map(len, value)) <= MAX_TEXT
+        return value if is_plain and self.least <= len(value) <= self.most else super().read(value)
+
+
+@dataclass(frozen=True)
 class Rows:
     """Rows to score: lists of values, each as long as there are names, or objects; the scorer looks at their cells at once."""
 
@@ -124,7 +134,7 @@ class Rows:
 SCORE = Object(
     {
         "model": Choice(MODELS, "Whose champion scores."),
-        "names": Array(
+        "names": Names(
             Text(), MAX_COLUMNS, doc="Of rows that are lists: all columns that the model takes, in any order.", least=1
         ),
         "rows": Rows(),

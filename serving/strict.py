@@ -27,15 +27,19 @@ def loads(body: bytes) -> Any:
         value = orjson.loads(body)
     except orjson.JSONDecodeError as wrong:
         raise RequestError("body", f"is no JSON: {wrong}.") from None
-    colons = body.count(b":")
-    if b"\\" in body or (not _names_alone(value, colons) and orjson.dumps(value).count(b":") != colons):
+    if b"\\" in body or (not _names_alone(value, body) and orjson.dumps(value).count(b":") != body.count(b":")):
         _refuse_repeats(body)
     return value
 
 
-def _names_alone(value: Any, colons: int) -> bool:
+def _names_alone(value: Any, body: bytes) -> bool:
     """Whether all colons are those of the outermost names; then nothing can be there twice."""
-    return isinstance(value, dict) and len(value) == colons
+    if not isinstance(value, dict):
+        return False
+    behind = 0
+    for _ in value:  # a search for a byte runs ten times as fast as counting it
+        behind = body.find(b":", behind) + 1
+    return body.find(b":", behind) < 0
 
 
 def _refuse_repeats(body: bytes) -> None:

@@ -68,12 +68,12 @@ class Calibrator:
         """
         x = np.asarray(raw, dtype=np.float64)
         missing = np.isnan(x)
-        is_whole = not missing.any()
+        is_whole = not np.count_nonzero(missing)  # a fifth of the price of any()
         known = _between(x if is_whole else np.where(missing, 0.0, x), -1e9, 1e9)
         odds = _log_odds(self, known)
         if self.trees is not None:
             odds = odds + self.trees.added(known, fields)
-        probability = _between(expit(_drawn_in(odds) if self.is_soft else odds), FLOOR, 1 - FLOOR)
+        probability = _soft(odds) if self.is_soft else _between(expit(odds), FLOOR, 1 - FLOOR)
         if is_whole:
             return np.asarray(probability)
         return np.asarray(np.where(missing, min(max(self.base_rate, FLOOR), 1 - FLOOR), probability))
@@ -159,18 +159,19 @@ def _log_odds(calibrator: Calibrator, x: Floats) -> Floats:
 def _steps(calibrator: Calibrator, x: Floats) -> Floats:
     knots, levels = calibrator.staircase
     if calibrator.kind == "venn_abers":
-        return levels[np.searchsorted(knots, x, "right")]
-    above = np.minimum(np.searchsorted(knots, x), len(levels) - 1)
-    return np.minimum(np.interp(x, knots, levels), levels[above])  # interp may overshoot a knot by a bit
+        return levels[knots.searchsorted(x, "right")]
+    above = levels.take(knots.searchsorted(x), mode="clip")
+    return np.minimum(np.interp(x, knots, levels), above)  # interp may overshoot a knot by a bit
 
 
-def _drawn_in(odds: Floats) -> Floats:
-    """The log-odds, those beyond ±BEND on a curve that rises towards ±END for ever."""
+def _soft(odds: Floats) -> Floats:
+    """Probabilities of log-odds, those beyond ±BEND on a curve that rises towards ±END for ever."""
     size = np.abs(odds)
-    if not (size > BEND).any():
-        return odds
+    if not np.count_nonzero(size > BEND):  # nothing to draw in, and nothing near the floor
+        return np.asarray(expit(odds))
     beyond = np.maximum(size - BEND, 0.0) / (END - BEND)
-    return np.asarray(np.where(size > BEND, np.copysign(BEND + (END - BEND) * (beyond / (1 + beyond)), odds), odds))
+    drawn_in = np.where(size > BEND, np.copysign(BEND + (END - BEND) * (beyond / (1 + beyond)), odds), odds)
+    return _between(expit(drawn_in), FLOOR, 1 - FLOOR)
 
 
 def _check(made: Calibrator) -> None:
