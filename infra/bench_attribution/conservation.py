@@ -246,7 +246,7 @@ class _Nothing:
         """A row for each key, all unknown."""
         from features.online import nothing
 
-        return [nothing(view, len(keys)) for view, keys in asked]
+        return [nothing(view, len(keys), now, "nobody is known here") for view, keys in asked]
 
 
 def _whole(row: Event, names: Sequence[str]) -> Event:
