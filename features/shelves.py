@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 import numpy as np
 
 from features.packing import FIRST, FOREIGN, FORMAT, LAYOUTS, MARK, NEVER, SEEN_AT, Held, Ints, Layout, is_of, texts_of
+from whence.columns import MOST_KEPT, Kept
 
 if TYPE_CHECKING:
     import redis
@@ -74,7 +75,7 @@ class Block:
     def texts(self, name: str) -> Texts:
         """A text feature of all rows."""
         if (found := self._texts.get(name)) is None:
-            found = self._texts[name] = self._read(name)
+            found = self._texts[name] = Kept(self._read(name))
         return found
 
     def named(self, names: Names, spread: int | None) -> dict[str, Any]:
@@ -300,8 +301,8 @@ def empty_block(view: str, rows: int) -> Block:
 
 
 def kept_bytes(block: Block) -> int:
-    """What a kept block takes, about: its slots twice, by rows and by columns, and a reference for each key and text."""
-    return 1000 + 2 * block.slots.nbytes + 8 * len(block.slots) * (2 + len(block.layout.texts))
+    """What a kept block takes at most, about: its slots twice, by rows and by columns, its texts, and two numbers each MOST_KEPT times."""
+    return 1000 + 2 * block.slots.nbytes + 8 * len(block.slots) * (2 + (1 + 2 * MOST_KEPT) * len(block.layout.texts))
 
 
 def _slots(layout: Layout, payload: bytes) -> Ints:
@@ -364,6 +365,52 @@ class Breaker:
             self._shut_until = self.clock() + self.rest
 
 
+class _Part:
+    """The rows of one view in a question: as Redis is asked for them, and what it answered last."""
+
+    def __init__(self, view: str, keys: tuple[str | None, ...]) -> None:
+        self.view, self.keys = view, keys
+        names = [_redis_key(view, key).encode() for key in keys if key is not None]
+        self.wanted = len(names)
+        self.packed = b"".join([b"$%d\r\n%b\r\n" % (len(name), name) for name in names])
+        self.last: tuple[list[bytes | None], Block] | None = None
+
+
+class _Parts:
+    """Parts of questions that found something; what a network's people are known by is asked for together again.
+
+    Every answer is compared with the last one, byte by byte; only where nothing changed is the block the same.
+    """
+
+    def __init__(self) -> None:
+        self._kept: dict[tuple[str, tuple[str | None, ...]], _Part] = {}
+        self._bytes = 0
+
+    def part(self, view: str, keys: tuple[str | None, ...]) -> _Part:
+        """The part of a question for these keys."""
+        return self._kept.get((view, keys)) or _Part(view, keys)
+
+    def block(self, part: _Part, found: list[bytes | None]) -> Block:
+        """What was found for the keys that are not None, side by side."""
+        if (last := part.last) is not None and last[0] == found:
+            return last[1]
+        if not any(found):  # strangers come once
+            return empty_block(part.view, len(part.keys))
+        rest = iter(found)
+        block = block_of(LAYOUTS[part.view], [None if key is None else next(rest) for key in part.keys], STAMP)
+        if last is None:
+            self._make_room(kept_bytes(block) + sum(len(each) for each in found if each is not None))
+            self._kept[part.view, part.keys] = part
+        part.last = found, block
+        return block
+
+    def _make_room(self, size: int) -> None:
+        self._bytes += size
+        if self._bytes > KEPT_BYTES:
+            self._kept.clear()
+            self._bytes = size
+
+
 @dataclass(frozen=True)
 class RedisShelf:
     """Packed rows in Redis: the value is the time as sixteen hex digits, then the row; nothing connects before it is used."""
@@ -374,6 +421,7 @@ class RedisShelf:
     breaker: Breaker = field(default_factory=Breaker)
     lines: threading.local = field(default_factory=threading.local)
     """A connection for each thread that reads."""
+    kept: _Parts = field(default_factory=_Parts, repr=False)
 
     @classmethod
     def at(cls, address: str) -> RedisShelf:
@@ -400,11 +448,16 @@ class RedisShelf:
         """The rows of several views by one MGET."""
         import redis
 
-        keys = [f"whence:{FORMAT}:{view}:{key}" for view, wanted in asked for key in wanted if key is not None]
-        found = iter(self.breaker.call(lambda: self._mget(keys), (redis.RedisError, OSError)) if keys else [])
-        return [
-            block_of(LAYOUTS[view], [None if key is None else next(found) for key in wanted], STAMP) for view, wanted in asked
-        ]
+        parts = [self.kept.part(view, tuple(keys)) for view, keys in asked]
+        wanted = sum(part.wanted for part in parts)
+        head = b"*%d\r\n$4\r\nMGET\r\n" % (wanted + 1)
+        packed = b"".join((head, *(part.packed for part in parts)))
+        found = self.breaker.call(lambda: self._mget(packed), (redis.RedisError, OSError)) if wanted else []
+        blocks, start = [], 0
+        for part in parts:
+            blocks.append(self.kept.block(part, found[start : start + part.wanted]))
+            start += part.wanted
+        return blocks
 
     def drop(self, view: str) -> None:
         """Forget all rows of the view."""
@@ -417,13 +470,12 @@ class RedisShelf:
         self.writer.close()
         self.reader.close()
 
-    def _mget(self, keys: list[str]) -> list[bytes | None]:
+    def _mget(self, packed: bytes) -> list[bytes | None]:
         """Straight over this thread's own connection: the client around it costs as much again as the read."""
         import redis
 
         if (line := getattr(self.lines, "line", None)) is None:
             line = self.lines.line = self.reader.connection_pool.get_connection()
-        packed = line.pack_command("MGET", *keys)
         try:
             return _reply(line, packed)
         except redis.ConnectionError:  # the server may have hung up long ago; a time-out is another error, and is not tried again
@@ -452,8 +504,8 @@ def _client(address: str, seconds: float) -> redis.Redis:
     return made
 
 
-def _reply(line: Any, packed: Any) -> list[bytes | None]:
-    line.send_packed_command(packed, check_health=False)
+def _reply(line: Any, packed: bytes) -> list[bytes | None]:
+    line.send_packed_command([packed], check_health=False)
     found: list[bytes | None] = line.read_response()
     return found
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -11,6 +11,7 @@ import numpy.typing as npt
 if TYPE_CHECKING:
     import pandas as pd
 
+T = TypeVar("T")
 Numbers = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
 Texts = Sequence[str | None]
@@ -18,10 +19,31 @@ Texts = Sequence[str | None]
 Columns = Mapping[str, Any]
 """Numbers, Ints (times) and Texts by name, all of one length."""
 
+MOST_KEPT = 8
+"""Of what is worked out of kept texts, so many are kept."""
 NOT_A_TIME = -(2**63)
 SECOND = 1_000_000
 MINUTE, HOUR = 60 * SECOND, 3600 * SECOND
 """In microseconds."""
+
+
+class Kept(tuple[str | None, ...]):
+    """Texts that come again as the very same object, as those of a network's people do; what is worked out of them stays here."""
+
+    def __init__(self, texts: Iterable[str | None]) -> None:
+        """Nothing is worked out yet."""
+        self.found: dict[tuple[str, str | None], Any] = {}
+
+
+def once(what: str, one: Texts, many: Texts, work: Callable[[Texts, Texts], T]) -> T:
+    """`work` of two columns; where `one` says the same in every row and `many` is Kept, done once, and kept under `what`."""
+    if type(many) is not Kept or len(set(one)) != 1:
+        return work(one, many)
+    if (found := many.found.get((what, one[0]))) is None:
+        found = work(one, many)
+        if len(many.found) < MOST_KEPT:
+            many.found[what, one[0]] = found
+    return cast("T", found)
 
 
 def numbers(frame: pd.DataFrame, name: str) -> Numbers:

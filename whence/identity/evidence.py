@@ -79,15 +79,15 @@ def pair_columns(signals: Columns, facts: Columns) -> dict[str, Numbers]:
     has FACT_NUMBERS, FACT_TIMES and FACT_TEXTS, as known at the signal's seen_at. Missing is as in whence.columns.
     """
     person, seen_at = signals["person_id"], signals["seen_at"]
-    place, overlap = _agents(signals["user_agent"], facts["person_features__user_agents"])
+    place, overlap = columns.once("agents", signals["user_agent"], facts["person_features__user_agents"], _agents)
     return {name: facts[source] for name, source in COPIED.items()} | {
         "network_place": _places(person, facts["network_features__people"]),
         "hours_since_together": columns.hours_between(facts["pair_features__last_together_at"], seen_at),
         "hours_since_person": columns.hours_between(facts["person_features__last_seen_at"], seen_at),
         "agent_place": place,
         "agent_overlap": overlap,
-        "same_locale": same(signals["locale"], facts["person_features__locale"]),
-        "same_country": same(signals["country"], facts["person_features__country"]),
+        "same_locale": columns.once("same", signals["locale"], facts["person_features__locale"], same),
+        "same_country": columns.once("same", signals["country"], facts["person_features__country"], same),
         "hour_gap": _hour_gap(signals["happened_at"], facts["person_features__mean_hour"]),
         "identifier_agrees": _identifier_agrees(person, facts),
     }
@@ -219,6 +219,5 @@ def _identifier_agrees(person: Texts, facts: Columns) -> Numbers:
 
     Somebody else is no evidence against: a new cookie belongs to a person of its own until it is matched.
     """
-    pairs = zip(facts["identifier_features__person_id"], person, strict=True)
-    is_named = np.array([one == other for one, other in pairs], dtype=bool)
+    is_named = np.fromiter(map(eq, facts["identifier_features__person_id"], person), bool, len(person))
     return np.where(is_named, facts["identifier_features__person_probability"], np.nan)
