@@ -104,11 +104,13 @@ def _read(schema: FeatureSchema, rows: Sequence[Row]) -> Numbers | None:
     for column, codes in enumerate(schema.codes.values(), len(schema.numbers)):
         said = cells[column::width]
         try:
-            found = [codes.get(value, UNSEEN) for value in said]
+            found = list(map(codes.get, said))
         except TypeError:  # a list, or an object
             return None
-        if UNSEEN in found and not TEXTS.issuperset(map(type, said)):
-            return None
+        if None in found:
+            if not TEXTS.issuperset(map(type, said)):
+                return None
+            found = [UNSEEN if code is None else code for code in found]
         cells[column::width] = found
     if not NUMBERS.issuperset(map(type, cells)):  # numpy would read "3" as 3
         return None
