@@ -135,13 +135,14 @@ class OnlineStore:
     shelf: Shelf
     max_age_hours: float
 
-    def columns(self, asked: Asked, now: int) -> list[Columns]:
+    def columns(self, asked: Asked, now: int, *, is_further: bool = False) -> list[Columns]:
         """The rows of several views in one round trip, as of `now` in microseconds since 1970; see key_text for the keys.
 
+        `is_further` says that it belongs to a question whose first part was read a moment ago: that much need not be newer.
         Never waits long and never raises for a store that does not answer: then all rows are missing, and `down` says why.
         """
         try:
-            return [judged(block, now, self.max_age_hours) for block in self.shelf.blocks(asked)]
+            return [judged(block, now, self.max_age_hours) for block in self.shelf.blocks(asked, is_further=is_further)]
         except StoreDown as why:
             return [nothing(view, len(keys), now, str(why)) for view, keys in asked]
 
@@ -205,8 +206,8 @@ def judged(block: Block, now: int, max_age_hours: float) -> Columns:
     )
 
 
-def nothing(view: str, rows: int, now: int, why: str) -> Columns:
-    """Columns in which every row is missing, for the store did not answer."""
+def nothing(view: str, rows: int, now: int = 0, why: str = "") -> Columns:
+    """Columns in which every row is missing; `why` where the store did not answer."""
     return _unknown(empty_block(view, rows), now, why)
 
 

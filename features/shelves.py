@@ -118,8 +118,11 @@ class Shelf(Protocol):
     def get(self, view: str, keys: Sequence[str]) -> list[Held | None]:
         """The row of each key, in the order asked; None where there is none."""
 
-    def blocks(self, asked: Asked) -> list[Block]:
-        """The rows of several views in one round trip, a block a view; raises StoreDown rather than wait."""
+    def blocks(self, asked: Asked, *, is_further: bool = False) -> list[Block]:
+        """The rows of several views in one round trip, a block a view; raises StoreDown rather than wait.
+
+        `is_further` says that it belongs to a question whose first part was read a moment ago.
+        """
 
     def drop(self, view: str) -> None:
         """Forget all rows of the view."""
@@ -176,11 +179,15 @@ class SqliteShelf:
             found = dict(self._found(view, keys))
         return [found.get(key) for key in keys]
 
-    def blocks(self, asked: Asked) -> list[Block]:
-        """The rows of several views, from memory where nobody wrote since they were read."""
+    def blocks(self, asked: Asked, *, is_further: bool = False) -> list[Block]:
+        """The rows of several views, from memory where nobody wrote since they were read.
+
+        A further part is as of the first one: whether somebody wrote since is seen by the next question.
+        """
         with self._reading:
             try:
-                self._refresh()
+                if not is_further or not self._tables:
+                    self._refresh()
                 return [self._block(view, keys) for view, keys in asked]
             except sqlite3.OperationalError as wrong:
                 raise StoreDown(f"the online store's file cannot be read ({wrong})") from None
@@ -444,7 +451,7 @@ class RedisShelf:
             found: Any = self.writer.mget([_redis_key(view, key) for key in keys]) if keys else []
         return [None if packed is None else (int(packed[:STAMP], 16), packed[STAMP:]) for packed in found]
 
-    def blocks(self, asked: Asked) -> list[Block]:
+    def blocks(self, asked: Asked, *, is_further: bool = False) -> list[Block]:
         """The rows of several views by one MGET."""
         import redis
 

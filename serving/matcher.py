@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import lru_cache
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 import numpy as np
 import pandas as pd
@@ -22,6 +22,7 @@ from whence.attribution import evidence as journey_evidence
 from whence.attribution.customers import standing
 from whence.attribution.policy import Policy
 from whence.bundle import Scorer
+from whence.columns import Kept
 from whence.contracts.events import LINK_KEYS
 from whence.contracts.settings import Identity
 from whence.encoding import encode
@@ -46,8 +47,8 @@ JOURNEY_READS = _reads(*journey_evidence.COPIED.values())
 class Store(Protocol):
     """What we ask of the online features: see features.online.OnlineStore."""
 
-    def columns(self, asked: Asked, now: int) -> list[Columns]:
-        """The rows of several views as of `now`, in microseconds since 1970, in one round trip."""
+    def columns(self, asked: Asked, now: int, *, is_further: bool = False) -> list[Columns]:
+        """The rows of several views as of `now`, in microseconds since 1970, in one round trip; see OnlineStore.columns."""
 
 
 @dataclass(frozen=True)
@@ -126,6 +127,8 @@ class Known:
 
     used: dict[str, Columns] = field(default_factory=dict)
     """By view, what was made use of last."""
+    has_read: bool = False
+    """Whether a part of the question was read already."""
 
     def __post_init__(self) -> None:
         """Count the instant's microseconds once."""
@@ -133,7 +136,9 @@ class Known:
 
     def read(self, *asked: tuple[str, Sequence[str | None]]) -> list[Columns]:
         """The rows of some views, in one round trip; what is used of them is to be noted."""
-        return self.store.columns(asked, self.instant)
+        found = self.store.columns(asked, self.instant, is_further=self.has_read)
+        self.has_read = True
+        return found
 
     def note(self, *used: Columns) -> None:
         """Note what is missing or too old, once a view."""
@@ -317,10 +322,10 @@ def _ranked(
 
 
 @lru_cache(MOST_NETWORKS)
-def _asked(network: str, people: str | None, most: int) -> tuple[tuple[str, ...], tuple[str, ...]]:
+def _asked(network: str, people: str | None, most: int) -> tuple[Sequence[str], Sequence[str]]:
     """The candidates of a network's list, and the keys of what is known of each together with the network."""
-    options, start = tuple(retrieve.listed(None, people, most)), key_text([network, ""])
-    return options, tuple(start + person for person in options)
+    options, start = retrieve.listed(None, people, most), key_text([network, ""])
+    return cast("Sequence[str]", Kept(options)), tuple(start + person for person in options)
 
 
 def _signals(signal: Mapping[str, Any], options: Sequence[str]) -> dict[str, Any]:

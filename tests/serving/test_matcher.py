@@ -48,7 +48,7 @@ class Memory:
     touches: Sequence[dict[str, Any]] = ()
     sales: Sequence[dict[str, Any]] = ()
 
-    def columns(self, asked: Asked, now: int) -> list[Columns]:
+    def columns(self, asked: Asked, now: int, *, is_further: bool = False) -> list[Columns]:
         return [self._person(now) if view == "person_features" else nothing(view, len(keys)) for view, keys in asked]
 
     def _person(self, now: int) -> Columns:

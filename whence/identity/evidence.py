@@ -81,7 +81,7 @@ def pair_columns(signals: Columns, facts: Columns) -> dict[str, Numbers]:
     person, seen_at = signals["person_id"], signals["seen_at"]
     place, overlap = columns.once("agents", signals["user_agent"], facts["person_features__user_agents"], _agents)
     return {name: facts[source] for name, source in COPIED.items()} | {
-        "network_place": _places(person, facts["network_features__people"]),
+        "network_place": columns.once("places", facts["network_features__people"], person, _places),
         "hours_since_together": columns.hours_between(facts["pair_features__last_together_at"], seen_at),
         "hours_since_person": columns.hours_between(facts["person_features__last_seen_at"], seen_at),
         "agent_place": place,
@@ -132,7 +132,7 @@ def same(left: Texts, right: Texts) -> Numbers:
     return found
 
 
-def _places(person: Texts, listed: Texts) -> Numbers:
+def _places(listed: Texts, person: Texts) -> Numbers:
     """The candidate's place in the network's list, 0 first; NaN when it is not there."""
     lists = set(listed)
     if len(lists) == 1:
