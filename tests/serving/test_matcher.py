@@ -290,5 +290,5 @@ class Down(SqliteShelf):
 
     whole: Shelf
 
-    def blocks(self, asked: Asked) -> list[Block]:
+    def blocks(self, asked: Asked, *, is_further: bool = False) -> list[Block]:
         raise StoreDown("it hangs")
