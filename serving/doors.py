@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable, Mapping, MutableMapping, Sequen
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any, NamedTuple
 
 import orjson
@@ -25,7 +26,7 @@ HUNG_UP = 499
 """Counted for a caller that hung up, and sent to nobody."""
 FAILED = "The service failed; its log says how."
 TOGETHER = 16
-"""Questions of a batch that are answered in one go."""
+"""Questions of a batch that are answered together."""
 JSON = "application/json"
 ARRIVED = "whence.arrived"
 """Where the server notes in a request's scope when its first byte came, by `time.perf_counter`."""
@@ -67,6 +68,8 @@ class Asked:
     content: Any
     """The JSON of a POST; None of a GET."""
     now: datetime
+    demand_time: Callable[[], None] = lambda: None
+    """Raises Refusal when it has waited for too long to be begun; for a handler that lets it wait once more."""
 
 
 class Reply(NamedTuple):
@@ -183,22 +186,26 @@ class Doors:
         questions = _several(content) if endpoint.is_batch else None
         self._demand_permits(caller, 1 if questions is None else len(questions))
         if questions is None:
-            return await endpoint.handle(Asked(content, now))
+            return await endpoint.handle(Asked(content, now, partial(self._demand_time, arrived)))
         return {"answers": await self._each(endpoint, questions, now)}
 
     async def _each(self, endpoint: Endpoint, questions: Sequence[Any], now: datetime) -> list[Any]:
-        """A batch's answers: a few at a time, so that they share an fsync, and other callers have their turn."""
+        """A batch's answers: a few together, so that they share an fsync; after each, other callers have their turn."""
         given, began = list[Any](), time.perf_counter()
         for first in range(0, len(questions), TOGETHER):
-            some = questions[first : first + TOGETHER]
-            given += await asyncio.gather(*(self._one(endpoint, Asked(each, now), began) for each in some))
+            async with asyncio.TaskGroup() as group:
+                tasks = []
+                for each in questions[first : first + TOGETHER]:
+                    asked = Asked(each, now, partial(self._demand_begin, began))
+                    tasks.append(group.create_task(self._one(endpoint, asked)))
+                    await asyncio.sleep(0)
+            given += [task.result() for task in tasks]
         return given
 
-    async def _one(self, endpoint: Endpoint, asked: Asked, began: float) -> Any:
+    async def _one(self, endpoint: Endpoint, asked: Asked) -> Any:
         """One of a batch: what is wrong with it is its own answer."""
-        if time.perf_counter() - began > self.deadline:
-            return answers.error("", f"was not begun in {self.deadline:g} s. Send it again, in a smaller batch.")
         try:
+            asked.demand_time()
             return await endpoint.handle(asked)
         except RequestError as wrong:
             return answers.error(wrong.field, str(wrong))
@@ -224,8 +231,16 @@ class Doors:
             self._turn_away(
                 "queue", 1.0, f"More than {self.most_waiting} requests wait. Send it again later, or to another replica."
             )
+        self._demand_time(arrived)
+
+    def _demand_time(self, arrived: float) -> None:
         if time.perf_counter() - arrived > self.deadline:
             self._turn_away("late", 1.0, f"It waited for more than {self.deadline:g} s. Send it again later.")
+
+    def _demand_begin(self, began: float) -> None:
+        """The same of a batch's next question."""
+        if time.perf_counter() - began > self.deadline:
+            raise Refusal(429, "", f"was not begun in {self.deadline:g} s. Send it again, in a smaller batch.")
 
     def _demand_permits(self, caller: str, cost: int) -> None:
         if seconds := self.buckets.wait(caller, cost):

@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 import secrets
 from collections.abc import AsyncIterator, Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any, Generic, NamedTuple
+from typing import Any, Generic, NamedTuple, TypeVar, TypeVarTuple
 
 from serving import answers, explaining, matcher, requests, scoring
 from serving.champion import Champion, Follower
@@ -27,12 +28,18 @@ from whence.contracts.settings import Settings
 
 ROWS_INLINE = 200
 """More rows than these are scored in a thread: the kernels let go of the interpreter, and other callers have their turn."""
+Given = TypeVarTuple("Given")
+Made = TypeVar("Made")
 NOT_LOGGED = "the decision could not be logged"
 
 
 @dataclass
 class Service:
-    """The parts, handed in at the front door. Handlers run on the event loop: a question takes less than going to a thread."""
+    """The parts, handed in at the front door.
+
+    To match takes less than going to a thread, and is done on the event loop. To attribute and to explain take fifty times as
+    long, and are done in a thread, one after the other, so that matches pass by them.
+    """
 
     settings: Settings
     follower: Follower
@@ -47,6 +54,7 @@ class Service:
     def __post_init__(self) -> None:
         """Read the policy once; one that cannot be keeps the service from starting."""
         self.policy = policies.of(self.settings)
+        self._thread = ThreadPoolExecutor(1, "apart")
 
     async def match(self, asked: Asked) -> dict[str, Any]:
         """Whose is this signal?"""
@@ -64,7 +72,7 @@ class Service:
         """Which touches earned this conversion?"""
         question = requests.attribute_request(asked.content, asked.now)
         ask = self._attributing(question)
-        picked, (known, credit) = self._answered(ATTRIBUTION_RANKER, question.person_key, ask)
+        picked, (known, credit) = await self._apart(asked, self._answered, ATTRIBUTION_RANKER, question.person_key, ask)
         name, conversion = secrets.token_hex(16), question.conversion
         answer = answers.attributed(name, credit, self.policy.name, conversion["currency"], _digest(picked), _arm(picked))
         await self._note(answer, picked, conversion["conversion_id"], known, credit.scored, question.durable)
@@ -88,9 +96,9 @@ class Service:
         return answers.scored(scorer, _arm(picked), scored)
 
     async def explain(self, asked: Asked) -> dict[str, Any]:
-        """Why was this the answer? Away from the event loop: it takes a hundred times what a match does."""
+        """Why was this the answer?"""
         try:
-            return await asyncio.to_thread(self._explained, requests.explain_request(asked.content, asked.now))
+            return await self._apart(asked, self._explained, requests.explain_request(asked.content, asked.now))
         except NothingToExplain as why:
             raise Refusal(409, "", str(why)) from None
 
@@ -104,6 +112,15 @@ class Service:
         known, scorer = matcher.Known(self.store, question.conversion["seen_at"]), picked.champion.scorer if picked else None
         conversion, touches, person = question.conversion, question.touches, question.person_id
         return explaining.explain_attribute(conversion, touches, person, option, known, scorer, self.policy)
+
+    async def _apart(self, asked: Asked, work: Callable[[*Given], Made], *given: *Given) -> Made:
+        """What `work` makes of what is given, in the thread; Refusal when too much time went by before it was its turn."""
+
+        def done() -> Made:
+            asked.demand_time()
+            return work(*given)
+
+        return await asyncio.get_running_loop().run_in_executor(self._thread, done)
 
     async def models(self, asked: Asked) -> dict[str, Any]:
         """What serves now."""
@@ -142,6 +159,7 @@ class Service:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
+            await asyncio.to_thread(self._thread.shutdown)
             await asyncio.to_thread(self.log.close)
 
     async def _look_on(self) -> None:

@@ -6,10 +6,11 @@ import asyncio
 import json
 import math
 import socket
+import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,7 @@ from serving.champion import Follower
 from serving.decision_log import DecisionLog
 from serving.doors import MAX_BODY
 from serving.limits import Buckets
+from serving.matcher import Store
 from serving.metrics import Metrics
 from serving.picking import ChampionsAlone
 from serving.service import Service
@@ -78,6 +80,24 @@ class Caller:
 
 
 @dataclass(frozen=True)
+class Held:
+    """A store whose answers to other threads wait for a sign, and which notes what the loop had done when it was asked."""
+
+    store: Store
+    begun: threading.Event = field(default_factory=threading.Event)
+    go: threading.Event = field(default_factory=threading.Event)
+    turns: list[int] = field(default_factory=lambda: [0])
+    seen: list[int] = field(default_factory=list)
+
+    def columns(self, *asked: Any, **how: Any) -> Any:
+        self.seen.append(self.turns[0])
+        if threading.current_thread() is not threading.main_thread():
+            self.begun.set()
+            assert self.go.wait(10)
+        return self.store.columns(*asked, **how)
+
+
+@dataclass(frozen=True)
 class Bench:
     """A service on a test bench."""
 
@@ -111,13 +131,17 @@ class Bench:
         return list(decision_log.read(self.settings.decision_log, "2026-05-02").rows)
 
 
+def itself(store: Store) -> Store:
+    return store
+
+
 @contextmanager
-def a_bench(settings: Settings) -> Iterator[Bench]:
+def a_bench(settings: Settings, seen: Callable[[Store], Store] = itself) -> Iterator[Bench]:
     journal, metrics = Journal.of(settings), Metrics.new()
     with open_online(settings) as store:
         follower = Follower(journal.champion, lambda digest: checked(settings, digest))
         log = DecisionLog(settings.decision_log, metrics.logged)
-        service = Service(settings, follower, ChampionsAlone(follower), store, log, metrics, lambda: NOON)
+        service = Service(settings, follower, ChampionsAlone(follower), seen(store), log, metrics, lambda: NOON)
         follower.poll()
         app = application(service, open_book(settings), clock=lambda: NOON)
         yield Bench(settings, Caller(app), store, follower, journal)
@@ -420,3 +444,63 @@ def test_what_a_batch_does_not_begin_in_time_is_given_back(bench: Bench) -> None
     assert len(answers) == 1000
     assert answers[0]["method"] == "none"
     assert answers[-1]["error"]["message"].startswith("was not begun in 0.02 s")
+
+
+@contextmanager
+def a_held_bench(settings: Settings) -> Iterator[tuple[Bench, Held]]:
+    held: list[Held] = []
+
+    def hold(store: Store) -> Store:
+        held.append(Held(store))
+        return held[0]
+
+    with a_bench(settings, hold) as bench:
+        yield bench, held[0]
+
+
+SALE = {"conversion_id": "v1", "kind": "purchase", "value_micros": 10, "currency": "USD"}
+
+
+def test_a_match_is_answered_while_an_attribution_is_under_way_and_one_that_waits_too_long_is_not_begun(tmp_path: Path) -> None:
+    with a_held_bench(some_settings(tmp_path)) as (bench, held):
+        app = bench.client.app
+
+        async def ask() -> tuple[list[int], bool]:
+            transport = httpx.ASGITransport(app)
+            async with asyncio.timeout(10), httpx.AsyncClient(transport=transport, base_url="http://service:80") as client:
+
+                async def post(path: str, **content: Any) -> int:
+                    return (await client.post(path, json=content, headers=bench.key)).status_code
+
+                first = asyncio.create_task(post("/v1/attribute", conversion=SALE, person_id="ann"))
+                while not held.begun.is_set():
+                    await asyncio.sleep(0.001)
+                app.deadline = 0.2
+                second = asyncio.create_task(post("/v1/attribute", conversion=SALE, person_id="ann"))
+                match = await post("/v1/match", signal={"ip_key": "home"})
+                is_under_way = not first.done()
+                await asyncio.sleep(0.3)
+                held.go.set()
+                return [await first, await second, match], is_under_way
+
+        statuses, is_under_way = asyncio.run(ask())
+    assert (statuses, is_under_way) == ([200, 429, 200], True)
+
+
+def test_between_the_questions_of_a_batch_others_have_their_turn(tmp_path: Path) -> None:
+    with a_held_bench(some_settings(tmp_path)) as (bench, held):
+
+        async def count() -> None:
+            while True:
+                held.turns[0] += 1
+                await asyncio.sleep(0)
+
+        async def ask() -> None:
+            counting = asyncio.create_task(count())
+            async with httpx.AsyncClient(transport=httpx.ASGITransport(bench.client.app), base_url="http://service:80") as client:
+                answer = await client.post("/v1/match", json={"requests": [{"signal": {}}] * 8}, headers=bench.key)
+            counting.cancel()
+            assert len(answer.json()["answers"]) == 8
+
+        asyncio.run(ask())
+    assert len(set(held.seen)) == 8
