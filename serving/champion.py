@@ -61,6 +61,14 @@ class Refused(NamedTuple):
     step: Step | None
 
 
+class _Seen(NamedTuple):
+    """A look at the journal: its newest row (None when it did not say), when, and who served."""
+
+    newest: int | None
+    at: float
+    lineup: Lineup
+
+
 @dataclass
 class Follower:
     """Keeps `lineup` at the journal's head; a champion that cannot be loaded leaves the last good one in place."""
@@ -74,6 +82,11 @@ class Follower:
     """The model's rollout; its challenger is loaded, too, and never at the cost of the champion."""
     before: Callable[[str], str | None] = lambda model: None
     """The bundle that a rollback would bring back; it is kept loaded, so that going back waits for no check."""
+    epoch: Callable[[], int | None] = lambda: None
+    """The journal's newest row, cheap to ask: while it stays and nothing waits, all else is asked every RETRY_SECONDS alone.
+
+    None asks for all else at once.
+    """
     lineup: Lineup = field(default_factory=lambda: MappingProxyType({}))
     trials: Mapping[str, Trial] = field(default_factory=lambda: MappingProxyType({}))
     """The rollouts whose challenger can be asked, by model."""
@@ -86,6 +99,10 @@ class Follower:
     _lock: threading.Lock = field(default_factory=threading.Lock)
     """Over `trials` and `refused`, which several threads change."""
     _is_cut_off: bool = False
+    _is_challenged: bool = False
+    """Whether a rollout was under way when they were asked for last."""
+    _seen: dict[str, _Seen] = field(default_factory=dict)
+    """By kind of poll, the last look at all of it."""
 
     def poll(self) -> None:
         """Look at the journal once, and swap what changed. Blocks while a bundle is loaded and checked."""
@@ -94,6 +111,9 @@ class Follower:
 
     def poll_champions(self) -> None:
         """Put the journal's champions into the lineup."""
+        look = self._look()
+        if not self._failed and self._is_old(look, self._seen.get("champions")):
+            return
         for model in MODELS:
             if (head := self.promoted(model)) is not None and self._is_news(model, head):
                 self._swap(model, head)
@@ -101,14 +121,19 @@ class Follower:
         for model in self.trials:
             if self._rollout(model) is None:
                 self._set_trial(model, None)
+        self._seen["champions"] = look
 
     def poll_trials(self) -> None:
         """Load what stands beside the champions: challengers, and the champions before."""
-        for model in MODELS:
-            self._try(model)
+        look = self._look()
+        if not self._is_challenged and self._is_old(look, self._seen.get("trials")):
+            return
+        tried = [self._try(model) for model in MODELS]
+        self._is_challenged = any(tried)
         for model, champion in self.lineup.items():
             if self._standby.get(model, (-1, None))[0] != champion.epoch:
                 self._standby[model] = champion.epoch, self._ready_to_return(model)
+        self._seen["trials"] = look
 
     def stand_down(self, rollout: Rollout, step: Step | None) -> None:
         """Ask the challenger of this stage no more in this process: that need not wait until the journal can be written."""
@@ -131,6 +156,20 @@ class Follower:
                 log.exception("The journal cannot be read; who answers stays as it is.")
                 self.count("", "poll_failed")
             await asyncio.sleep(seconds)
+
+    def _look(self) -> _Seen:
+        """How the journal stands before anything of it is read: what comes in the meantime is for the next look."""
+        try:
+            newest = self.epoch()
+        except Exception:  # it is asked for all, and whoever asks says what is wrong
+            newest = None
+        return _Seen(newest, self.clock(), self.lineup)
+
+    def _is_old(self, look: _Seen, last: _Seen | None) -> bool:
+        """Whether there is nothing to ask: the journal and the lineup are those of the last look, which was not long ago."""
+        if last is None or look.newest is None or self.trials:
+            return False
+        return last.newest == look.newest and last.lineup is look.lineup and look.at - last.at < RETRY_SECONDS
 
     def _is_news(self, model: str, head: Promoted) -> bool:
         now = self.lineup.get(model)
@@ -176,12 +215,19 @@ class Follower:
         ]
         return next((each for each in parts if each is not None and each.scorer.digest == digest), None)
 
-    def _try(self, model: str) -> None:
-        """Put the model's rollout on trial as the journal has it; whatever is wrong with it, the champion answers."""
+    def _try(self, model: str) -> bool:
+        """Put the model's rollout on trial as the journal has it; whatever is wrong with it, the champion answers.
+
+        True when there is one, or when the journal did not say: then it is to be asked again.
+        """
         rollout = self._rollout(model)
         if rollout is None or model not in self.lineup:
             self._set_trial(model, None)
-            return
+        else:
+            self._put(model, rollout)
+        return rollout is not None or self._is_cut_off
+
+    def _put(self, model: str, rollout: Rollout) -> None:
         now, refused = self.trials.get(model), self.refused.get(model)
         if now is not None and now.rollout == rollout:
             return

@@ -33,7 +33,8 @@ class LastGood:
     failed: Callable[[], None] = lambda: None
     """Told of each look at the journal that failed."""
     _noted: dict[str, Remembered] = field(default_factory=dict)
-    _is_down: bool = False
+    is_down: bool = False
+    """Whether the last look failed."""
 
     def __call__(self, model: str) -> Promoted | None:
         """Who is champion; while the journal cannot be read, who was."""
@@ -41,11 +42,11 @@ class LastGood:
             found = self.promoted(model)
         except Exception as wrong:
             self.failed()
-            if not self._is_down:
+            if not self.is_down:
                 log.error("The journal cannot be read, and what served last serves on: %s", wrong)
-            self._is_down = True
+            self.is_down = True
             return self.read().get(model)
-        self._is_down = False
+        self.is_down = False
         return found
 
     def note(self, lineup: Lineup) -> None:

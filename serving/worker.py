@@ -106,6 +106,7 @@ def assemble(settings: Settings) -> tuple[Service, Steering, Mirror]:
         swapped,
         before=journal.before,
         challenged=Following(journal, lambda: datetime.now(UTC)),
+        epoch=lambda: None if last_good.is_down else journal.epoch(),
     )
     tally, mirror, key = Tally(settings.home), Mirror(), signing_key(settings.bundles)
 

@@ -10,7 +10,7 @@ import pytest
 from serving.champion import RETRY_SECONDS, Follower
 from tests.serving.tiny import a_bundle, a_scorer
 from whence.bundle import BundleBroken, Scorer, load_bundle
-from whence.contracts.models import CONVERSION_VALUE, IDENTITY_RANKER
+from whence.contracts.models import CONVERSION_VALUE, IDENTITY_RANKER, MODELS
 
 
 @dataclass(frozen=True)
@@ -50,6 +50,43 @@ def one(tmp_path_factory: pytest.TempPathFactory) -> Scorer:
 @pytest.fixture(scope="module")
 def value(tmp_path_factory: pytest.TempPathFactory) -> Scorer:
     return a_scorer(tmp_path_factory.mktemp("bundles"), CONVERSION_VALUE)
+
+
+def test_a_journal_without_a_new_row_is_not_read_again_for_a_while(one: Scorer) -> None:
+    shop, asked, epoch = Shop(scorers={"b1": one, "b2": one}), list[str](), [1]
+
+    def head(model: str) -> Head | None:
+        asked.append(model)
+        return shop.heads.get(model)
+
+    follower = Follower(head, shop.load, clock=lambda: shop.now, epoch=lambda: epoch[0])
+    shop.promote(IDENTITY_RANKER, "b1", 1)
+    follower.poll()
+    follower.poll()  # the lineup is another one than before the first
+    asked.clear()
+    follower.poll()
+    assert asked == []
+    shop.promote(IDENTITY_RANKER, "b2", 2)
+    epoch[0] = 2
+    follower.poll()
+    assert follower.lineup[IDENTITY_RANKER].epoch == 2
+    follower.poll()
+    asked.clear()
+    shop.now += RETRY_SECONDS
+    follower.poll()
+    assert set(asked) == set(MODELS)
+
+
+def test_a_journal_that_does_not_tell_its_newest_row_is_asked_for_everything(one: Scorer) -> None:
+    def gone() -> int:
+        raise OSError("no route")
+
+    shop = Shop(scorers={"b1": one})
+    follower = Follower(shop.heads.get, shop.load, clock=lambda: shop.now, epoch=gone)
+    follower.poll()
+    shop.promote(IDENTITY_RANKER, "b1", 1)
+    follower.poll()
+    assert follower.lineup[IDENTITY_RANKER].epoch == 1
 
 
 def test_the_journals_head_serves(one: Scorer) -> None:
