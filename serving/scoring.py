@@ -44,9 +44,9 @@ def score(scorer: Scorer, names: Sequence[str], rows: Sequence[Row]) -> ScoredRo
     Raises InputError for a column that lacks or that the model does not know, and for a value of the wrong kind, by row (counted
     from 0) and field.
     """
-    matrix = matrix_of(scorer.schema, names, rows)
+    matrix, unseen = _placed(scorer.schema, names, rows)
     raw, probability = scorer.score_matrix(matrix)
-    return ScoredRows(raw, probability, _unseen(scorer.schema, matrix))
+    return ScoredRows(raw, probability, unseen)
 
 
 def listed(schema: FeatureSchema, objects: Sequence[Mapping[str, Any]]) -> list[Row]:
@@ -71,6 +71,11 @@ def matrix_of(schema: FeatureSchema, names: Sequence[str], rows: Sequence[Row]) 
     >>> matrix_of(schema, ["channel", "hour"], [["video", 3], ["radio", None]]).tolist()
     [[3.0, 1.0], [nan, -1.0]]
     """
+    return _placed(schema, names, rows)[0]
+
+
+def _placed(schema: FeatureSchema, names: Sequence[str], rows: Sequence[Row]) -> tuple[Numbers, dict[str, int]]:
+    """The matrix, and by category the values that the model never saw."""
     if set(map(len, rows)) - {len(names)}:
         _demand_columns(schema, names, "The names")
         place = next(place for place, row in enumerate(rows) if len(row) != len(names))
@@ -79,18 +84,10 @@ def matrix_of(schema: FeatureSchema, names: Sequence[str], rows: Sequence[Row]) 
         _demand_columns(schema, names, "The names")
         places = {name: place for place, name in enumerate(names)}
         rows = _picked(rows, [places[name] for name in schema.names])
-    matrix = _read(schema, rows)
-    if matrix is None:
+    if (found := _read(schema, rows)) is None:
         _refuse(schema, rows)
         raise AssertionError("rows hold what each column takes, and cannot be read")
-    return matrix
-
-
-def _unseen(schema: FeatureSchema, matrix: Numbers) -> dict[str, int]:
-    is_unseen = matrix[:, len(schema.numbers) :] == UNSEEN
-    if not is_unseen.any():
-        return {}
-    return {name: n for name, n in zip(schema.categories, is_unseen.sum(axis=0).tolist(), strict=True) if n}
+    return found
 
 
 def _picked(rows: Sequence[Any], places: Sequence[Any]) -> list[Row]:
@@ -98,10 +95,10 @@ def _picked(rows: Sequence[Any], places: Sequence[Any]) -> list[Row]:
     return list(map(pick, rows)) if len(places) > 1 else [(pick(row),) for row in rows]
 
 
-def _read(schema: FeatureSchema, rows: Sequence[Row]) -> Numbers | None:
+def _read(schema: FeatureSchema, rows: Sequence[Row]) -> tuple[Numbers, dict[str, int]] | None:
     """Rows in the schema's order, looked at all at once; None when one holds what it may not, and nobody asked yet which."""
-    width, cells = len(schema.names), list(chain.from_iterable(rows))
-    for column, codes in enumerate(schema.codes.values(), len(schema.numbers)):
+    width, cells, unseen = len(schema.names), list(chain.from_iterable(rows)), dict[str, int]()
+    for column, (name, codes) in enumerate(schema.codes.items(), len(schema.numbers)):
         said = cells[column::width]
         try:
             found = list(map(codes.get, said))
@@ -110,12 +107,13 @@ def _read(schema: FeatureSchema, rows: Sequence[Row]) -> Numbers | None:
         if None in found:
             if not TEXTS.issuperset(map(type, said)):
                 return None
+            unseen[name] = found.count(None)
             found = [UNSEEN if code is None else code for code in found]
         cells[column::width] = found
     if not NUMBERS.issuperset(map(type, cells)):  # numpy would read "3" as 3
         return None
     try:
-        return np.array(cells, dtype=np.float64).reshape(len(rows), width)
+        return np.array(cells, dtype=np.float64).reshape(len(rows), width), unseen
     except OverflowError:
         return None
 
