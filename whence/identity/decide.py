@@ -44,11 +44,12 @@ def best(persons: Sequence[str], probability: npt.NDArray[np.float64]) -> tuple[
     """
     sure = probability.tolist()
     most = max(sure)
-    tied = [place for place, each in enumerate(sure) if each == most]
-    if len(tied) > 1:
+    if sure.count(most) > 1:
+        tied = [place for place, each in enumerate(sure) if each == most]
         return min(tied, key=lambda place: persons[place]), 0.0
-    others = sure[: tied[0]] + sure[tied[0] + 1 :]
-    return tied[0], most - max(others, default=0.0)
+    place = sure.index(most)
+    del sure[place]
+    return place, most - max(sure, default=0.0)
 
 
 def moves(taken: pd.DataFrame, own: pd.Series, agreement: float = AGREEMENT) -> pd.DataFrame:

@@ -68,6 +68,8 @@ FACT_TEXTS = (
 FACT_TIMES = ("pair_features__last_together_at", "person_features__last_seen_at")
 FACT_NUMBERS = (*COPIED.values(), "identifier_features__person_probability", "person_features__mean_hour")
 
+HOURS = np.array([hour + minute / 60 for hour in range(24) for minute in range(60)])
+"""The hour of day of each of its minutes."""
 MOST_LISTS = 4096
 """Lists of user agents whose likeness to another is remembered."""
 
@@ -207,8 +209,7 @@ def _listed(text: str | None) -> list[str]:
 
 def _hour_gap(happened_at: Ints, mean_hour: Numbers) -> Numbers:
     """Hours between the signal's hour of day and the person's usual one, round the clock: 0 to 12."""
-    hour, minute = np.divmod(happened_at // MINUTE, 60)
-    gap: Numbers = np.abs(hour % 24 + minute / 60 - mean_hour)
+    gap: Numbers = np.abs(HOURS[happened_at // MINUTE % len(HOURS)] - mean_hour)
     if columns.is_lacking(happened_at):
         gap[happened_at == NOT_A_TIME] = np.nan
     return np.minimum(gap, 24 - gap)
