@@ -33,7 +33,7 @@ unit: install ## run the quick tests
 
 test: install ## run all tests, those on real services and the whole loop too
 	$(BIN)/python -m pytest -q -n 2 --dist worksteal -m "not service"
-	$(BIN)/python -m pytest -q -m service
+	$(BIN)/python -m pytest -q -n 2 --dist loadfile -m service
 
 check: install ## lint, types, import contracts
 	$(BIN)/ruff check

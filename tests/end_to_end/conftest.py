@@ -18,7 +18,9 @@ from whence.contracts.settings import FILE_VARIABLE, Settings, load
 
 REPOSITORY = Path(__file__).parents[2]
 CLICKS = REPOSITORY.parent / "shared" / "data" / "talkingdata_100k" / "train_sample.csv"
-DEMO_SECONDS = 900
+DEMO_SECONDS = 1500
+PORTS = ("airflow", "front", "mlflow", "evidently", "serving", "serving_admin")
+"""Airflow's comes first: it takes a neighbour of its port, too."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +45,7 @@ def whence(settings: Path, *words: str, seconds: float = 120) -> subprocess.Comp
 
 def run_demo(folder: Path, *words: str) -> Iterator[Demo]:
     """Run a demo on free ports, hand it over, and stop its platform."""
-    ports = dict(zip(("airflow", "mlflow", "evidently", "serving"), free_ports(4), strict=True))
+    ports = dict(zip(PORTS, free_ports(len(PORTS)), strict=True))
     file = folder / "whence.toml"
     file.write_text("[ports]\n" + "".join(f"{name} = {port}\n" for name, port in ports.items()))
     try:
