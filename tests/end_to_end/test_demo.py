@@ -25,7 +25,7 @@ from whence.contracts.tables import TABLES
 from whence.contracts.times import Window
 from whence.lake import Lake
 
-pytestmark = [pytest.mark.service, pytest.mark.timeout(1000)]
+pytestmark = [pytest.mark.service, pytest.mark.timeout(1600)]
 
 KEPT = sorted(set(TABLES))
 
