@@ -10,7 +10,7 @@ import numpy as np
 from infra.bench_serving import capacity, lineup, models
 from infra.bench_serving.lineup import FEAST, MATCH_REDIS, MATCH_SQLITE, MLFLOW, SCORE, UNSCORED
 from infra.bench_serving.servers import Window
-from infra.bench_serving.world import CANDIDATES
+from infra.bench_serving.world import CANDIDATES, NETWORKS
 from infra.benching import Interval, Row, about, median_range, ratio, verdict
 from whence.identity.evidence import SCHEMA_NUMBERS
 from whence.trees import Trees, fastest
@@ -52,7 +52,7 @@ _TARGETS = ((MATCH_REDIS, FEAST, 30.0), (MATCH_SQLITE, FEAST, 50.0), (SCORE, MLF
 _NOTES = {
     FEAST: f"{CANDIDATES} candidates of a network, found, read, scored, calibrated and logged; 500 trees of 63 leaves over the "
     f"{len(SCHEMA_NUMBERS)} inputs that identity has; the peer reads the same features, makes the same evidence, and gives the same "
-    "answers, but finds no decision log to write",
+    f"answers, but finds no decision log to write; asked are {NETWORKS} networks again and again, whose rows our process remembers",
     MLFLOW: "20 rows of 40 features in the request, six of them categories; ours also calibrates",
 }
 
