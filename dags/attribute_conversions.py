@@ -34,7 +34,7 @@ with DAG(
 
     @task(outlets=[Asset("credits", "x-whence://credits")])
     def attribute() -> dict[str, Any]:
-        from serving.batch import attribute_conversions
+        from serving.daily.batch import attribute_conversions
         from whence.contracts.settings import load
         from whence.contracts.times import Window
 

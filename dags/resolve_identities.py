@@ -37,7 +37,7 @@ with DAG(
 
     @task(outlets=[Asset("persons", "x-whence://persons")])
     def resolve() -> dict[str, Any]:
-        from serving.batch import resolve_identities
+        from serving.daily.batch import resolve_identities
         from whence.contracts.settings import load
         from whence.contracts.times import Window
 

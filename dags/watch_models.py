@@ -38,7 +38,7 @@ with DAG(
 
     @task
     def collect() -> dict[str, Any]:
-        from serving.batch import collect_online
+        from serving.daily.batch import collect_online
         from whence.contracts.settings import load
         from whence.contracts.times import Window
 
@@ -60,7 +60,7 @@ with DAG(
         from datetime import UTC, datetime
 
         from monitoring import outcomes
-        from serving.labelling import look_at_labels
+        from serving.rollouts.labelling import look_at_labels
         from whence.contracts.settings import load
         from whence.contracts.times import Window
 

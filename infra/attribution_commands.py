@@ -15,7 +15,7 @@ from whence.contracts.times import Window
 if TYPE_CHECKING:
     import pandas as pd
 
-    from serving.comparing import Moved
+    from serving.daily.comparing import Moved
     from whence.attribution.policy import Policy
 
 app = typer.Typer()
@@ -82,7 +82,7 @@ def diff(
     as_json: Json = False,
 ) -> None:
     """Say how much money moves from which campaign to which when policy B takes the place of policy A. Nothing is written."""
-    from serving import comparing
+    from serving.daily import comparing
     from whence.lake import Lake
 
     with spoken():

@@ -21,8 +21,8 @@ import numpy.typing as npt
 from infra.benching import Row, about, interleaved, verdict, write
 from registry.rollouts import WATCH, Rollout, RolloutPolicy, Step, load_policy
 from registry.succession import ABORT, CANARY, FINISH, PROMOTE, ROLLBACK, SHADOW
-from serving.rollout import FAILURES, LEVEL, LOSS, SCORES, SLOWNESS, WORDS, Evidence, next_step
-from serving.tally import ASKED, BINS, EDGES, FAILED, FIELDS, SLOW, Book, Counts
+from serving.rollouts.rollout import FAILURES, LEVEL, LOSS, SCORES, SLOWNESS, WORDS, Evidence, next_step
+from serving.rollouts.tally import ASKED, BINS, EDGES, FAILED, FIELDS, SLOW, Book, Counts
 from whence.contracts.models import IDENTITY_RANKER
 from whence.measures import arms
 from whence.measures.arms import CHALLENGER, CHAMPION, GROUPS

@@ -187,7 +187,7 @@ def resolve(
             request = records_commands.Asked(inputs, fields, labels, out, beta, threads, force, dry_run, join, context_of_pairs)
             records_commands.resolve_files(context.obj.home, request, as_json=as_json)
             return
-        from serving.batch import preview_identities, resolve_identities
+        from serving.daily.batch import preview_identities, resolve_identities
 
         if dry_run:
             _preview(preview_identities(context.obj, _one_day(days)), days, as_json=as_json)
@@ -263,7 +263,7 @@ def promote(context: typer.Context, as_of: Annotated[str, typer.Argument(metavar
 @app.command()
 def attribute(context: typer.Context, days: Days, as_json: Json = False) -> None:
     """Credit the conversions of the days to the touches that earned them."""
-    from serving.batch import attribute_conversions
+    from serving.daily.batch import attribute_conversions
 
     with spoken(), show.progress("Attributing", quiet=as_json) as advance:
         found = attribute_conversions(context.obj, _window(days), progress=advance)
@@ -274,7 +274,7 @@ def attribute(context: typer.Context, days: Days, as_json: Json = False) -> None
 def watch(context: typer.Context, days: Days, as_json: Json = False) -> None:
     """Check the days for drift, lost calibration and bad attribution, and put them on the dashboards."""
     from monitoring import watch as look
-    from serving.batch import collect_online
+    from serving.daily.batch import collect_online
 
     with spoken(), show.progress("Watching", quiet=as_json) as advance:
         collect_online(context.obj, _window(days))

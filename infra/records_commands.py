@@ -192,7 +192,7 @@ def who(
 def _ledger(settings: Settings, folders: list[str]) -> Ledger:
     """The ledger of a folder, or the platform's."""
     if not folders:
-        from serving.publishing import ledger_of
+        from serving.daily.publishing import ledger_of
         from whence.lake import Lake
 
         return ledger_of(Lake.of(settings))

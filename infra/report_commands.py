@@ -62,7 +62,7 @@ def _intervals(settings: Settings, name: str) -> Intervals | None:
     if name != "full":
         raise ValueError(f"Intervals are quick or full, and '{name}' is neither.")
     from monitoring.attribution_report.making import Intervals
-    from serving import doubting
+    from serving.daily import doubting
 
     return Intervals(name, doubting.COVERS, lambda rows, view: doubting.credit_intervals(settings, rows, view))
 

@@ -90,7 +90,7 @@ def judge(
 ) -> None:
     """Look at the labels of every challenger as they are known by then, and take the step that follows; watch_models does so daily."""
     from monitoring import outcomes
-    from serving.labelling import look_at_labels
+    from serving.rollouts.labelling import look_at_labels
 
     with spoken():
         found = look_at_labels(context.obj, Window.parse(days), outcomes, datetime.now(UTC))
@@ -98,9 +98,9 @@ def judge(
 
 
 def _told(settings: Settings, found: Rollout, now: datetime) -> dict[str, Any]:
-    from serving.rollout import stage_name
-    from serving.steering import labels_seen
-    from serving.tally import Book, folder_of
+    from serving.rollouts.rollout import stage_name
+    from serving.rollouts.steering import labels_seen
+    from serving.rollouts.tally import Book, folder_of
     from whence.measures.sequential import outcome
 
     book = Book(folder_of(settings.home, found), found.epoch, found.policy)

@@ -28,7 +28,7 @@ def add(
     as_json: Json = False,
 ) -> None:
     """Make a token, and show it: the only time that it is seen. A running service knows it within a second."""
-    from serving import tokens
+    from serving.web import tokens
 
     now = datetime.now(UTC)
     with spoken():
@@ -40,7 +40,7 @@ def add(
 @token.command("list")
 def listed(context: typer.Context, as_json: Json = False) -> None:
     """Every token, without the token itself."""
-    from serving import tokens
+    from serving.web import tokens
 
     now = datetime.now(UTC)
     with spoken():
@@ -65,7 +65,7 @@ def revoke(
     as_json: Json = False,
 ) -> None:
     """Take tokens back. A running service lets nobody in with them after a second."""
-    from serving import tokens
+    from serving.web import tokens
 
     with spoken():
         gone = tokens.revoke(context.obj, which)

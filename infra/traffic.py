@@ -89,7 +89,7 @@ def _spread(rows: list[dict[str, Any]], most: int) -> list[dict[str, Any]]:
 
 
 def _client(settings: Settings) -> httpx.Client:
-    from serving.tokens import own_token
+    from serving.web.tokens import own_token
 
     address = f"http://{platform.LOOPBACK}:{settings.ports.serving}"
     return httpx.Client(base_url=address, timeout=10, headers={"Authorization": f"Bearer {own_token(settings)}"})

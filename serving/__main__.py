@@ -6,7 +6,7 @@ import logging
 import os
 import sys
 
-from serving import processes
+from serving.web import processes
 from whence.contracts.settings import load
 
 
@@ -15,13 +15,13 @@ def main() -> int:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     settings = load()
     if (given := processes.given()) is not None:
-        from serving import worker
+        from serving.web import worker
 
         return worker.serve(settings, given)
     os.environ.pop(processes.SHARED_METRICS, None)  # of whoever started us: Feast sets it where it is imported
     if settings.serving.workers > 1:
         return processes.supervise(settings)
-    from serving import worker
+    from serving.web import worker
 
     return worker.serve(settings, processes.Given(processes.listen(settings), None))
 

@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from serving import history
+from serving.daily import history
 from whence.bundle import BundleError, Scorer, load_bundle
 from whence.contracts.models import IDENTITY_RANKER
 from whence.contracts.times import Window

@@ -11,7 +11,7 @@ from typing import Any
 
 from features import materialise
 from infra.benching import DATA, Row, absent, verdict
-from serving.batch import resolve_identities
+from serving.daily.batch import resolve_identities
 from training import train
 from whence.contracts.models import CONVERSION_VALUE
 from whence.contracts.settings import Settings, Source, Training

@@ -17,7 +17,7 @@ from infra.bench_serving import feast_peer, mlflow_peer, models, servers
 from infra.bench_serving.servers import Redis, Server, Window
 from infra.bench_serving.world import World, environment, homes, now
 from infra.benching import BenchError
-from serving.tokens import own_token
+from serving.web.tokens import own_token
 from whence.contracts.models import CONVERSION_VALUE
 from whence.contracts.settings import Settings
 

@@ -18,7 +18,7 @@ import pyarrow as pa
 import features
 from infra.benching import Row, interleaved, verdict
 from serving import matcher
-from serving.batch import resolve_identities
+from serving.daily.batch import resolve_identities
 from serving.decision_frames import Decision
 from serving.decision_log import DecisionLog
 from serving.replay import replay

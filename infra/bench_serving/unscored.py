@@ -8,8 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
-from serving import worker
 from serving.__main__ import main
+from serving.web import worker
 from whence.bundle import Numbers, Scorer, load_bundle
 
 

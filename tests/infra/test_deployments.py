@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
-from serving.metrics import Metrics
+from serving.web.metrics import Metrics
 from whence.contracts.settings import Settings, load
 
 INFRA = Path(__file__).parents[2] / "infra"

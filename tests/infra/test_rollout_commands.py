@@ -16,7 +16,7 @@ from infra.commands import app
 from registry.journal import Journal
 from registry.rollouts import under_way
 from registry.succession import ABORT, PROMOTE, SHADOW
-from serving.tally import Seen, Tally
+from serving.rollouts.tally import Seen, Tally
 from tests.builders import some_settings
 from tests.serving.tiny import a_bundle
 from whence.contracts.models import IDENTITY_RANKER

@@ -9,7 +9,7 @@ from pathlib import Path
 from typer.testing import CliRunner
 
 from infra.service_commands import app
-from serving.tokens import open_book
+from serving.web.tokens import open_book
 from tests.builders import some_settings
 
 

@@ -21,10 +21,10 @@ import httpx
 from features import open_online
 from features.online import key_text, micros, pack
 from registry.journal import Journal
-from serving import processes
-from serving.doors import Doors
-from serving.tokens import own_token
-from serving.worker import server_of
+from serving.web import processes
+from serving.web.doors import Doors
+from serving.web.tokens import own_token
+from serving.web.worker import server_of
 from tests.builders import some_settings
 from tests.serving.tiny import a_bundle
 from whence.contracts.models import IDENTITY_RANKER

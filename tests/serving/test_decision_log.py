@@ -18,7 +18,7 @@ import numpy as np
 import pyarrow as pa
 
 from serving import decision_frames, decision_log
-from serving.batch import collect_online
+from serving.daily.batch import collect_online
 from serving.decision_frames import Decision
 from serving.decision_log import DecisionLog
 from serving.scored import Scored

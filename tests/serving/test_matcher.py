@@ -19,7 +19,8 @@ from hypothesis import strategies as st
 from features.online import FIELDS, Columns, judged, micros, nothing, pack
 from features.packing import LAYOUTS
 from features.shelves import Asked, Block, Shelf, SqliteShelf, StoreDown, block_of
-from serving import attributing, matcher
+from serving import matcher
+from serving.daily import attributing
 from tests.builders import a_click, a_conversion, a_touch, an_instant
 from tests.serving import tiny
 from tests.serving.known import a_home, a_signal, a_store

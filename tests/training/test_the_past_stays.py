@@ -12,7 +12,7 @@ import pyarrow as pa
 import pytest
 
 from features import materialise
-from serving.batch import resolve_identities
+from serving.daily.batch import resolve_identities
 from tests.builders import FIRST_DAY, a_world
 from training.datasets import build
 from training.examples import Examples

@@ -1,0 +1,159 @@
+"""One process of the scoring service: the real journal, bundles, features and log behind the sockets that it was given."""
+
+from __future__ import annotations
+
+import asyncio
+import ctypes
+import gc
+import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from datetime import UTC, datetime
+
+import uvicorn
+
+from features import open_online
+from registry.journal import Journal
+from registry.rollouts import Following
+from serving.champion import Follower
+from serving.decision_log import DecisionLog
+from serving.rollouts.mirror import Mirror
+from serving.rollouts.mirrored import MirrorLog
+from serving.rollouts.steering import Steering
+from serving.rollouts.tally import Tally
+from serving.rollouts.trying import Trying
+from serving.web import connections
+from serving.web.app import application
+from serving.web.doors import Doors, Life
+from serving.web.lastgood import LastGood, record
+from serving.web.metrics import Metrics
+from serving.web.processes import Given
+from serving.web.service import Service
+from serving.web.tokens import open_book
+from whence import bundle_store
+from whence.bundle import signing_key
+from whence.contracts.settings import Settings
+
+KEEP_ALIVE = 30
+M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
+"""Of malloc.h."""
+KEPT_BYTES, LARGE_BYTES = 256 * 2**20, 32 * 2**20
+GRACE = 10
+log = logging.getLogger("serving")
+
+
+def serve(settings: Settings, given: Given) -> int:
+    """Serve on the sockets until SIGTERM, or until the parent is gone; the exit status."""
+    service, steering, mirror = assemble(settings)
+    app = application(service, open_book(settings))
+    app.life = _with_rollouts(app.life, steering, mirror)
+    _keep_memory()
+    gc.collect()
+    gc.freeze()  # what was imported stays, and need not be looked through in the middle of an answer
+    server_of(app, settings, given.parent).run(sockets=list(given.sockets))
+    return 0
+
+
+def _keep_memory() -> None:
+    """Let glibc keep what requests give back: asking the system for the same pages again took 30 µs a request.
+
+    Its own way, raising both bounds as it goes, begins too low for matrices of some kilobytes by the hundred.
+    """
+    with suppress(OSError, AttributeError):  # another C library has its own ways
+        mallopt = ctypes.CDLL(None).mallopt
+        mallopt(M_TRIM_THRESHOLD, KEPT_BYTES)
+        mallopt(M_MMAP_THRESHOLD, LARGE_BYTES)
+
+
+def server_of(
+    app: Doors, settings: Settings, parent: int | None = None, patience: float = connections.PATIENCE
+) -> uvicorn.Server:
+    """The HTTP server of an application, to be run on sockets."""
+    config = uvicorn.Config(
+        app,
+        http=connections.Connection,
+        ws="none",
+        loop="uvloop",
+        lifespan="on",
+        access_log=False,
+        log_config=None,
+        server_header=False,
+        proxy_headers=False,
+        timeout_keep_alive=KEEP_ALIVE,
+        timeout_graceful_shutdown=GRACE,
+        ssl_certfile=settings.serving.certificate or None,
+        ssl_keyfile=settings.serving.key or None,
+    )
+    server = uvicorn.Server(config)
+    app.queue = lambda: len(server.server_state.tasks)
+    app.life = _with_watch(app.life, server, parent, patience)
+    return server
+
+
+def assemble(settings: Settings) -> tuple[Service, Steering, Mirror]:
+    """The service with the real journal, bundles, features and log; and what moves its rollouts on, and mirrors for them."""
+    metrics = Metrics.new()
+    journal = Journal.of(settings)
+    last_good = LastGood(record(settings), journal.champion, metrics.poll_failed.inc)
+
+    def swapped(model: str, outcome: str) -> None:
+        metrics.swapped(model, outcome)
+        last_good.note(follower.lineup)
+
+    follower = Follower(
+        last_good,
+        lambda digest: bundle_store.load(settings, digest),
+        swapped,
+        before=journal.before,
+        challenged=Following(journal, lambda: datetime.now(UTC)),
+        epoch=lambda: None if last_good.is_down else journal.epoch(),
+    )
+    tally, mirror, key = Tally(settings.home), Mirror(), signing_key(settings.bundles)
+
+    def mirrored(model: str, outcome: str) -> None:
+        metrics.shadow.labels(model, outcome).inc()
+
+    picker = Trying(follower, tally, mirror, MirrorLog(settings.home), key, mirrored)
+    decisions = DecisionLog(settings.decision_log, metrics.logged)
+    service = Service(settings, follower, picker, open_online(settings), decisions, metrics)
+    return service, Steering(settings.home, journal, follower, tally), mirror
+
+
+def _with_rollouts(life: Life, steering: Steering, mirror: Mirror) -> Life:
+    """The application's life, with rollouts moved on beside it."""
+
+    @asynccontextmanager
+    async def steered() -> AsyncIterator[None]:
+        steer = asyncio.create_task(steering.steer())
+        try:
+            async with life():
+                yield
+        finally:
+            steer.cancel()
+            await asyncio.to_thread(mirror.close)
+            await asyncio.to_thread(steering.close)
+
+    return steered
+
+
+def _with_watch(life: Life, server: uvicorn.Server, parent: int | None, patience: float) -> Life:
+    """The application's life, with the server's own watchmen beside it."""
+
+    @asynccontextmanager
+    async def watched() -> AsyncIterator[None]:
+        watching = asyncio.create_task(connections.watch(server.server_state, patience))
+        if parent is not None:
+            asyncio.get_running_loop().add_reader(parent, _stop, server, parent)
+        try:
+            async with life():
+                yield
+        finally:
+            watching.cancel()
+
+    return watched
+
+
+def _stop(server: uvicorn.Server, parent: int) -> None:
+    asyncio.get_running_loop().remove_reader(parent)
+    log.error("The parent process is gone, and so is this worker.")
+    server.should_exit = True

@@ -1,0 +1,197 @@
+"""The service behind real sockets: swaps under load, callers that dawdle, TLS, and what the document promises."""
+
+from __future__ import annotations
+
+import os
+import socket
+import ssl
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import httpx
+import hypothesis
+import pytest
+from hypothesis import HealthCheck
+
+from features import open_online
+from registry.journal import Journal
+from serving.champion import Follower
+from serving.decision_log import DecisionLog
+from serving.rollouts.picking import ChampionsAlone
+from serving.web.app import application
+from serving.web.doors import Doors
+from serving.web.metrics import Metrics
+from serving.web.service import Service
+from serving.web.tokens import open_book, own_token
+from tests.builders import some_settings
+from tests.serving.live import SIGNAL, a_home, free_ports, promote, served
+from whence.bundle import Scorer, load_bundle
+from whence.contracts.models import IDENTITY_RANKER
+from whence.contracts.settings import Serving, Settings
+
+pytestmark = pytest.mark.service
+
+SWAPS = int(os.environ.get("WHENCE_SWAPS", "30"))
+CALLERS = 4
+PLAIN = Serving()
+
+
+@dataclass(frozen=True)
+class Parts:
+    """A service whose follower looks at the journal when the test says so."""
+
+    settings: Settings
+    app: Doors
+    follower: Follower
+
+    @property
+    def key(self) -> dict[str, str]:
+        return {"Authorization": f"Bearer {own_token(self.settings)}"}
+
+
+@contextmanager
+def assembled(folder: Path, serving: Serving = PLAIN) -> Iterator[Parts]:
+    settings = replace(some_settings(folder), ports=free_ports(), serving=serving)
+    journal, scorers, metrics = Journal.of(settings), dict[str, Scorer](), Metrics.new()
+
+    def load(digest: str) -> Scorer:
+        if digest not in scorers:
+            scorers[digest] = load_bundle(settings.bundles, digest)
+        return scorers[digest]
+
+    follower = Follower(journal.champion, load)
+    with open_online(settings) as store:
+        a_home(store)
+        log = DecisionLog(settings.decision_log, metrics.logged)
+        service = Service(settings, follower, ChampionsAlone(follower), store, log, metrics)
+        promote(settings, seed=1)
+        follower.poll()
+        yield Parts(settings, application(service, open_book(settings)), follower)
+
+
+def test_every_answer_during_swaps_is_of_one_bundle_bit_by_bit_and_none_fails(tmp_path: Path) -> None:
+    with assembled(tmp_path) as parts, served(parts.app, parts.settings) as address:
+        answers: list[httpx.Response] = []
+        done = threading.Event()
+
+        def ask() -> None:
+            with httpx.Client(base_url=address, headers=parts.key, timeout=10) as client:
+                while not done.is_set():
+                    answers.append(client.post("/v1/match", json={"signal": SIGNAL}))
+
+        callers = [threading.Thread(target=ask) for _ in range(CALLERS)]
+        for each in callers:
+            each.start()
+        served_by = [parts.follower.lineup[IDENTITY_RANKER].scorer.digest]
+        for swap in range(SWAPS):
+            served_by.append(promote(parts.settings, seed=2 - swap % 2))
+            seen = len(answers)
+            parts.follower.poll()
+            while len(answers) < seen + CALLERS:
+                time.sleep(0.001)
+        done.set()
+        for each in callers:
+            each.join()
+    assert {each.status_code for each in answers} == {200}
+    said: dict[str, set[float]] = {}
+    for each in answers:
+        content = each.json()
+        said.setdefault(content["bundle"], set()).add(content["probability"])
+    assert set(said) == set(served_by)
+    assert [len(probabilities) for probabilities in said.values()] == [1, 1]
+    assert len(set.union(*said.values())) == 2
+
+
+def test_half_a_request_holds_a_connection_for_a_moment_alone_and_nobody_else_up(tmp_path: Path) -> None:
+    with assembled(tmp_path) as parts, served(parts.app, parts.settings, patience=1.0) as address:
+        key = parts.key["Authorization"]
+        head = f"POST /v1/match HTTP/1.1\r\nhost: x\r\nauthorization: {key}\r\ncontent-type: application/json\r\n"
+        halves = ["", "POST /v1/ma", head, head + 'content-length: 99\r\n\r\n{"signal": {']
+        held = [socket.create_connection(("localhost", parts.settings.ports.serving)) for _ in halves]
+        for half, connection in zip(halves, held, strict=True):
+            connection.settimeout(10)
+            connection.sendall(half.encode())
+        assert httpx.post(f"{address}/v1/match", json={"signal": SIGNAL}, headers=parts.key).status_code == 200
+        for connection in held:
+            with connection:
+                assert connection.recv(1024).startswith(b"HTTP/1.1 408 ")
+                assert connection.recv(1024) == b""
+
+
+def test_what_is_no_http_and_headers_without_end_are_refused_at_once(tmp_path: Path) -> None:
+    with assembled(tmp_path) as parts, served(parts.app, parts.settings):
+        endless = b"GET /livez HTTP/1.1\r\n" + b"x: y\r\n" * 20_000
+        for sent, status in ((b"\x16\x03\x01\x02\x00", b"400"), (endless, b"431")):
+            with socket.create_connection(("localhost", parts.settings.ports.serving)) as connection:
+                connection.sendall(sent)
+                assert connection.recv(1024).startswith(b"HTTP/1.1 " + status)
+
+
+def test_with_a_certificate_the_service_speaks_tls_alone(tmp_path: Path) -> None:
+    certificate, key = a_certificate(tmp_path)
+    with (
+        assembled(tmp_path, Serving(certificate=str(certificate), key=str(key))) as parts,
+        served(parts.app, parts.settings) as address,
+    ):
+        trusting = ssl.create_default_context(cafile=str(certificate))
+        assert httpx.get(f"{address}/livez", verify=trusting).status_code == 200
+        with pytest.raises(httpx.TransportError):
+            httpx.get(f"{address.replace('https', 'http')}/livez")
+
+
+def a_certificate(folder: Path) -> tuple[Path, Path]:
+    """A certificate for localhost, made by itself, and its key."""
+    from cryptography import x509
+    from cryptography.hazmat.primitives import hashes, serialization
+    from cryptography.hazmat.primitives.asymmetric import ec
+
+    key, name = ec.generate_private_key(ec.SECP256R1()), x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "localhost")])
+    now = datetime.now(UTC)
+    made = (
+        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number(), now, now + timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName("localhost")]), critical=False)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+    certificate, private = folder / "certificate.pem", folder / "key.pem"
+    certificate.write_bytes(made.public_bytes(serialization.Encoding.PEM))
+    plain = serialization.NoEncryption()
+    private.write_bytes(key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, plain))
+    return certificate, private
+
+
+CASES = int(os.environ.get("WHENCE_CASES", "150"))
+"""Of schemathesis in all; 10,000 are tried by WHENCE_CASES=10000."""
+
+
+def test_the_document_is_true_whatever_is_sent(tmp_path: Path) -> None:
+    """No 5xx, and no status, kind, header or shape that the document does not name; what it forbids is refused.
+
+    That everything it allows is taken is not asked: that an event is seen after it happened, no schema can say.
+    """
+    import schemathesis
+    from schemathesis import GenerationMode
+    from schemathesis.checks import load_all_checks
+    from schemathesis.specs.openapi.checks import positive_data_acceptance
+
+    load_all_checks()
+    with assembled(tmp_path) as parts, served(parts.app, parts.settings) as address:
+        content = httpx.get(f"{address}/openapi.json").json()
+        operations = [each.ok() for each in schemathesis.openapi.from_dict(content).get_all_operations()]
+        asked = [(each, mode) for each in operations for mode in GenerationMode if each.body or mode.is_positive]
+        for operation, mode in asked:
+            share = CASES // sum(bool(each.body) for each, _ in asked) if operation.body else 2
+
+            @hypothesis.settings(
+                max_examples=share, deadline=None, derandomize=True, database=None, suppress_health_check=list(HealthCheck)
+            )
+            @hypothesis.given(case=operation.as_strategy(generation_mode=mode))
+            def holds(case: schemathesis.Case) -> None:
+                case.call_and_validate(address, headers=parts.key, excluded_checks=[positive_data_acceptance])
+
+            holds()
