@@ -30,6 +30,8 @@ from whence.lake import Lake
 
 FRESH_SECONDS = 5.0
 """A state older than this is looked at again when somebody asks."""
+OLD_SECONDS = 60.0
+"""A state older than this is not shown: nobody looked for a while, and who looks now waits for a new one."""
 REFRESH_SECONDS = 30
 """How often an open page asks again."""
 SAFE = {
@@ -50,10 +52,11 @@ class Newest:
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def get(self) -> State:
-        """The state, at once where there is one already; who finds it old has it looked at again, aside."""
-        if self._state is None:
+        """The state, at once where there is a young one; who finds it not fresh has it looked at again, aside."""
+        age = self.clock() - self._seen
+        if self._state is None or age > OLD_SECONDS:
             self._renew(wait=True)
-        elif self.clock() - self._seen > FRESH_SECONDS:
+        elif age > FRESH_SECONDS:
             threading.Thread(target=self._renew, args=(False,), daemon=True).start()
         assert self._state is not None
         return self._state

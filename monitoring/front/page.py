@@ -45,7 +45,7 @@ def _links(addresses: Mapping[str, str]) -> str:
 
 def _head(state: State) -> str:
     day = f"{state.day} was watched" if state.day else "no day was watched yet"
-    word = WORDS.get(state.level, f"Act: {state.level.replace('_', ' ')}")
+    word = WORDS.get(state.level, f"Act: {state.level.replace('_', ' ')}") if state.day else "Nothing to say yet"
     source = " · a simulated world" if state.source == "world" else ""
     return (
         f"<p class='state {escape(state.level)}' role=status><b>{_mark(state.level)} {escape(word)}</b>"
@@ -59,6 +59,8 @@ def _card(title: str, lead: str, body: str) -> str:
 
 def _found_lead(state: State) -> str:
     loud = len(state.found)
+    if not state.day:
+        return "Findings come with the first day that was watched."
     return f"{loud} finding{'s' * (loud != 1)} on {state.day}." if loud else "Every measure agrees with the clean days before."
 
 

@@ -67,6 +67,7 @@ def test_a_platform_without_any_table_has_a_front_page_too(tmp_path: Path) -> No
     state = gather(Settings(home=tmp_path), NOW, lambda: ())
     assert (state.day, state.level) == ("", "calm")
     assert "no champion yet" in shown(state)
+    assert "All calm" not in shown(state)
 
 
 def test_nothing_on_a_page_is_loaded_from_elsewhere(settings: Settings) -> None:
@@ -89,7 +90,7 @@ def test_the_pages_answer_and_an_unknown_conversion_is_a_page_that_says_so(setti
     asyncio.run(asked())
 
 
-def test_who_asks_while_the_state_is_old_is_not_kept_waiting() -> None:
+def test_a_young_state_is_shown_at_once_and_an_old_one_never() -> None:
     now, looked = [0.0], []
 
     def look() -> State:
@@ -99,3 +100,6 @@ def test_who_asks_while_the_state_is_old_is_not_kept_waiting() -> None:
     newest = Newest(look, clock=lambda: now[0])
     assert [newest.get(), newest.get()] == ["a state"] * 2
     assert looked == [0.0]
+    now[0] = 3600.0  # nobody looked for an hour: what was so then is no answer
+    newest.get()
+    assert looked == [0.0, 3600.0]
