@@ -16,8 +16,8 @@ from whence import page
 MARKS = {"calm": "●", "alarm": "■", "success": "●", "running": "◐", "queued": "◌", "failed": "■", "none": "○"}
 """A shape for each state, so that it can be told without colour."""
 WORDS = {findings.CALM: "All calm", findings.WARN: "Look at it today"}
-MOST_FOUND = 8
-MATCH_DAYS = 7
+MOST_FOUND = 4
+SHOWN_DAYS = 7
 
 
 def html(state: State, addresses: Mapping[str, str]) -> str:
@@ -65,26 +65,30 @@ def _found_lead(state: State) -> str:
 
 
 def _found(state: State) -> str:
-    rows = "".join(
-        f"<li class={escape(each.level)}><b>{_mark(each.level)} {escape(each.level)}</b> {_about(each)}</li>"
-        for each in state.found[:MOST_FOUND]
-    )
-    more = len(state.found) - MOST_FOUND
-    rest = f"<p><a href='/findings'>and {more} more</a></p>" if more > 0 else "<p><a href='/findings'>all days</a></p>"
+    """The first finding of each level and subject, with the number of those like it."""
+    groups: dict[tuple[str, str], list[Found]] = {}
+    for each in state.found:
+        groups.setdefault((each.level, each.about), []).append(each)
+    shown = list(groups.values())[:MOST_FOUND]
+    rows = "".join(_like(alike) for alike in shown)
+    hidden = len(state.found) - sum(len(alike) for alike in shown)
+    rest = f"<p><a href='/findings'>{f'{hidden} more, and ' if hidden else ''}all days</a></p>"
     columns = [
         plots.Column(day, float(more), float(warned), str(warned + more) if warned + more else "")
-        for day, warned, more in state.trend
+        for day, warned, more in state.trend[-SHOWN_DAYS:]
     ]
-    drawn = (
-        plots.columns(columns, "Findings by day: those that ask for more than a look filled, warnings outlined")
-        if any(w + m for _, w, m in state.trend)
-        else ""
-    )
+    what = "Findings by day: those that ask for more than a look filled, warnings outlined"
+    drawn = plots.columns(columns, what) if any(w + m for _, w, m in state.trend[-SHOWN_DAYS:]) else ""
     return f"<ul class=found>{rows}</ul>{drawn}{rest}"
 
 
-def _about(each: Found) -> str:
-    return f"<span>{escape(each.about)}: {escape(each.words)}</span>"
+def _like(alike: Sequence[Found]) -> str:
+    first = alike[0]
+    more = f"<small>and {len(alike) - 1} more of {escape(first.about)}</small>" if len(alike) > 1 else ""
+    return (
+        f"<li class={escape(first.level)}><b>{_mark(first.level)} {escape(first.level.replace('_', ' '))}</b> "
+        f"<span>{escape(first.about)}: {escape(first.words)}</span>{more}</li>"
+    )
 
 
 def _standings(state: State) -> str:
@@ -135,7 +139,7 @@ def _channels(state: State) -> str:
 def _matched(state: State) -> str:
     if not state.match_rate:
         return ""
-    columns = [plots.Column(day, rate, 0.0, percent(rate)) for day, rate in state.match_rate[-MATCH_DAYS:]]
+    columns = [plots.Column(day, rate, 0.0, percent(rate)) for day, rate in state.match_rate[-SHOWN_DAYS:]]
     return plots.columns(columns, "Match rate of conversions by day")
 
 
@@ -198,7 +202,7 @@ STYLE = """
 main{max-width:1280px}h1{margin:0 0 4px}nav{display:flex;flex-wrap:wrap;gap:6px 18px;margin:0 0 16px}a{color:var(--bar);text-underline-offset:3px}
 .state{display:flex;flex-wrap:wrap;gap:4px 16px;align-items:baseline;padding:14px 18px;border:1px solid var(--line);border-left:6px solid var(--unsure);border-radius:10px;background:var(--paper)}
 .state b{font-size:18px;color:var(--ink)}.state.calm{border-left-color:var(--same)}.state.retrain,.state.alarm,.state.roll_back,.state.stop_publication{border-left-color:var(--different)}
-.grid{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(100%,400px),1fr));gap:16px}.grid section{margin:0;min-width:0}.grid section>p{font-size:13.5px}
+.grid{columns:3 360px;column-gap:16px}.grid section{margin:0 0 16px;break-inside:avoid}.found small{display:block;color:var(--soft)}.grid section>p{font-size:13.5px}
 .found,.dags{list-style:none;margin:0 0 10px;padding:0}.found li,.dags li{padding:5px 0;border-bottom:1px solid var(--line);font-size:13.5px;overflow-wrap:anywhere}
 .found li:last-child,.dags li:last-child{border-bottom:0}.dags li{display:flex;flex-wrap:wrap;justify-content:space-between;gap:2px 12px}.dags small{color:var(--soft)}
 .failed>a,.failed>b,.retrain>b,.alarm>b,td.retrain,td.alarm{color:var(--different)}.warn>b,td.warn{color:var(--unsure)}
