@@ -45,7 +45,12 @@ def in_short(story: Story) -> list[str]:
 def sure(story: Story) -> str:
     """How sure the person behind the credit is."""
     if story.person_id is None:
-        return "Nobody is known to have converted, so no touch of an earlier day could be found by the person."
+        found = (
+            "the touch was found by the click id that the conversion carries"
+            if story.certainty
+            else "no touch could be found by the person"
+        )
+        return f"No identifier of the conversion names a person: {found}."
     if story.certainty is None:
         return f"It was {story.person_id}; no touch of theirs may be paid, so nothing rests on who it was."
     if story.certainty >= 1.0:
