@@ -13,6 +13,8 @@ from whence import measures
 
 SLACK_DAYS = 1e-6
 """Ages are floating numbers of days; this is less than a second."""
+MOST_UNRIPE = 0.001
+"""The share of labels that may be younger: so few can change nothing that the intervals would show."""
 HONEST = 0.05
 """A baseline that loses this share more than one constant would is no opponent."""
 
@@ -58,7 +60,7 @@ def ripeness(candidate: Evaluation, champion: Evaluation | None) -> Check:
             "maturity", FAIL, "Candidate and champion were judged by labels of different age. Score both on the same rows."
         )
     unripe = ages < candidate.ripens_after_days - SLACK_DAYS
-    if unripe.any():
+    if unripe.sum() > MOST_UNRIPE * len(ages):
         positive = candidate.labels > 0
         return Check(
             "maturity",
@@ -67,12 +69,12 @@ def ripeness(candidate: Evaluation, champion: Evaluation | None) -> Check:
             f"which they hardly change ({int((unripe & positive).sum()):,} of them positive, "
             f"{int((unripe & ~positive).sum()):,} negative): they would be counted as they are not. Hold out ripe rows alone.",
         )
-    youngest = f"{ages.min():.2f}" if len(ages) else "0"
+    ripe = len(ages) - int(unripe.sum())
     return Check(
         "maturity",
         PASS,
-        f"Every label is {youngest} days old or more, and hardly changes after {candidate.ripens_after_days:.2f}; both sides are "
-        "judged by the same labels.",
+        f"{ripe:,} of {len(ages):,} labels are older than the {candidate.ripens_after_days:.2f} days after which they hardly "
+        "change; both sides are judged by the same labels.",
     )
 
 
