@@ -11,10 +11,8 @@ from registry.gate.verdict import FAIL, PASS, UNSURE, Check
 from registry.policy import Policy
 from whence import measures
 
-SLACK_DAYS = 1e-6
-"""Ages are floating numbers of days; this is less than a second."""
-MOST_UNRIPE = 0.001
-"""The share of labels that may be younger: so few can change nothing that the intervals would show."""
+SLACK_DAYS = 5.1e-5
+"""A bundle says to four decimals after how many days its labels are ripe; this is half of the last one, some four seconds."""
 HONEST = 0.05
 """A baseline that loses this share more than one constant would is no opponent."""
 
@@ -60,7 +58,7 @@ def ripeness(candidate: Evaluation, champion: Evaluation | None) -> Check:
             "maturity", FAIL, "Candidate and champion were judged by labels of different age. Score both on the same rows."
         )
     unripe = ages < candidate.ripens_after_days - SLACK_DAYS
-    if unripe.sum() > MOST_UNRIPE * len(ages):
+    if unripe.any():
         positive = candidate.labels > 0
         return Check(
             "maturity",
