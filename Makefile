@@ -41,7 +41,7 @@ check: install ## lint, types, import contracts
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
 
-bench: bench-demo bench-identity bench-attribution bench-serving bench-gate bench-rollout ## measure everything, into docs/benchmarks
+bench: bench-demo bench-identity bench-attribution bench-serving bench-gate bench-rollout bench-monitoring ## measure everything, into docs/benchmarks
 
 bench-demo: install ## measure the demo: time and memory by step, and the second start
 	$(BIN)/python -m infra.bench_demo
@@ -63,6 +63,9 @@ bench-gate: install ## measure the gate: poisons, false promotions, power
 
 bench-rollout: install ## measure rollouts: challengers stopped for nothing, and harms found
 	$(BIN)/python -m infra.bench_rollout
+
+bench-monitoring: install ## measure monitoring: false alerts on clean days, harms found and named, dirty data, drift, pages
+	$(BIN)/python -m infra.bench_monitoring
 
 lock: ## renew requirements.lock from pyproject.toml
 	$(BIN)/uv pip compile -q pyproject.toml --extra dev --python-version 3.11 --generate-hashes --no-header --no-annotate --upgrade -o requirements.lock

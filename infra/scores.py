@@ -8,6 +8,7 @@ from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from monitoring.findings import CALM, URGENCY
 from whence.contracts.models import MODELS, Candidate
 from whence.contracts.settings import Settings
 from whence.contracts.times import Window
@@ -66,9 +67,10 @@ def verdict_of(candidate: Candidate) -> dict[str, Any]:
 def findings(settings: Settings, day: Window) -> str:
     """The day's findings, the loudest first."""
     rows = Lake.of(settings).read("findings", day).to_pylist()
-    loud = [row for row in rows if row["level"] == "retrain"] or [row for row in rows if row["level"] == "warn"]
-    if not loud:
+    worst = max((row["level"] for row in rows), key=URGENCY.__getitem__, default=CALM)
+    if worst == CALM:
         return "calm"
+    loud = [row for row in rows if row["level"] == worst]
     return f"{len(loud)} × {loud[0]['level']}: {loud[0]['reason']}"
 
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from typing import TYPE_CHECKING, Any
 
+from whence.contracts.models import MODELS
 from whence.contracts.times import Window, utc
 
 if TYPE_CHECKING:
@@ -39,10 +40,14 @@ class WatchReport:
 
     window: str
     days: tuple[tuple[str, str], ...]
-    """Each day with the level of its worst finding: calm, warn or retrain."""
+    """Each day with the level of its worst finding."""
     findings: tuple[Told, ...]
     """Each finding, the calm ones too."""
-    wants_retrain: bool
+    wants: Mapping[str, tuple[str, ...]]
+    """What is asked for, level by level (recalibrate, retrain, rollback, stop), each with the models that it is about.
+
+    A finding about a table is about every model, except that `stop` names the table itself.
+    """
     reasons: tuple[str, ...]
     """What a person should read: the findings that are not calm, in words."""
     measures: int
@@ -50,12 +55,18 @@ class WatchReport:
     """False when checks and findings held just that already."""
     made_at: datetime
 
+    @property
+    def wants_retrain(self) -> bool:
+        """Whether a finding asks for a retraining."""
+        return "retrain" in self.wants
+
     def as_dict(self) -> dict[str, Any]:
         """A plain dict, for JSON and XCom."""
         return {
             "window": self.window,
             "days": dict(self.days),
             "wants_retrain": self.wants_retrain,
+            "wants": {level: list(models) for level, models in self.wants.items()},
             "reasons": list(self.reasons),
             "measures": self.measures,
             "changed": self.changed,
@@ -118,12 +129,22 @@ def _report(window: Window, days: list[Watched], now: datetime) -> WatchReport:
         window=str(window),
         days=tuple((day.day, _worst(day)) for day in days),
         findings=told,
-        wants_retrain=any(finding.level == "retrain" for finding in told),
+        wants=_wants(told),
         reasons=tuple(f"{f.day} {f.level}: {f.model}: {f.reason}" for f in told if f.level != "calm"),
         measures=sum(len(day.checks) for day in days),
         changed=any(day.changed for day in days),
         made_at=now,
     )
+
+
+def _wants(told: Sequence[Told]) -> dict[str, tuple[str, ...]]:
+    from monitoring.findings import LEVELS, STOP
+
+    wanted: dict[str, set[str]] = {}
+    for each in told:
+        about = (each.model,) if each.model in MODELS or each.level == STOP else MODELS
+        wanted.setdefault(each.level, set()).update(about)
+    return {level: tuple(sorted(wanted[level])) for level in LEVELS[2:] if level in wanted}
 
 
 def _worst(day: Watched) -> str:

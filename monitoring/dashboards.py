@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import dataclass, replace
 
+from monitoring.findings import LEVELS
 from whence.contracts.events import EVENTS
 from whence.contracts.models import MODELS
 
@@ -73,7 +74,7 @@ def _is_known(line: Line, known: Collection[Key]) -> bool:
 def _overview() -> list[Panel]:
     return [
         Panel("overview", "Findings", "How many findings of each level the day has.",
-              tuple(Line(level, "findings", level) for level in ("warn", "retrain")), kind="bar"),
+              tuple(Line(level, "findings", level) for level in LEVELS[1:]), kind="bar"),
         Panel("overview", "Inputs that drifted", "The share of a model's inputs that chance does not explain.",
               tuple(Line(model, model, "drifted_share", "inputs and score") for model in MODELS)),
         Panel("overview", "Observed over expected", "Positives that came for each one foretold, on ripe labels: 1 is right.",

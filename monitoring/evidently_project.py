@@ -23,7 +23,7 @@ import pandas as pd
 from monitoring.checks import Check
 from monitoring.dashboards import ABOUT, PROJECT, Panel
 from monitoring.drift import METHOD, Column, Comparison, clean
-from monitoring.findings import Finding
+from monitoring.findings import LEVELS, Finding
 from whence.contracts.models import MODELS
 
 os.environ.setdefault("DO_NOT_TRACK", "1")
@@ -211,7 +211,7 @@ def _value(report: Snapshot, column: Column) -> float:
 def _measures(day: str, checks: Sequence[Check], findings: Sequence[Finding]) -> Snapshot:
     counts = [
         Check("findings", level, "all", float(sum(f.level == level for f in findings)), None, None, len(findings))
-        for level in ("warn", "retrain")
+        for level in LEVELS[1:]
     ]
     shown = [check for check in [*counts, *checks] if check.value is not None and check.value == check.value]
     rows = pd.DataFrame([vars(check) for check in shown], columns=list(Check.__dataclass_fields__))

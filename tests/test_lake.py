@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pyarrow as pa
 import pytest
+from deltalake import write_deltalake
 
 from whence.contracts.tables import TABLES
 from whence.contracts.times import Window
@@ -56,6 +57,16 @@ def test_the_same_rows_again_make_no_new_version(lake: Lake):
     version = lake.version("ingest_counts")
     assert not lake.replace("ingest_counts", counts("2026-05-01", "b", "a"), FIRST)
     assert lake.version("ingest_counts") == version
+
+
+def test_a_table_of_an_older_version_gets_the_columns_that_came_since(lake: Lake):
+    now = TABLES["findings"].schema
+    row = dict.fromkeys(now.names, "told") | {"day": "2026-05-01", "money_micros": 5}
+    before = pa.Table.from_pylist([row], schema=now).select(now.names[:6])
+    write_deltalake(f"{lake.uri}/findings", before, partition_by=["day"])
+    assert lake.read("findings", FIRST)["cause"].to_pylist() == [None]
+    lake.replace("findings", pa.Table.from_pylist([row | {"day": "2026-05-02"}], schema=now), SECOND)
+    assert lake.read("findings")["cause"].to_pylist() == [None, "told"]
 
 
 def test_a_window_without_rows_clears_its_days(lake: Lake):

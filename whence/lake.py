@@ -86,7 +86,7 @@ class Lake:
         for name in names or tuple(TABLES):
             empty = TABLES[name].schema.empty_table()
             if files := self.files(name, window):
-                con.execute(_view(name, files))
+                _look_into(con, name, files)
             elif held := self._remote(name, window):
                 con.register(name, held)
             else:
@@ -164,6 +164,7 @@ class Lake:
             self._address(name) if table is None else table,
             rows,
             mode="error" if table is None else "overwrite",
+            schema_mode=None if table is None else "merge",  # a table of an older version gets its new columns
             partition_by=["day"] if table is None else None,
             predicate=None if table is None else f"day in ({days}){mine}",
             storage_options=dict(self.options) if table is None else None,
@@ -176,11 +177,22 @@ def _only(rows: pa.Table, part: Mapping[str, str]) -> pa.Table:
     return rows.combine_chunks()
 
 
-def _view(name: str, files: list[str]) -> str:
+def _look_into(con: duckdb.DuckDBPyConnection, name: str, files: list[str]) -> None:
+    """A view of the files; a column that none of them has yet, because it came later, is null."""
+    import duckdb
+
+    try:
+        con.execute(_view(name, files))
+    except duckdb.BinderException:
+        con.register(f"no {name}", TABLES[name].schema.empty_table())
+        con.execute(_view(name, files, f'UNION ALL BY NAME SELECT * FROM "no {name}"'))
+
+
+def _view(name: str, files: list[str], more: str = "") -> str:
     paths = ", ".join("'" + path.replace("'", "''") + "'" for path in files)
     columns = ", ".join(f'"{column}"' for column in TABLES[name].schema.names)
     source = f"read_parquet([{paths}], hive_partitioning = true, hive_types = {{'day': VARCHAR}}, union_by_name = true)"
-    return f'CREATE VIEW "{name}" AS SELECT {columns} FROM {source}'
+    return f'CREATE VIEW "{name}" AS SELECT {columns} FROM (SELECT * FROM {source} {more})'
 
 
 def _is_conflict(error: Exception) -> bool:

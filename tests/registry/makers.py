@@ -95,7 +95,17 @@ def a_candidate(settings: Settings, *, as_of: str = "2026-05-10", rounds: int = 
 
 def watched(settings: Settings, day: str, **loud: str) -> None:
     """Leave what monitoring found on a day: calm, or one finding."""
-    row = {"day": day, "model": "touches", "level": "calm", "metric": "all", "segment": "all", "reason": "All agree.", **loud}
+    unknown = dict.fromkeys(TABLES["findings"].schema.names)
+    row = {
+        **unknown,
+        "day": day,
+        "model": "touches",
+        "level": "calm",
+        "metric": "all",
+        "segment": "all",
+        "reason": "All agree.",
+        **loud,
+    }
     lake, schema = Lake.of(settings), TABLES["findings"].schema
     lake.replace("findings", pa.Table.from_pylist([row], schema=schema), Window.parse(day))
 

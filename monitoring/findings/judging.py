@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from statistics import median
 
-import pyarrow as pa
-
 from monitoring.checks import Z95, Check
+from monitoring.findings.rules import FEATURE_RULES, RULES, Rule
+from monitoring.findings.told import CALM, OPEN, RETRAIN, URGENCY, WARN, Finding
 from whence.contracts.tables import TABLES
-
-CALM, WARN, RETRAIN = "calm", "warn", "retrain"
-LEVELS = (CALM, WARN, RETRAIN)
 
 DAYS = 14
 """Clean days that an expectation is taken from, the latest ones."""
@@ -25,108 +22,6 @@ SURE = 5.0
 """How many standard errors a value must be off: some two hundred series are judged every day."""
 LASTING = 3
 """A lasting change: this many days in a row at `warn` make a `retrain`."""
-
-
-@dataclass(frozen=True)
-class Rule:
-    """When a measure is off, and what to do then.
-
-    `scale` says how far two values are apart: `share` is the difference, `ratio` the factor between
-    them, `level` the difference from `target`, a value that needs no history, `factor` the factor
-    from it. `warn` and `retrain` are distances on that scale; a `retrain` of None is never reached
-    at once, and `lasts` says whether days of `warn` in a row reach it. `harm` is the side that hurts:
-    `up`, `down` or `both`.
-    """
-
-    scale: str
-    harm: str
-    warn: float
-    retrain: float | None
-    advice: str
-    lasts: bool = False
-    target: float = 0.0
-    only: tuple[str, ...] = ()
-    """The segments that are judged; all when empty."""
-    floor: float = 0.0
-    """The least day-to-day standard deviation that is believed, on the rule's scale."""
-
-
-SOURCE = "If the source or its tracker broke, fix it there and ingest the day again; if the mix has truly moved, watch the drift."
-SIGNALS = "The rankers were fitted on richer signals: retrain on what still comes, and look for a consent or browser change."
-INPUTS = "Find the feature's transform and its events; if the world has changed, retrain."
-
-RULES: Mapping[str, Rule] = {
-    "rows": Rule("ratio", "both", math.log(1.6), None, SOURCE, floor=0.1),
-    "null_share": Rule("share", "up", 0.15, 0.35, SIGNALS, lasts=True, floor=0.01),
-    "consent_share": Rule("share", "down", 0.15, 0.35, SIGNALS, lasts=True, floor=0.01),
-    "identifiers_per_event": Rule("ratio", "down", math.log(1.25), math.log(1.6), SIGNALS, lasts=True, floor=0.03),
-    "duplicate_share": Rule(
-        "share", "up", 0.10, None, "A source delivers twice; duplicates are dropped, but ask it why.", floor=0.01
-    ),
-    "quarantined_share": Rule("share", "up", 0.02, None, "Read the quarantine table's reasons, and fix the source.", floor=0.002),
-    "late_share": Rule("share", "up", 0.15, None, "Deliveries lag; run the day again when they are in.", floor=0.01),
-    "hours_since_last": Rule(
-        "level", "up", 6.0, None, "The source stopped before the day's end; ingest the day again.", floor=0.5
-    ),
-    "top_network_share": Rule("share", "up", 0.05, None, "One network floods: look for bots, and exclude it.", floor=0.005),
-    "unseen_share": Rule(
-        "share", "up", 0.20, None, "New values came: a new campaign or channel is fine, else check the mapping.", floor=0.02
-    ),
-    "zero_share": Rule("share", "up", 0.20, None, SOURCE, floor=0.02),
-    "infinite_share": Rule("level", "up", 0.0005, None, "A transform divides by zero; fix it and materialise again."),
-    "log10_amount": Rule(
-        "share", "both", 0.5, None, "Money jumped by half a power of ten: compare the source's units.", floor=0.05
-    ),
-    "drifted_share": Rule("level", "up", 0.34, 0.67, "The model's inputs have moved: retrain on them.", lasts=True),
-    "drift_failed": Rule("level", "up", 0.5, None, "Evidently could not compare a column; see its null and infinite share."),
-    "observed_over_expected": Rule(
-        "factor",
-        "both",
-        math.log(1.3),
-        math.log(2.0),
-        "Probabilities are off their level: retrain, which calibrates anew.",
-        lasts=True,
-        target=1.0,
-    ),
-    "decisions": Rule(
-        "ratio", "down", math.log(3), None, "The model decides less: is the scorer up, and has the step run?", floor=0.15
-    ),
-    "match_rate": Rule("ratio", "down", math.log(1.25), math.log(1.6), SIGNALS, lasts=True, floor=0.03),
-    "unattributed_share": Rule(
-        "share",
-        "up",
-        0.15,
-        0.40,
-        "Credit lost its touches: look at click ids and identity first.",
-        lasts=True,
-        only=("last_touch", "ranker"),
-        floor=0.02,
-    ),
-    "double_counting": Rule(
-        "ratio", "up", math.log(1.2), None, "Channels claim the same orders; report deduplicated credit.", floor=0.03
-    ),
-    "true_precision": Rule(
-        "share",
-        "down",
-        0.15,
-        0.30,
-        "Links are wrong more often than they were: raise identity.cut, and retrain.",
-        lasts=True,
-        floor=0.02,
-    ),
-}
-FEATURE_RULES = {"null_share": INPUTS, "zero_share": INPUTS, "unseen_share": INPUTS, "infinite_share": INPUTS}
-
-
-@dataclass(frozen=True)
-class Finding:
-    """A row of the `findings` table without its day."""
-
-    model: str
-    level: str
-    metric: str
-    segment: str
-    reason: str
 
 
 @dataclass(frozen=True)
@@ -156,7 +51,7 @@ def judge(today: Sequence[Check], past: Sequence[Past], bundles: Mapping[str, st
         measures = sum(check.model == model for check in today)
         told = f"{measures} measures agree" if measures > 1 else "1 measure agrees"
         found.append(Finding(model, CALM, "all", "all", f"{told} with {_days(len(clean))} before."))
-    return sorted(found, key=lambda f: (-LEVELS.index(f.level), f.model, f.metric, f.segment))
+    return sorted(found, key=lambda f: (-URGENCY[f.level], f.model, f.metric, f.segment))
 
 
 def clean_days(past: Sequence[Past], bundles: Mapping[str, str]) -> list[Past]:
@@ -171,19 +66,6 @@ def clean_days(past: Sequence[Past], bundles: Mapping[str, str]) -> list[Past]:
         first = min(day.day for day in _run(past, answered[-1].day))
         return [day for day in past if day.day >= first and (day not in alarms or day in answered)]
     return [day for day in past if day not in alarms]
-
-
-def to_arrow(day: str, findings: Iterable[Finding]) -> pa.Table:
-    """The findings as rows of the `findings` table."""
-    return pa.Table.from_pylist([{"day": day, **asdict(finding)} for finding in findings], schema=TABLES["findings"].schema)
-
-
-def by_day(rows: pa.Table) -> dict[str, list[Finding]]:
-    """Rows of the `findings` table, as findings under their day."""
-    days: dict[str, list[Finding]] = {}
-    for row in rows.to_pylist():
-        days.setdefault(row.pop("day"), []).append(Finding(**row))
-    return days
 
 
 def _run(past: Sequence[Past], last: str) -> list[Past]:
@@ -212,9 +94,8 @@ def _judge(check: Check, before: Sequence[Check], past: Sequence[Past]) -> Findi
         return None
     is_lasting = rule.lasts and _warned_days(check, past) >= LASTING - 1
     level = RETRAIN if is_gross or is_lasting else WARN
-    return Finding(
-        check.model, level, check.metric, check.segment, _reason(rule, check, expected, days, is_lasting and not is_gross)
-    )
+    words = _reason(rule, check, expected, days, is_lasting and not is_gross)
+    return Finding(check.model, level, check.metric, check.segment, words, status=OPEN)
 
 
 def _gap(rule: Rule, check: Check, before: Sequence[Check]) -> tuple[float, float, float, int] | None:

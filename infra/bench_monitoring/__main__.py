@@ -1,0 +1,19 @@
+"""Gathers the rows of monitoring into docs/benchmarks/monitoring.md; `--only` renews the rows of one module."""
+
+from __future__ import annotations
+
+import sys
+
+from infra.benching import gather
+
+PARTS = ("clean", "scenarios", "prior_shift", "corruptions", "drift", "dirty", "pages")
+PACKAGES = ("evidently", "lightgbm", "numpy", "pandas")
+
+
+def main(words: list[str] | None = None) -> int:
+    """Measure, print and write; 1 when a row is short."""
+    return gather(words, "monitoring", title="Monitoring, measured", parts=PARTS, packages=PACKAGES, doc=__doc__)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
