@@ -13,7 +13,7 @@ collect_ignore = [
     "features/plugins.py",
     "features/store.py",
     "features/tamed.py",
-    "monitoring/evidently_project.py",
-    "monitoring/page.py",
+    "monitoring/evidently/project.py",
+    "monitoring/evidently/page.py",
     "registry/store.py",
 ]

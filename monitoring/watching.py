@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from monitoring import attribution_quality, calibration_decay, checks, columns, drift, findings
-from monitoring.calibration_decay import Known
+from monitoring import attribution_quality, checks, columns, drift, findings
 from monitoring.checks import Check
 from monitoring.findings import Finding, Past
+from monitoring.quality import labels, ripe
+from monitoring.quality.labels import Known
 from whence.attribution import statements
 from whence.attribution.policy import of as policy_of
 from whence.contracts.events import EVENTS
@@ -26,7 +27,7 @@ from whence.lake import Lake
 if TYPE_CHECKING:
     import duckdb
 
-    from monitoring.evidently_project import Drift
+    from monitoring.evidently.project import Drift
     from whence.contracts.settings import Settings
 
 SAMPLE = 5000
@@ -142,26 +143,26 @@ def _drift(
     today: pd.DataFrame, inputs: pd.DataFrame, reference: pd.DataFrame, then: pd.DataFrame, window: Window
 ) -> Drift | None:
     """Inputs against those of clean days; the score only against scores of the same bundle."""
-    from monitoring import evidently_project
+    from monitoring.evidently import project
 
     bundle = today["bundle"].mode().iloc[0]
     inputs = inputs.assign(score=today["score"].where(today["bundle"] == bundle))
     then = then.assign(score=reference["score"].where(reference["bundle"] == bundle))
     subjects = today["subject"].nunique(), reference["subject"].nunique()
     compared = drift.comparable(inputs, then, reference["day"], subjects, SEED)
-    return evidently_project.compare(inputs, then, compared, window.start)
+    return project.compare(inputs, then, compared, window.start)
 
 
 def _calibration(settings: Settings, lake: Lake, model: str, window: Window) -> list[Check]:
     days = settings.training.conversion_days
-    ripening = calibration_decay.ripening(model, days)
+    ripening = labels.ripening(model, days)
     last = window.last - timedelta(days=ripening.wait_days)
     span = Window(last - timedelta(days=ripening.span_days - 1), last)
     decisions = _decisions(lake, model, span.days)
     if decisions.empty:
         return []
-    rows = calibration_decay.labelled(model, decisions, _known(settings, lake, model, span, window, decisions), days)
-    return calibration_decay.calibration_checks(model, rows)
+    rows = labels.labelled(model, decisions, _known(settings, lake, model, span, window, decisions), days)
+    return ripe.calibration_checks(model, rows)
 
 
 def outcomes(settings: Settings, model: str, day: date, decisions: pd.DataFrame) -> pd.DataFrame:
@@ -171,15 +172,14 @@ def outcomes(settings: Settings, model: str, day: date, decisions: pd.DataFrame)
     champion and challenger.
     """
     days, lake = settings.training.conversion_days, Lake.of(settings)
-    ripe = str(day - timedelta(days=calibration_decay.ripening(model, days).wait_days))
-    asked = decisions[decisions["day"] <= ripe].reset_index(drop=True)
+    until = str(day - timedelta(days=labels.ripening(model, days).wait_days))
+    asked = decisions[decisions["day"] <= until].reset_index(drop=True)
     if asked.empty:
         return pd.DataFrame({"label": [], "cluster": [], "champion": [], "challenger": []})
     span = Window(date.fromisoformat(asked["day"].min()), date.fromisoformat(asked["day"].max()))
     known = _known(settings, lake, model, span, Window(day, day), asked)
     by_arm = {
-        arm: calibration_decay.labelled(model, asked.assign(probability=asked[arm]), known, days)
-        for arm in ("champion", "challenger")
+        arm: labels.labelled(model, asked.assign(probability=asked[arm]), known, days) for arm in ("champion", "challenger")
     }
     return by_arm["champion"].rename(columns={"probability": "champion"}).assign(challenger=by_arm["challenger"]["probability"])
 
@@ -213,14 +213,14 @@ def _credits(settings: Settings, lake: Lake, window: Window) -> list[Check]:
 
 
 def _publish(settings: Settings, day: str, found: Sequence[Check], told: Sequence[Finding], drifts: dict[str, Drift]) -> None:
-    from monitoring import evidently_project
+    from monitoring.evidently import project
 
-    evidently_project.publish(settings.evidently_workspace, day, found, told, drifts)
+    project.publish(settings.evidently_workspace, day, found, told, drifts)
 
 
 def draw(settings: Settings) -> None:
     """Bring the dashboard's panels up to what the tables know: no panel stands empty."""
-    from monitoring import dashboards, evidently_project
+    from monitoring.evidently import dashboards, project
 
     lake = Lake.of(settings)
     with lake.connect(None, "checks") as con:
@@ -230,7 +230,7 @@ def draw(settings: Settings) -> None:
             GROUP BY ALL HAVING metric <> 'decisions' OR max(value) > 0 ORDER BY ALL
             """
         ).fetchall()
-    evidently_project.draw(settings.evidently_workspace, dashboards.panels(set(keys)))
+    project.draw(settings.evidently_workspace, dashboards.panels(set(keys)))
 
 
 def _count(lake: Lake, model: str, window: Window) -> int:
@@ -267,7 +267,7 @@ _of_asked = "event_id IN (SELECT subject FROM asked)"
 
 def _signals(con: duckdb.DuckDBPyConnection, which: str) -> pd.DataFrame:
     """Events as signals, whichever table they came from."""
-    chosen = ", ".join(f'"{name}"' for name in calibration_decay.NEEDED)
+    chosen = ", ".join(f'"{name}"' for name in labels.NEEDED)
     union = " UNION ALL ".join(f'SELECT {chosen} FROM "{name}" WHERE {which}' for name in EVENTS)
     frame: pd.DataFrame = con.sql(f"{union} ORDER BY event_id").df()
     return frame

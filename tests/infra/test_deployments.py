@@ -45,7 +45,7 @@ def test_the_settings_of_containers_load_and_name_shared_stores(tmp_path: Path, 
 
 def test_every_module_that_a_container_runs_is_there() -> None:
     modules = [command[2] for command in commands() if command[:2] == ["python", "-m"]]
-    assert {"serving", "registry.follow", "monitoring.page"} <= set(modules)
+    assert {"serving", "registry.follow", "monitoring.evidently.page"} <= set(modules)
     assert all(importlib.util.find_spec(name) for name in modules)
 
 

@@ -14,10 +14,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from monitoring import dashboards, drift
-from monitoring import evidently_project as project
+from monitoring import drift
 from monitoring.checks import Check, share
 from monitoring.drift import Column
+from monitoring.evidently import dashboards, project
 from monitoring.findings import Finding
 
 MOMENT = datetime(2026, 5, 2, tzinfo=UTC)

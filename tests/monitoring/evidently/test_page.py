@@ -15,7 +15,7 @@ import httpx
 import pytest
 
 from monitoring.checks import share
-from monitoring.evidently_project import PROJECT_ID, publish
+from monitoring.evidently.project import PROJECT_ID, publish
 
 pytestmark = [
     pytest.mark.service,
@@ -34,7 +34,7 @@ def address(tmp_path: Path) -> Iterator[str]:
     (tmp_path / "whence.toml").write_text(f'home = "home"\n[ports]\nevidently = {port}\n')
     named = {**os.environ, "WHENCE_SETTINGS": str(tmp_path / "whence.toml"), "DO_NOT_TRACK": "1"}
     with (tmp_path / "log").open("w") as log:
-        server = subprocess.Popen([sys.executable, "-m", "monitoring.page"], env=named, stdout=log, stderr=log)
+        server = subprocess.Popen([sys.executable, "-m", "monitoring.evidently.page"], env=named, stdout=log, stderr=log)
         try:
             found = f"http://127.0.0.1:{port}/api/projects"
             wait(lambda: httpx.get(found).status_code == 200)

@@ -1,4 +1,4 @@
-"""Serves Evidently's pages over the workspace: `python -m monitoring.page [HOST]`, for the process supervisor.
+"""Serves Evidently's pages over the workspace: `python -m monitoring.evidently.page [HOST]`, for the process supervisor.
 
 Evidently's own command misses a project that is made while it runs: its watcher thread dies of the first report, and every page
 of the project fails from then on. So the project is there before the server starts, and a dead thread ends the process, which
@@ -13,7 +13,7 @@ import threading
 
 from evidently.ui.service.app import run_local
 
-from monitoring.evidently_project import open_project
+from monitoring.evidently.project import open_project
 from whence.contracts.settings import load
 
 

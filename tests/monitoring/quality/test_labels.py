@@ -8,7 +8,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from monitoring.calibration_decay import Known, calibration_checks, labelled
+from monitoring.quality.labels import Known, labelled
+from monitoring.quality.ripe import calibration_checks
 from tests.builders import a_click, a_conversion, a_sighting, a_touch, rows
 from whence.contracts.models import ATTRIBUTION_RANKER, CONVERSION_VALUE, IDENTITY_RANKER, MODELS
 

@@ -21,8 +21,8 @@ from typing import Any
 import pandas as pd
 
 from monitoring.checks import Check
-from monitoring.dashboards import ABOUT, PROJECT, Panel
 from monitoring.drift import METHOD, Column, Comparison, clean
+from monitoring.evidently.dashboards import ABOUT, PROJECT, Panel
 from monitoring.findings import LEVELS, Finding
 from whence.contracts.models import MODELS
 
