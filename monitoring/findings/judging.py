@@ -89,11 +89,11 @@ def _judge(check: Check, before: Sequence[Check], past: Sequence[Past]) -> Findi
     harm = {"up": distance, "down": -distance, "both": abs(distance)}[rule.harm]
     if harm < max(rule.warn, SURE * error):
         return None
-    is_gross = rule.retrain is not None and harm >= rule.retrain
+    is_gross = rule.gross is not None and harm >= rule.gross
     if not is_gross and 0 < days < FEW:
         return None
     is_lasting = rule.lasts and _warned_days(check, past) >= LASTING - 1
-    level = RETRAIN if is_gross or is_lasting else WARN
+    level = rule.acts if is_gross or is_lasting else WARN
     words = _reason(rule, check, expected, days, is_lasting and not is_gross)
     return Finding(check.model, level, check.metric, check.segment, words, status=OPEN)
 

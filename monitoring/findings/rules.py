@@ -6,22 +6,24 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from monitoring.findings.told import RETRAIN
+
 
 @dataclass(frozen=True)
 class Rule:
     """When a measure is off, and what to do then.
 
-    `scale` says how far two values are apart: `share` is the difference, `ratio` the factor between
-    them, `level` the difference from `target`, a value that needs no history, `factor` the factor
-    from it. `warn` and `retrain` are distances on that scale; a `retrain` of None is never reached
-    at once, and `lasts` says whether days of `warn` in a row reach it. `harm` is the side that hurts:
-    `up`, `down` or `both`.
+    `scale` says how far two values are apart: `share` is the difference, `ratio` the logarithm of the factor
+    between them, `level` the difference from `target`, a value that needs no history, `factor` the logarithm of
+    the factor from it. `harm` is the side that hurts: `up`, `down` or `both`. `warn` and `gross` are distances on
+    that scale, below which a change is harmless, however certain. From `gross` on (None: never) what the rule
+    `acts` is asked for at once; where it `lasts`, the second day of three at `warn` asks for it, too.
     """
 
     scale: str
     harm: str
     warn: float
-    retrain: float | None
+    gross: float | None
     advice: str
     lasts: bool = False
     target: float = 0.0
@@ -29,6 +31,8 @@ class Rule:
     """The segments that are judged; all when empty."""
     floor: float = 0.0
     """The least day-to-day standard deviation that is believed, on the rule's scale."""
+    acts: str = RETRAIN
+    """The level of gross harm."""
 
 
 SOURCE = "If the source or its tracker broke, fix it there and ingest the day again; if the mix has truly moved, watch the drift."
