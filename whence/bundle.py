@@ -49,6 +49,7 @@ __all__ = [
     "BundleMissing",
     "BundleUnsigned",
     "BundleWrong",
+    "CrossedScorer",
     "InputError",
     "Scorer",
     "bundle_bytes",
@@ -135,6 +136,27 @@ class Scorer:
     def contributions(self, matrix: Numbers) -> Numbers:
         """What each feature adds to each row's raw score, rows × features, and the mean score last; a row sums to its score."""
         return self._lightgbm.contributions(matrix)
+
+
+@dataclass(frozen=True)
+class CrossedScorer(Scorer):
+    """The trees of one bundle with the calibrator of another, to tell what each of the two changed; it never serves."""
+
+    @classmethod
+    def of(cls, trees: Scorer, calibrator: Scorer) -> CrossedScorer:
+        """Score by the trees of one bundle, calibrate by the other."""
+        digest = f"{trees.digest[:12]} calibrated by {calibrator.digest[:12]}"
+        parts = trees._trees, calibrator._calibrator, trees._lightgbm
+        return cls(trees.model, digest, trees.schema, trees.about, *parts)
+
+    def score(self, frame: pd.DataFrame | Mapping[str, Any]) -> tuple[Numbers, Numbers]:
+        """The same as of any scorer; the calibrator reads its fields by its own bundle's codes. Raises InputError for one that is missing."""
+        raw = self._trees.raw(encode(frame, self.schema))
+        return raw, self._calibrator.apply(raw, frame)
+
+    def score_matrix(self, matrix: Numbers) -> tuple[Numbers, Numbers]:
+        """Refused: a matrix has the codes of one bundle, and the calibrator may know others."""
+        raise BundleError(f"{self.digest} scores frames alone.")
 
 
 def golden_rows(frame: pd.DataFrame, schema: FeatureSchema, rows: int = 256, seed: int = 0) -> pd.DataFrame:

@@ -31,12 +31,14 @@ class LakeError(RuntimeError):
 class Lake:
     """Delta tables below one address, read a few days at a time.
 
-    `uri` is a folder or an s3:// address; `options` go to the object store as they are.
+    `uri` is a folder or an s3:// address; `options` go to the object store as they are. A table named in `versions` is read as
+    it was at that version, and cannot be written.
     """
 
     uri: str
     options: Mapping[str, str] = field(default_factory=dict)
     memory_limit: str = "2GB"
+    versions: Mapping[str, int] = field(default_factory=dict)
 
     @classmethod
     def of(cls, settings: Settings) -> Lake:
@@ -126,7 +128,7 @@ class Lake:
         options = dict(self.options)
         if not DeltaTable.is_deltatable(self._address(name), storage_options=options):
             return None
-        return DeltaTable(self._address(name), storage_options=options)
+        return DeltaTable(self._address(name), self.versions.get(name), storage_options=options)
 
     def _remote(self, name: str, window: Window | None) -> pa.Table | None:
         table = self._open(name)

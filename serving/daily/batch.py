@@ -156,8 +156,10 @@ def attribute_conversions(
     ever changed. `now` is written beside the pin, and is when a day run again came to be known.
     """
     from whence.attribution import policy as policies
+    from whence.attribution import policy_archive
 
     lake, moment, policy = Lake.of(settings), now or datetime.now(UTC), policies.of(settings)
+    policy_archive.keep(settings)
     total = AttributeReport(*[0] * 8)
     for done, day in enumerate(window, start=1):
         total = _sum(total, _attribute_day(settings, lake, day, policy, moment))

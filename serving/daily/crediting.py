@@ -69,7 +69,7 @@ def of_day(lake: Lake, day: date, policy: Policy, models: Models, moment: dateti
     if policy.restate_days:
         again = _again(Journeys.of(earlier, Window(window.first, history.before(day))), journeys, stated, day)
     of_today = journeys.counted["day"] == str(day)
-    computed, said = _credits(journeys, of_today | journeys.counted["conversion_id"].isin(again), now, models, day)
+    computed, said = share_out(journeys, of_today | journeys.counted["conversion_id"].isin(again), now, models, day)
     refunds = journeys.orders.refunds
     own = refunds["day"] == str(day)
     refunds = refunds[own | refunds["original"].isin(again)]
@@ -89,7 +89,7 @@ def compare(lake: Lake, days: Window, policy: Policy, models: Models) -> pd.Data
     for day in days:
         now, _ = _known(lake, day, replace(policy, restate_days=0))
         journeys = Journeys.of(now, Window(day, day))
-        parts.append(_credits(journeys, journeys.counted["day"].notna(), now, models, day)[0])
+        parts.append(share_out(journeys, journeys.counted["day"].notna(), now, models, day)[0])
     return _stacked(*parts)
 
 
@@ -124,7 +124,7 @@ def _again(before: Journeys, now: Journeys, stated: pd.DataFrame, day: date) -> 
     return (changed(before, now) & set(earlier["conversion_id"])) | set(mine)
 
 
-def _credits(
+def share_out(
     journeys: Journeys, wanted: pd.Series, known: Known, models: Models, today: date
 ) -> tuple[pd.DataFrame, dict[str, tuple[Scorer, Scored]]]:
     """Credit of the wanted conversions, each by the champions of its own day, and what these said of today's."""
