@@ -34,7 +34,6 @@ from whence import bundle_store
 from whence.bundle import signing_key
 from whence.contracts.settings import Settings
 
-KEEP_ALIVE = 30
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
 """Of malloc.h."""
 KEPT_BYTES, LARGE_BYTES = 256 * 2**20, 32 * 2**20
@@ -79,7 +78,6 @@ def server_of(
         log_config=None,
         server_header=False,
         proxy_headers=False,
-        timeout_keep_alive=KEEP_ALIVE,
         timeout_graceful_shutdown=GRACE,
         ssl_certfile=settings.serving.certificate or None,
         ssl_keyfile=settings.serving.key or None,

@@ -132,6 +132,38 @@ def test_what_is_no_http_and_headers_without_end_are_refused_at_once(tmp_path: P
                 assert connection.recv(1024).startswith(b"HTTP/1.1 " + status)
 
 
+def test_a_connection_answers_in_order_and_closes_when_it_is_asked_to(tmp_path: Path) -> None:
+    with assembled(tmp_path) as parts, served(parts.app, parts.settings):
+        asked = b"GET /livez HTTP/1.1\r\nhost: x\r\n\r\nHEAD /livez HTTP/1.1\r\nhost: x\r\n\r\nGET /%6civez HTTP/1.1\r\n\r\n"
+        statuses = [each.split()[1] for each in said(parts, asked + b"GET /nowhere HTTP/1.1\r\nconnection: close\r\n\r\n")]
+        assert statuses == [b"200", b"405", b"200", b"404"]
+        assert len(said(parts, b"GET /livez HTTP/1.0\r\n\r\n")) == 1
+        key, question = parts.key["Authorization"].encode(), b'{"signal": {}}'
+        head = b"POST /v1/match HTTP/1.1\r\nauthorization: %b\r\ncontent-type: application/json\r\n" % key
+        chunked = b"connection: close\r\ntransfer-encoding: chunked\r\n\r\n7\r\n%b\r\n7\r\n%b\r\n0\r\n\r\n" % (
+            question[:7],
+            question[7:],
+        )
+        assert said(parts, head + chunked)[0].split()[1] == b"200"
+        large = said(parts, head + b"expect: 100-continue\r\ncontent-length: 9999999\r\n\r\n")
+        assert [each.split()[1] for each in large] == [b"413"]  # before a byte of the body was sent
+        with socket.create_connection(("localhost", parts.settings.ports.serving)) as connection:
+            connection.settimeout(10)
+            connection.sendall(head + b"expect: 100-continue\r\ncontent-length: 14\r\n\r\n")
+            assert connection.recv(1024) == b"HTTP/1.1 100 Continue\r\n\r\n"
+            connection.sendall(b'{"signal": {}}')
+            assert connection.recv(4096).startswith(b"HTTP/1.1 200 ")
+
+
+def said(parts: Parts, asked: bytes) -> list[bytes]:
+    """The answers on one connection until the service closes it, each from its status line."""
+    with socket.create_connection(("localhost", parts.settings.ports.serving)) as connection:
+        connection.settimeout(10)
+        connection.sendall(asked)
+        told = b"".join(iter(lambda: connection.recv(65_536), b""))
+    return [b"HTTP/1.1 " + each for each in told.split(b"HTTP/1.1 ")[1:]]
+
+
 def test_with_a_certificate_the_service_speaks_tls_alone(tmp_path: Path) -> None:
     certificate, key = a_certificate(tmp_path)
     with (
