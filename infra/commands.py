@@ -15,6 +15,7 @@ import typer
 from infra import (
     attribution_commands,
     journal_commands,
+    moved_commands,
     records_commands,
     replay_commands,
     report_commands,
@@ -38,6 +39,7 @@ app.add_typer(journal_commands.app)
 app.add_typer(rollout_commands.app)
 app.add_typer(service_commands.app)
 app.add_typer(replay_commands.app)
+app.add_typer(moved_commands.app)
 
 Days = Annotated[str, typer.Argument(metavar="DAYS", help="A day, 2026-05-03, or a range, 2026-05-01..2026-05-10.")]
 Model = Annotated[str, typer.Argument(metavar="MODEL", help=f"One of {', '.join(MODELS)}.")]

@@ -1,0 +1,239 @@
+"""An answer in words and lines that add up: the same on the page and in the terminal."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from monitoring.attribution_report.amounts import CENT, cents
+from monitoring.moved.metric import CREDIT, CREDIT_SHARE, MATCH_RATE, UNATTRIBUTED, parse
+from monitoring.moved.shares import CALIBRATOR, DATA, FEATURES, IDENTITY, MODEL, POLICY
+from monitoring.moved.why import CHANGED, SAME, UNTOLD, Answer, Part
+
+MEANS = {
+    DATA: "Which rows there were: the events of the day, and, for a model, what it was asked about and what came of it. Identifiers that "
+    "nobody had met on the first day came with the rows, and so did keys that the feature tables did not have.",
+    FEATURES: "What the feature tables said, at the same hour of the other day, with the ages that it had there.",
+    IDENTITY: "Who was known to be who at the end of the day: merges, splits and links of identifiers that were known on both days.",
+    MODEL: "The trees of the bundle that decided, and the codes of its inputs.",
+    CALIBRATOR: "What turned raw scores into probabilities; beside another bundle's trees it is a supposition that never served.",
+    POLICY: "Who may be paid: windows, precedence, algorithm, parameters.",
+}
+"""What each factor is."""
+METHOD = (
+    "Each factor's share is what it changes when its turn comes, over all orders of turns (Shapley). Every mixture of the two days was "
+    "computed once by the steps of the day's own runs; intervals are 95 % over people, the same people in every mixture."
+)
+RESIDUAL = "not reproduced"
+POINTS = (MATCH_RATE, UNATTRIBUTED, CREDIT_SHARE)
+"""Measures that are shares of a whole, told in percent."""
+MOST_DIGITS = 8
+
+
+@dataclass(frozen=True)
+class Line:
+    """A factor's line: its share, its part of the change, and what it was on each day."""
+
+    name: str
+    share: str
+    of_change: str
+    interval: str
+    said: str
+    value: float | None
+    low: float | None = None
+    high: float | None = None
+
+
+def title(answer: Answer) -> str:
+    """The heading."""
+    return f"Why {subject(answer)} moved from {answer.days[0]} to {answer.days[1]}"
+
+
+def subject(answer: Answer) -> str:
+    """The measure in words."""
+    metric = parse(answer.metric)
+    by = f" by {metric.algorithm.replace('_', ' ')}" if metric.algorithm else ""
+    whom = metric.whom.replace("campaign=", "campaign ")
+    return {
+        MATCH_RATE: f"the match rate of {metric.about}",
+        UNATTRIBUTED: f"the share of credit that no ad earned{by}",
+        CREDIT_SHARE: f"the share of credit of {whom}{by}",
+        CREDIT: f"the credit of {whom}{by}",
+    }.get(metric.name, f"{metric.name.replace('_', ' ')} of {metric.about}")
+
+
+def in_short(answer: Answer) -> list[str]:
+    """The answer in a few sentences, each of which stands by itself."""
+    first, second = answer.recorded or answer.values
+    way = "rose" if answer.change > 0 else "fell" if answer.change < 0 else "stayed"
+    head = f"{subject(answer).capitalize()} {way} from {_value(answer, first)} to {_value(answer, second)}"
+    said = [f"{head}, by {_amount(answer, abs(answer.change))}." if answer.change else f"{head}."]
+    said += [each for each in (_most(answer), _against(answer), *_untold(answer), _same(answer), _left(answer)) if each]
+    return said
+
+
+def lines(answer: Answer) -> list[Line]:
+    """A line for each factor, one for what was not reproduced, and the sum; what is shown adds up to what is shown as the sum."""
+    told = [each for each in answer.parts if each.share is not None]
+    values = [each.share or 0.0 for each in told] + ([answer.residual] if _has_residual(answer) and answer.residual else [])
+    digits = _digits(answer)
+    grains = cents([round(value * _scale(answer) * 10.0**digits * CENT) for value in values])
+    shown = [_signed(grain, digits) for grain in grains]
+    found = []
+    for each in answer.parts:
+        if each.share is None:
+            found.append(Line(each.factor, "–", "–", "–", f"cannot be recomputed: {each.why}", None))
+        else:
+            found.append(_line(answer, each, shown[told.index(each)]))
+    if len(values) > len(told):
+        found.append(Line(RESIDUAL, shown[-1], _percent(values[-1], answer.change), "–", _why_left(answer), values[-1]))
+    total = _signed(sum(grains), digits)
+    return [*found, Line("the whole change", total, _percent(answer.change, answer.change), "", _ends(answer), answer.change)]
+
+
+def ground(answer: Answer) -> str:
+    """How it was computed."""
+    return f"{len(answer.mixtures)} mixtures computed, over {answer.rows[0]:,} and {answer.rows[1]:,} rows. {METHOD}"
+
+
+def factor_said(each: Part) -> str:
+    """What a factor was on each day."""
+    if each.state == SAME:
+        return f"the same on both days: {each.first}"
+    return each.first if each.first == each.second else f"{each.first} → {each.second}"
+
+
+def mixture(names: tuple[str, ...], answer: Answer) -> str:
+    """A mixture in words."""
+    changed = [each.factor for each in answer.parts if each.state == CHANGED]
+    if not names:
+        return "all as on the first day"
+    return "all as on the second day" if len(names) == len(changed) else f"{', '.join(names)} as on the second day"
+
+
+def value(answer: Answer, number: float) -> str:
+    """A value of the measure with its unit."""
+    return _value(answer, number)
+
+
+def _line(answer: Answer, each: Part, shown: str) -> Line:
+    interval = "–"
+    if each.low is not None and each.high is not None and each.state == CHANGED:
+        digits = _digits(answer)
+        ends = [_signed(round(end * _scale(answer) * 10.0**digits), digits) for end in (each.low, each.high)]
+        interval = f"{ends[0]} to {ends[1]}"
+    return Line(
+        each.factor,
+        shown,
+        _percent(each.share or 0.0, answer.change),
+        interval,
+        factor_said(each),
+        each.share,
+        each.low,
+        each.high,
+    )
+
+
+def _most(answer: Answer) -> str:
+    along = _ranked(answer, with_change=True)
+    if not along:
+        return ""
+    first, *rest = along
+    much = _percent(first.share or 0.0, answer.change)
+    also = ", then ".join(f"{each.factor} ({_change(answer, each.share or 0.0)})" for each in rest)
+    sure = "" if _is_sure(first) else "; its interval holds 0, so it may be chance"
+    return f"Most of it is {first.factor}: {_change(answer, first.share or 0.0)}, {much} of the change{sure}{f'; then {also}' if also else ''}."
+
+
+def _against(answer: Answer) -> str:
+    told = ", ".join(f"{each.factor} ({_change(answer, each.share or 0.0)})" for each in _ranked(answer, with_change=False))
+    return f"Against it worked {told}." if told else ""
+
+
+def _untold(answer: Answer) -> list[str]:
+    return [
+        f"{each.factor.capitalize()} changed, too, and cannot be recomputed: {each.why}"
+        for each in answer.parts
+        if each.state == UNTOLD
+    ]
+
+
+def _same(answer: Answer) -> str:
+    same = [each.factor for each in answer.parts if each.state == SAME]
+    return f"Unchanged between the two days: {', '.join(same)}." if same else ""
+
+
+def _left(answer: Answer) -> str:
+    return (
+        f"Not reproduced: {_change(answer, answer.residual or 0.0)}. {_why_left(answer)[0].upper()}{_why_left(answer)[1:]}."
+        if _has_residual(answer)
+        else ""
+    )
+
+
+def _why_left(answer: Answer) -> str:
+    untold = [each.factor for each in answer.parts if each.state == UNTOLD]
+    if untold:
+        return f"what {' and '.join(untold)} changed is in here, with all else that the tables no longer say as they did"
+    return "the day's own record differs from what its tables give now: events or features were made again since, or online answers were counted"
+
+
+def _ranked(answer: Answer, *, with_change: bool) -> list[Part]:
+    way = 1.0 if answer.change >= 0 else -1.0
+    mine = [each for each in answer.parts if each.share and (each.share * way > 0) == with_change and _grains(answer, each.share)]
+    return sorted(mine, key=lambda each: -abs(each.share or 0.0))
+
+
+def _is_sure(each: Part) -> bool:
+    return each.low is None or each.high is None or each.low > 0 or each.high < 0
+
+
+def _has_residual(answer: Answer) -> bool:
+    return answer.residual is not None and bool(_grains(answer, answer.residual))
+
+
+def _grains(answer: Answer, number: float) -> int:
+    return round(number * _scale(answer) * 10.0 ** _digits(answer))
+
+
+def _digits(answer: Answer) -> int:
+    """So many that the largest number of the table has three of them."""
+    largest = max([abs(answer.change), *(abs(each.share or 0.0) for each in answer.parts)]) * _scale(answer)
+    return 2 if not largest else min(max(2 - math.floor(math.log10(largest) + 1e-9), 0), MOST_DIGITS)
+
+
+def _scale(answer: Answer) -> float:
+    return 100.0 if parse(answer.metric).name in POINTS else 1.0
+
+
+def _change(answer: Answer, number: float) -> str:
+    return f"{_signed(_grains(answer, number), _digits(answer))}{_unit(answer)}"
+
+
+def _amount(answer: Answer, number: float) -> str:
+    return f"{_signed(_grains(answer, number), _digits(answer)).lstrip('+')}{_unit(answer)}"
+
+
+def _unit(answer: Answer) -> str:
+    return " points" if parse(answer.metric).name in POINTS else f" {answer.unit}" if answer.unit else ""
+
+
+def _value(answer: Answer, number: float) -> str:
+    digits = _digits(answer)
+    if parse(answer.metric).name in POINTS:
+        return f"{number * 100:.{digits}f}\u00a0%"
+    return f"{number:,.{digits}f}{f' {answer.unit}' if answer.unit else ''}"
+
+
+def _ends(answer: Answer) -> str:
+    first, second = answer.recorded or answer.values
+    return f"{_value(answer, first)} → {_value(answer, second)}"
+
+
+def _signed(grains: int, digits: int) -> str:
+    text = f"{abs(grains) / 10**digits:,.{digits}f}"
+    return f"−{text}" if grains < 0 else f"+{text}" if grains > 0 else text
+
+
+def _percent(part: float, whole: float) -> str:
+    return f"{100 * part / whole:.0f}\u00a0%" if whole else "–"
