@@ -135,14 +135,16 @@ class OnlineStore:
     shelf: Shelf
     max_age_hours: float
 
-    def columns(self, asked: Asked, now: int, *, is_further: bool = False) -> list[Columns]:
+    def columns(self, asked: Asked, now: int, *, is_further: bool = False, is_whole: bool = False) -> list[Columns]:
         """The rows of several views in one round trip, as of `now` in microseconds since 1970; see key_text for the keys.
 
         `is_further` says that it belongs to a question whose first part was read a moment ago: that much need not be newer.
+        Texts of packing.LONG are read where `is_whole` asks for them, and cannot be had otherwise.
         Never waits long and never raises for a store that does not answer: then all rows are missing, and `down` says why.
         """
         try:
-            return [judged(block, now, self.max_age_hours) for block in self.shelf.blocks(asked, is_further=is_further)]
+            blocks = self.shelf.blocks(asked, is_further=is_further, is_whole=is_whole)
+            return [judged(block, now, self.max_age_hours) for block in blocks]
         except StoreDown as why:
             return [nothing(view, len(keys), now, str(why)) for view, keys in asked]
 

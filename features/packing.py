@@ -6,6 +6,8 @@
     texts' lengths    in bytes, in the contract's order; -1 for missing
     texts             UTF-8, one after the other
 
+The long texts of LONG come last, and a place for rows may keep them apart: a question about many keys reads the others alone.
+
 All little-endian. A whole number is held as float64 and must not be beyond 2^53, which float64 holds exactly.
 """
 
@@ -29,8 +31,8 @@ from whence.contracts.times import utc
 
 Ints = npt.NDArray[np.int64]
 
-FORMAT = 2
-"""Of the bytes; 1 was JSON."""
+FORMAT = 3
+"""Of the bytes, and of how they are kept; 1 was JSON, 2 kept long texts with the others."""
 NOT_A_TIME = -(2**63)
 FOREIGN = -1
 """The mark of a row that is packed as another version packs, and cannot be read."""
@@ -60,6 +62,9 @@ INSTANTS: dict[str, frozenset[str]] = {
 }
 """The features that are times."""
 
+LONG: dict[str, tuple[str, ...]] = {"person_features": ("recent_touches", "recent_sales")}
+"""Texts that are read of one key at a time, and longer than all else in the row together."""
+
 Held = tuple[int, bytes]
 """One packed row as stored: when it could first be known, in microseconds since 1970, and its bytes."""
 
@@ -79,6 +84,9 @@ class Layout:
     whole: frozenset[str]
     """Numbers that are integers in the tables."""
     texts: tuple[str, ...]
+    """Those that are kept apart come last."""
+    long: tuple[str, ...] = ()
+    """The texts that are kept apart."""
     slots: Mapping[str, int] = field(init=False)
     kept_as_text: frozenset[str] = field(init=False)
     mark: int = field(init=False)
@@ -103,6 +111,10 @@ class Layout:
         """Bytes of the slots."""
         return SLOT * len(self.nothing)
 
+    def texts_read(self, is_whole: bool) -> tuple[str, ...]:
+        """The texts that come with a row, read whole or without its long ones."""
+        return self.texts if is_whole else self.texts[: len(self.texts) - len(self.long)]
+
     @property
     def struct(self) -> struct.Struct:
         """How the slots are written."""
@@ -114,7 +126,9 @@ def _layout(view: str) -> Layout:
     kinds = {name: FEATURES[view].schema.field(name).type for name in FIELDS[view]}
     texts = tuple(name for name, kind in kinds.items() if pa.types.is_string(kind))
     whole = frozenset(name for name, kind in kinds.items() if pa.types.is_integer(kind))
-    return Layout(view, tuple(name for name in kinds if name not in texts), INSTANTS[view], whole, texts)
+    long = LONG.get(view, ())
+    ordered = (*(name for name in texts if name not in long), *long)
+    return Layout(view, tuple(name for name in kinds if name not in texts), INSTANTS[view], whole, ordered, long)
 
 
 LAYOUTS: dict[str, Layout] = {view: _layout(view) for view in FEATURES}
@@ -152,6 +166,21 @@ def unpack(view: str, payload: bytes) -> dict[str, Any]:
 def is_of(layout: Layout, payload: bytes) -> bool:
     """Whether the bytes are a row of this layout."""
     return len(payload) >= layout.size and payload[:SLOT] == layout.mark.to_bytes(SLOT, "little")
+
+
+def split(layout: Layout, payload: bytes) -> tuple[bytes, bytes]:
+    """A packed row without its long texts, and these; bytes of another layout stay in one piece.
+
+    >>> layout = LAYOUTS["person_features"]
+    >>> _, payload = pack("person_features", {"locale": "de-DE", "recent_sales": "[]"}, 0)
+    >>> [part[-5:] for part in split(layout, payload)]
+    [b'de-DE', b'[]']
+    """
+    if not layout.long or not is_of(layout, payload):
+        return payload, b""
+    lengths = struct.unpack_from(f"<{len(layout.long)}q", payload, layout.size - SLOT * len(layout.long))
+    end = len(payload) - sum(max(length, 0) for length in lengths)
+    return payload[:end], payload[end:]
 
 
 def texts_of(layout: Layout, payload: bytes, lengths: Sequence[int]) -> list[str | None]:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import numpy as np
 
-from features.packing import FIRST, FOREIGN, FORMAT, LAYOUTS, MARK, NEVER, SEEN_AT, Held, Ints, Layout, is_of, texts_of
+from features.packing import FIRST, FOREIGN, FORMAT, LAYOUTS, MARK, NEVER, SEEN_AT, Held, Ints, Layout, is_of, split, texts_of
 from whence.columns import MOST_KEPT, Kept
 
 if TYPE_CHECKING:
@@ -118,10 +118,11 @@ class Shelf(Protocol):
     def get(self, view: str, keys: Sequence[str]) -> list[Held | None]:
         """The row of each key, in the order asked; None where there is none."""
 
-    def blocks(self, asked: Asked, *, is_further: bool = False) -> list[Block]:
+    def blocks(self, asked: Asked, *, is_further: bool = False, is_whole: bool = False) -> list[Block]:
         """The rows of several views in one round trip, a block a view; raises StoreDown rather than wait.
 
-        `is_further` says that it belongs to a question whose first part was read a moment ago.
+        `is_further` says that it belongs to a question whose first part was read a moment ago. A block has the texts of
+        packing.LONG where `is_whole` asks for them.
         """
 
     def drop(self, view: str) -> None:
@@ -159,27 +160,29 @@ class SqliteShelf:
         self._reader.execute("PRAGMA query_only = ON")
         self._reader.execute(f"PRAGMA mmap_size = {2**30}")
         self._version = -1
-        self._tables: dict[str, _Table] = {}
+        self._tables: dict[tuple[str, bool], _Table] = {}
+        """By view, and whether long texts were read with it."""
 
     def put(self, view: str, rows: Iterable[tuple[str, Held]]) -> int:
         """Keep each row unless a newer one is there; all of them or none. Of two with the same time the later write stays."""
         with self._lock, self._transaction() as con:
             before = con.total_changes
             con.executemany(
-                "INSERT INTO online VALUES (?, ?, ?, ?) ON CONFLICT (view, key) DO UPDATE "
-                "SET seen_at = excluded.seen_at, payload = excluded.payload WHERE excluded.seen_at > online.seen_at "
-                "OR (excluded.seen_at = online.seen_at AND excluded.payload <> online.payload)",
-                ((view, key, seen_at, payload) for key, (seen_at, payload) in rows),
+                "INSERT INTO online VALUES (?, ?, ?, ?, ?) ON CONFLICT (view, key) DO UPDATE "
+                "SET seen_at = excluded.seen_at, payload = excluded.payload, long = excluded.long "
+                "WHERE excluded.seen_at > online.seen_at OR (excluded.seen_at = online.seen_at "
+                "AND (excluded.payload <> online.payload OR excluded.long <> online.long))",
+                ((view, key, seen_at, *split(LAYOUTS[view], payload)) for key, (seen_at, payload) in rows),
             )
             return con.total_changes - before
 
     def get(self, view: str, keys: Sequence[str]) -> list[Held | None]:
         """The row of each key, in the order asked."""
         with self._reading:
-            found = dict(self._found(view, keys))
+            found = dict(self._found(view, keys, is_whole=True))
         return [found.get(key) for key in keys]
 
-    def blocks(self, asked: Asked, *, is_further: bool = False) -> list[Block]:
+    def blocks(self, asked: Asked, *, is_further: bool = False, is_whole: bool = False) -> list[Block]:
         """The rows of several views, from memory where nobody wrote since they were read.
 
         A further part is as of the first one: whether somebody wrote since is seen by the next question.
@@ -188,7 +191,7 @@ class SqliteShelf:
             try:
                 if not is_further or not self._tables:
                     self._refresh()
-                return [self._block(view, keys) for view, keys in asked]
+                return [self._block(view, keys, is_whole) for view, keys in asked]
             except sqlite3.OperationalError as wrong:
                 raise StoreDown(f"the online store's file cannot be read ({wrong})") from None
 
@@ -207,23 +210,26 @@ class SqliteShelf:
         (version,) = self._reader.execute("PRAGMA data_version").fetchone()
         if version != self._version or sum(table.bytes for table in self._tables.values()) > KEPT_BYTES:
             self._version = version
-            self._tables = {view: _Table(layout) for view, layout in LAYOUTS.items()}
+            self._tables = {}
 
-    def _block(self, view: str, keys: Sequence[str | None]) -> Block:
-        table, asked = self._tables[view], tuple(keys)
+    def _block(self, view: str, keys: Sequence[str | None], is_whole: bool) -> Block:
+        asked, kind = tuple(keys), (view, is_whole)
+        if (table := self._tables.get(kind)) is None:
+            table = self._tables[kind] = _Table(LAYOUTS[view], is_whole)
         if (block := table.blocks.get(asked)) is not None:
             return block
         if missing := list(dict.fromkeys(key for key in keys if key is not None and key not in table.places)):
-            table.add(missing, dict(self._found(view, missing)))
+            table.add(missing, dict(self._found(view, missing, is_whole)))
         return table.block(asked)
 
-    def _found(self, view: str, keys: Sequence[str]) -> Iterator[tuple[str, Held]]:
+    def _found(self, view: str, keys: Sequence[str], is_whole: bool) -> Iterator[tuple[str, Held]]:
+        long = "long" if is_whole else "x''"
         for part in chunks(keys, CHUNK):
             size = 1 << (len(part) - 1).bit_length()  # few lengths make few statements, which stay prepared
             padded = part + part[-1:] * (size - len(part))
-            sql = f"SELECT key, seen_at, payload FROM online WHERE view = ? AND key IN ({', '.join('?' * size)})"
-            for key, seen_at, payload in self._reader.execute(sql, (view, *padded)):
-                yield key, (seen_at, payload)
+            sql = f"SELECT key, seen_at, payload, {long} FROM online WHERE view = ? AND key IN ({', '.join('?' * size)})"
+            for key, seen_at, payload, rest in self._reader.execute(sql, (view, *padded)):
+                yield key, (seen_at, payload + rest)
 
     @contextmanager
     def _transaction(self) -> Iterator[sqlite3.Connection]:
@@ -251,7 +257,7 @@ def _prepare(con: sqlite3.Connection) -> None:
         )
     con.execute(
         "CREATE TABLE IF NOT EXISTS online (view TEXT, key TEXT, seen_at INTEGER NOT NULL, payload BLOB NOT NULL, "
-        "PRIMARY KEY (view, key)) WITHOUT ROWID"
+        "long BLOB NOT NULL, PRIMARY KEY (view, key)) WITHOUT ROWID"
     )
     con.execute(f"PRAGMA user_version = {FORMAT}")
 
@@ -259,13 +265,13 @@ def _prepare(con: sqlite3.Connection) -> None:
 class _Table:
     """A view's rows as this process knows them, by key; row 0 is the one that is not there."""
 
-    def __init__(self, layout: Layout) -> None:
+    def __init__(self, layout: Layout, is_whole: bool) -> None:
         self.layout = layout
         self.places: dict[str | None, int] = {None: 0}
         self.bytes = 0
         self._slots = np.empty((256, len(layout.nothing)), dtype=np.int64)
         self._slots[0] = layout.nothing
-        self._texts: dict[str, list[str | None]] = {name: [None] for name in layout.texts}
+        self._texts: dict[str, list[str | None]] = {name: [None] for name in layout.texts_read(is_whole)}
         self._used = 1
         self.blocks: dict[tuple[str | None, ...], Block] = {}
         """Rows that were asked together, as the people of a network are: they are asked so again."""
@@ -281,9 +287,10 @@ class _Table:
                 continue
             row = _slots(self.layout, held[1])
             self._slots[self._used] = row
-            lengths = row[FIRST + len(self.layout.names) :].tolist()
-            for name, text in zip(self.layout.texts, texts_of(self.layout, held[1], lengths), strict=True):
-                self._texts[name].append(sys.intern(text) if text is not None and len(text) <= SHORT else text)
+            first = FIRST + len(self.layout.names)
+            lengths = row[first : first + len(self._texts)].tolist()
+            for kept, text in zip(self._texts.values(), texts_of(self.layout, held[1], lengths), strict=True):
+                kept.append(sys.intern(text) if text is not None and len(text) <= SHORT else text)
             self.places[key] = self._used
             self.bytes += len(held[1])
             self._used += 1
@@ -322,19 +329,30 @@ def _slots(layout: Layout, payload: bytes) -> Ints:
 
 
 KEEP_NEWEST = """
-local changed = 0
-for place = 1, #KEYS do
-  local mine = ARGV[place]
-  local held = redis.call('GET', KEYS[place])
-  local newer = not held or string.sub(held, 1, 16) < string.sub(mine, 1, 16)
-  if newer or (string.sub(held, 1, 16) == string.sub(mine, 1, 16) and held ~= mine) then
-    redis.call('SET', KEYS[place], mine)
+local changed, each = 0, tonumber(ARGV[#KEYS + 1])
+for first = 1, #KEYS, each do
+  local is_newer, is_same_time = false, true
+  for place = first, first + each - 1 do
+    local mine, held = ARGV[place], redis.call('GET', KEYS[place])
+    if place == first then
+      is_newer = not held or string.sub(held, 1, 16) < string.sub(mine, 1, 16)
+      is_same_time = held and string.sub(held, 1, 16) == string.sub(mine, 1, 16)
+    end
+    is_newer = is_newer or (is_same_time and held ~= mine)
+  end
+  if is_newer then
+    for place = first, first + each - 1 do
+      redis.call('SET', KEYS[place], ARGV[place])
+    end
     changed = changed + 1
   end
 end
 return changed
 """
-"""Compare and set on the server: reading first and writing then loses to a second writer. Sixteen hex digits sort as times."""
+"""Compare and set on the server: reading first and writing then loses to a second writer. Sixteen hex digits sort as times.
+
+A row is one key, or two where long texts are kept apart, both with its time; the last argument says which.
+"""
 STAMP = 16
 
 
@@ -375,12 +393,18 @@ class Breaker:
 class _Part:
     """The rows of one view in a question: as Redis is asked for them, and what it answered last."""
 
-    def __init__(self, view: str, keys: tuple[str | None, ...]) -> None:
-        self.view, self.keys = view, keys
-        names = [_redis_key(view, key).encode() for key in keys if key is not None]
+    def __init__(self, view: str, keys: tuple[str | None, ...], is_whole: bool) -> None:
+        self.view, self.keys, self.is_whole = view, keys, is_whole
+        self.layout = LAYOUTS[view]
+        names = [name.encode() for key in keys if key is not None for name in _redis_keys(self.layout, key, is_whole)]
         self.wanted = len(names)
         self.packed = b"".join([b"$%d\r\n%b\r\n" % (len(name), name) for name in names])
         self.last: tuple[list[bytes | None], Block] | None = None
+
+    def block(self, found: list[bytes | None]) -> Block:
+        """The block of what was found for the names."""
+        rest = iter(_rows(self.layout, found, self.is_whole))
+        return block_of(self.layout, [None if key is None else next(rest) for key in self.keys], STAMP, self.is_whole)
 
 
 class _Parts:
@@ -390,12 +414,12 @@ class _Parts:
     """
 
     def __init__(self) -> None:
-        self._kept: dict[tuple[str, tuple[str | None, ...]], _Part] = {}
+        self._kept: dict[tuple[str, tuple[str | None, ...], bool], _Part] = {}
         self._bytes = 0
 
-    def part(self, view: str, keys: tuple[str | None, ...]) -> _Part:
+    def part(self, view: str, keys: tuple[str | None, ...], is_whole: bool) -> _Part:
         """The part of a question for these keys."""
-        return self._kept.get((view, keys)) or _Part(view, keys)
+        return self._kept.get((view, keys, is_whole)) or _Part(view, keys, is_whole)
 
     def block(self, part: _Part, found: list[bytes | None]) -> Block:
         """What was found for the keys that are not None, side by side."""
@@ -403,11 +427,10 @@ class _Parts:
             return last[1]
         if not any(found):  # strangers come once
             return empty_block(part.view, len(part.keys))
-        rest = iter(found)
-        block = block_of(LAYOUTS[part.view], [None if key is None else next(rest) for key in part.keys], STAMP)
+        block = part.block(found)
         if last is None:
             self._make_room(kept_bytes(block) + sum(len(each) for each in found if each is not None))
-            self._kept[part.view, part.keys] = part
+            self._kept[part.view, part.keys, part.is_whole] = part
         part.last = found, block
         return block
 
@@ -438,24 +461,28 @@ class RedisShelf:
     def put(self, view: str, rows: Iterable[tuple[str, Held]]) -> int:
         """Keep each row unless a newer one is there; of two with the same time the later write stays."""
         with self._answering():
-            script = self.writer.register_script(KEEP_NEWEST)
-            changed = 0
+            script, layout = self.writer.register_script(KEEP_NEWEST), LAYOUTS[view]
+            changed, each = 0, len(_redis_keys(layout, "", is_whole=True))
             for part in chunks(rows, CHUNK):
-                packed = [b"%016x" % seen_at + payload for _, (seen_at, payload) in part]
-                changed += int(script(keys=[_redis_key(view, key) for key, _ in part], args=packed))
+                keys = [name for key, _ in part for name in _redis_keys(layout, key, is_whole=True)]
+                packed = [b"%016x%b" % (at, piece) for _, (at, payload) in part for piece in split(layout, payload)[:each]]
+                changed += int(script(keys=keys, args=[*packed, each]))
             return changed
 
     def get(self, view: str, keys: Sequence[str]) -> list[Held | None]:
         """The row of each key, in the order asked."""
         with self._answering():
-            found: Any = self.writer.mget([_redis_key(view, key) for key in keys]) if keys else []
-        return [None if packed is None else (int(packed[:STAMP], 16), packed[STAMP:]) for packed in found]
+            layout = LAYOUTS[view]
+            names = [name for key in keys for name in _redis_keys(layout, key, is_whole=True)]
+            found: Any = self.writer.mget(names) if names else []
+        rows = _rows(layout, found, is_whole=True)
+        return [None if packed is None else (int(packed[:STAMP], 16), packed[STAMP:]) for packed in rows]
 
-    def blocks(self, asked: Asked, *, is_further: bool = False) -> list[Block]:
+    def blocks(self, asked: Asked, *, is_further: bool = False, is_whole: bool = False) -> list[Block]:
         """The rows of several views by one MGET."""
         import redis
 
-        parts = [self.kept.part(view, tuple(keys)) for view, keys in asked]
+        parts = [self.kept.part(view, tuple(keys), is_whole) for view, keys in asked]
         wanted = sum(part.wanted for part in parts)
         head = b"*%d\r\n$4\r\nMGET\r\n" % (wanted + 1)
         packed = b"".join((head, *(part.packed for part in parts)))
@@ -469,8 +496,9 @@ class RedisShelf:
     def drop(self, view: str) -> None:
         """Forget all rows of the view."""
         with self._answering():
-            for part in chunks(self.writer.scan_iter(match=_redis_key(view, "*"), count=CHUNK), CHUNK):
-                self.writer.delete(*part)
+            for name in _redis_keys(LAYOUTS[view], "*", is_whole=True):
+                for part in chunks(self.writer.scan_iter(match=name, count=CHUNK), CHUNK):
+                    self.writer.delete(*part)
 
     def close(self) -> None:
         """Close the connections."""
@@ -517,38 +545,54 @@ def _reply(line: Any, packed: bytes) -> list[bytes | None]:
     return found
 
 
-def block_of(layout: Layout, found: Sequence[bytes | None], start: int = 0) -> Block:
-    """Packed rows side by side; each begins at `start` of its bytes, and None is not there."""
+def block_of(layout: Layout, found: Sequence[bytes | None], start: int = 0, is_whole: bool = True) -> Block:
+    """Packed rows side by side, with long texts where they are whole; each begins at `start` of its bytes, and None is not there."""
     size, width = layout.size, len(layout.nothing)
     nothing, end = layout.nothing.tobytes(), start + size
     heads = b"".join([nothing if packed is None else packed[start:end] for packed in found])
     slots = np.frombuffer(heads, dtype="<i8").reshape(-1, width) if len(heads) == size * len(found) else None
     if slots is None or not ((slots[:, MARK] == layout.mark) | (slots[:, MARK] == 0)).all():
         slots = np.stack([layout.nothing if packed is None else _slots(layout, packed[start:]) for packed in found])
-    return Block(layout, slots, _Texts(layout, slots, found, end))
+    return Block(layout, slots, _Texts(layout.texts_read(is_whole), slots[:, FIRST + len(layout.names) :], found, end))
 
 
 class _Texts:
     """The texts behind packed rows, found when the first of them is asked for."""
 
-    def __init__(self, layout: Layout, slots: Ints, found: Sequence[bytes | None], behind: int) -> None:
-        self._layout, self._slots, self._found, self._behind = layout, slots, found, behind
+    def __init__(self, names: Sequence[str], lengths: Ints, found: Sequence[bytes | None], behind: int) -> None:
+        """`lengths` are rows × texts; those behind `names` were not read, and raise KeyError."""
+        self._places = {name: place for place, name in enumerate(names)}
+        self._lengths, self._found, self._behind = lengths, found, behind
         self._spans: tuple[list[list[int]], list[list[int]]] | None = None
 
     def __call__(self, name: str) -> Texts:
+        place = self._places[name]
         starts, ends = self._spans = self._spans or self._spanned()
-        place = self._layout.texts.index(name)
         rows = zip(self._found, starts[place], ends[place], strict=True)
         return [None if packed is None or end < start else str(packed[start:end], "utf-8") for packed, start, end in rows]
 
     def _spanned(self) -> tuple[list[list[int]], list[list[int]]]:
-        lengths = self._slots[:, FIRST + len(self._layout.names) :].T
+        lengths = self._lengths.T
         starts = self._behind + lengths.clip(0).cumsum(axis=0) - lengths.clip(0)
         return starts.tolist(), (starts + lengths).tolist()
 
 
-def _redis_key(view: str, key: str) -> str:
-    return f"whence:{FORMAT}:{view}:{key}"
+def _redis_keys(layout: Layout, key: str, is_whole: bool) -> tuple[str, ...]:
+    """Where a row lies, and its long texts where it has some and they are wanted, too."""
+    name = f"whence:{FORMAT}:{layout.view}:{key}"
+    return (name, f"whence:{FORMAT}:{layout.view}.long:{key}") if is_whole and layout.long else (name,)
+
+
+def _rows(layout: Layout, found: Sequence[bytes | None], is_whole: bool) -> Sequence[bytes | None]:
+    """Rows as they were packed, each with its time before it, of what lay at `_redis_keys`."""
+    if not is_whole or not layout.long:
+        return found
+    return [_row(*pair) for pair in zip(found[::2], found[1::2], strict=True)]
+
+
+def _row(row: bytes | None, long: bytes | None) -> bytes | None:
+    """A row with its long texts; None when one of the two is gone, as where Redis may evict keys."""
+    return row + long[STAMP:] if row is not None and long is not None and row[:STAMP] == long[:STAMP] else None
 
 
 def chunks(items: Iterable[T], size: int) -> Iterator[list[T]]:

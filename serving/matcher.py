@@ -47,7 +47,7 @@ JOURNEY_READS = _reads(*journey_evidence.COPIED.values())
 class Store(Protocol):
     """What we ask of the online features: see features.online.OnlineStore."""
 
-    def columns(self, asked: Asked, now: int, *, is_further: bool = False) -> list[Columns]:
+    def columns(self, asked: Asked, now: int, *, is_further: bool = False, is_whole: bool = False) -> list[Columns]:
         """The rows of several views as of `now`, in microseconds since 1970, in one round trip; see OnlineStore.columns."""
 
 
@@ -134,9 +134,9 @@ class Known:
         """Count the instant's microseconds once."""
         self.instant = micros(self.now)
 
-    def read(self, *asked: tuple[str, Sequence[str | None]]) -> list[Columns]:
-        """The rows of some views, in one round trip; what is used of them is to be noted."""
-        found = self.store.columns(asked, self.instant, is_further=self.has_read)
+    def read(self, *asked: tuple[str, Sequence[str | None]], is_whole: bool = False) -> list[Columns]:
+        """The rows of some views, in one round trip, with their long texts where they are whole; what is used is to be noted."""
+        found = self.store.columns(asked, self.instant, is_further=self.has_read, is_whole=is_whole)
         self.has_read = True
         return found
 
@@ -238,7 +238,7 @@ def _remembered(person: str | None, known: Known, touches: Sequence[Mapping[str,
     """What the features know of the person, with the touches of the request."""
     if person is None:
         return remembered(None, None, None, touches)
-    (row,) = known.read(("person_features", [person]))
+    (row,) = known.read(("person_features", [person]), is_whole=True)
     known.note(row)
     if row.is_known is not None:
         return remembered(person, None, None, touches)

@@ -242,7 +242,9 @@ _IDENTIFIERS = ("cookie_id", "device_id", "email_hash", "phone_hash", "external_
 class _Nothing:
     """A store of features that knows nobody."""
 
-    def columns(self, asked: Sequence[tuple[str, Sequence[str | None]]], now: int, *, is_further: bool = False) -> list[Any]:
+    def columns(
+        self, asked: Sequence[tuple[str, Sequence[str | None]]], now: int, *, is_further: bool = False, is_whole: bool = False
+    ) -> list[Any]:
         """A row for each key, all unknown."""
         from features.online import nothing
 

@@ -13,7 +13,6 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from datetime import UTC, datetime, timedelta
-from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -25,14 +24,13 @@ from hypothesis import strategies as st
 
 import features
 from features.online import FIELDS, JOIN_KEYS, Held, OnlineStore, key_text, micros, pack
-from features.packing import EPOCH, INSTANTS, LAYOUTS, NOT_A_TIME, PackError, unpack
-from features.shelves import Breaker, OnlineError, Shelf, SqliteShelf, StoreDown, chunks, open_shelf
+from features.packing import EPOCH, FORMAT, INSTANTS, LAYOUTS, NOT_A_TIME, PackError, unpack
+from features.shelves import Breaker, OnlineError, RedisShelf, Shelf, SqliteShelf, StoreDown, chunks, open_shelf
 from whence.contracts.settings import Features, Settings
 from whence.contracts.times import NaiveTimeError
 
 NOW = datetime(2026, 5, 3, 12, tzinfo=UTC)
 HOUR = 3_600_000_000
-_views = count()
 
 
 @pytest.fixture(scope="module", params=["sqlite", "redis"])
@@ -43,11 +41,18 @@ def shelf(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
         yield opened
 
 
-@pytest.fixture
-def view(shelf: Shelf) -> Iterator[str]:
-    name = f"view-{next(_views)}"
-    yield name
+@pytest.fixture(scope="module")
+def redis_shelf(redis_address: str) -> Iterator[RedisShelf]:
+    with closing(RedisShelf.at(redis_address)) as opened:
+        yield opened
+
+
+@pytest.fixture(params=["network_features", "person_features"])
+def view(request: pytest.FixtureRequest, shelf: Shelf) -> str:
+    """A view without rows; the second keeps long texts apart."""
+    name = str(request.param)
     shelf.drop(name)
+    return name
 
 
 def held(seen_at: int, value: int = 0) -> Held:
@@ -83,7 +88,8 @@ def test_a_correction_with_the_same_time_lands_and_a_repetition_changes_nothing(
     size=st.integers(1, 5),
 )
 def test_whatever_the_order_and_the_batches_the_newest_stays(shelf: Shelf, writes: list[tuple[str, int]], size: int) -> None:
-    name = f"law-{next(_views)}"
+    name = "network_features"
+    shelf.drop(name)
     for batch in chunks(writes, size):
         shelf.put(name, [(key, held(at, at)) for key, at in batch])
     newest = {key: max(at for k, at in writes if k == key) for key, _ in writes}
@@ -215,9 +221,13 @@ def test_many_rows_at_once_say_what_each_says_alone(shelf: Shelf, told: list[tup
     asked = [*rows, "nobody", None, *reversed(rows)]
     first, (columns, network) = (
         store.read("person_features", [{"person_id": key} for key in asked], NOW),
-        store.columns([("person_features", asked), ("network_features", [])], micros(NOW)),
+        store.columns([("person_features", asked), ("network_features", [])], micros(NOW), is_whole=True),
     )
     assert len(network) == 0
+    (short,) = store.columns([("person_features", asked)], micros(NOW))
+    assert list(short.texts("user_agents")) == list(columns.texts("user_agents"))
+    with pytest.raises(KeyError, match="recent_touches"):  # it was not read
+        short.texts("recent_touches")
     for name in FIELDS["person_features"]:
         alone = [(row.values or {}).get(name) for row in first]
         together = columns.named([(name, name)])[name]
@@ -231,6 +241,22 @@ def test_many_rows_at_once_say_what_each_says_alone(shelf: Shelf, told: list[tup
     np.testing.assert_array_equal(columns.age_hours, [np.nan if row.values is None else row.age_hours for row in first])
     stale = np.zeros(len(asked), dtype=bool) if columns.is_stale is None else columns.is_stale
     assert stale.tolist() == [row.is_stale for row in first]
+
+
+def test_a_row_without_its_long_texts_is_not_there_and_one_with_is_read_once_more(redis_shelf: RedisShelf) -> None:
+    redis_shelf.drop("person_features")
+    redis_shelf.put("person_features", [("p", pack("person_features", {"locale": "de-DE", "recent_sales": "[1]"}, micros(NOW)))])
+    store, asked = OnlineStore(redis_shelf, 48.0), [("person_features", ["p"])]
+
+    def told() -> list[Any]:
+        (whole,), (short,) = store.columns(asked, micros(NOW), is_whole=True), store.columns(asked, micros(NOW))
+        return [whole.texts("recent_sales")[0], whole.lacking, short.texts("locale")[0], short.lacking]
+
+    assert told() == ["[1]", 0, "de-DE", 0]
+    redis_shelf.writer.delete(f"whence:{FORMAT}:person_features.long:p")  # as where Redis evicts keys
+    assert told() == [None, 1, "de-DE", 0]
+    redis_shelf.put("person_features", [("p", pack("person_features", {"recent_sales": "[2]"}, micros(NOW)))])
+    assert told() == ["[2]", 0, None, 0]
 
 
 @pytest.mark.parametrize(

@@ -49,7 +49,7 @@ class Memory:
     touches: Sequence[dict[str, Any]] = ()
     sales: Sequence[dict[str, Any]] = ()
 
-    def columns(self, asked: Asked, now: int, *, is_further: bool = False) -> list[Columns]:
+    def columns(self, asked: Asked, now: int, *, is_further: bool = False, is_whole: bool = False) -> list[Columns]:
         return [self._person(now) if view == "person_features" else nothing(view, len(keys)) for view, keys in asked]
 
     def _person(self, now: int) -> Columns:
@@ -291,5 +291,5 @@ class Down(SqliteShelf):
 
     whole: Shelf
 
-    def blocks(self, asked: Asked, *, is_further: bool = False) -> list[Block]:
+    def blocks(self, asked: Asked, *, is_further: bool = False, is_whole: bool = False) -> list[Block]:
         raise StoreDown("it hangs")
