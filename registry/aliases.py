@@ -6,9 +6,11 @@ interface itself: MLflow's own client takes seconds and 250 MB to load, too much
 
 from __future__ import annotations
 
+import ssl
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import httpx
@@ -64,7 +66,8 @@ def reconcile(settings: Settings, now: datetime) -> list[Change]:
     Raises AliasError when MLflow does not answer.
     """
     journal = Journal.of(settings)
-    with httpx.Client(base_url=f"{settings.mlflow_url}/api/2.0/mlflow/", timeout=TIMEOUT, trust_env=False) as client:
+    address = f"{settings.mlflow_url}/api/2.0/mlflow/"
+    with httpx.Client(base_url=address, timeout=TIMEOUT, trust_env=False, verify=_trusted()) as client:
         found = [
             change
             for model in MODELS
@@ -76,6 +79,12 @@ def reconcile(settings: Settings, now: datetime) -> list[Change]:
             alarm = Alarm(stamp(now), change.model, change.kind, change.epoch, change.words)
             Alarms.of(settings).keep(alarm, is_standing=change.kind != MOVED)
     return found
+
+
+@cache
+def _trusted() -> ssl.SSLContext:
+    """Read once: the certificates take longer than the questions, and a watcher asks every few seconds."""
+    return ssl.create_default_context()
 
 
 @dataclass(frozen=True)

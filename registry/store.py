@@ -111,9 +111,26 @@ def _client(settings: Settings) -> MlflowClient:
     for name, value in LIMITS.items():
         os.environ.setdefault(name, value)
     os.environ["MLFLOW_ALLOW_PICKLE_DESERIALIZATION"] = "false"  # whatever was set: nobody here needs one
+    _ask_nobody_for_headers()
     from mlflow import MlflowClient
 
     return MlflowClient(tracking_uri=settings.mlflow_url, registry_uri=settings.mlflow_url)
+
+
+def _ask_nobody_for_headers() -> None:
+    """Let MLflow's client take its own request headers alone.
+
+    It loads whoever offers it some, and Feast does: some 5 CPU seconds in every process that speaks to MLflow, for a token
+    that we do not use.
+    """
+    from mlflow.utils import plugins
+
+    offered = plugins.get_entry_points
+    plugins.get_entry_points = lambda _: []
+    try:
+        import mlflow.tracking.request_header.registry  # noqa: F401  # asks when it is imported, once
+    finally:
+        plugins.get_entry_points = offered
 
 
 def _key(candidate: Candidate) -> str:

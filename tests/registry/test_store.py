@@ -72,6 +72,12 @@ def test_a_candidate_is_kept_with_its_report_and_never_twice(at: Any) -> None:
     assert registry.candidates(settings, DAY) == [candidate]
 
 
+def test_a_client_of_mlflow_loads_no_feast(settings: Settings) -> None:
+    asked = f"from registry import store; store._client({settings!r}); import sys; sys.exit('feast' in sys.modules)"
+    code = f"from pathlib import PosixPath; import datetime; from whence.contracts.settings import *; {asked}"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
 def test_two_that_register_the_same_candidate_at_once_leave_one_version(at: Any) -> None:
     settings, client = at
     candidate = a_candidate(settings, rounds=3)
