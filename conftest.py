@@ -13,6 +13,8 @@ collect_ignore = [
     "features/plugins.py",
     "features/store.py",
     "features/tamed.py",
+    "monitoring/evidently/compared.py",
+    "monitoring/evidently/metrics.py",
     "monitoring/evidently/project.py",
     "monitoring/evidently/page.py",
     "registry/store.py",

@@ -27,7 +27,7 @@ from whence.lake import Lake
 if TYPE_CHECKING:
     import duckdb
 
-    from monitoring.evidently.project import Drift
+    from monitoring.evidently.compared import Drift
     from whence.contracts.settings import Settings
 
 SAMPLE = 5000
@@ -143,14 +143,14 @@ def _drift(
     today: pd.DataFrame, inputs: pd.DataFrame, reference: pd.DataFrame, then: pd.DataFrame, window: Window
 ) -> Drift | None:
     """Inputs against those of clean days; the score only against scores of the same bundle."""
-    from monitoring.evidently import project
+    from monitoring.evidently import compared as evidently
 
     bundle = today["bundle"].mode().iloc[0]
     inputs = inputs.assign(score=today["score"].where(today["bundle"] == bundle))
     then = then.assign(score=reference["score"].where(reference["bundle"] == bundle))
     subjects = today["subject"].nunique(), reference["subject"].nunique()
     compared = drift.comparable(inputs, then, reference["day"], subjects, SEED)
-    return project.compare(inputs, then, compared, window.start)
+    return evidently.compare(inputs, then, compared, window.start)
 
 
 def _calibration(settings: Settings, lake: Lake, model: str, window: Window) -> list[Check]:
@@ -219,18 +219,18 @@ def _publish(settings: Settings, day: str, found: Sequence[Check], told: Sequenc
 
 
 def draw(settings: Settings) -> None:
-    """Bring the dashboard's panels up to what the tables know: no panel stands empty."""
-    from monitoring.evidently import dashboards, project
+    """Bring the dashboards' panels up to what the tables know: no panel stands empty."""
+    from monitoring.evidently import project
 
     lake = Lake.of(settings)
     with lake.connect(None, "checks") as con:
-        keys = con.execute(
+        rows = con.execute(
             """
-            SELECT model, metric, segment FROM checks WHERE value IS NOT NULL
+            SELECT model, metric, segment, max(value) - min(value) FROM checks WHERE value IS NOT NULL
             GROUP BY ALL HAVING metric <> 'decisions' OR max(value) > 0 ORDER BY ALL
             """
         ).fetchall()
-    project.draw(settings.evidently_workspace, dashboards.panels(set(keys)))
+    project.draw(settings.evidently_workspace, {(model, metric, segment): apart for model, metric, segment, apart in rows})
 
 
 def _count(lake: Lake, model: str, window: Window) -> int:

@@ -1,32 +1,98 @@
-"""Serves Evidently's pages over the workspace: `python -m monitoring.evidently.page [HOST]`, for the process supervisor.
+"""Serves Evidently's pages over the workspace, with tabs: `python -m monitoring.evidently.page [HOST]`, for the process supervisor.
+
+A dashboard has tabs, but the page of this version draws all panels one below the other: no line of it reads the tabs. It hands
+the query of its own address on to the API, though. So a tab is an address (`?tab=Drift`), for which the API gives the panels of
+that tab alone; and `tabs.js`, beside this file, draws the tabs themselves at the head of the page.
 
 Evidently's own command misses a project that is made while it runs: its watcher thread dies of the first report, and every page
-of the project fails from then on. So the project is there before the server starts, and a dead thread ends the process, which
+of the project fails from then on. So the projects are there before the server starts, and a dead thread ends the process, which
 the supervisor starts again.
 """
 
 from __future__ import annotations
 
+import json
 import os
+import re
 import sys
 import threading
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any, cast
+from urllib.parse import parse_qs
 
-from evidently.ui.service.app import run_local
+import uvicorn
+from evidently.legacy.utils import NumpyEncoder
+from evidently.sdk.models import DashboardModel
+from evidently.ui.service.api.static import BASE_PATH
+from evidently.ui.service.app import create_app, get_config
+from evidently.ui.storage.local.base import LocalState
+from starlette.datastructures import Headers
+from starlette.responses import HTMLResponse, Response
 
-from monitoring.evidently.project import open_project
+from monitoring.evidently.dashboards import PROJECTS
+from monitoring.evidently.project import open_projects, project_id
 from whence.contracts.settings import load
+
+Receive = Callable[[], Awaitable[dict[str, Any]]]
+Send = Callable[[dict[str, Any]], Awaitable[None]]
+App = Callable[[dict[str, Any], Receive, Send], Awaitable[None]]
+
+DASHBOARD = re.compile(r"/api/v2/dashboards/([0-9a-f-]{36})/?")
+TITLE = re.compile("<title>.*?</title>")
+
+
+def with_tabs(evidently: App, workspace: LocalState, front_port: int) -> App:
+    """Evidently's app, whose dashboards can be asked for by the tab, and whose pages show the tabs."""
+    inside = Path(BASE_PATH, "index.html").read_text()
+    script = Path(__file__).with_name("tabs.js").read_text()
+
+    async def serve(scope: dict[str, Any], receive: Receive, send: Send) -> None:
+        answer = _answer(scope) if scope["type"] == "http" and scope["method"] == "GET" else None
+        await (cast(App, answer) if answer else evidently)(scope, receive, send)
+
+    def _answer(scope: dict[str, Any]) -> Response | None:
+        path, asked = scope["path"], parse_qs(scope["query_string"].decode())
+        if path == "/" or path.startswith("/projects"):
+            host = Headers(scope=scope).get("host", "").rpartition(":")[0]
+            return HTMLResponse(html(inside, script, _tabs(workspace), f"//{host}:{front_port}/"))
+        found = DASHBOARD.fullmatch(path)
+        if found and "tab" in asked:
+            model = of_tab(workspace.read_dashboard(found[1]), asked["tab"][0])
+            return Response(json.dumps(model.dict(), cls=NumpyEncoder), media_type="application/json")
+        return None
+
+    return serve
+
+
+def of_tab(model: DashboardModel, tab: str) -> DashboardModel:
+    """The dashboard with the panels of one tab; no panels when there is no such tab."""
+    chosen = {panel for each in model.tabs if each.title == tab for panel in each.panels}
+    return DashboardModel(tabs=model.tabs, panels=[panel for panel in model.panels if panel.id in chosen])
+
+
+def html(inside: str, script: str, tabs: dict[str, list[str]], front: str) -> str:
+    """Evidently's page with the tabs of each project, and a way back to the front page."""
+    told = json.dumps({"tabs": tabs, "front": front}).replace("<", "\\u003c")
+    head = f'<nav id="whence" aria-label="Tabs"></nav><script id="whence-told" type="application/json">{told}</script>'
+    return TITLE.sub("<title>whence · Evidently</title>", inside).replace(
+        '<div id="root">', f'{head}<script>{script}</script><div id="root">'
+    )
+
+
+def _tabs(workspace: LocalState) -> dict[str, list[str]]:
+    ids = [project_id(project.key) for project in PROJECTS]
+    return {str(each): [str(tab.title) for tab in workspace.read_dashboard(each).tabs] for each in ids}
 
 
 def main() -> None:
     """Serve until stopped, on the loopback address unless another is given."""
     settings = load()
     threading.excepthook = _end
-    open_project(settings.evidently_workspace)
-    run_local(
-        host=sys.argv[1] if len(sys.argv) > 1 else "127.0.0.1",
-        port=settings.ports.evidently,
-        workspace=str(settings.evidently_workspace),
-    )
+    workspace = open_projects(settings.evidently_workspace)
+    host = sys.argv[1] if len(sys.argv) > 1 else "127.0.0.1"
+    config = get_config(host=host, port=settings.ports.evidently, workspace=str(settings.evidently_workspace))
+    uvicorn.run(with_tabs(create_app(config), workspace, settings.ports.front), host=host, port=settings.ports.evidently)
 
 
 def _end(told: threading.ExceptHookArgs) -> None:

@@ -1,13 +1,8 @@
-"""Drift by column: what chance explains, what Evidently dies of, and what its project keeps."""
+"""Drift by column: what chance explains, and what Evidently dies of."""
 
 from __future__ import annotations
 
-import json
-import os
-import subprocess
-import sys
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,10 +10,8 @@ import pandas as pd
 import pytest
 
 from monitoring import drift
-from monitoring.checks import Check, share
 from monitoring.drift import Column
-from monitoring.evidently import dashboards, project
-from monitoring.findings import Finding
+from monitoring.evidently.compared import compare
 
 MOMENT = datetime(2026, 5, 2, tzinfo=UTC)
 
@@ -45,7 +38,7 @@ def comparable(today: pd.DataFrame, reference: pd.DataFrame, subjects: int | Non
 
 def compared(today: pd.DataFrame, reference: pd.DataFrame) -> dict[str, bool]:
     columns = comparable(today, reference)
-    found = project.compare(today, reference, columns, MOMENT)
+    found = compare(today, reference, columns, MOMENT)
     return {each.column.name: each.is_drifted for each in found.comparisons} if found else {}
 
 
@@ -78,7 +71,7 @@ def test_a_column_must_be_further_away_than_clean_days_are_from_each_other() -> 
     reference, days = campaigns(1, 3), pd.Series(np.repeat(["a", "b", "c"], 400))
     today = campaigns(9, 1)
     (column,) = drift.comparable(today, reference, days, (400, 1200), 7)
-    found = project.compare(today, reference, [column], MOMENT)
+    found = compare(today, reference, [column], MOMENT)
     assert found is not None
     assert found.comparisons[0].psi > 1
     assert not found.comparisons[0].is_drifted
@@ -112,7 +105,7 @@ def test_a_dirty_column_never_takes_the_others_with_it(dirt: list[Any], where: s
 def test_a_column_at_which_evidently_raises_is_told_and_the_others_are_compared() -> None:
     today, reference = inputs(1), inputs(2)
     columns = [Column("age", True, 0.1), Column("channel", True, 0.1), Column("missing", False, 0.1)]
-    found = project.compare(today, reference, columns, MOMENT)
+    found = compare(today, reference, columns, MOMENT)
     assert found is not None
     assert [(each.column.name, each.psi is None) for each in found.comparisons] == [
         ("age", False),
@@ -128,68 +121,6 @@ def test_our_psi_is_evidently_s() -> None:
     today, reference = inputs(1, shift=0.5), inputs(2)
     now, then = today["count"].astype(float), reference["count"].astype(float)
     mine = drift.psi(*(side.value_counts(normalize=True).reindex(range(5), fill_value=0).to_numpy() for side in (now, then)))
-    found = project.compare(today, reference, [Column("count", True, 0.1)], MOMENT)
+    found = compare(today, reference, [Column("count", True, 0.1)], MOMENT)
     assert found is not None
     assert found.comparisons[0].psi == pytest.approx(float(mine))
-
-
-def written(root: Path) -> dict[str, bytes]:
-    return {path.name: path.read_bytes() for path in sorted(root.rglob("*.json"))}
-
-
-def test_a_day_written_twice_stands_once_and_holds_our_measures(tmp_path: Path) -> None:
-    today, reference = inputs(1), inputs(2)
-    columns = comparable(today, reference)
-    found = project.compare(today, reference, columns, MOMENT)
-    assert found is not None
-    measures = [share("touches", "null_share", "cookie_id", 2, 10), Check("identity-ranker", "brier", "all", 0.1, 0.08, 0.12, 50)]
-    told = [Finding("touches", "warn", "null_share", "cookie_id", "Too many.")]
-    for _ in range(2):
-        project.publish(tmp_path, "2026-05-02", measures, told, {"identity-ranker": found})
-        project.draw(tmp_path, dashboards.panels({check.key for check in measures}))
-    names = [json.loads(content)["name"] for content in written(tmp_path).values() if b"metric_results" in content]
-    assert sorted(names) == ["2026-05-02 drift of identity-ranker", "2026-05-02 measures"]
-    held = project.open_project(tmp_path)
-    runs = [held.read_snapshot(project.PROJECT_ID, run) for run in held.list_snapshots(project.PROJECT_ID)]
-    (run,) = [run for run in runs if run.metadata["part"] == "measures"]
-    values = {
-        tuple(r.metric_value_location.metric.params.get(k) for k in ("model", "metric", "segment")): r.value
-        for r in run.metric_results.values()
-    }
-    assert values["touches", "null_share", "cookie_id"] == 0.2
-    assert values["identity-ranker", "brier", "all"] == 0.1
-    assert values["findings", "warn", "all"] == 1
-
-
-def test_reports_written_again_are_the_same_bytes(tmp_path: Path) -> None:
-    def once() -> dict[str, bytes]:
-        found = project.compare(inputs(1, 200), inputs(2, 200), [Column("age", True, 0.1)], MOMENT)
-        assert found is not None
-        told = [Finding("touches", "calm", "all", "all", "…")]
-        project.publish(tmp_path, "2026-05-02", [share("touches", "null_share", "c", 2, 10)], told, {"identity-ranker": found})
-        return written(tmp_path)
-
-    assert once() == once()
-
-
-def test_only_panels_with_something_to_show_are_drawn() -> None:
-    shown = dashboards.panels({("touches", "match_rate", "all"), ("touches", "rows", "channel=search")})
-    assert [panel.title for panel in shown] == ["At a glance", "Findings", "Match rate", "Events", "Touches by channel"]
-
-
-WRITE = """
-import sys; from pathlib import Path
-from tests.monitoring import test_drift as here
-columns = here.comparable(here.inputs(1), here.inputs(2))
-found = here.project.compare(here.inputs(1), here.inputs(2), columns, here.MOMENT)
-here.project.publish(Path(sys.argv[1]), "2026-05-02", here.drift.drift_checks("m", found.comparisons, 9), [], {"identity-ranker": found})
-"""
-
-
-@pytest.mark.service
-def test_another_process_writes_the_same_bytes(tmp_path: Path) -> None:
-    """Texts hash differently in each process, and Evidently adds up in the order of a set."""
-    for seed in ("1", "2"):
-        asked = [sys.executable, "-c", WRITE, str(tmp_path / seed)]
-        subprocess.run(asked, check=True, env={**os.environ, "PYTHONHASHSEED": seed}, cwd=Path(__file__).parents[2])
-    assert written(tmp_path / "1") == written(tmp_path / "2")

@@ -1,4 +1,4 @@
-"""The dashboard's server shows what is published while it runs, also on its very first day."""
+"""The dashboards' server shows what is published while it runs, also on its very first day, and gives a dashboard by the tab."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ import httpx
 import pytest
 
 from monitoring.checks import share
-from monitoring.evidently.project import PROJECT_ID, publish
+from monitoring.evidently.dashboards import DATA, IDENTITY, PLATFORM
+from monitoring.evidently.project import draw, project_id, publish
 
 pytestmark = [
     pytest.mark.service,
@@ -57,11 +58,22 @@ def wait(claim: Callable[[], bool], seconds: float = 40) -> None:
 
 
 def test_reports_that_are_published_while_it_runs_are_shown(address: str, tmp_path: Path) -> None:
+    project = project_id(PLATFORM)
+
     def shown() -> list[Any]:
-        answer = httpx.get(f"{address}/{PROJECT_ID}/snapshots")
-        return sorted(each["timestamp"][:10] for each in answer.json()) if answer.status_code == 200 else [answer.status_code]
+        answer = httpx.get(f"{address}/{project}/snapshots")
+        days = {each["timestamp"][:10] for each in answer.json()} if answer.status_code == 200 else {answer.status_code}
+        return sorted(days)
 
     assert shown() == []
+    measures = [share("touches", "null_share", "cookie_id", 2, 10), share("touches", "match_rate", "all", 5, 10)]
     for number, day in enumerate(DAYS, start=1):
-        publish(tmp_path / "home" / "evidently", day, [share("touches", "null_share", "cookie_id", 2, 10)], [], {})
+        publish(tmp_path / "home" / "evidently", day, measures, [], {})
         wait(lambda number=number: shown() == list(DAYS[:number]))
+    draw(tmp_path / "home" / "evidently", {check.key: 0.0 for check in measures})
+    root = address.removesuffix("/api/projects")
+    whole, asked = (httpx.get(f"{root}/api/v2/dashboards/{project}{query}").json() for query in ("", f"?tab={DATA}"))
+    assert [panel["title"] for panel in asked["panels"]] == [DATA, "Missing identifiers of touches"]
+    assert len(whole["panels"]) > len(asked["panels"])
+    page = httpx.get(f"{root}/projects/{project}").text
+    assert f'"{project}": ["Overview", "{DATA}", "{IDENTITY}"]' in page
