@@ -43,6 +43,10 @@ def _number(name: str, doc: str) -> pa.Field:
     return column(name, pa.float64(), doc)
 
 
+def _bytes(name: str, doc: str) -> pa.Field:
+    return column(name, pa.binary(), doc)
+
+
 def _instant(name: str, doc: str) -> pa.Field:
     return column(name, INSTANT, doc)
 
@@ -282,6 +286,42 @@ TABLES: dict[str, Table] = {
         ],
         ("day", "decision_id"),
         "Everything that a model decided, with what it saw.",
+    ),
+    "summaries": _table(
+        "summaries",
+        [
+            _text("model", "The model whose inputs and scores are summed up.", required=True),
+            _text("bundle", "The bundle that decided.", required=True),
+            _text("column", "The input; `score` and `subject` for the raw score and who was decided about.", required=True),
+            _count("rows", "Rows; nulls and the kinds of values add up to it."),
+            _count("nulls", "Rows without a value."),
+            _count("numbers", "Values that are numbers."),
+            _count("truths", "Values that are true or false."),
+            _count("texts", "Values that are texts."),
+            _count("instants", "Values that are points in time."),
+            _count("naive_instants", "Points in time without a zone."),
+            _count("others", "Lists, mappings and the like."),
+            _count("infinite", "Numbers that are infinite."),
+            _count("zeros", "Numbers that are zero."),
+            _count("inexact", "Whole numbers of which a float loses digits."),
+            _count("longest", "Characters of the longest text."),
+            _number("low", "The least finite number."),
+            _number("high", "The greatest finite number."),
+            *(
+                field
+                for name, what in (("spread", "finite numbers"), ("words", "texts"))
+                for field in (
+                    _count(f"{name}_bits", f"How many leading bits of a code make a bucket of the {what}."),
+                    _bytes(f"{name}_buckets", f"The buckets of the {what}: 64-bit little-endian whole numbers in order."),
+                    _bytes(f"{name}_counts", f"How many {what} each bucket holds: 64-bit little-endian whole numbers."),
+                )
+            ),
+            _text("names", "The texts behind the buckets, while each has its own: a JSON object."),
+            _bytes("sketch", "The 512 smallest hashes of the values, from which `distinct` is estimated and merged."),
+            _number("distinct", "How many different values, about."),
+        ],
+        ("day", "model", "bundle", "column"),
+        "Each column of a day's decisions in a few kilobytes that merge exactly: a month is the merge of its days.",
     ),
     "checks": _table(
         "checks",

@@ -1,0 +1,90 @@
+"""Summaries of parts, merged, are the summary of the whole, whatever is in a column."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pytest
+
+from whence.summaries import from_rows, merge_all, summarise, summarise_batch, to_rows
+from whence.summaries.column import KINDS, Summary
+from whence.summaries.distinct import K
+from whence.summaries.histogram import MOST
+
+ROWS = 6000
+
+
+@pytest.fixture(scope="module")
+def month() -> pd.DataFrame:
+    rng = np.random.default_rng(7)
+    texts = np.array(["a", "b", None, "d"], dtype=object)
+    odd: list[Any] = [1, "a", True, None, [1], 2.5, datetime(2026, 5, 1, tzinfo=UTC)]
+    return pd.DataFrame(
+        {
+            "normal": rng.normal(size=ROWS),
+            "far": 1e9 + rng.normal(size=ROWS),
+            "whole": rng.integers(-3, 4, ROWS),
+            "gaps": np.where(rng.random(ROWS) < 0.3, np.nan, rng.lognormal(size=ROWS)),
+            "endless": np.where(rng.random(ROWS) < 0.3, -np.inf, rng.normal(size=ROWS)),
+            "word": rng.choice(texts, ROWS),
+            "name": [f"id{each}" for each in rng.integers(0, 5000, ROWS)],
+            "anything": pd.Series([odd[each] for each in rng.integers(0, len(odd), ROWS)], dtype=object),
+        }
+    )
+
+
+def test_a_month_is_exactly_the_merge_of_its_days_in_any_order(month: pd.DataFrame) -> None:
+    ends = [0, 1, 40, 41, 3000, ROWS]
+    days = [summarise(month.iloc[first:last]) for first, last in pairwise(ends)]
+    assert merge_all(days) == summarise(month)
+    assert merge_all(days[::-1]) == summarise(month)
+
+
+def test_arrow_and_pandas_columns_are_summed_up_alike(month: pd.DataFrame) -> None:
+    plain = month.drop(columns="anything")
+    assert summarise_batch(pa.Table.from_pandas(plain)) == summarise(plain)
+
+
+def test_rows_of_the_table_give_the_summaries_back(month: pd.DataFrame) -> None:
+    whole = summarise(month)
+    assert from_rows(to_rows(whole, day="2026-05-01", model="m", bundle="b")) == {("2026-05-01", "m", "b"): whole}
+
+
+def test_no_column_has_more_than_its_buckets_and_each_row_is_counted_once(month: pd.DataFrame) -> None:
+    for each in summarise(month).values():
+        assert max(len(each.spread.buckets), len(each.words.buckets)) <= MOST
+        assert each.nulls + sum(getattr(each, kind) for kind in KINDS) == each.rows == ROWS
+        assert each.spread.total + each.infinite + each.words.total == each.held
+
+
+def test_different_values_are_counted_exactly_while_they_are_few_and_nearly_when_they_are_many(month: pd.DataFrame) -> None:
+    found = summarise(month)
+    assert found["whole"].distinct == 7
+    assert found["word"].distinct == 3
+    truth = month["name"].nunique()
+    assert abs(found["name"].distinct / truth - 1) < 4 / np.sqrt(K)
+
+
+def test_values_far_from_zero_are_told_apart(month: pd.DataFrame) -> None:
+    far = summarise(month)["far"].spread
+    assert len(far.buckets) > MOST / 4
+
+
+def test_a_column_that_a_day_lacks_counts_as_null_there() -> None:
+    whole = merge_all([summarise(pd.DataFrame({"x": [1.0, 2.0]})), summarise(pd.DataFrame({"y": ["a"]}))])
+    assert (whole["x"].rows, whole["x"].nulls) == (3, 1)
+    assert (whole["y"].rows, whole["y"].nulls) == (3, 2)
+
+
+def test_zero_and_minus_zero_are_one_value() -> None:
+    found = summarise(pd.DataFrame({"x": [0.0, -0.0]}))["x"]
+    assert (found.zeros, found.distinct) == (2, 1.0)
+
+
+def test_nothing_is_a_summary_too() -> None:
+    assert summarise(pd.DataFrame({"x": pd.Series([], dtype=object)})) == {"x": Summary()}
