@@ -10,8 +10,8 @@ import typer
 
 from infra import show
 from whence.cli import spoken
-from whence.contracts.models import MODELS
-from whence.contracts.times import utc
+from whence.contracts.models import LABELLED, MODELS
+from whence.contracts.times import Window, utc
 
 if TYPE_CHECKING:
     from registry.journal import Promotion
@@ -98,6 +98,29 @@ def rollback(
             context.obj, known_model(model), who=operator(), reason=reason, now=datetime.now(UTC), expected_epoch=epoch
         )
         show.facts(found if as_json else entry(found), as_json=as_json, title="Rolled back")
+
+
+@app.command()
+def recalibrate(
+    context: typer.Context,
+    model: Annotated[str, typer.Argument(metavar="MODEL", help=f"One of {', '.join(LABELLED)}.")],
+    day: Annotated[str, typer.Argument(metavar="DAY", help="The last day that it may know of.")],
+    as_json: Json = False,
+) -> None:
+    """Move the champion's level to its newest ripe labels, which takes seconds; promoted when the gate finds it better."""
+    import monitoring
+    import registry
+    import training
+
+    with spoken():
+        settings = context.obj
+        serving = registry.champion(settings, known_model(model))
+        if serving is None:
+            raise ValueError(f"{model} has no champion to recalibrate. `whence train {model} {day}` makes a candidate.")
+        made = training.recalibrate(settings, model, Window.parse(day).last, serving.bundle, monitoring.labels)
+        version = registry.register(settings, made)
+        came_of = registry.decide(settings, made, who=operator(), now=datetime.now(UTC), is_person=True)
+        show.facts({**made.as_dict(), "version": version, "came of it": came_of}, as_json=as_json, title="Recalibrated")
 
 
 def known_model(name: str) -> str:

@@ -109,11 +109,30 @@ def judge_and_promote(settings: Settings, as_of: date, who: str, now: datetime, 
     is a person.
     """
     return {
-        f"{each.model} {each.bundle[:12]}{f' ({each.drill})' if each.drill else ''}": _judge_and_promote(
+        f"{each.model} {each.bundle[:12]}{f' ({each.drill})' if each.drill else ''}": decide(
             settings, each, who, now, is_person=is_person
         )
         for each in candidates(settings, as_of)
     }
+
+
+def decide(settings: Settings, candidate: Candidate, who: str, now: datetime, *, is_person: bool = False) -> str:
+    """Judge one registered candidate, and promote it when it passes; in words what came of it. See judge_and_promote."""
+    from registry import approvals
+    from registry.journal import Conflict
+
+    for attempt in range(ATTEMPTS):
+        verdict = judge(settings, candidate, now)
+        if not is_person and approvals.waiting(settings, candidate.model, as_of=date.fromisoformat(candidate.as_of)):
+            return f"waits for a person: {' '.join(verdict.reasons)}"
+        try:
+            row = promote(settings, candidate, verdict, who, now)
+        except Conflict:
+            if attempt == ATTEMPTS - 1:
+                raise
+            continue
+        return f"{_came_of(verdict, row)}: {' '.join(verdict.reasons)}"
+    raise AssertionError("unreachable")
 
 
 def rollback(
@@ -162,24 +181,6 @@ def versions(settings: Settings, candidate: Candidate) -> dict[str, Any]:
         "policy": {"gate": hashlib.sha256(POLICY.read_bytes()).hexdigest(), "attribution": policy.digest(pays)},
         "libraries": bundle_manifest(settings.bundles, candidate.bundle)["versions"],
     }
-
-
-def _judge_and_promote(settings: Settings, candidate: Candidate, who: str, now: datetime, *, is_person: bool) -> str:
-    from registry import approvals
-    from registry.journal import Conflict
-
-    for attempt in range(ATTEMPTS):
-        verdict = judge(settings, candidate, now)
-        if not is_person and approvals.waiting(settings, candidate.model, as_of=date.fromisoformat(candidate.as_of)):
-            return f"waits for a person: {' '.join(verdict.reasons)}"
-        try:
-            row = promote(settings, candidate, verdict, who, now)
-        except Conflict:
-            if attempt == ATTEMPTS - 1:
-                raise
-            continue
-        return f"{_came_of(verdict, row)}: {' '.join(verdict.reasons)}"
-    raise AssertionError("unreachable")
 
 
 def _came_of(verdict: Verdict, row: Promotion | None) -> str:

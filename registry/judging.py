@@ -15,9 +15,10 @@ import numpy as np
 import pandas as pd
 
 from registry import RegistryError, gate
+from registry.gate import recalibration
 from registry.policy import Policy, load_policy
 from whence import bundle_store
-from whence.bundle import BundleError, InputError, Scorer, bundle_bytes, encode
+from whence.bundle import BundleError, InputError, Scorer, bundle_bytes, bundle_manifest, encode
 from whence.contracts.models import Candidate
 from whence.contracts.times import Window
 from whence.lake import Lake
@@ -64,8 +65,28 @@ def _judged(settings: Settings, candidate: Candidate, champion: Promotion | None
     except (BundleError, InputError) as wrong:
         said = f"The champion cannot be scored on the candidate's rows, so nothing compares them: {wrong}"
         return _stopped("champion", gate.UNSURE, said)
+    if candidate.recalibrates:
+        return _recalibrated(settings, candidate, scorer, new, old, rows, policy)
     new = replace(new, cpu_us=_timed(scorer, rows, Path(candidate.folder)))
     return gate.judge(new, old, policy, _evidence(settings, candidate, scorer, rows))
+
+
+def _recalibrated(
+    settings: Settings,
+    candidate: Candidate,
+    scorer: Scorer,
+    new: gate.Evaluation,
+    old: gate.Evaluation | None,
+    rows: pd.DataFrame,
+    policy: Policy,
+) -> gate.Verdict:
+    if old is None:
+        said = f"{candidate.recalibrates[:12]}, which it recalibrates, is no champion any more. Train a candidate."
+        return _stopped("champion", gate.FAIL, said)
+    trees = [bundle_manifest(settings.bundles, each)["files"]["model.txt"]["sha256"] for each in (new.bundle, old.bundle)]
+    has_same_trees = trees[0] == trees[1] and candidate.recalibrates == old.bundle
+    evidence = _evidence(settings, candidate, scorer, rows)
+    return recalibration.judge(new, old, policy, evidence, has_same_trees=has_same_trees)
 
 
 def _stopped(name: str, outcome: str, words: str) -> gate.Verdict:

@@ -45,6 +45,7 @@ class Policy:
     level: tuple[float, float]
     level_interval: tuple[float, float]
     slope: tuple[float, float]
+    recalibration_closes: float
     least_values: int
     slice_margin: float
     slice_level: float

@@ -235,7 +235,8 @@ def _read(path: Path) -> dict[str, Any]:
 
 def _describe(candidate: Candidate) -> str:
     spoiled = f" Spoiled on purpose: {candidate.drill}." if candidate.drill else ""
-    return f"Trained on what was known at the end of {candidate.as_of}. Bundle `{candidate.bundle}`.{spoiled}"
+    made = f"The trees of `{candidate.recalibrates}`, calibrated" if candidate.recalibrates else "Trained"
+    return f"{made} on what was known at the end of {candidate.as_of}. Bundle `{candidate.bundle}`.{spoiled}"
 
 
 def _unless_done(call: Callable[[], object], done: str) -> None:

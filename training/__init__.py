@@ -7,6 +7,7 @@ from datetime import date
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from training.recalibrating import Labels
     from whence.contracts.models import Candidate
     from whence.contracts.settings import Settings
 
@@ -25,3 +26,21 @@ def train(
     from training.run import run
 
     return run(settings, model, as_of, drill, progress)
+
+
+def recalibrate(
+    settings: Settings,
+    model: str,
+    as_of: date,
+    champion: str,
+    labels: Labels,
+    progress: Callable[[str], None] | None = None,
+) -> Candidate:
+    """Leave a candidate for the gate that has the trees of the bundle `champion`, and a calibrator of newer labels.
+
+    `labels` says what came of decisions: monitoring.labels. Bundle and report go where `train` puts them; a rerun changes
+    nothing. Raises TooFewLabels when too few are ripe, and TrainingError for a model that has none, each with what to do.
+    """
+    from training.recalibrating import recalibrate as run
+
+    return run(settings, model, as_of, champion, labels, progress)

@@ -105,7 +105,7 @@ def held_out(kind: str, scores: Floats, labels: Floats, persons: Names, fields: 
         made = calibrated(kind, scores[taught], labels[taught], persons[taught], fields.take(taught))
         return made.apply(scores[judged], fields.matrix[judged])
 
-    return _crossed(persons, one)
+    return crossed(persons, one)
 
 
 def objectives(
@@ -176,10 +176,11 @@ def _ranked_out(scores: Floats, labels: Floats, learns: Bools, judges: Bools, pe
         made = fit("monotone_gbdt", scores[rows], labels[rows], fields=fields.take(rows))
         return made.apply(scores[asked[judged]], fields.matrix[asked[judged]])
 
-    return _crossed(persons[asked], one)
+    return crossed(persons[asked], one)
 
 
-def _crossed(persons: Names, one: Callable[[Bools, Bools], Floats]) -> Floats:
+def crossed(persons: Names, one: Callable[[Bools, Bools], Floats]) -> Floats:
+    """Each row's value by `one`, which is given the rows to learn from and those to judge; nobody is among both."""
     codes = np.unique(persons.astype(str), return_inverse=True)[1]
     fold = np.random.default_rng(SEED).permutation(int(codes.max()) + 1)[codes] % FOLDS
     said = np.empty(len(persons))

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+import os
+import secrets
+import shutil
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -44,8 +47,12 @@ def test_rows(examples: Examples, split: Split, baseline: Floats, raw: Floats, p
 def learned_rows(examples: Examples, split: Split) -> pd.DataFrame:
     """What the final model was fitted on, as hashes: row_id, person and content, and when each was seen; for the gate's canaries."""
     chosen = examples.keep(split.learned)
-    named = {name: hashed(chosen.facts[name]) for name in ("row_id", "person")}
-    return pd.DataFrame({**named, "content": _content(chosen), "seen_at": chosen.facts["seen_at"]})
+    return named(chosen.facts[["row_id", "person", "seen_at"]].assign(content=_content(chosen)))
+
+
+def named(rows: pd.DataFrame) -> pd.DataFrame:
+    """Rows without what they say: hashes of row_id and person, `content`, and `seen_at`."""
+    return rows[["row_id", "person", "content", "seen_at"]].assign(**{name: hashed(rows[name]) for name in ("row_id", "person")})
 
 
 def retrieved(retrieval: pd.DataFrame, rows: pd.DataFrame, split: Split) -> pd.DataFrame:
@@ -133,6 +140,23 @@ def write(
     ):
         (folder / name).write_text(json.dumps(_plain(content), indent=1, sort_keys=True))
     _plot(folder, rows, gains)
+
+
+def publish(folder: Path, write: Callable[[Path], None]) -> None:
+    """Write a folder whole or not at all; one that is there already holds the same and is left alone."""
+    if folder.exists():
+        return
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    draft = folder.with_name(f".{folder.name}.{os.getpid()}.{secrets.token_hex(4)}")
+    draft.mkdir()
+    try:
+        write(draft)
+        draft.rename(folder)
+    except OSError:
+        if not folder.exists():  # else another run of the same training was first
+            raise
+    finally:
+        shutil.rmtree(draft, ignore_errors=True)
 
 
 def _plain(content: Any) -> Any:

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import secrets
-import shutil
 from collections.abc import Callable, Mapping
 from datetime import date
 from pathlib import Path
@@ -52,7 +49,7 @@ def run(settings: Settings, model: str, as_of: date, drill: str = "", progress: 
     lake = Lake.of(settings)
     data = _data(lake, model, about)
     back = refunds.expected(settings, lake, known.history(lake, as_of, chosen.window_days)) if model == CONVERSION_VALUE else {}
-    _publish(folder, lambda draft: _report(draft, examples, cut, fitted, about, data, {**back, **audited.measures}))
+    report.publish(folder, lambda draft: _report(draft, examples, cut, fitted, about, data, {**back, **audited.measures}))
     return Candidate(model, digest, str(as_of), str(folder), drill)
 
 
@@ -151,23 +148,6 @@ def _report(
     report.learned_rows(examples, cut).to_parquet(folder / "learned.parquet", index=False)
     if examples.retrieval is not None:
         report.retrieved(examples.retrieval, rows, cut).to_parquet(folder / "retrieved.parquet", index=False)
-
-
-def _publish(folder: Path, write: Callable[[Path], None]) -> None:
-    """Write a folder whole or not at all; one that is there already holds the same and is left alone."""
-    if folder.exists():
-        return
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    draft = folder.with_name(f".{folder.name}.{os.getpid()}.{secrets.token_hex(4)}")
-    draft.mkdir()
-    try:
-        write(draft)
-        draft.rename(folder)
-    except OSError:
-        if not folder.exists():  # else another run of the same training was first
-            raise
-    finally:
-        shutil.rmtree(draft, ignore_errors=True)
 
 
 def _quiet(_: str) -> None:

@@ -3,6 +3,6 @@
 from whence.calibration.calibrator import FLOOR, KINDS, CalibrationError, Calibrator
 from whence.calibration.fields import Fields
 from whence.calibration.fitting import fit
-from whence.calibration.prior import corrected
+from whence.calibration.prior import corrected, moved
 
-__all__ = ["FLOOR", "KINDS", "CalibrationError", "Calibrator", "Fields", "corrected", "fit"]
+__all__ = ["FLOOR", "KINDS", "CalibrationError", "Calibrator", "Fields", "corrected", "fit", "moved"]

@@ -12,6 +12,8 @@ ATTRIBUTION_RANKER = "attribution-ranker"
 CONVERSION_VALUE = "conversion-value"
 EXPOSURE_RESPONSE = "exposure-response"
 MODELS = (IDENTITY_RANKER, ATTRIBUTION_RANKER, CONVERSION_VALUE, EXPOSURE_RESPONSE)
+LABELLED = (IDENTITY_RANKER, ATTRIBUTION_RANKER, CONVERSION_VALUE)
+"""Those whose probabilities can be checked by what comes of decisions; exposure-response is asked about conversions alone."""
 
 
 @dataclass(frozen=True)
@@ -51,6 +53,8 @@ class Candidate:
     """Where its report lies: test.parquet, metrics.json, params.json, plots."""
     drill: str = ""
     """Not empty when it was spoiled on purpose, as `shuffled_labels`."""
+    recalibrates: str = ""
+    """The bundle whose trees it has, with a calibrator of its own; empty when its trees are new."""
 
     def as_dict(self) -> dict[str, Any]:
         """A plain dict, for JSON and XCom."""
