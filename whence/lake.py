@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -76,14 +78,15 @@ class Lake:
             rows = con.sql(f'SELECT {chosen} FROM "{name}" ORDER BY {order}').to_arrow_table()
         return rows.cast(pa.schema([table.schema.field(c) for c in rows.column_names]))
 
-    def connect(self, window: Window | None = None, *names: str) -> duckdb.DuckDBPyConnection:
-        """An in-memory DuckDB in UTC with a view for each named table (all by default), cut to the window.
+    def connect(
+        self, window: Window | None = None, *names: str, base: duckdb.DuckDBPyConnection | None = None
+    ) -> duckdb.DuckDBPyConnection:
+        """A connection to an in-memory DuckDB in UTC with a view for each named table (all by default), cut to the window.
 
-        Close it, or use it in a `with`.
+        Close it, or use it in a `with`. All of a process share one database, and so its memory limit, or that of `base`:
+        what a connection makes is seen by others unless it is TEMP, as the views are.
         """
-        import duckdb
-
-        con = duckdb.connect(config={"memory_limit": self.memory_limit})
+        con = (base or _database(os.getpid(), self.memory_limit)).cursor()
         con.execute("SET TimeZone = 'UTC'")
         for name in names or tuple(TABLES):
             empty = TABLES[name].schema.empty_table()
@@ -173,6 +176,14 @@ class Lake:
         )
 
 
+@cache
+def _database(process: int, memory_limit: str) -> duckdb.DuckDBPyConnection:
+    """The process's database: opening one takes longer than most questions do. A fork has its own, threads do not survive it."""
+    import duckdb
+
+    return duckdb.connect(config={"memory_limit": memory_limit})
+
+
 def _only(rows: pa.Table, part: Mapping[str, str]) -> pa.Table:
     for column, value in part.items():
         rows = rows.filter(pc.equal(rows[column], value))
@@ -194,7 +205,7 @@ def _view(name: str, files: list[str], more: str = "") -> str:
     paths = ", ".join("'" + path.replace("'", "''") + "'" for path in files)
     columns = ", ".join(f'"{column}"' for column in TABLES[name].schema.names)
     source = f"read_parquet([{paths}], hive_partitioning = true, hive_types = {{'day': VARCHAR}}, union_by_name = true)"
-    return f'CREATE VIEW "{name}" AS SELECT {columns} FROM (SELECT * FROM {source} {more})'
+    return f'CREATE TEMP VIEW "{name}" AS SELECT {columns} FROM (SELECT * FROM {source} {more})'
 
 
 def _is_conflict(error: Exception) -> bool:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 
 import duckdb
@@ -30,6 +31,8 @@ TRUTH = ("truth_signals", "truth_conversions")
 PLACE = [pa.field("_source", pa.string()), pa.field("_row", pa.int64())]
 FAULTS = TABLES["quarantine"].schema
 Progress = Callable[[int, int], None]
+_Opened = Callable[[str], AbstractContextManager[duckdb.DuckDBPyConnection]]
+"""Opens a table's staged and earlier rows."""
 
 
 @dataclass(frozen=True)
@@ -157,22 +160,25 @@ def _days(rows: pa.RecordBatch, otherwise: str) -> pa.Array:
 def _write(lake: Lake, staging: _Staging, window: Window) -> IngestReport:
     """Write the events, then the quarantine, and last the counts: who sees counts sees all the rest."""
     changed: set[str] = set()
-    tallies = [_write_events(lake, staging, name, window, changed) for name in EVENTS]
-    for name in TRUTH:
-        _write_truth(lake, staging, name, window, changed)
     refused = pq.read_table(staging.files("quarantine")[0]) if staging.files("quarantine") else FAULTS.empty_table()
-    counts = _counts(pa.concat_tables(tallies), refused)
+    with duckdb.connect(config={"memory_limit": lake.memory_limit, "temp_directory": str(staging.folder)}) as base:
+        opened = partial(_open, lake, staging, window, base)
+        tallies = [_write_events(lake, opened, name, window, changed) for name in EVENTS]
+        for name in TRUTH:
+            if staging.files(name) or lake.days(name):
+                _write_truth(lake, opened, name, window, changed)
+        counts = _counts(base, pa.concat_tables(tallies), refused)
     for name, rows in (("quarantine", refused), ("ingest_counts", counts)):
         if lake.replace(name, rows, window):
             changed.add(name)
     return IngestReport(window, _tallies(counts), tuple(sorted(changed)))
 
 
-def _write_events(lake: Lake, staging: _Staging, name: str, window: Window, changed: set[str]) -> pa.Table:
+def _write_events(lake: Lake, opened: _Opened, name: str, window: Window, changed: set[str]) -> pa.Table:
     """Write the table's days without repeats; return how many rows of each day and source were fresh and repeated."""
-    with _open(lake, staging, name, window) as con:
+    with opened(name) as con:
         con.execute(f"""
-            CREATE TABLE marked AS
+            CREATE TEMP TABLE marked AS
             SELECT *, row_number() OVER (PARTITION BY event_id ORDER BY seen_at, click_id IS NULL, _source, _row) > 1
                 OR event_id IN (SELECT event_id FROM {name}) AS is_repeat
             FROM staged""")
@@ -186,10 +192,8 @@ def _write_events(lake: Lake, staging: _Staging, name: str, window: Window, chan
             FROM marked GROUP BY day, _source""").to_arrow_table()
 
 
-def _write_truth(lake: Lake, staging: _Staging, name: str, window: Window, changed: set[str]) -> None:
-    if not staging.files(name) and not lake.days(name):
-        return
-    with _open(lake, staging, name, window) as con:
+def _write_truth(lake: Lake, opened: _Opened, name: str, window: Window, changed: set[str]) -> None:
+    with opened(name) as con:
         for part in _parts(con, window, "staged"):
             rows = con.sql(f"SELECT {_columns(name)} FROM staged WHERE {_within(part)}").to_arrow_table()
             if lake.replace(name, rows, part):
@@ -197,13 +201,14 @@ def _write_truth(lake: Lake, staging: _Staging, name: str, window: Window, chang
 
 
 @contextmanager
-def _open(lake: Lake, staging: _Staging, name: str, window: Window) -> Iterator[duckdb.DuckDBPyConnection]:
-    """A database with the staged rows as `staged`, and with what earlier days hold under the table's own name."""
+def _open(
+    lake: Lake, staging: _Staging, window: Window, base: duckdb.DuckDBPyConnection, name: str
+) -> Iterator[duckdb.DuckDBPyConnection]:
+    """A connection to `base` with the staged rows as `staged`, and with what earlier days hold under the table's own name."""
     earlier = Window(window.first - REPEATS_FOR, window.first - timedelta(days=1))
-    with lake.connect(earlier, name) as con:
-        con.execute(f"SET temp_directory = '{staging.folder}'")
+    with lake.connect(earlier, name, base=base) as con:
         if files := staging.files(name):
-            con.execute(f"CREATE VIEW staged AS SELECT * FROM read_parquet('{files[0]}')")
+            con.execute(f"CREATE TEMP VIEW staged AS SELECT * FROM read_parquet('{files[0]}')")
         else:
             con.register("staged", _shape(name).empty_table())
         yield con
@@ -230,8 +235,8 @@ def _within(window: Window) -> str:
     return f"day BETWEEN '{window.first}' AND '{window.last}'"
 
 
-def _counts(told: pa.Table, refused: pa.Table) -> pa.Table:
-    with duckdb.connect() as con:
+def _counts(base: duckdb.DuckDBPyConnection, told: pa.Table, refused: pa.Table) -> pa.Table:
+    with base.cursor() as con:
         con.register("told", told)
         con.register("refused", refused)
         return con.sql("""
