@@ -14,19 +14,16 @@ import pandas as pd
 from monitoring import attribution_quality, checks, columns, drift, findings
 from monitoring.checks import Check
 from monitoring.findings import Finding, Past
-from monitoring.quality import labels, ripe
-from monitoring.quality.labels import Known
+from monitoring.quality import labels, measuring, reading
 from whence.attribution import statements
 from whence.attribution.policy import of as policy_of
 from whence.contracts.events import EVENTS
-from whence.contracts.models import ATTRIBUTION_RANKER, MODELS
+from whence.contracts.models import MODELS
 from whence.contracts.times import Window
 from whence.identity import exact
 from whence.lake import Lake
 
 if TYPE_CHECKING:
-    import duckdb
-
     from monitoring.evidently.compared import Drift
     from whence.contracts.settings import Settings
 
@@ -39,6 +36,7 @@ COMPARED_DAYS = 7
 LATE_DAYS = 7
 """A touch that earned a conversion may have been seen so much later than the look-back window says."""
 SEED = 7
+OF_TRUTH = "event_id IN (SELECT event_id FROM truth_signals)"
 
 
 @dataclass(frozen=True)
@@ -103,14 +101,14 @@ def _events(lake: Lake, day: date) -> list[Check]:
 def _persons(lake: Lake, window: Window) -> list[Check]:
     """How many of the day's events have a known person, and whether the simulated world agrees."""
     today = str(window)
-    answers = _answers(lake, window.last)
+    answers = reading.answers(lake, window.last)
     accounts = exact.with_account(answers)
     people = answers[["identifier", "person_id"]].assign(has_account=answers["person_id"].isin(accounts).to_numpy(dtype=bool))
     with lake.connect(window, *EVENTS, "persons", "truth_signals") as con:
         con.register("people", people.astype({"identifier": "string", "person_id": "string"}))
         found = [check for table in EVENTS for check in attribution_quality.match_checks(con, table, today)]
         found += attribution_quality.person_checks(con, today)
-        signals, truth = _signals(con, _of_truth), con.sql("SELECT event_id, true_person FROM truth_signals").df()
+        signals, truth = reading.signals(con, OF_TRUTH), con.sql("SELECT event_id, true_person FROM truth_signals").df()
     if len(truth):
         mine = exact.who(signals, answers).set_axis(signals["event_id"])
         true = truth.drop_duplicates("event_id").set_index("event_id")["true_person"]
@@ -119,11 +117,11 @@ def _persons(lake: Lake, window: Window) -> list[Check]:
 
 
 def _model(settings: Settings, lake: Lake, model: str, window: Window, clean: Sequence[str]) -> tuple[list[Check], Drift | None]:
-    """The model's inputs and scores on the day against clean days before, and its ripe labels."""
+    """The model's inputs and scores on the day against clean days before, and how right it is."""
     today = _decisions(lake, model, window.days)
     made = _count(lake, model, window)
     found = [checks.count(model, "decisions", "all", made)]
-    found += _calibration(settings, lake, model, window)
+    found += measuring.quality_checks(settings, lake, model, window.last)
     if today.empty:
         return found, None
     reference = _decisions(lake, model, clean)
@@ -153,18 +151,6 @@ def _drift(
     return evidently.compare(inputs, then, compared, window.start)
 
 
-def _calibration(settings: Settings, lake: Lake, model: str, window: Window) -> list[Check]:
-    days = settings.training.conversion_days
-    ripening = labels.ripening(model, days)
-    last = window.last - timedelta(days=ripening.wait_days)
-    span = Window(last - timedelta(days=ripening.span_days - 1), last)
-    decisions = _decisions(lake, model, span.days)
-    if decisions.empty:
-        return []
-    rows = labels.labelled(model, decisions, _known(settings, lake, model, span, window, decisions), days)
-    return ripe.calibration_checks(model, rows)
-
-
 def outcomes(settings: Settings, model: str, day: date, decisions: pd.DataFrame) -> pd.DataFrame:
     """What came of decisions that champion and challenger both scored, as it is known at the end of `day`.
 
@@ -177,25 +163,11 @@ def outcomes(settings: Settings, model: str, day: date, decisions: pd.DataFrame)
     if asked.empty:
         return pd.DataFrame({"label": [], "cluster": [], "champion": [], "challenger": []})
     span = Window(date.fromisoformat(asked["day"].min()), date.fromisoformat(asked["day"].max()))
-    known = _known(settings, lake, model, span, Window(day, day), asked)
+    known = reading.known(settings, lake, model, span, day, asked)
     by_arm = {
         arm: labels.labelled(model, asked.assign(probability=asked[arm]), known, days) for arm in ("champion", "challenger")
     }
     return by_arm["champion"].rename(columns={"probability": "champion"}).assign(challenger=by_arm["challenger"]["probability"])
-
-
-def _known(settings: Settings, lake: Lake, model: str, span: Window, window: Window, decisions: pd.DataFrame) -> Known:
-    """What is known at the end of the window's day about the decisions of the span."""
-    reach = policy_of(settings).reach_days if model == ATTRIBUTION_RANKER else 1.0
-    wide = Window(span.first - timedelta(days=int(reach) + 1), window.last)
-    with lake.connect(wide, *EVENTS) as con:
-        con.register("asked", decisions[["subject"]].drop_duplicates().astype("string"))
-        touches, conversions = (
-            con.sql(f'SELECT * FROM "{name}" ORDER BY seen_at, event_id').df() for name in ("touches", "conversions")
-        )
-        signals = _signals(con, _of_asked)
-    then, now = _answers(lake, span.first - timedelta(days=1), exactly=True), _answers(lake, window.last, exactly=True)
-    return Known(touches, conversions, signals, _answers(lake, window.last), then, now)
 
 
 def _credits(settings: Settings, lake: Lake, window: Window) -> list[Check]:
@@ -259,28 +231,3 @@ def _inputs(decisions: pd.DataFrame) -> pd.DataFrame:
         return pd.DataFrame()
     rows: list[Mapping[str, Any]] = [json.loads(text) for text in decisions["features"]]
     return pd.DataFrame.from_records(rows, index=decisions.index).astype("object")
-
-
-_of_truth = "event_id IN (SELECT event_id FROM truth_signals)"
-_of_asked = "event_id IN (SELECT subject FROM asked)"
-
-
-def _signals(con: duckdb.DuckDBPyConnection, which: str) -> pd.DataFrame:
-    """Events as signals, whichever table they came from."""
-    chosen = ", ".join(f'"{name}"' for name in labels.NEEDED)
-    union = " UNION ALL ".join(f'SELECT {chosen} FROM "{name}" WHERE {which}' for name in EVENTS)
-    frame: pd.DataFrame = con.sql(f"{union} ORDER BY event_id").df()
-    return frame
-
-
-def _answers(lake: Lake, last: date, *, exactly: bool = False) -> pd.DataFrame:
-    """Whose each identifier is as of the end of `last`: identifier and person_id; `exactly` looks beneath ranked answers."""
-    names = ("persons", "exact_persons") if exactly else ("persons",)
-    days = [day for name in names for day in lake.days(name)]
-    first = min(date.fromisoformat(min(days)), last) if days else last
-    exact_rows = "SELECT day, identifier, person_id FROM persons WHERE method = 'exact' UNION ALL SELECT day, identifier, person_id FROM exact_persons"
-    source = exact_rows if exactly else "SELECT day, identifier, person_id FROM persons"
-    newest = "QUALIFY row_number() OVER (PARTITION BY identifier ORDER BY day DESC) = 1"
-    with lake.connect(Window(first, last), *names) as con:
-        frame: pd.DataFrame = con.sql(f"SELECT identifier, person_id FROM ({source}) {newest} ORDER BY identifier").df()
-    return frame

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import datetime
 
 import pandas as pd
 
@@ -60,11 +61,28 @@ def labelled(model: str, decisions: pd.DataFrame, known: Known, conversion_days:
     return _LABELS[model](decisions.reset_index(drop=True), known, conversion_days)
 
 
+def watched(known: Known, conversion_days: float, now: datetime) -> pd.DataFrame:
+    """The touches with what has come of them by now: their columns, person_id, label, and in days age and delay (NaN for none)."""
+    touches = known.touches.assign(person_id=exact.who(known.touches, known.persons))
+    conversions = known.conversions.assign(person_id=exact.who(known.conversions, known.persons))
+    told, day = value.labels(touches, conversions, conversion_days), pd.Timedelta(days=1)
+    return touches.assign(
+        label=told["label"],
+        age=(pd.Timestamp(now) - touches["happened_at"]) / day,
+        delay=(told["converted_seen_at"] - touches["happened_at"]) / day,
+    )
+
+
+def of_touches(decisions: pd.DataFrame, told: pd.DataFrame) -> pd.DataFrame:
+    """Decisions about touches with label, age and cluster of the touch; those about a touch that is not told are left out."""
+    return _joined(decisions, told, ("event_id", "touch_id"), ("label", "age"))
+
+
 def _value_labels(decisions: pd.DataFrame, known: Known, conversion_days: float) -> pd.DataFrame:
     touches = known.touches.assign(person_id=exact.who(known.touches, known.persons))
     conversions = known.conversions.assign(person_id=exact.who(known.conversions, known.persons))
     told = touches.assign(label=value.labels(touches, conversions, conversion_days)["label"])
-    return _joined(decisions, told, ("event_id", "touch_id"))
+    return _joined(decisions, told, ("event_id", "touch_id"), ("label",))
 
 
 def _ranker_labels(decisions: pd.DataFrame, known: Known, conversion_days: float) -> pd.DataFrame:
@@ -110,21 +128,18 @@ def _moved(known: Known) -> dict[str, str]:
     return dict(zip(both["person_id_then"], both["person_id_now"], strict=True))
 
 
-def _joined(decisions: pd.DataFrame, told: pd.DataFrame, keys: tuple[str, ...]) -> pd.DataFrame:
-    """Decisions with the label of their subject, which is an event or the touch's own id."""
+def _joined(decisions: pd.DataFrame, told: pd.DataFrame, keys: tuple[str, ...], columns: tuple[str, ...]) -> pd.DataFrame:
+    """Decisions with what is told of their subject, which is an event or the touch's own id."""
     parts = []
     for key in keys:
         known = told.drop_duplicates(key).set_index(key)
         here = decisions[decisions["subject"].isin(known.index)]
         found = known.loc[here["subject"]]
         cluster = found["person_id"].where(found["person_id"].notna(), found["ip_key"]).fillna("nobody")
+        taken = {name: found[name].to_numpy() for name in columns}
         parts.append(
             pd.DataFrame(
-                {
-                    "probability": here["probability"].to_numpy(),
-                    "label": found["label"].to_numpy(),
-                    "cluster": cluster.astype(str).to_numpy(),
-                },
+                {"probability": here["probability"].to_numpy(), **taken, "cluster": cluster.astype(str).to_numpy()},
                 index=here.index,
             )
         )
