@@ -13,7 +13,8 @@ import pandas as pd
 
 from monitoring import attribution_quality, checks, columns, drift, findings
 from monitoring.checks import Check
-from monitoring.findings import Finding, Past
+from monitoring.findings import Finding, Past, Ripe, Today
+from monitoring.findings.money import money_checks
 from monitoring.quality import labels, measuring, reading
 from whence.attribution import statements
 from whence.attribution.policy import of as policy_of
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
 
 SAMPLE = 5000
 """Decisions of a model that are looked at in a day; column checks of events look at every row."""
-MEMORY_DAYS = 30
+MEMORY_DAYS = 35
 """Days of earlier checks that are read."""
 COMPARED_DAYS = 7
 """Days before that new values and drift are compared with."""
@@ -52,8 +53,9 @@ class Watched:
 def watch_day(settings: Settings, day: date) -> Watched:
     """Take the day's measures, judge them against the days before, and write tables and reports."""
     lake, window = Lake.of(settings), Window(day, day)
-    past, bundles = _past(lake, day), _bundles(lake, window).get(str(day), {})
-    clean = [each.day for each in findings.clean_days(past, bundles)][-COMPARED_DAYS:]
+    bundles = _bundles(lake, Window(day - timedelta(days=2 * MEMORY_DAYS), day))
+    past = _past(settings, lake, day, bundles)
+    clean = [each.day for each in findings.clean_days(past, bundles.get(str(day), {}))][-COMPARED_DAYS:]
     found = [*_events(lake, day), *_persons(lake, window)]
     drifts: dict[str, Drift] = {}
     for model in MODELS:
@@ -61,18 +63,30 @@ def watch_day(settings: Settings, day: date) -> Watched:
         found += taken
         drifts |= {model: drifted} if drifted else {}
     found += _credits(settings, lake, window)
-    told = findings.judge(found, past, bundles)
+    told = findings.judge(Today(day, found, bundles.get(str(day), {}), _ripe(settings, day, bundles)), past)
     changed = lake.replace("checks", checks.to_arrow(str(day), found), window)
     changed |= lake.replace("findings", findings.to_arrow(str(day), told), window)
     _publish(settings, str(day), found, told, drifts)
     return Watched(str(day), found, told, changed)
 
 
-def _past(lake: Lake, day: date) -> list[Past]:
+def _past(settings: Settings, lake: Lake, day: date, bundles: Mapping[str, Mapping[str, str]]) -> list[Past]:
     before = Window(day - timedelta(days=MEMORY_DAYS), day - timedelta(days=1))
     measured, told = checks.by_day(lake.read("checks", before)), findings.by_day(lake.read("findings", before))
-    bundles = _bundles(lake, before)
-    return [Past(each, measured[each], told.get(each, []), bundles.get(each, {})) for each in sorted(measured)]
+    return [
+        Past(each, measured[each], told.get(each, []), bundles.get(each, {}), _ripe(settings, date.fromisoformat(each), bundles))
+        for each in sorted(measured)
+    ]
+
+
+def _ripe(settings: Settings, day: date, bundles: Mapping[str, Mapping[str, str]]) -> dict[str, Ripe]:
+    """Whose decisions the day's labels are about: those of the day on which they began to ripen."""
+    found = {}
+    for model in MODELS:
+        ripening = labels.ripening(model, settings.training.conversion_days)
+        decided = bundles.get(str(day - timedelta(days=ripening.wait_days)), {})
+        found[model] = Ripe(decided.get(model, ""), ripening.span_days)
+    return found
 
 
 def _bundles(lake: Lake, window: Window) -> dict[str, dict[str, str]]:
@@ -95,6 +109,7 @@ def _events(lake: Lake, day: date) -> list[Check]:
         for table in EVENTS:
             before = tuple(each for each in lake.days(table) if str(around.first) <= each < today)
             found += columns.event_checks(con, table, today, before)
+            found += money_checks(con, table, today)
         return found + columns.ingest_checks(con, today)
 
 

@@ -1,6 +1,7 @@
 """From measures to findings: is the day calm, what is wrong, how urgent is it, what is behind it, and what does it cost?"""
 
-from monitoring.findings.judging import Past, clean_days, judge
+from monitoring.findings.judging import clean_days, judge
+from monitoring.findings.marks import Past, Ripe, Today
 from monitoring.findings.told import (
     CALM,
     CLOSED,
@@ -30,6 +31,8 @@ __all__ = [
     "WARN",
     "Finding",
     "Past",
+    "Ripe",
+    "Today",
     "by_day",
     "clean_days",
     "judge",

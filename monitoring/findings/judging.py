@@ -1,180 +1,170 @@
-"""From measures to words: is the day calm, does it want a look, or do the models want retraining? All on paper."""
+"""From measures to words: is the day calm, what is wrong with it, how urgent is that, and is yesterday's harm gone? All on paper."""
 
 from __future__ import annotations
 
-import math
+import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from statistics import median
+from typing import Any
 
-from monitoring.checks import Z95, Check
-from monitoring.findings.rules import FEATURE_RULES, RULES, Rule
-from monitoring.findings.told import CALM, OPEN, RETRAIN, URGENCY, WARN, Finding
+from monitoring.findings import causes, chance, levels, money, norms
+from monitoring.findings.causes import Group
+from monitoring.findings.marks import Mark, Past, Today, marks
+from monitoring.findings.rules import ADVICE, FEATURE_RULES
+from monitoring.findings.told import CALM, CLOSED, OPEN, RETRAIN, STOP, URGENCY, Finding
 from whence.contracts.tables import TABLES
 
-DAYS = 14
-"""Clean days that an expectation is taken from, the latest ones."""
-FEW = 3
-"""With fewer days than this the day-to-day spread is unknown, and only gross changes are told."""
-LEAST = 2
-"""With fewer days than this nothing is expected yet."""
-SURE = 5.0
-"""How many standard errors a value must be off: some two hundred series are judged every day."""
-LASTING = 3
-"""A lasting change: this many days in a row at `warn` make a `retrain`."""
+SHOWN = 3
+"""Series that a finding names in its words; all are in its evidence."""
 
 
-@dataclass(frozen=True)
-class Past:
-    """A day before: its measures and what was found in it."""
-
-    day: str
-    checks: Sequence[Check]
-    findings: Sequence[Finding]
-    bundles: Mapping[str, str]
-    """For each model the bundle that decided most on the day."""
-
-
-def judge(today: Sequence[Check], past: Sequence[Past], bundles: Mapping[str, str]) -> list[Finding]:
-    """Findings of a day, the worst first, with one calm row for each subject that has nothing worse.
+def judge(today: Today, past: Sequence[Past]) -> list[Finding]:
+    """Findings of a day, the worst first: what is open, what has closed, and a calm row for each subject that is calm.
 
     `past` are days before, oldest first; which of them count as clean is `clean_days`' answer.
     """
-    clean = clean_days(past, bundles)[-DAYS:]
-    series: dict[tuple[str, str, str], list[Check]] = {}
-    for day in clean:
-        for check in day.checks:
-            series.setdefault(check.key, []).append(check)
-    found = [finding for check in today if (finding := _judge(check, series.get(check.key, []), past))]
-    troubled = {finding.model for finding in found}
-    for model in sorted({check.model for check in today} - troubled):
-        measures = sum(check.model == model for check in today)
-        told = f"{measures} measures agree" if measures > 1 else "1 measure agrees"
-        found.append(Finding(model, CALM, "all", "all", f"{told} with {_days(len(clean))} before."))
-    return sorted(found, key=lambda f: (-URGENCY[f.level], f.model, f.metric, f.segment))
+    clean = clean_days(past, today.bundles)
+    grouped = causes.groups(marks(today, past, clean))
+    found = [_finding(group, today, past, [each for each in grouped if each is not group]) for group in grouped]
+    closed = [_closed(before) for before in _open(past) if not any(_is_same(before, now) for now in found)]
+    troubled = {finding.model for finding in [*found, *closed]}
+    calm = [_calm(model, today, len(clean)) for model in sorted({check.model for check in today.checks} - troubled)]
+    return sorted([*found, *closed, *calm], key=lambda f: (-URGENCY[f.level], f.model, f.metric, f.segment))
 
 
 def clean_days(past: Sequence[Past], bundles: Mapping[str, str]) -> list[Past]:
     """The days that tell what is normal.
 
     A day that asked for retraining is no norm, until a new champion has learned from it: then the
-    norm starts with the first such day, for that is the world the champion knows.
+    norm starts with the first such day, for that is the world the champion knows. A day whose credit
+    cannot be trusted never is.
     """
-    alarms = [day for day in past if any(finding.level == RETRAIN for finding in day.findings)]
-    answered = [day for day in alarms if any(day.bundles.get(model, now) != now for model, now in bundles.items())]
+    alarms = [day for day in past if _is_alarm(day)]
+    learnable = [day for day in alarms if not _has(day, STOP)]
+    answered = [day for day in learnable if any(day.bundles.get(model, now) != now for model, now in bundles.items())]
     if answered:
         first = min(day.day for day in _run(past, answered[-1].day))
         return [day for day in past if day.day >= first and (day not in alarms or day in answered)]
     return [day for day in past if day not in alarms]
 
 
+def _is_alarm(day: Past) -> bool:
+    return _has(day, RETRAIN) or _has(day, STOP)
+
+
+def _has(day: Past, level: str) -> bool:
+    return any(finding.level == level for finding in day.findings)
+
+
 def _run(past: Sequence[Past], last: str) -> list[Past]:
     """The unbroken run of alarmed days that ends with `last`."""
     run: list[Past] = []
     for day in reversed([day for day in past if day.day <= last]):
-        if not any(finding.level == RETRAIN for finding in day.findings):
+        if not _is_alarm(day):
             break
         run.append(day)
     return run
 
 
-def _judge(check: Check, before: Sequence[Check], past: Sequence[Past]) -> Finding | None:
-    rule = RULES.get(check.metric)
-    if rule is None or check.value is None or not math.isfinite(check.value) or (rule.only and check.segment not in rule.only):
-        return None
-    gap = _gap(rule, check, before)
-    if gap is None:
-        return None
-    distance, error, expected, days = gap
-    harm = {"up": distance, "down": -distance, "both": abs(distance)}[rule.harm]
-    if harm < max(rule.warn, SURE * error):
-        return None
-    is_gross = rule.gross is not None and harm >= rule.gross
-    if not is_gross and 0 < days < FEW:
-        return None
-    is_lasting = rule.lasts and _warned_days(check, past) >= LASTING - 1
-    level = rule.acts if is_gross or is_lasting else WARN
-    words = _reason(rule, check, expected, days, is_lasting and not is_gross)
-    return Finding(check.model, level, check.metric, check.segment, words, status=OPEN)
+def _finding(group: Group, today: Today, past: Sequence[Past], others: Sequence[Group]) -> Finding:
+    lead = group.lead
+    cause = causes.REGRESSION if levels.is_regression(group, today, past, others) else group.cause
+    micros, currency = money.at_stake(group.led, today.checks, past)
+    level = levels.level(group, today, past, money.share(group.led, today.checks, past), others)
+    drafted = Finding(
+        *(lead.check.model, level, lead.check.metric, lead.check.segment, ""),
+        cause=cause,
+        money_micros=micros,
+        currency=currency,
+        runbook=cause or lead.check.metric,
+        evidence=json.dumps(_evidence(group), sort_keys=True),
+        since=str(today.day),
+        status=OPEN,
+    )
+    before = next((each for each in _open(past) if _is_same(each, drafted)), drafted)
+    return _with(drafted, since=before.since or drafted.since, reason=_reason(group, drafted, before.since))
 
 
-def _gap(rule: Rule, check: Check, before: Sequence[Check]) -> tuple[float, float, float, int] | None:
-    """How far off the value is, with its standard error, the expected value, and the days behind that; None if unknown."""
-    assert check.value is not None
-    if rule.scale == "level":
-        idle = 24 / max(check.n, 1) if check.metric == "hours_since_last" else 0.0  # few rows leave long gaps by themselves
-        return check.value - rule.target, idle, rule.target, 0
-    if rule.scale == "factor":
-        return _factor(rule, check)
-    values = [earlier.value for earlier in before if earlier.value is not None]
-    if len(values) < LEAST:
-        return None
-    expected = median(values)
-    if rule.scale == "ratio" and expected <= 0:
-        return None
-    if rule.scale == "ratio":
-        distance = math.log(max(check.value, 0.5 / max(check.n, 1)) / max(expected, 1e-9))
-        spreads = [math.log(max(value, 1e-9) / max(expected, 1e-9)) for value in values]
-    else:
-        distance, spreads = check.value - expected, [value - expected for value in values]
-    spread = max(1.4826 * median(abs(each) for each in spreads), rule.floor)
-    return distance, math.hypot(spread, _noise(rule, check, expected, before)), expected, len(values)
+def _with(finding: Finding, **changes: str) -> Finding:
+    return Finding(**{**vars(finding), **changes})
 
 
-def _factor(rule: Rule, check: Check) -> tuple[float, float, float, int] | None:
-    """The distance of the interval's nearer end from the target: what is off for sure, however few rows there are."""
-    if check.low is None or check.high is None or not check.low <= check.high:
-        return None
-    nearest = min(max(rule.target, check.low), check.high)
-    return math.log(max(nearest, 1e-3) / rule.target), 0.0, rule.target, 0
+def _open(past: Sequence[Past]) -> list[Finding]:
+    """What was open at the end of the last watched day."""
+    return [finding for finding in past[-1].findings if finding.level != CALM] if past else []
 
 
-def _noise(rule: Rule, check: Check, expected: float, before: Sequence[Check]) -> float:
-    """The standard error that a day of so few rows has by itself, on the rule's scale."""
-    n = max(check.n, 1)
-    if check.metric in ("rows", "decisions"):
-        return 1 / math.sqrt(max(expected, 1.0))
-    if rule.scale == "share" and 0 <= expected <= 1 and 0 <= (check.value or 0) <= 1:
-        p = (expected * n + 1) / (n + 2)  # never 0: one odd row of ten is no 10 % for sure
-        return math.sqrt(p * (1 - p) / n)
-    # few rows tell little of their own spread, so that of earlier days is believed when it is larger
-    spread = median([_spread(earlier) for earlier in before if earlier.n > 1] or [0.0])
-    error = max(_spread(check), spread) / math.sqrt(n)
-    return error / max(abs(check.value or 0.0), 1e-9) if rule.scale == "ratio" else error
+def _is_same(before: Finding, now: Finding) -> bool:
+    """Two days' findings are one episode: of one cause, or of one measure, where no cause is known."""
+    is_same_series = (before.model, before.metric, before.segment) == (now.model, now.metric, now.segment)
+    is_same_cause = before.cause == now.cause and bool(now.cause) and before.model == now.model
+    return is_same_series or is_same_cause or (not now.cause and (before.model, before.metric) == (now.model, now.metric))
 
 
-def _spread(check: Check) -> float:
-    """The standard deviation of the rows behind a mean, from its interval."""
-    if check.low is None or check.high is None:
-        return 0.0
-    return (check.high - check.low) / 2 / Z95 * math.sqrt(max(check.n, 1))
+def _closed(before: Finding) -> Finding:
+    told = before.cause or before.metric
+    words = f"{told} is over: what was off since {before.since or 'the day before'} agrees with clean days again."
+    return _with(before, level=CALM, status=CLOSED, reason=words)
 
 
-def _warned_days(check: Check, past: Sequence[Past]) -> int:
-    """How many days in a row before today the same measure was off."""
-    run = 0
-    for day in reversed(past):
-        if not any((f.model, f.metric, f.segment) == check.key and f.level != CALM for f in day.findings):
-            break
-        run += 1
-    return run
+def _calm(model: str, today: Today, clean: int) -> Finding:
+    measures = sum(check.model == model for check in today.checks)
+    told = f"{measures} measures agree" if measures > 1 else "1 measure agrees"
+    return Finding(model, CALM, "all", "all", f"{told} with {_days(min(clean, norms.DAYS))} before.")
 
 
-def _reason(rule: Rule, check: Check, expected: float, days: int, lasting: bool) -> str:
-    came = f"{_number(check.value)}{_interval(check)} of {check.n:,} rows"
-    told = f"as on {_days(days)}" if days else "by rule"
-    more = f" It has lasted {LASTING} days." if lasting else ""
-    where = "" if check.segment == "all" else f" of {check.segment}"
-    return f"{check.metric}{where}: expected about {_number(expected)} ({told}), and {came} came.{more} {_advice(rule, check)}"
+def _evidence(group: Group) -> dict[str, Any]:
+    """What a person needs to check the finding, as plain values; the first series is the one that it is told by."""
+    return {"rate": chance.RATE, "series": [_series(mark) for mark in group.marks]}
 
 
-def _advice(rule: Rule, check: Check) -> str:
-    is_table = check.model in TABLES
-    return rule.advice if is_table else FEATURE_RULES.get(check.metric, rule.advice)
+def _series(mark: Mark) -> dict[str, Any]:
+    check = mark.check
+    told = {
+        "expected": mark.expected,
+        "came": check.value,
+        "low": check.low,
+        "high": check.high,
+        "sigmas": mark.sigmas,
+        "p": mark.p,
+    }
+    rounded = {name: None if value is None else float(f"{value:.6g}") for name, value in told.items()}
+    named = {"model": check.model, "metric": check.metric, "segment": check.segment}
+    return {**named, **rounded, "n": check.n, "days": mark.days, "how": mark.how}
 
 
-def _interval(check: Check) -> str:
-    return f" [{_number(check.low)}, {_number(check.high)}]" if check.low is not None and check.high is not None else ""
+def _reason(group: Group, finding: Finding, since: str) -> str:
+    lead = group.lead
+    where = "" if lead.check.segment == "all" else f" of {lead.check.segment}"
+    came = f"{_number(lead.check.value)}{_interval(lead)} of {lead.check.n:,} rows"
+    told = f"as on {_days(lead.days)}" if lead.days else "by rule"
+    more = _others(group.marks)
+    lasted = f" It has lasted since {since}." if since and since != finding.since else ""
+    stake = f" About {finding.money_micros / 1e6:,.0f} {finding.currency} a day rest on it." if finding.money_micros else ""
+    advice = ADVICE.get(finding.cause) or _advice(lead)
+    named = f"{finding.cause.replace('_', ' ')}: " if finding.cause else ""
+    return (
+        f"{named}{lead.check.metric}{where}: expected about {_number(lead.expected)} ({told}), and {came} came"
+        f"{f' ({lead.how})' if lead.how != 'at once' and lead.days else ''}.{more}{lasted}{stake} {advice}"
+    )
+
+
+def _others(found: Sequence[Mark]) -> str:
+    rest = found[1:]
+    if not rest:
+        return ""
+    names = list(dict.fromkeys(f"{mark.check.model} {mark.check.metric}" for mark in rest))
+    more = ", …" if len(names) > SHOWN else ""
+    return f" {len(rest)} more series are off with it: {', '.join(names[:SHOWN])}{more}."
+
+
+def _advice(mark: Mark) -> str:
+    is_table = mark.check.model in TABLES
+    return mark.rule.advice if is_table else FEATURE_RULES.get(mark.check.metric, mark.rule.advice)
+
+
+def _interval(mark: Mark) -> str:
+    low, high = mark.check.low, mark.check.high
+    return f" [{_number(low)}, {_number(high)}]" if low is not None and high is not None else ""
 
 
 def _number(value: float | None) -> str:

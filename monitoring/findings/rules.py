@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from monitoring.findings.told import RETRAIN
+from monitoring.findings.told import RETRAIN, STOP
 
 
 @dataclass(frozen=True)
@@ -33,14 +33,24 @@ class Rule:
     """The least day-to-day standard deviation that is believed, on the rule's scale."""
     acts: str = RETRAIN
     """The level of gross harm."""
+    counts: bool = False
+    """The value counts events, which come by chance."""
+    resampled: bool = False
+    """What few rows leave open is told by its interval alone, also where the value looks like a share."""
+    serves: bool = False
+    """A day of 0 is one on which the model did not serve, and no norm."""
 
 
 SOURCE = "If the source or its tracker broke, fix it there and ingest the day again; if the mix has truly moved, watch the drift."
 SIGNALS = "The rankers were fitted on richer signals: retrain on what still comes, and look for a consent or browser change."
+COPIES = "Rows came again under other ids: drop them at the source, and ingest the day again."
+CLOCK = "Compare the source's clock and zone with ours, and ingest the day again."
+HASHING = "Identifiers are no longer those of before: look for another hash, a placeholder, or columns that changed places."
+MAPPING = "Compare the mapping's columns with what the source sends now, and ingest the day again."
 INPUTS = "Find the feature's transform and its events; if the world has changed, retrain."
 
 RULES: Mapping[str, Rule] = {
-    "rows": Rule("ratio", "both", math.log(1.6), None, SOURCE, floor=0.1),
+    "rows": Rule("ratio", "both", math.log(1.6), None, SOURCE, floor=0.1, counts=True),
     "null_share": Rule("share", "up", 0.15, 0.35, SIGNALS, lasts=True, floor=0.01),
     "consent_share": Rule("share", "down", 0.15, 0.35, SIGNALS, lasts=True, floor=0.01),
     "identifiers_per_event": Rule("ratio", "down", math.log(1.25), math.log(1.6), SIGNALS, lasts=True, floor=0.03),
@@ -56,7 +66,23 @@ RULES: Mapping[str, Rule] = {
     "unseen_share": Rule(
         "share", "up", 0.20, None, "New values came: a new campaign or channel is fine, else check the mapping.", floor=0.02
     ),
-    "zero_share": Rule("share", "up", 0.20, None, SOURCE, floor=0.02),
+    "zero_share": Rule("share", "up", 0.10, None, SOURCE, floor=0.02),
+    "far_amount_share": Rule(
+        "share", "up", 0.02, 0.02, "Some amounts are twenty times off: compare the source's units.", floor=0.003, acts=STOP
+    ),
+    "copied_share": Rule("share", "up", 0.02, 0.02, COPIES, floor=0.003, acts=STOP),
+    "replayed_share": Rule("share", "up", 0.03, 0.03, COPIES, floor=0.005, acts=STOP),
+    "clock_ahead_share": Rule("share", "up", 0.02, 0.02, CLOCK, floor=0.005, acts=STOP),
+    "log10_delay": Rule("share", "both", 0.3, 1.0, CLOCK, floor=0.05, acts=STOP),
+    "silent_hours": Rule("level", "up", 1.0, None, "Hours without a row: ask the source for them, and ingest the day again."),
+    "known_share": Rule("share", "both", 0.15, 0.5, HASHING, floor=0.03, acts=STOP),
+    "top_value_share": Rule("share", "up", 0.02, 0.05, HASHING, floor=0.005, acts=STOP),
+    "odd_shape_share": Rule("share", "up", 0.02, 0.02, MAPPING, floor=0.003, acts=STOP),
+    "renamed_share": Rule("share", "up", 0.02, 0.02, MAPPING, floor=0.003, acts=STOP),
+    "distinct_values": Rule("ratio", "both", math.log(2), None, MAPPING, floor=0.15, counts=True),
+    "gone_share": Rule("share", "up", 0.30, None, MAPPING, floor=0.03),
+    "identifiers_per_person": Rule("ratio", "both", math.log(1.3), None, HASHING, floor=0.05),
+    "persons_per_identifier": Rule("ratio", "both", math.log(1.3), None, HASHING, floor=0.05),
     "infinite_share": Rule("level", "up", 0.0005, None, "A transform divides by zero; fix it and materialise again."),
     "log10_amount": Rule(
         "share", "both", 0.5, None, "Money jumped by half a power of ten: compare the source's units.", floor=0.05
@@ -66,14 +92,43 @@ RULES: Mapping[str, Rule] = {
     "observed_over_expected": Rule(
         "factor",
         "both",
-        math.log(1.3),
-        math.log(2.0),
-        "Probabilities are off their level: retrain, which calibrates anew.",
-        lasts=True,
+        math.log(1.07),
+        None,
+        "Probabilities are off their level: recalibrate, which takes seconds, while the order holds.",
         target=1.0,
     ),
+    "corrected_observed_over_expected": Rule(
+        "factor",
+        "both",
+        math.log(1.1),
+        None,
+        "Labels that are still ripening say that the level is off: wait for the ripe ones, and look at what changed.",
+        target=1.0,
+    ),
+    "estimated_roc_auc": Rule(
+        "share", "down", 0.05, None, "The model is asked harder questions than before: see its inputs; labels will tell.", floor=0.02
+    ),
+    "roc_auc": Rule(
+        "share", "down", 0.05, 0.15, "The model ranks worse than it did: retrain.", lasts=True, floor=0.01, resampled=True
+    ),
+    "log_loss": Rule(
+        "ratio",
+        "up",
+        math.log(1.3),
+        None,
+        "The model says less than it did: see its ranking and its level.",
+        lasts=True,
+        floor=0.08,
+    ),
     "decisions": Rule(
-        "ratio", "down", math.log(3), None, "The model decides less: is the scorer up, and has the step run?", floor=0.15
+        "ratio",
+        "down",
+        math.log(3),
+        None,
+        "The model decides less: is the scorer up, and has the step run?",
+        floor=0.15,
+        counts=True,
+        serves=True,
     ),
     "match_rate": Rule("ratio", "down", math.log(1.25), math.log(1.6), SIGNALS, lasts=True, floor=0.03),
     "unattributed_share": Rule(
@@ -100,3 +155,17 @@ RULES: Mapping[str, Rule] = {
     ),
 }
 FEATURE_RULES = {"null_share": INPUTS, "zero_share": INPUTS, "unseen_share": INPUTS, "infinite_share": INPUTS}
+ADVICE: Mapping[str, str] = {
+    "missing_day": "Publish nothing of the day; deliver it, and ingest it again.",
+    "duplicate_delivery": "A source delivers twice; known events are dropped, but ask it why before the day is published.",
+    "unit_change": "Publish nothing of the day: money came in another unit. Correct the source, and ingest the day again.",
+    "tracker_outage": "If the tracker broke, mend it and ingest the day again; until then credit goes to the other parts.",
+    "bot_flood": "Look at the networks with the most rows, and exclude the bots from what is paid.",
+    "signal_loss": SIGNALS,
+    "mix_shift": "If a campaign was moved on purpose, nothing; else look at the parts that moved, and watch the drift.",
+    "prior_shift": "The order holds and the inputs hold: recalibrate, which takes seconds.",
+    "model_regression": "Roll back to the bundle before, then look at what the gate saw of the new one.",
+    "model_silent": "Is the scorer up, has the step run, and has it a champion?",
+    "feature_break": INPUTS,
+}
+"""What to do about a cause, where its measure's own advice would say less."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -39,6 +40,12 @@ class Finding:
     """The first day of the episode, ISO; empty on a calm row."""
     status: str = ""
     """`open`, or `closed` on the first day without the harm; empty on a calm row that closes nothing."""
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """The evidence, read."""
+        found: dict[str, Any] = json.loads(self.evidence)
+        return found
 
 
 def to_arrow(day: str, findings: Iterable[Finding]) -> pa.Table:
