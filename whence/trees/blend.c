@@ -43,7 +43,13 @@ struct split { /* of a category; its answer lies in its node's slot: 0 for "not 
     uint32_t chunks; /* … and how many there are: by dense code, a bit each */
 };
 
-struct node {
+struct fork { /* a node above two leaves; the right one's number follows the left one's */
+    uint16_t column;
+    int8_t threshold;
+    uint8_t leaf;
+};
+
+struct node { /* any other */
     uint16_t column, left, right;
     int8_t threshold, unused;
 };
@@ -53,8 +59,14 @@ struct tree {
     int32_t root;
 };
 
-struct group {
-    int32_t trees, splits, nodes;
+struct group { /* its forks come first in the slots, and then its nodes */
+    int32_t trees, splits, forks, nodes;
+};
+
+struct part { /* where a group starts */
+    const struct split *splits;
+    const struct fork *forks;
+    const struct node *nodes;
 };
 
 struct forest {
@@ -66,6 +78,7 @@ struct forest {
     const struct tree *trees;
     const struct split *splits;
     const uint8_t *sets;
+    const struct fork *forks;
     const struct node *nodes;
     const double *leaves;
     int32_t number_count, category_count, group_count, leaf_slots, slots, features;
@@ -118,12 +131,12 @@ static inline void *at(uint8_t *slots, uint32_t place)
 #define AVX2 __attribute__((target("avx2")))
 
 AVX2 static inline __attribute__((always_inline)) void
-blend_avx2(const struct forest *forest, const struct group *group, const struct split *splits, const struct node *nodes,
-           uint8_t *slots, __m256i *taken, int halves)
+blend_avx2(const struct forest *forest, const struct group *group, struct part part, uint8_t *slots, __m256i *taken, int halves)
 {
-    const struct node *end = nodes + group->nodes; /* read before any slot is written: a slot might be it, for all the compiler knows */
+    const struct fork *fork = part.forks, *last_fork = fork + group->forks;
+    const struct node *node = part.nodes, *last_node = node + group->nodes; /* read before any slot is written: a slot might be it, for all the compiler knows */
     for (int each = 0; each < group->splits; each++) {
-        const struct split *split = splits + each;
+        const struct split *split = part.splits + each;
         const uint8_t *set = forest->sets + (size_t)split->set * CHUNK;
         const __m256i *column = at(slots, split->column);
         __m256i *answer = at(slots, split->node), found[2] = {_mm256_setzero_si256(), _mm256_setzero_si256()};
@@ -138,63 +151,75 @@ blend_avx2(const struct forest *forest, const struct group *group, const struct 
         for (int half = 0; half < halves; half++)
             answer[half] = _mm256_cmpeq_epi8(_mm256_and_si256(found[half], column[2 + half]), column[2 + half]);
     }
-    for (; nodes < end; nodes++, taken += 2) {
-        const __m256i threshold = _mm256_set1_epi8(nodes->threshold), *column = at(slots, nodes->column);
-        const __m256i *left = at(slots, nodes->left), *right = at(slots, nodes->right);
+    for (; fork < last_fork; fork++, taken += 2) {
+        const __m256i threshold = _mm256_set1_epi8(fork->threshold), leaf = _mm256_set1_epi8((char)fork->leaf);
+        const __m256i *column = at(slots, fork->column);
+        for (int half = 0; half < halves; half++) /* "above" is −1 */
+            taken[half] = _mm256_sub_epi8(leaf, _mm256_cmpgt_epi8(column[half], threshold));
+    }
+    for (; node < last_node; node++, taken += 2) {
+        const __m256i threshold = _mm256_set1_epi8(node->threshold), *column = at(slots, node->column);
+        const __m256i *left = at(slots, node->left), *right = at(slots, node->right);
         for (int half = 0; half < halves; half++)
             taken[half] = _mm256_blendv_epi8(left[half], right[half], _mm256_cmpgt_epi8(column[half], threshold));
     }
 }
 
-AVX2 static void blend_avx2_32(const struct forest *forest, const struct group *group, const struct split *splits,
-                               const struct node *nodes, uint8_t *slots, void *taken)
+AVX2 static void blend_avx2_32(const struct forest *forest, const struct group *group, struct part part, uint8_t *slots,
+                               void *taken)
 {
-    blend_avx2(forest, group, splits, nodes, slots, taken, 1);
+    blend_avx2(forest, group, part, slots, taken, 1);
 }
 
-AVX2 static void blend_avx2_64(const struct forest *forest, const struct group *group, const struct split *splits,
-                               const struct node *nodes, uint8_t *slots, void *taken)
+AVX2 static void blend_avx2_64(const struct forest *forest, const struct group *group, struct part part, uint8_t *slots,
+                               void *taken)
 {
-    blend_avx2(forest, group, splits, nodes, slots, taken, 2);
+    blend_avx2(forest, group, part, slots, taken, 2);
 }
 #endif
 
 typedef int8_t bytes __attribute__((vector_size(16), may_alias));
 
 static inline __attribute__((always_inline)) void
-blend_anywhere(const struct forest *forest, const struct group *group, const struct split *splits, const struct node *nodes,
-               uint8_t *slots, bytes *taken, int rows)
+blend_anywhere(const struct forest *forest, const struct group *group, struct part part, uint8_t *slots, bytes *taken, int rows)
 {
     for (int each = 0; each < group->splits; each++) {
-        const struct split *split = splits + each;
+        const struct split *split = part.splits + each;
         const uint8_t *set = forest->sets + (size_t)split->set * CHUNK, *column = at(slots, split->column);
         uint8_t *answer = at(slots, split->node);
         for (int row = 0; row < rows; row++)
             answer[row] = column[row] < split->chunks * CHUNK && set[column[row]] & column[ROWS + row] ? 0xff : 0;
     }
-    for (int each = 0; each < group->nodes; each++) {
-        const bytes threshold = nodes[each].threshold - (bytes){0}, *column = at(slots, nodes[each].column);
-        const bytes *left = at(slots, nodes[each].left), *right = at(slots, nodes[each].right);
-        for (int part = 0; part < rows / 16; part++) {
-            bytes above = column[part] > threshold;
-            taken[ROWS / 16 * each + part] = (right[part] & above) | (left[part] & ~above);
+    for (int each = 0; each < group->forks; each++, taken += ROWS / 16) {
+        const struct fork *fork = part.forks + each;
+        const bytes threshold = fork->threshold - (bytes){0}, leaf = (int8_t)fork->leaf - (bytes){0}, *column = at(slots, fork->column);
+        for (int piece = 0; piece < rows / 16; piece++)
+            taken[piece] = leaf - (column[piece] > threshold); /* "above" is −1 */
+    }
+    for (int each = 0; each < group->nodes; each++, taken += ROWS / 16) {
+        const struct node *node = part.nodes + each;
+        const bytes threshold = node->threshold - (bytes){0}, *column = at(slots, node->column);
+        const bytes *left = at(slots, node->left), *right = at(slots, node->right);
+        for (int piece = 0; piece < rows / 16; piece++) {
+            bytes above = column[piece] > threshold;
+            taken[piece] = (right[piece] & above) | (left[piece] & ~above);
         }
     }
 }
 
-static void blend_anywhere_32(const struct forest *forest, const struct group *group, const struct split *splits,
-                              const struct node *nodes, uint8_t *slots, void *taken)
+static void blend_anywhere_32(const struct forest *forest, const struct group *group, struct part part, uint8_t *slots,
+                              void *taken)
 {
-    blend_anywhere(forest, group, splits, nodes, slots, taken, 32);
+    blend_anywhere(forest, group, part, slots, taken, 32);
 }
 
-static void blend_anywhere_64(const struct forest *forest, const struct group *group, const struct split *splits,
-                              const struct node *nodes, uint8_t *slots, void *taken)
+static void blend_anywhere_64(const struct forest *forest, const struct group *group, struct part part, uint8_t *slots,
+                              void *taken)
 {
-    blend_anywhere(forest, group, splits, nodes, slots, taken, 64);
+    blend_anywhere(forest, group, part, slots, taken, 64);
 }
 
-typedef void blend(const struct forest *, const struct group *, const struct split *, const struct node *, uint8_t *, void *);
+typedef void blend(const struct forest *, const struct group *, struct part, uint8_t *, void *);
 
 static blend *chosen(int vectors, int rows)
 {
@@ -208,7 +233,14 @@ static blend *chosen(int vectors, int rows)
 
 static void add_leaves(uint8_t *slots, const struct tree *trees, int tree_count, const double *leaves, double *sums, int count)
 {
-    for (int each = 0; each < tree_count; each++) {
+    int each = 0;
+    for (; each + 1 < tree_count; each += 2) { /* two at a time, so that a sum is fetched and stored half as often */
+        const uint8_t *leaf = at(slots, trees[each].root), *next = at(slots, trees[each + 1].root);
+        const double *values = leaves + trees[each].leaves, *others = leaves + trees[each + 1].leaves;
+        for (int row = 0; row < count; row++)
+            sums[row] = sums[row] + values[leaf[row]] + others[next[row]];
+    }
+    for (; each < tree_count; each++) {
         const uint8_t *leaf = at(slots, trees[each].root);
         const double *values = leaves + trees[each].leaves;
         for (int row = 0; row < count; row++)
@@ -245,15 +277,15 @@ int whence_blend_score(const struct forest *forest, const double *rows, int64_t 
             place_category(forest->categories + each, forest->codes, block, forest->features, here, column);
         double sums[ROWS] = {0};
         const struct tree *trees = forest->trees;
-        const struct split *splits = forest->splits;
-        const struct node *nodes = forest->nodes;
+        struct part part = {forest->splits, forest->forks, forest->nodes};
         for (int each = 0; each < forest->group_count; each++) {
             const struct group *group = forest->groups + each;
-            evaluate(forest, group, splits, nodes, slots, slots + (inputs + forest->leaf_slots) * ROWS);
+            evaluate(forest, group, part, slots, slots + (inputs + forest->leaf_slots) * ROWS);
             add_leaves(slots, trees, group->trees, forest->leaves, sums, here);
             trees += group->trees;
-            splits += group->splits;
-            nodes += group->nodes;
+            part.splits += group->splits;
+            part.forks += group->forks;
+            part.nodes += group->nodes;
         }
         memcpy(scores + start, sums, (size_t)here * sizeof(double));
     }

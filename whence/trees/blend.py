@@ -21,7 +21,7 @@ from whence.trees.text import Forest
 SOURCE = Path(__file__).with_name("blend.c")
 NAMES = ("blend", "blend-avx2")
 """By the width of vectors, as `blend.c` counts them."""
-ARRAYS = ("numbers", "thresholds", "categories", "codes", "groups", "trees", "splits", "sets", "nodes", "leaves")
+ARRAYS = ("numbers", "thresholds", "categories", "codes", "groups", "trees", "splits", "sets", "forks", "nodes", "leaves")
 COUNTS = ("number_count", "category_count", "group_count", "leaf_slots", "slots", "features")
 
 

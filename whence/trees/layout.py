@@ -16,9 +16,10 @@ Ints = npt.NDArray[np.int64]
 NUMBER = np.dtype([("feature", "i4"), ("first", "i4"), ("steps", "i4"), ("missing", "u1", 2), ("zero", "u1", 2)])
 CATEGORY = np.dtype([("feature", "i4"), ("first", "i4"), ("count", "i4")])
 SPLIT = np.dtype([("column", "u2"), ("node", "u2"), ("set", "u4"), ("chunks", "u4")])
+FORK = np.dtype([("column", "u2"), ("threshold", "i1"), ("leaf", "u1")])
 NODE = np.dtype([("column", "u2"), ("left", "u2"), ("right", "u2"), ("threshold", "i1"), ("unused", "i1")])
 TREE = np.dtype([("leaves", "i4"), ("root", "i4")])
-GROUP = np.dtype([("trees", "i4"), ("splits", "i4"), ("nodes", "i4")])
+GROUP = np.dtype([("trees", "i4"), ("splits", "i4"), ("forks", "i4"), ("nodes", "i4")])
 
 MOST_LEAVES, MOST_THRESHOLDS, MOST_CODES, MOST_SLOTS = 256, 255, 1024, 8192
 MOST_RAW_CODES, MOST_WORDS = 2**20, 2**24
@@ -59,11 +60,15 @@ def lay_out(forest: Forest) -> Layout:
     slot, sizes = _slots(group[forest.tree][order], order, first, int(group[-1]) + 1)
     if first + int(sizes.max(initial=0)) > MOST_SLOTS:
         raise TextError(f"The model has {len(forest.names)} features, and its columns do not fit into {MOST_SLOTS} slots.")
-    nodes = np.zeros(len(order), NODE)
-    nodes["column"] = np.where(forest.is_category, slot, number_column)[order] * EIGHTHS
-    nodes["threshold"] = np.where(forest.is_category, -1, rank - SIGN)[order]
-    nodes["left"] = _child_slots(forest, forest.left, slot, inputs)[order] * EIGHTHS
-    nodes["right"] = _child_slots(forest, forest.right, slot, inputs)[order] * EIGHTHS
+    number = _leaf_numbers(forest)
+    is_fork = heights[order] == 1  # the lowest come first in each group
+    column = np.where(forest.is_category, slot, number_column)[order] * EIGHTHS
+    threshold = np.where(forest.is_category, -1, rank - SIGN)[order]
+    left, right = (_child_slots(forest, child, slot, inputs, number)[order] for child in (forest.left, forest.right))
+    forks, nodes = np.zeros(int(is_fork.sum()), FORK), np.zeros(int((~is_fork).sum()), NODE)
+    forks["column"], forks["threshold"], forks["leaf"] = column[is_fork], threshold[is_fork], (left - inputs)[is_fork]
+    nodes["column"], nodes["threshold"] = column[~is_fork], threshold[~is_fork]
+    nodes["left"], nodes["right"] = left[~is_fork] * EIGHTHS, right[~is_fork] * EIGHTHS
     by_chunks = np.lexsort((sets.chunks, group[forest.tree]))
     by_chunks = by_chunks[forest.is_category[by_chunks]]
     splits = np.zeros(len(by_chunks), SPLIT)
@@ -75,12 +80,13 @@ def lay_out(forest: Forest) -> Layout:
             "thresholds": thresholds,
             "categories": sets.categories,
             "codes": sets.codes,
-            "groups": _groups(group, sizes, group[forest.tree][by_chunks]),
+            "groups": _groups(group, sizes, group[forest.tree][by_chunks], group[forest.tree][order][is_fork]),
             "trees": _trees(forest, slot, inputs),
             "splits": splits,
             "sets": sets.bits,
+            "forks": forks,
             "nodes": nodes,
-            "leaves": np.ascontiguousarray(forest.value),
+            "leaves": _leaf_values(forest, number),
         },
         {
             "number_count": len(numbers),
@@ -214,9 +220,31 @@ def _slots(group: Ints, order: Ints, first: int, many: int) -> tuple[Ints, Ints]
     return slot, sizes
 
 
-def _child_slots(forest: Forest, child: Ints, slot: Ints, inputs: int) -> Ints:
+def _leaf_numbers(forest: Forest) -> Ints:
+    """A new number within its tree for each leaf: those of a fork one after the other, the left one first."""
+    first = np.cumsum(forest.leaves) - forest.leaves
+    is_fork = (forest.left < 0) & (forest.right < 0)
+    key = np.zeros(len(forest.value), np.int64)
+    for side, child in enumerate((forest.left, forest.right)):
+        above = np.flatnonzero(child < 0)
+        key[(first[forest.tree] - 1 - child)[above]] = 2 * np.where(is_fork[above], above, above + len(child)) + side
+    tree = np.repeat(np.arange(len(forest.leaves)), forest.leaves)
+    number = np.empty(len(key), np.int64)
+    number[np.lexsort((key, tree))] = np.arange(len(key)) - first[tree]
+    return number
+
+
+def _leaf_values(forest: Forest, number: Ints) -> npt.NDArray[np.float64]:
+    values = np.empty_like(forest.value)
+    values[np.repeat(np.cumsum(forest.leaves) - forest.leaves, forest.leaves) + number] = forest.value
+    return values
+
+
+def _child_slots(forest: Forest, child: Ints, slot: Ints, inputs: int, number: Ints) -> Ints:
     start = (np.cumsum(forest.leaves - 1) - (forest.leaves - 1))[forest.tree]
-    return np.where(child < 0, inputs - 1 - child, slot[np.where(child < 0, 0, start + child)])
+    leaf = (np.cumsum(forest.leaves) - forest.leaves)[forest.tree] - 1 - child
+    is_leaf = child < 0
+    return np.where(is_leaf, inputs + number[np.where(is_leaf, leaf, 0)], slot[np.where(is_leaf, 0, start + child)])
 
 
 def _trees(forest: Forest, slot: Ints, inputs: int) -> npt.NDArray[Any]:
@@ -229,9 +257,10 @@ def _trees(forest: Forest, slot: Ints, inputs: int) -> npt.NDArray[Any]:
     return made
 
 
-def _groups(group: Ints, sizes: Ints, of_splits: Ints) -> npt.NDArray[Any]:
+def _groups(group: Ints, sizes: Ints, of_splits: Ints, of_forks: Ints) -> npt.NDArray[Any]:
     made = np.zeros(len(sizes), GROUP)
     made["trees"] = np.bincount(group, minlength=len(sizes))
     made["splits"] = np.bincount(of_splits, minlength=len(sizes))
-    made["nodes"] = sizes
+    made["forks"] = np.bincount(of_forks, minlength=len(sizes))
+    made["nodes"] = sizes - made["forks"]
     return made
