@@ -115,7 +115,8 @@ class Columns:
     def named(self, names: Sequence[tuple[str, str]], spread: int | None = None) -> dict[str, Any]:
         """Some features by other names, as (name, feature), and `age_hours`: as whence.columns has numbers, times and texts.
 
-        With `spread`, the first row is there so often, and the others are not. Arrays are not to be written to.
+        With `spread`, the first row is there so often, its texts once for all, and the others are not. Arrays are not to be
+        written to.
         """
         block = self._block if self._slots is self._block.slots else Block(self.layout, self._slots, self.texts)
         found = block.named(tuple(names), spread)

@@ -81,7 +81,7 @@ class Block:
     def named(self, names: Names, spread: int | None) -> dict[str, Any]:
         """Those of some features that are in the layout, by other names, as (name, feature); as whence.columns has them.
 
-        With `spread`, the first row is there so often, and the others are not.
+        With `spread`, the first row is there so often, its texts once for all, and the others are not.
         """
         if (found := self._kept.get((names, spread))) is None:
             found = self._kept[names, spread] = self._named(names, spread)
@@ -97,7 +97,7 @@ class Block:
         for name, feature in names:
             if feature in layout.kept_as_text:
                 texts = self.texts(feature)
-                found[name] = texts if spread is None else [texts[0]] * spread
+                found[name] = texts if spread is None else texts[0]
             elif feature in layout.slots:
                 found[name] = (slots if feature in layout.times else floats)[layout.slots[feature]]
         return found

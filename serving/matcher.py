@@ -9,7 +9,6 @@ from datetime import datetime, timedelta
 from functools import lru_cache
 from typing import Any, Protocol, cast
 
-import numpy as np
 import pandas as pd
 
 import whence.columns
@@ -329,10 +328,9 @@ def _asked(network: str, people: str | None, most: int) -> tuple[Sequence[str], 
 
 
 def _signals(signal: Mapping[str, Any], options: Sequence[str]) -> dict[str, Any]:
-    """The signal beside each candidate, as evidence takes it."""
-    rows = len(options)
-    times = {name: np.full(rows, micros(signal[name])) for name in identity_evidence.SIGNAL_TIMES}
-    texts = {name: [signal[name]] * rows for name in ("user_agent", "locale", "country")}
+    """The signal beside each candidate, as evidence takes it: all candidates share its times and texts."""
+    times = {name: micros(signal[name]) for name in identity_evidence.SIGNAL_TIMES}
+    texts = {name: signal[name] for name in ("user_agent", "locale", "country")}
     return {**times, **texts, "person_id": options}
 
 

@@ -17,7 +17,7 @@ Ints = npt.NDArray[np.int64]
 Texts = Sequence[str | None]
 """A list, for texts are looked up and compared one by one, and numpy is no faster at that."""
 Columns = Mapping[str, Any]
-"""Numbers, Ints (times) and Texts by name, all of one length."""
+"""Numbers, Ints (times) and Texts by name, all of one length; or one time, or one text, that all rows share."""
 
 MOST_KEPT = 8
 """Of what is worked out of kept texts, so many are kept."""
@@ -35,14 +35,16 @@ class Kept(tuple[str | None, ...]):
         self.found: dict[tuple[str, str | None], Any] = {}
 
 
-def once(what: str, one: Texts, many: Texts, work: Callable[[Texts, Texts], T]) -> T:
-    """`work` of two columns; where `one` says the same in every row and `many` is Kept, done once, and kept under `what`."""
-    if type(many) is not Kept or len(set(one)) != 1:
+def once(what: str, one: Texts | str | None, many: Texts, work: Callable[[Texts, Texts], T]) -> T:
+    """`work` of two columns; where `one` is shared by all rows and `many` is Kept, done once, and kept under `what`."""
+    if one is not None and not isinstance(one, str):
         return work(one, many)
-    if (found := many.found.get((what, one[0]))) is None:
-        found = work(one, many)
+    if type(many) is not Kept:
+        return work([one] * len(many), many)
+    if (found := many.found.get((what, one))) is None:
+        found = work([one] * len(many), many)
         if len(many.found) < MOST_KEPT:
-            many.found[what, one[0]] = found
+            many.found[what, one] = found
     return cast("T", found)
 
 
@@ -73,8 +75,8 @@ def texts(frame: pd.DataFrame, name: str) -> Texts:
     return [text if is_there else None for text, is_there in told]
 
 
-def hours_between(then: Ints, now: Ints) -> Numbers:
-    """Hours from one time to another; NaN where one is missing.
+def hours_between(then: Ints, now: Ints | int) -> Numbers:
+    """Hours from times to other ones, or to one that all rows share; NaN where one is missing.
 
     >>> hours_between(np.array([0, NOT_A_TIME]), np.array([HOUR // 2, HOUR])).tolist()
     [0.5, nan]
@@ -85,6 +87,8 @@ def hours_between(then: Ints, now: Ints) -> Numbers:
     return gap
 
 
-def is_lacking(times: Ints) -> bool:
+def is_lacking(times: Ints | int) -> bool:
     """Whether one of the times is missing."""
+    if isinstance(times, int):
+        return times == NOT_A_TIME
     return bool(np.minimum.reduce(times, initial=0) == NOT_A_TIME)

@@ -116,8 +116,15 @@ def test_columns_of_one_row_frames_of_all_rows_and_finer_clocks_agree(told: list
         numbers = {name: np.array([np.nan if row[name] is None else float(row[name])]) for name in evidence.FACT_NUMBERS}
         texts = {name: [row[name]] for name in (*evidence.SIGNAL_TEXTS, *evidence.FACT_TEXTS)}
         found = evidence.pair_columns({**signals, **texts}, {**facts, **numbers, **texts})
+        shared = {name: _micros(alone[name]) for name in evidence.SIGNAL_TIMES} | {name: row[name] for name in SHARED}
+        of_all = evidence.pair_columns({**texts, **shared}, {**facts, **numbers, **texts, **shared})
         for name in evidence.SCHEMA_NUMBERS:
             np.testing.assert_array_equal(found[name], whole[name].iloc[[place]], err_msg=name)
+            np.testing.assert_array_equal(of_all[name], found[name], err_msg=name)
+
+
+SHARED = ("user_agent", "locale", "country", "network_features__people", "identifier_features__person_id")
+"""Texts that all candidates of a signal share."""
 
 
 def _micros(moment: datetime | None) -> int:

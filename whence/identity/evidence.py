@@ -78,7 +78,9 @@ def pair_columns(signals: Columns, facts: Columns) -> dict[str, Numbers]:
     """The model's inputs by name, a row for each pair: SCHEMA_NUMBERS.
 
     `signals` has, row by row with `facts`, SIGNAL_TIMES of the signal and SIGNAL_TEXTS (person_id is the candidate); `facts`
-    has FACT_NUMBERS, FACT_TIMES and FACT_TEXTS, as known at the signal's seen_at. Missing is as in whence.columns.
+    has FACT_NUMBERS, FACT_TIMES and FACT_TEXTS, as known at the signal's seen_at. What all rows share may be one time or
+    text: all of `signals` but person_id, and the people and the person that the network and the identifier are known by.
+    Missing is as in whence.columns.
     """
     person, seen_at = signals["person_id"], signals["seen_at"]
     place, overlap = columns.once("agents", signals["user_agent"], facts["person_features__user_agents"], _agents)
@@ -207,11 +209,11 @@ def _listed(text: str | None) -> list[str]:
     return [] if text is None else orjson.loads(text)
 
 
-def _hour_gap(happened_at: Ints, mean_hour: Numbers) -> Numbers:
+def _hour_gap(happened_at: Ints | int, mean_hour: Numbers) -> Numbers:
     """Hours between the signal's hour of day and the person's usual one, round the clock: 0 to 12."""
     gap: Numbers = np.abs(HOURS[happened_at // MINUTE % len(HOURS)] - mean_hour)
     if columns.is_lacking(happened_at):
-        gap[happened_at == NOT_A_TIME] = np.nan
+        gap[np.equal(happened_at, NOT_A_TIME)] = np.nan
     return np.minimum(gap, 24 - gap)
 
 
@@ -220,5 +222,9 @@ def _identifier_agrees(person: Texts, facts: Columns) -> Numbers:
 
     Somebody else is no evidence against: a new cookie belongs to a person of its own until it is matched.
     """
-    is_named = np.fromiter(map(eq, facts["identifier_features__person_id"], person), bool, len(person))
+    named = facts["identifier_features__person_id"]
+    if named is None:
+        return np.full(len(person), np.nan)
+    names = repeat(named) if isinstance(named, str) else named
+    is_named = np.fromiter(map(eq, names, person), bool, len(person))
     return np.where(is_named, facts["identifier_features__person_probability"], np.nan)
