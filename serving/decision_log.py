@@ -7,9 +7,10 @@ import logging
 import os
 import secrets
 import threading
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from datetime import date
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -106,12 +107,12 @@ class DecisionLog:
             self._write([self._queue.popleft() for _ in range(len(self._queue))])
 
     def _write(self, batch: Sequence[_Waiting]) -> None:
-        hours: dict[tuple[str, str], list[_Waiting]] = {}
+        hours: dict[tuple[int, int], list[_Waiting]] = {}
         for each in batch:
             made_at = each.decision.made_at
-            hours.setdefault((f"{made_at:%Y-%m-%d}", f"{made_at:%H}"), []).append(each)
-        for hour, part in hours.items():
-            self._settle(part, self._is_written(hour, part))
+            hours.setdefault((made_at.toordinal(), made_at.hour), []).append(each)
+        for (day, at), part in hours.items():
+            self._settle(part, self._is_written((date.fromordinal(day).isoformat(), f"{at:02d}"), part))
 
     def _is_written(self, hour: tuple[str, str], part: Sequence[_Waiting]) -> bool:
         try:
@@ -133,11 +134,14 @@ class DecisionLog:
         return file
 
     def _settle(self, part: Sequence[_Waiting], is_written: bool) -> None:
-        for decision, frame, done in part:
-            self._settled += len(frame)
-            self.count(decision.model, len(decision.scored.options), is_written)
+        self._settled += sum([len(each.frame) for each in part])
+        rows = Counter[str]()
+        for decision, _, done in part:
+            rows[decision.model] += len(decision.scored.options)
             if done is not None:
                 _tell(done, is_written)
+        for model, count in rows.items():
+            self.count(model, count, is_written)
 
 
 @dataclass
