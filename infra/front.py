@@ -25,6 +25,7 @@ from infra import platform
 from infra.airflow import Airflow, RunFailed
 from monitoring.front import page
 from monitoring.front.state import Dag, State, gather
+from monitoring.moved import kept
 from whence.contracts.settings import Settings, load
 from whence.lake import Lake
 
@@ -107,6 +108,7 @@ def app(settings: Settings, dags: Callable[[], tuple[Dag, ...] | None]) -> Starl
         Route("/findings", findings),
         Route("/livez", live),
         Mount("/reports", StaticFiles(directory=reports)),
+        Mount("/moved", StaticFiles(directory=kept.shelf(settings), html=True)),
     ]
     return Starlette(routes=routes, lifespan=warmed)
 
@@ -120,6 +122,7 @@ def tools(settings: Settings) -> dict[str, str]:
         "Evidently": f"http://{host}:{ports.evidently}",
         "Scoring API": f"http://{host}:{ports.serving}/openapi.json",
         "Findings": "/findings",
+        "Why it moved": "/moved/",
     }
 
 

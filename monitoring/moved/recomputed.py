@@ -30,7 +30,7 @@ from monitoring.moved.metric import (
     Metric,
     MovedError,
 )
-from monitoring.moved.shares import CALIBRATOR, DATA, FEATURES, IDENTITY, MODEL, POLICY, Mixture, Sums
+from monitoring.moved.shares import CALIBRATOR, DATA, FACTORS, FEATURES, IDENTITY, MODEL, POLICY, Mixture, Sums
 from monitoring.quality import labels
 from monitoring.quality.labels import Known
 from whence.bundle import CrossedScorer, Scorer
@@ -49,6 +49,8 @@ if TYPE_CHECKING:
 SAMPLE = 5000
 """Logged decisions of a day that are looked at, the same that the day's checks look at."""
 SIGNAL = ", ".join(("event_id", "happened_at", "seen_at", *(field.name for field in IDENTIFIERS)))
+EVERY: Mixture = frozenset(FACTORS)
+"""All as on the second day."""
 Kept = TypeVar("Kept")
 
 
@@ -233,6 +235,18 @@ class Scores:
         """See Measured."""
         rows = self._rows(mixture)
         return scored_sums(self.metric.name, rows)
+
+    def recorded(self, side: bool) -> float:
+        """Of attribution-ranker: the measure by what the day's run wrote down; what the service answered is left out. NaN for nothing."""
+        mixture = EVERY if side else frozenset()
+        query = "SELECT day, subject, option, probability FROM decisions WHERE model = ? AND route = 'batch' ORDER BY decision_id"
+        with Lake.of(self.of.settings).connect(self.spans[side], "decisions") as con:
+            logged = con.execute(query, [self.metric.about]).df()
+        rows = logged.assign(owner=logged["subject"], label=0.0)
+        if self.metric.name != MEAN and len(rows):
+            came = self._labels(mixture, rows)
+            rows = rows.loc[came.index].assign(label=came)
+        return scored_sums(self.metric.name, rows).value
 
     @cached_property
     def spans(self) -> tuple[Window, Window]:

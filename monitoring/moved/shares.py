@@ -21,6 +21,7 @@ from whence.measures.intervals import SEED, clusters_of, poisson_weights
 
 DATA, FEATURES, IDENTITY, MODEL, CALIBRATOR, POLICY = "data", "features", "identity", "model", "calibrator", "policy"
 FACTORS = (DATA, FEATURES, IDENTITY, MODEL, CALIBRATOR, POLICY)
+WHOLE = "the whole change"
 
 Mixture = frozenset[str]
 """The factors that are as on the second day."""
@@ -74,7 +75,10 @@ def shapley(changed: Sequence[str], value: Callable[[Mixture], Any]) -> dict[str
 
 
 def intervals(changed: Sequence[str], sums: Mapping[Mixture, Sums]) -> dict[str, tuple[float, float]]:
-    """The 95 % interval of each factor's share: people drawn anew, the same ones in every mixture; `sums` has all mixtures."""
+    """The 95 % interval of each factor's share, and of the WHOLE change: people drawn anew, the same ones in every mixture.
+
+    `sums` has all mixtures of `changed`.
+    """
     everybody = np.concatenate([np.asarray(each.people, dtype=object) for each in sums.values()])
     codes, count = clusters_of(everybody, len(everybody))
     cuts = np.cumsum([len(each.people) for each in sums.values()])[:-1]
@@ -88,7 +92,7 @@ def intervals(changed: Sequence[str], sums: Mapping[Mixture, Sums]) -> dict[str,
                 value = weights @ top / (weights @ bottoms[mixture]) if mixture in bottoms else weights @ top
             drawn[mixture].append(np.asarray(value, dtype=np.float64))
     values = {mixture: np.concatenate(parts) for mixture, parts in drawn.items()}
-    shares = shapley(changed, values.__getitem__)
+    shares = {**shapley(changed, values.__getitem__), WHOLE: values[frozenset(changed)] - values[frozenset()]}
     return {factor: _ends(np.asarray(each, dtype=np.float64)) for factor, each in shares.items()}
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from monitoring.moved import people, versions
 from monitoring.moved.metric import CREDIT, CREDITS, LEARNED, MATCH_RATE, MEAN, Metric, MovedError, parse
 from monitoring.moved.recomputed import Credits, Daily, Days, Matches, Measured, Scores, conversion_owners, credit_sums, span
-from monitoring.moved.shares import CALIBRATOR, DATA, FEATURES, IDENTITY, MODEL, POLICY, intervals, mixtures, shapley
+from monitoring.moved.shares import CALIBRATOR, DATA, FEATURES, IDENTITY, MODEL, POLICY, WHOLE, intervals, mixtures, shapley
 from whence.contracts.models import ATTRIBUTION_RANKER, IDENTITY_RANKER
 from whence.contracts.tables import FEATURES as VIEWS
 from whence.contracts.times import Window
@@ -61,6 +61,8 @@ class Answer:
     """Every mixture that was computed: the factors that are as on the second day, and the measure."""
     rows: tuple[int, int]
     """Rows behind the measure on each day."""
+    interval: tuple[float, float] | None = None
+    """The 95 % interval of the recomputed change."""
     unit: str = ""
     """The currency of an amount."""
 
@@ -91,7 +93,7 @@ def why(settings: Settings, text: str, first: date, second: date, daily: Daily) 
         )
     shares, ends = shapley(changed, values.__getitem__), intervals(changed, sums) if changed else {}
     none, every = frozenset[str](), frozenset(changed)
-    recorded = _recorded(metric, of, credits)
+    recorded = _recorded(metric, measured, of, credits)
     change = values[every] - values[none]
     return Answer(
         metric=str(metric),
@@ -102,6 +104,7 @@ def why(settings: Settings, text: str, first: date, second: date, daily: Daily) 
         residual=None if recorded is None else _plain(recorded[1] - recorded[0] - change),
         mixtures=tuple((tuple(sorted(mixture)), value) for mixture, value in values.items()),
         rows=(len(sums[none].people), len(sums[every].people)),
+        interval=_ends(ends),
         unit=_unit(metric, credits),
     )
 
@@ -230,9 +233,13 @@ def _made(of: Days, bundles: Mapping[str, str], files: tuple[str, ...]) -> list[
     return [versions.part(of.settings, bundles[day], files) for day in sorted(bundles, reverse=True)]
 
 
-def _recorded(metric: Metric, of: Days, credits: tuple[pd.DataFrame, pd.DataFrame]) -> tuple[float, float] | None:
+def _recorded(
+    metric: Metric, measured: Measured, of: Days, credits: tuple[pd.DataFrame, pd.DataFrame]
+) -> tuple[float, float] | None:
     if metric.about == CREDITS:
         found = [_credit_recorded(metric, of, bool(side), rows) for side, rows in enumerate(credits)]
+    elif isinstance(measured, Scores) and metric.about == ATTRIBUTION_RANKER:
+        found = [_there(measured.recorded(side)) for side in (False, True)]
     else:
         found = [_checked(of, metric, day) for day in of.days]
     first, second = found
@@ -270,6 +277,11 @@ def _told(part: Part, shares: Mapping[str, float], ends: Mapping[str, tuple[floa
     return replace(part, share=_plain(shares[part.factor]), low=_there(low), high=_there(high))
 
 
+def _ends(ends: Mapping[str, tuple[float, float]]) -> tuple[float, float] | None:
+    low, high = ends.get(WHOLE, (math.nan, math.nan))
+    return (low, high) if math.isfinite(low) and math.isfinite(high) else None
+
+
 def _plain(value: float) -> float:
     """The value; what is no more than rounding is nothing."""
     return 0.0 if abs(value) < NEGLIGIBLE else float(value)
@@ -289,6 +301,7 @@ def as_dict(answer: Answer) -> dict[str, Any]:
         "recorded": list(answer.recorded) if answer.recorded else None,
         "change": answer.change,
         "parts": [vars(each) for each in answer.parts],
+        "interval": list(answer.interval) if answer.interval else None,
         "residual": answer.residual,
         "rows": list(answer.rows),
         "mixtures": [{"as_on_the_second_day": list(names), "value": value} for names, value in answer.mixtures],
@@ -297,7 +310,7 @@ def as_dict(answer: Answer) -> dict[str, Any]:
 
 def of_dict(told: Mapping[str, Any]) -> Answer:
     """The answer that `as_dict` told."""
-    recorded = told["recorded"]
+    recorded, interval = told["recorded"], told["interval"]
     return Answer(
         metric=told["metric"],
         days=(told["days"][0], told["days"][1]),
@@ -307,5 +320,6 @@ def of_dict(told: Mapping[str, Any]) -> Answer:
         residual=told["residual"],
         mixtures=tuple((tuple(each["as_on_the_second_day"]), each["value"]) for each in told["mixtures"]),
         rows=(told["rows"][0], told["rows"][1]),
+        interval=(interval[0], interval[1]) if interval else None,
         unit=told["unit"],
     )

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from monitoring.attribution_report.amounts import CENT, cents
 from monitoring.moved.metric import CREDIT, CREDIT_SHARE, MATCH_RATE, UNATTRIBUTED, parse
-from monitoring.moved.shares import CALIBRATOR, DATA, FEATURES, IDENTITY, MODEL, POLICY
+from monitoring.moved.shares import CALIBRATOR, DATA, FEATURES, IDENTITY, MODEL, POLICY, WHOLE
 from monitoring.moved.why import CHANGED, SAME, UNTOLD, Answer, Part
 
 MEANS = {
@@ -28,6 +28,8 @@ RESIDUAL = "not reproduced"
 POINTS = (MATCH_RATE, UNATTRIBUTED, CREDIT_SHARE)
 """Measures that are shares of a whole, told in percent."""
 MOST_DIGITS = 8
+MOST_PART = 1.5
+"""Where factors work against each other, a part of the change that is larger than this says nothing to a reader."""
 
 
 @dataclass(frozen=True)
@@ -68,27 +70,25 @@ def in_short(answer: Answer) -> list[str]:
     way = "rose" if answer.change > 0 else "fell" if answer.change < 0 else "stayed"
     head = f"{subject(answer).capitalize()} {way} from {_value(answer, first)} to {_value(answer, second)}"
     said = [f"{head}, by {_amount(answer, abs(answer.change))}." if answer.change else f"{head}."]
-    said += [each for each in (_most(answer), _against(answer), *_untold(answer), _same(answer), _left(answer)) if each]
+    said += [
+        each
+        for each in (_chance(answer), _most(answer), _against(answer), *_untold(answer), _same(answer), _left(answer))
+        if each
+    ]
     return said
 
 
 def lines(answer: Answer) -> list[Line]:
     """A line for each factor, one for what was not reproduced, and the sum; what is shown adds up to what is shown as the sum."""
-    told = [each for each in answer.parts if each.share is not None]
-    values = [each.share or 0.0 for each in told] + ([answer.residual] if _has_residual(answer) and answer.residual else [])
-    digits = _digits(answer)
-    grains = cents([round(value * _scale(answer) * 10.0**digits * CENT) for value in values])
-    shown = [_signed(grain, digits) for grain in grains]
-    found = []
-    for each in answer.parts:
-        if each.share is None:
-            found.append(Line(each.factor, "–", "–", "–", f"cannot be recomputed: {each.why}", None))
-        else:
-            found.append(_line(answer, each, shown[told.index(each)]))
-    if len(values) > len(told):
-        found.append(Line(RESIDUAL, shown[-1], _percent(values[-1], answer.change), "–", _why_left(answer), values[-1]))
-    total = _signed(sum(grains), digits)
-    return [*found, Line("the whole change", total, _percent(answer.change, answer.change), "", _ends(answer), answer.change)]
+    grains, digits = _shown(answer), _digits(answer)
+    found = [_line(answer, each) for each in answer.parts]
+    if RESIDUAL in grains and answer.residual is not None:
+        share, part = _signed(grains[RESIDUAL], digits), _percent(answer.residual, answer.change)
+        found.append(Line(RESIDUAL, share, part, "–", _why_left(answer), answer.residual))
+    total = _signed(sum(grains.values()), digits)
+    low, high = answer.interval or (None, None)
+    part, around = _percent(answer.change, answer.change), _interval(answer, low, high)
+    return [*found, Line(WHOLE, total, part, around, _ends(answer), answer.change, low, high)]
 
 
 def ground(answer: Answer) -> str:
@@ -116,22 +116,33 @@ def value(answer: Answer, number: float) -> str:
     return _value(answer, number)
 
 
-def _line(answer: Answer, each: Part, shown: str) -> Line:
-    interval = "–"
-    if each.low is not None and each.high is not None and each.state == CHANGED:
-        digits = _digits(answer)
-        ends = [_signed(round(end * _scale(answer) * 10.0**digits), digits) for end in (each.low, each.high)]
-        interval = f"{ends[0]} to {ends[1]}"
-    return Line(
-        each.factor,
-        shown,
-        _percent(each.share or 0.0, answer.change),
-        interval,
-        factor_said(each),
-        each.share,
-        each.low,
-        each.high,
-    )
+def _line(answer: Answer, each: Part) -> Line:
+    if each.share is None:
+        return Line(each.factor, "–", "–", "–", f"cannot be recomputed: {each.why}", None)
+    share, part = _signed(_shown(answer)[each.factor], _digits(answer)), _percent(each.share, answer.change)
+    around = _interval(answer, each.low, each.high)
+    return Line(each.factor, share, part, around, factor_said(each), each.share, each.low, each.high)
+
+
+def _interval(answer: Answer, low: float | None, high: float | None) -> str:
+    if low is None or high is None:
+        return "–"
+    return " to ".join(_signed(_grains(answer, end), _digits(answer)) for end in (low, high))
+
+
+def _shown(answer: Answer) -> dict[str, int]:
+    """Each share as it is shown, in units of its last digit, so that the shares add up."""
+    shares = {each.factor: each.share for each in answer.parts if each.share is not None}
+    if answer.residual is not None and _grains(answer, answer.residual):
+        shares[RESIDUAL] = answer.residual
+    scale = _scale(answer) * 10.0 ** _digits(answer) * CENT
+    return dict(zip(shares, cents([round(share * scale) for share in shares.values()]), strict=True))
+
+
+def _chance(answer: Answer) -> str:
+    if not answer.change or not answer.interval or answer.interval[0] > 0 or answer.interval[1] < 0:
+        return ""
+    return f"Other people might have moved it the other way: the change's interval is {_interval(answer, *answer.interval)}."
 
 
 def _most(answer: Answer) -> str:
@@ -139,14 +150,15 @@ def _most(answer: Answer) -> str:
     if not along:
         return ""
     first, *rest = along
-    much = _percent(first.share or 0.0, answer.change)
-    also = ", then ".join(f"{each.factor} ({_change(answer, each.share or 0.0)})" for each in rest)
+    also = "".join(f"; then {each.factor} ({_change(answer, each.factor)})" for each in rest)
     sure = "" if _is_sure(first) else "; its interval holds 0, so it may be chance"
-    return f"Most of it is {first.factor}: {_change(answer, first.share or 0.0)}, {much} of the change{sure}{f'; then {also}' if also else ''}."
+    part = (first.share or 0.0) / answer.change
+    much = f", {_percent(first.share or 0.0, answer.change)} of the change" if part < MOST_PART else ""
+    return f"Most of it is {first.factor}: {_change(answer, first.factor)}{much}{sure}{also}."
 
 
 def _against(answer: Answer) -> str:
-    told = ", ".join(f"{each.factor} ({_change(answer, each.share or 0.0)})" for each in _ranked(answer, with_change=False))
+    told = ", ".join(f"{each.factor} ({_change(answer, each.factor)})" for each in _ranked(answer, with_change=False))
     return f"Against it worked {told}." if told else ""
 
 
@@ -164,11 +176,10 @@ def _same(answer: Answer) -> str:
 
 
 def _left(answer: Answer) -> str:
-    return (
-        f"Not reproduced: {_change(answer, answer.residual or 0.0)}. {_why_left(answer)[0].upper()}{_why_left(answer)[1:]}."
-        if _has_residual(answer)
-        else ""
-    )
+    if RESIDUAL not in _shown(answer):
+        return ""
+    why = _why_left(answer)
+    return f"Not reproduced: {_change(answer, RESIDUAL)}. {why[0].upper()}{why[1:]}."
 
 
 def _why_left(answer: Answer) -> str:
@@ -179,17 +190,14 @@ def _why_left(answer: Answer) -> str:
 
 
 def _ranked(answer: Answer, *, with_change: bool) -> list[Part]:
-    way = 1.0 if answer.change >= 0 else -1.0
-    mine = [each for each in answer.parts if each.share and (each.share * way > 0) == with_change and _grains(answer, each.share)]
+    """The factors that worked with the change, or against it, the largest first."""
+    way, shown = 1 if answer.change >= 0 else -1, _shown(answer)
+    mine = [each for each in answer.parts if (grains := shown.get(each.factor, 0)) and (grains * way > 0) == with_change]
     return sorted(mine, key=lambda each: -abs(each.share or 0.0))
 
 
 def _is_sure(each: Part) -> bool:
     return each.low is None or each.high is None or each.low > 0 or each.high < 0
-
-
-def _has_residual(answer: Answer) -> bool:
-    return answer.residual is not None and bool(_grains(answer, answer.residual))
 
 
 def _grains(answer: Answer, number: float) -> int:
@@ -206,8 +214,8 @@ def _scale(answer: Answer) -> float:
     return 100.0 if parse(answer.metric).name in POINTS else 1.0
 
 
-def _change(answer: Answer, number: float) -> str:
-    return f"{_signed(_grains(answer, number), _digits(answer))}{_unit(answer)}"
+def _change(answer: Answer, name: str) -> str:
+    return f"{_signed(_shown(answer)[name], _digits(answer))}{_unit(answer)}"
 
 
 def _amount(answer: Answer, number: float) -> str:
@@ -236,4 +244,7 @@ def _signed(grains: int, digits: int) -> str:
 
 
 def _percent(part: float, whole: float) -> str:
-    return f"{100 * part / whole:.0f}\u00a0%" if whole else "–"
+    if not whole:
+        return "–"
+    text = f"{100 * abs(part / whole):.0f}"
+    return f"{'−' if part * whole < 0 and text != '0' else ''}{text}\u00a0%"

@@ -6,7 +6,7 @@ The same steps as the day's run; nothing is written.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from typing import TYPE_CHECKING
 
@@ -25,6 +25,9 @@ if TYPE_CHECKING:
     from whence.bundle import Scorer
     from whence.lake import Lake
 
+LEARNING = {attributing.MARKOV, attributing.SHAPLEY, attributing.INCREMENTAL}
+"""The algorithms whose answer for a day rests on the journeys of the days before."""
+
 
 @dataclass(frozen=True)
 class Supposed:
@@ -36,7 +39,12 @@ class Supposed:
 
 
 def journeys(lake: Lake, day: date, policy: Policy, persons: pd.DataFrame) -> Supposed:
-    """The day's journeys as known at its end, had this been the policy, and `persons` (identifier, person_id, probability) who is who."""
+    """The day's journeys as known at its end, had this been the policy, and `persons` (identifier, person_id, probability) who is who.
+
+    The days before are looked at, too, where an algorithm of the policy learns from them, as it did when the day was credited.
+    """
+    if not set(policy.algorithms) & LEARNING:
+        policy = replace(policy, restate_days=0)
     known = knowledge.as_known(knowledge.read(lake, day, policy, persons), persons, day, policy)
     return Supposed(day, known, Journeys.of(known, Window(day, day).back(policy.restate_days + 1)))
 

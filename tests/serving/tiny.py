@@ -34,7 +34,7 @@ RULES = {
 
 def a_bundle(root: Path, model: str, seed: int = 1) -> str:
     """Write a bundle of the model below `root`, and give its digest; another seed gives another bundle."""
-    text, calibrator, golden = _trained(model, seed)
+    text, calibrator, golden = trained(model, seed)
     return write_bundle(root, model, text, calibrator, SCHEMAS[model], golden, {"made_for": "tests", "seed": seed})
 
 
@@ -44,7 +44,7 @@ def a_scorer(root: Path, model: str, seed: int = 1) -> Scorer:
 
 
 @cache
-def _trained(model: str, seed: int) -> tuple[str, dict[str, Any], pd.DataFrame]:
+def trained(model: str, seed: int) -> tuple[str, dict[str, Any], pd.DataFrame]:
     schema, (column, place) = SCHEMAS[model], RULES[model]
     rng = np.random.default_rng(seed)
     inputs = pd.DataFrame({name: rng.uniform(0, 24 if name == "hours_before" else 6, 400) for name in schema.numbers})
