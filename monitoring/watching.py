@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from monitoring import attribution_quality, checks, columns, drift, findings
+from monitoring import attribution_quality, checks, columns, drift, findings, inputs
 from monitoring.checks import Check
 from monitoring.findings import Finding, Past, Ripe, Today
 from monitoring.findings.money import money_checks
 from monitoring.quality import labels, measuring, reading
+from registry.journal import Journal
 from whence.attribution import statements
 from whence.attribution.policy import of as policy_of
 from whence.contracts.events import EVENTS
@@ -58,8 +59,10 @@ def watch_day(settings: Settings, day: date) -> Watched:
     clean = [each.day for each in findings.clean_days(past, bundles.get(str(day), {}))][-COMPARED_DAYS:]
     found = [*_events(lake, day), *_persons(lake, window)]
     drifts: dict[str, Drift] = {}
+    champions = Journal.of(settings).pinned(str(day))
     for model in MODELS:
-        taken, drifted = _model(settings, lake, model, window, clean)
+        served = Served(model in champions, sum(model in decided for each, decided in bundles.items() if each < str(day)))
+        taken, drifted = _model(settings, lake, model, window, clean, served)
         found += taken
         drifts |= {model: drifted} if drifted else {}
     found += _credits(settings, lake, window)
@@ -110,7 +113,10 @@ def _events(lake: Lake, day: date) -> list[Check]:
             before = tuple(each for each in lake.days(table) if str(around.first) <= each < today)
             found += columns.event_checks(con, table, today, before)
             found += money_checks(con, table, today)
-        return found + columns.ingest_checks(con, today)
+        found += columns.ingest_checks(con, today)
+    told = Window(day - timedelta(days=inputs.TOLD_DAYS), day)
+    with lake.connect(told, "conversions", "decision_files") as con:
+        return [*found, *inputs.told_twice_checks(con, today), *inputs.log_checks(con, today)]
 
 
 def _persons(lake: Lake, window: Window) -> list[Check]:
@@ -131,24 +137,35 @@ def _persons(lake: Lake, window: Window) -> list[Check]:
     return found
 
 
-def _model(settings: Settings, lake: Lake, model: str, window: Window, clean: Sequence[str]) -> tuple[list[Check], Drift | None]:
+@dataclass(frozen=True)
+class Served:
+    """Whether a model had a champion on the day, and on how many days before it decided."""
+
+    has_champion: bool
+    days: int
+
+
+def _model(
+    settings: Settings, lake: Lake, model: str, window: Window, clean: Sequence[str], served: Served
+) -> tuple[list[Check], Drift | None]:
     """The model's inputs and scores on the day against clean days before, and how right it is."""
     today = _decisions(lake, model, window.days)
     made = _count(lake, model, window)
     found = [checks.count(model, "decisions", "all", made)]
     found += measuring.quality_checks(settings, lake, model, window.last)
+    reference = _decisions(lake, model, clean)
+    found += inputs.serving_checks(model, served.has_champion, made, served.days, len(reference))
     if today.empty:
         return found, None
-    reference = _decisions(lake, model, clean)
-    inputs, then = _inputs(today), _inputs(reference)
-    features = columns.feature_checks(model, inputs, then)
+    seen, then = _inputs(today), _inputs(reference)
+    features = columns.feature_checks(model, seen, then)
     nulls = [check.value for check in features if check.metric == "null_share" and check.value is not None]
     found += [*features, checks.plain(model, "mean_null_share", "all", sum(nulls) / max(len(nulls), 1), len(today))]
     spread = float(today["probability"].std(ddof=1)) if len(today) > 1 else 0.0
     found.append(checks.mean(model, "mean_probability", "all", float(today["probability"].mean()), spread, len(today)))
     if reference.empty:
         return found, None
-    drifted = _drift(today, inputs, reference, then, window)
+    drifted = _drift(today, seen, reference, then, window)
     return found + (drift.drift_checks(model, drifted.comparisons, len(today)) if drifted else []), drifted
 
 

@@ -214,6 +214,12 @@ class Journal:
             con.execute(insert(pins).values(row))
             return bundle
 
+    def pinned(self, day: str) -> dict[str, str]:
+        """By model the champion that a step fixed for the day; a model that had none is not there."""
+        with self._reading() as con:
+            rows = con.execute(select(pins.c.model, pins.c.bundle).where(pins.c.day == day).order_by(pins.c.step)).all()
+        return {str(model): str(bundle) for model, bundle in rows if bundle is not None}
+
     def verify(self) -> int:
         """Recompute every seal, check every signature and the anchor, and say how many rows hold.
 

@@ -90,6 +90,21 @@ def rows(path: Path) -> Iterator[Row | None]:
             yield None
 
 
+def is_torn(path: Path) -> bool:
+    """Whether a file ends in half a frame or line, as a process that was killed leaves it."""
+    data = path.read_bytes()
+    if path.suffix == OLD_SUFFIX:
+        return bool(data) and not data.endswith(b"\n")
+    place = 0
+    while place < len(data):
+        end, content = _content(data, place)
+        following = end if content is not None else data.find(MARK, place + 1)
+        if following < 0:
+            return end > len(data)
+        place = following
+    return False
+
+
 def _frame(head: Mapping[str, Any], numbers: bytes) -> bytes:
     text = orjson.dumps(head, default=_plain)
     return EDGE.pack(MARK, len(text), len(numbers), zlib.crc32(numbers, zlib.crc32(text))) + text + numbers

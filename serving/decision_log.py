@@ -164,12 +164,24 @@ class _File:
 
 
 @dataclass(frozen=True)
+class Read:
+    """What one file was found to hold."""
+
+    file: str
+    rows: int
+    unreadable: int
+    is_torn: bool
+    """It ends in half a decision."""
+
+
+@dataclass(frozen=True)
 class Found:
     """What a day's files hold."""
 
     rows: tuple[dict[str, Any], ...]
     unreadable: int
     """What is damaged, and no decision; what a killed process left torn at the end is not counted."""
+    files: tuple[Read, ...] = ()
 
 
 def append(path: Path, data: bytes) -> int:
@@ -191,9 +203,14 @@ def read(folder: Path, day: str) -> Found:
     """Every scored option of the day, from all processes, in the order of file names."""
     suffixes = (decision_frames.SUFFIX, decision_frames.OLD_SUFFIX)
     paths = sorted(path for path in (folder / f"day={day}").glob("*") if path.suffix in suffixes)
-    found = [row for path in paths for row in decision_frames.rows(path)]
-    rows = tuple(row for row in found if row is not None)
-    return Found(rows, len(found) - len(rows))
+    rows: list[dict[str, Any]] = []
+    files = []
+    for path in paths:
+        found = list(decision_frames.rows(path))
+        whole = [row for row in found if row is not None]
+        rows += whole
+        files.append(Read(path.name, len(whole), len(found) - len(whole), decision_frames.is_torn(path)))
+    return Found(tuple(rows), sum(file.unreadable for file in files), tuple(files))
 
 
 def _keep_name(folder: Path) -> None:

@@ -6,6 +6,7 @@ import hashlib
 import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
@@ -16,6 +17,7 @@ from whence.contracts.times import Window
 if TYPE_CHECKING:
     import pandas as pd
 
+    from serving.decision_log import Read
     from whence.bundle import Scorer
 
 ROW = ("decision_id", "made_at", "model", "bundle", "subject", "option", "score", "probability", "chosen")
@@ -60,6 +62,11 @@ def online(day: Window, lines: Sequence[Mapping[str, Any]], held: pa.Table) -> p
         }
         rows.setdefault(line["decision_id"], made)
     return pa.Table.from_pylist([rows[key] for key in sorted(rows)], schema=TABLES["decisions"].schema)
+
+
+def files(day: Window, found: Iterable[Read]) -> pa.Table:
+    """The log's files of a day, as rows of the table."""
+    return pa.Table.from_pylist([{"day": str(day), **asdict(each)} for each in found], schema=TABLES["decision_files"].schema)
 
 
 def none_made() -> pa.Table:

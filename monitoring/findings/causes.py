@@ -33,7 +33,8 @@ NAMED = {
     "decisions": SILENT,
     "undecided": SILENT,
     "torn_files": TORN,
-    "reference_rows": REFERENCE,
+    "unreadable_decisions": TORN,
+    "unreferenced": REFERENCE,
     "infinite_share": FEATURE,
     "drifted_share": DRIFT,
 }

@@ -108,8 +108,10 @@ def _closed(before: Finding) -> Finding:
 
 def _calm(model: str, today: Today, clean: int) -> Finding:
     measures = sum(check.model == model for check in today.checks)
-    told = f"{measures} measures agree" if measures > 1 else "1 measure agrees"
-    return Finding(model, CALM, "all", "all", f"{told} with {_days(min(clean, norms.DAYS))} before.")
+    told = f"{measures} measures" if measures > 1 else "1 measure"
+    if not clean:
+        return Finding(model, CALM, "all", "all", f"{told} taken; no clean day is there yet to compare with.")
+    return Finding(model, CALM, "all", "all", f"{told} agree{'s' * (measures == 1)} with {_days(min(clean, norms.DAYS))} before.")
 
 
 def _evidence(group: Group) -> dict[str, Any]:

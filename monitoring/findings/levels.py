@@ -30,7 +30,7 @@ def level(group: Group, today: Today, past: Sequence[Past], share: float, others
         return ROLLBACK
     if group.cause == causes.PRIOR:
         return RECALIBRATE
-    return max((_of_mark(mark.key, mark.rule.acts, mark.is_gross, mark.rule.lasts, past) for mark in group.marks), key=_urgency)
+    return max((_of_mark(mark.key, mark.rule.acts, mark.is_gross, mark.rule.lasts, past) for mark in group.led), key=_urgency)
 
 
 def is_regression(group: Group, today: Today, past: Sequence[Past], others: Sequence[Group]) -> bool:

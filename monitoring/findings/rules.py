@@ -87,6 +87,25 @@ RULES: Mapping[str, Rule] = {
     "log10_amount": Rule(
         "share", "both", 0.5, None, "Money jumped by half a power of ten: compare the source's units.", floor=0.05
     ),
+    "torn_files": Rule(
+        "level", "up", 0.5, None, "A scorer was killed while it wrote: what it had answered last may be missing from the log."
+    ),
+    "unreadable_decisions": Rule(
+        "level", "up", 0.5, None, "The decision log is damaged: look at the disk, and at who else writes there."
+    ),
+    "contradicted": Rule(
+        "level", "up", 0.5, None, "Orders were told again with another value, click or kind: ask the source which is right."
+    ),
+    "undecided": Rule(
+        "level", "up", 0.5, None, "The champion decided nothing: has the step run, and was there anything to decide?"
+    ),
+    "unreferenced": Rule(
+        "level",
+        "up",
+        0.5,
+        None,
+        "No clean day is left to compare the model's inputs with: its drift goes unseen until there is one.",
+    ),
     "drifted_share": Rule("level", "up", 0.34, 0.67, "The model's inputs have moved: retrain on them.", lasts=True),
     "drift_failed": Rule("level", "up", 0.5, None, "Evidently could not compare a column; see its null and infinite share."),
     "observed_over_expected": Rule(
@@ -106,7 +125,12 @@ RULES: Mapping[str, Rule] = {
         target=1.0,
     ),
     "estimated_roc_auc": Rule(
-        "share", "down", 0.05, None, "The model is asked harder questions than before: see its inputs; labels will tell.", floor=0.02
+        "share",
+        "down",
+        0.05,
+        None,
+        "The model is asked harder questions than before: see its inputs; labels will tell.",
+        floor=0.02,
     ),
     "roc_auc": Rule(
         "share", "down", 0.05, 0.15, "The model ranks worse than it did: retrain.", lasts=True, floor=0.01, resampled=True

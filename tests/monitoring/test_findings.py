@@ -264,6 +264,8 @@ def test_a_new_champion_that_is_worse_than_the_one_before_asks_to_go_back() -> N
     past = days(*(factor(1.0, 500) for _ in range(6)), ripe=OLD)
     (found,) = look(past, factor(1.6, 500), ripe=NEW)
     assert (found.cause, found.level) == ("model_regression", ROLLBACK)
+    (seen,) = look([*past[:5], Past(past[5].day, past[5].checks, (), {}, OLD)], factor(1.0, 500), ripe=NEW)
+    assert seen.level == CALM, "a new champion that does as well is left alone"
     old_hand = [*past, *(Past(str(on(6 + i)), [factor(1.0, 500)], (), {}, NEW) for i in range(4))]
     assert look(old_hand, factor(1.6, 500), ripe=NEW)[0].level == RECALIBRATE
 

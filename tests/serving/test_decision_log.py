@@ -200,7 +200,7 @@ def test_collected_decisions_stay_when_the_log_is_gone_and_are_never_doubled(tmp
     gone = collect_online(settings, DAY)
     write_old(path, an_old_line("b"), an_old_line("c"))
     more = collect_online(settings, DAY)
-    assert [(each.decisions, each.changed) for each in (first, again, gone, more)] == [(2, 1), (2, 0), (2, 0), (3, 1)]
+    assert [(each.decisions, each.changed) for each in (first, again, gone, more)] == [(2, 2), (2, 0), (2, 0), (3, 1)]
     rows = Lake.of(settings).read("decisions", DAY).to_pylist()
     assert [(row["decision_id"], row["chosen"]) for row in rows] == [("a", False), ("b", True), ("c", False)]
     assert rows[0]["features"] == '{"x":1.5,"y":null}'

@@ -323,6 +323,17 @@ TABLES: dict[str, Table] = {
         ("day", "model", "bundle", "column"),
         "Each column of a day's decisions in a few kilobytes that merge exactly: a month is the merge of its days.",
     ),
+    "decision_files": _table(
+        "decision_files",
+        [
+            _text("file", "The file's name.", required=True),
+            _count("rows", "Decisions that it holds, a row for each scored option."),
+            _count("unreadable", "What is damaged in its midst, and no decision."),
+            column("is_torn", pa.bool_(), "True when it ends in half a decision, as a killed process leaves it.", required=True),
+        ],
+        ("day", "file"),
+        "Every file of the scoring service's decision log, as it was when the day was collected.",
+    ),
     "checks": _table(
         "checks",
         [
