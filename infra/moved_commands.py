@@ -85,7 +85,7 @@ def _say(answer: Answer, page: Path) -> None:
         show.console.print(f"· {line}", highlight=False, markup=False)
     show.console.print()
     show.rows(_rows(answer), as_json=False)
-    show.console.print(f"\n{words.ground(answer)}\nThe page is {page}.", highlight=False, markup=False)
+    show.console.print(f"\n{words.ground(answer)} {words.METHOD}\nThe page is {page}.", highlight=False, markup=False)
 
 
 def _rows(answer: Answer) -> list[dict[str, Any]]:

@@ -48,8 +48,8 @@ def _figures(answer: Answer) -> list[tuple[str, str]]:
     return [
         (words.value(answer, first), answer.days[0]),
         (words.value(answer, second), answer.days[1]),
-        (told[-1].share, "change"),
-        (loudest.share, f"of it {loudest.name}"),
+        (told[-1].share, f"change, in{words.unit(answer)}" if words.unit(answer) else "change"),
+        (loudest.share, f"because of {loudest.name}"),
     ]
 
 
@@ -78,9 +78,9 @@ def _shares(answer: Answer) -> str:
 
 
 def _versions(answer: Answer) -> str:
+    """What each factor was, the first day above the second, and the versions that it was read at."""
     rows = "".join(
-        f"<tr><th scope=row>{escape(each.factor)}</th><td>{escape(words.factor_said(each))}"
-        f"{f'<small>cannot be recomputed: {escape(each.why)}</small>' if each.why else ''}</td></tr>"
+        f"<tr><th scope=row>{escape(each.factor)}</th><td>{'<br>'.join(escape(said) for said in words.both_days(each))}</td></tr>"
         for each in answer.parts
     )
     return f"<div class=wide><table class=facts>{rows}</table></div>"

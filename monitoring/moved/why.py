@@ -172,14 +172,14 @@ def _data(metric: Metric, of: Days) -> Part:
             what = f"decisions of {str(decided).replace('..', ' to ')}" + (
                 "" if metric.name == MEAN else f", judged at the end of {day}"
             )
-        words.append(f"{what}; {version}")
+        words.append(f"{what} (versions: {version})")
     return Part(DATA, CHANGED, words[0], words[1], None)
 
 
 def _features(of: Days) -> Part:
     lake = Lake.of(of.settings)
     version = ", ".join(f"{name.removesuffix('_features')} {lake.version(name)}" for name in VIEWS)
-    words = [f"as they stood on {day}, hour by hour; {version}" for day in of.days]
+    words = [f"as they stood on {day}, hour by hour (versions: {version})" for day in of.days]
     return Part(FEATURES, CHANGED, words[0], words[1], None)
 
 
@@ -190,7 +190,7 @@ def _identity(metric: Metric, of: Days) -> Part:
     for side, day in enumerate(of.days):
         told = of.known(bool(side))
         words.append(
-            f"{len(told):,} identifiers of {told['person_id'].nunique():,} persons at the end of {day}; persons {of.lakes[side].version('persons')}"
+            f"{len(told):,} identifiers of {told['person_id'].nunique():,} persons at the end of {day} (version {of.lakes[side].version('persons')})"
         )
     return Part(IDENTITY, SAME if is_same else CHANGED, words[0], words[1], 0.0 if is_same else None)
 

@@ -11,10 +11,10 @@ from monitoring.moved.shares import CALIBRATOR, DATA, FEATURES, IDENTITY, MODEL,
 from monitoring.moved.why import CHANGED, SAME, UNTOLD, Answer, Part
 
 MEANS = {
-    DATA: "Which rows there were: the events of the day, and, for a model, what it was asked about and what came of it. Identifiers that "
-    "nobody had met on the first day came with the rows, and so did keys that the feature tables did not have.",
+    DATA: "Which rows there were: the events of the day and, for a model, what it was asked about and what came of it. What nobody had met "
+    "on the other day came with its rows: new identifiers, and keys that the feature tables did not have yet.",
     FEATURES: "What the feature tables said, at the same hour of the other day, with the ages that it had there.",
-    IDENTITY: "Who was known to be who at the end of the day: merges, splits and links of identifiers that were known on both days.",
+    IDENTITY: "Who was known to be who at the end of the day: merges, splits and links of identifiers that were met on both days.",
     MODEL: "The trees of the bundle that decided, and the codes of its inputs.",
     CALIBRATOR: "What turned raw scores into probabilities; beside another bundle's trees it is a supposition that never served.",
     POLICY: "Who may be paid: windows, precedence, algorithm, parameters.",
@@ -48,7 +48,7 @@ class Line:
 
 def title(answer: Answer) -> str:
     """The heading."""
-    return f"Why {subject(answer)} moved from {answer.days[0]} to {answer.days[1]}"
+    return f"Why {subject(answer)} moved"
 
 
 def subject(answer: Answer) -> str:
@@ -68,7 +68,8 @@ def in_short(answer: Answer) -> list[str]:
     """The answer in a few sentences, each of which stands by itself."""
     first, second = answer.recorded or answer.values
     way = "rose" if answer.change > 0 else "fell" if answer.change < 0 else "stayed"
-    head = f"{subject(answer).capitalize()} {way} from {_value(answer, first)} to {_value(answer, second)}"
+    days = f" from {answer.days[0]} to {answer.days[1]}"
+    head = f"{_sentence(subject(answer))} {way} from {_value(answer, first)} to {_value(answer, second)}{days}"
     said = [f"{head}, by {_amount(answer, abs(answer.change))}." if answer.change else f"{head}."]
     said += [
         each
@@ -92,15 +93,20 @@ def lines(answer: Answer) -> list[Line]:
 
 
 def ground(answer: Answer) -> str:
-    """How it was computed."""
-    return f"{len(answer.mixtures)} mixtures computed, over {answer.rows[0]:,} and {answer.rows[1]:,} rows. {METHOD}"
+    """How much was computed."""
+    return f"{len(answer.mixtures)} mixtures of the two days, over {answer.rows[0]:,} and {answer.rows[1]:,} rows."
 
 
 def factor_said(each: Part) -> str:
-    """What a factor was on each day."""
+    """What a factor was on each day, in a line."""
+    return " → ".join(both_days(each))
+
+
+def both_days(each: Part) -> list[str]:
+    """What a factor was on the first day and on the second; once where it was the same, and why it cannot be recomputed."""
     if each.state == SAME:
-        return f"the same on both days: {each.first}"
-    return each.first if each.first == each.second else f"{each.first} → {each.second}"
+        return [f"the same on both days: {each.second}"]
+    return [each.first, each.second, *([f"cannot be recomputed: {each.why}"] if each.why else [])]
 
 
 def mixture(names: tuple[str, ...], answer: Answer) -> str:
@@ -118,7 +124,7 @@ def value(answer: Answer, number: float) -> str:
 
 def _line(answer: Answer, each: Part) -> Line:
     if each.share is None:
-        return Line(each.factor, "–", "–", "–", f"cannot be recomputed: {each.why}", None)
+        return Line(each.factor, "–", "–", "–", factor_said(each), None)
     share, part = _signed(_shown(answer)[each.factor], _digits(answer)), _percent(each.share, answer.change)
     around = _interval(answer, each.low, each.high)
     return Line(each.factor, share, part, around, factor_said(each), each.share, each.low, each.high)
@@ -137,6 +143,10 @@ def _shown(answer: Answer) -> dict[str, int]:
         shares[RESIDUAL] = answer.residual
     scale = _scale(answer) * 10.0 ** _digits(answer) * CENT
     return dict(zip(shares, cents([round(share * scale) for share in shares.values()]), strict=True))
+
+
+def _sentence(text: str) -> str:
+    return f"{text[0].upper()}{text[1:]}"
 
 
 def _chance(answer: Answer) -> str:
@@ -179,7 +189,7 @@ def _left(answer: Answer) -> str:
     if RESIDUAL not in _shown(answer):
         return ""
     why = _why_left(answer)
-    return f"Not reproduced: {_change(answer, RESIDUAL)}. {why[0].upper()}{why[1:]}."
+    return f"Not reproduced: {_change(answer, RESIDUAL)}. {_sentence(why)}."
 
 
 def _why_left(answer: Answer) -> str:
@@ -215,14 +225,15 @@ def _scale(answer: Answer) -> float:
 
 
 def _change(answer: Answer, name: str) -> str:
-    return f"{_signed(_shown(answer)[name], _digits(answer))}{_unit(answer)}"
+    return f"{_signed(_shown(answer)[name], _digits(answer))}{unit(answer)}"
 
 
 def _amount(answer: Answer, number: float) -> str:
-    return f"{_signed(_grains(answer, number), _digits(answer)).lstrip('+')}{_unit(answer)}"
+    return f"{_signed(_grains(answer, number), _digits(answer)).lstrip('+')}{unit(answer)}"
 
 
-def _unit(answer: Answer) -> str:
+def unit(answer: Answer) -> str:
+    """What the measure's changes are counted in; empty for a bare number."""
     return " points" if parse(answer.metric).name in POINTS else f" {answer.unit}" if answer.unit else ""
 
 

@@ -39,7 +39,10 @@ def test_what_is_shown_adds_up_to_what_is_shown_as_the_sum() -> None:
 
 def test_the_largest_factor_is_named_first() -> None:
     said = in_short(THIRDS)
-    assert said[0] == "The match rate of conversions fell from 50.0\u00a0% to 40.0\u00a0%, by 10.0 points."
+    assert (
+        said[0]
+        == "The match rate of conversions fell from 50.0\u00a0% to 40.0\u00a0% from 2026-05-22 to 2026-05-23, by 10.0 points."
+    )
     assert said[1].startswith("Most of it is identity: −6.7 points, 67\u00a0% of the change; then data")
 
 
