@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 CURVE_DAYS = 7
 """Days of touches, ripe on the day, that tell how labels ripen."""
+YOUNG_DAYS = 1
+"""How old decisions are, in days, when they are judged by labels that are still ripening."""
 
 
 def quality_checks(settings: Settings, lake: Lake, model: str, day: date) -> list[Check]:
@@ -51,12 +53,12 @@ def _ripe(settings: Settings, lake: Lake, model: str, day: date, ripening: Ripen
 
 
 def _ripening(settings: Settings, lake: Lake, model: str, day: date, ripening: Ripening) -> list[Check]:
-    """Of decisions that are not ripe yet, what has come of them by now."""
-    span = Window(day - timedelta(days=ripening.wait_days - 1), day)
+    """What has come by now of the decisions of the day before: young, and each day's by themselves, so that days add up."""
+    span = Window(day - timedelta(days=YOUNG_DAYS), day - timedelta(days=YOUNG_DAYS))
     decisions = reading.decided(lake, model, span.days)
     if decisions.empty:
         return []
-    before = Window(span.first - timedelta(days=CURVE_DAYS), day)
+    before = Window(day - timedelta(days=ripening.wait_days + CURVE_DAYS), day)
     known = reading.known(settings, lake, model, before, day, decisions)
     touches = labels.watched(known, settings.training.conversion_days, Window(day, day).end)
     shown = touches[touches["kind"] != "eligible"]
