@@ -182,10 +182,10 @@ def collect_online(settings: Settings, window: Window, progress: Progress | None
         today = Window(day, day)
         lines = decision_log.read(settings.decision_log, str(today))
         rows = decisions.online(today, lines.rows, lake.read("decisions", today))
-        changed = lake.replace("decisions", rows, today, {"route": "online"})
+        changed = int(lake.replace("decisions", rows, today, {"route": "online"}))
         if lines.files:  # a log that is gone says nothing of what it was
             changed += lake.replace("decision_files", decisions.files(today, lines.files), today)
-        total = _sum(total, CollectReport(rows.num_rows, lines.unreadable, int(changed)))
+        total = _sum(total, CollectReport(rows.num_rows, lines.unreadable, changed))
         if progress:
             progress(done, len(window.days))
     return total
