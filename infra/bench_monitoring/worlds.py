@@ -1,9 +1,10 @@
-"""A simulated world taken through the real steps, day by day, without Airflow; a history is lived once and branched by copying."""
+"""Simulated worlds taken through the real steps, day by day, without Airflow; a history is lived once, and branched by copying."""
 
 from __future__ import annotations
 
+import json
 import shutil
-from collections.abc import Callable, Iterator
+import tempfile
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -14,16 +15,65 @@ from whence.contracts.times import Window
 
 FIRST = date(2026, 5, 1)
 NOW = datetime(2026, 9, 1, tzinfo=UTC)
+FOLDER = Path(tempfile.gettempdir()) / "whence-bench-monitoring"
+"""Homes lie here; what was lived already is not lived again, so that a second run measures the watching alone."""
+
+WATCHED = ("checks", "findings")
 
 
-def a_world(home: Path, *, seed: int, people: int, days: int, scenario: str = "", on: date | None = None) -> Settings:
-    """Settings of a world that nobody has lived yet; with a scenario that holds from `on`."""
-    wrong = (Scenario(scenario, on),) if scenario and on else ()
-    return Settings(home=home, world=World(seed=seed, people=people, first_day=FIRST, days=days, scenarios=wrong))
+def a_world(home: Path, *, seed: int, people: int, days: int) -> Settings:
+    """Settings of a calm world."""
+    return Settings(home=home, world=World(seed=seed, people=people, first_day=FIRST, days=days))
 
 
-def live(settings: Settings, window: Window) -> None:
-    """Take the window through the steps before watching, as the DAGs do."""
+def on(number: int) -> date:
+    """The day of a number, 0 being the world's first."""
+    return FIRST + timedelta(days=number)
+
+
+def live(settings: Settings, days: int, history: int) -> None:
+    """Live the first days: a history in one window, then the models are trained and made champions, then day by day.
+
+    The models win whatever the gate says, for that has a benchmark of its own.
+    """
+    if not _was(settings, "history"):
+        _steps(settings, Window(FIRST, on(history - 1)))
+        _crown(settings, on(history - 1))
+        _note(settings, "history")
+    for number in range(history, days):
+        one_day(settings, on(number))
+
+
+def one_day(settings: Settings, day: date) -> None:
+    """Take a day through the steps before watching, as the DAGs do."""
+    if not _was(settings, str(day)):
+        _steps(settings, Window(day, day))
+        _note(settings, str(day))
+
+
+def watched_anew(settings: Settings) -> None:
+    """Forget what watching wrote, so that it begins with the first day."""
+    for name in WATCHED:
+        shutil.rmtree(Path(settings.tables_uri) / name, ignore_errors=True)
+
+
+def branch(settings: Settings, home: Path, scenario: str, first: date, days: int) -> Settings:
+    """A copy of everything that was written, in a world that goes wrong from a day on; until then both worlds are the same.
+
+    A copy that has lived the day takes over what watching has written since.
+    """
+    wrong = replace(settings, home=home, world=replace(settings.world, days=days, scenarios=(Scenario(scenario, first),)))
+    if not _was(wrong, str(first)):
+        shutil.rmtree(home, ignore_errors=True)
+        shutil.copytree(settings.home, home, ignore=shutil.ignore_patterns("world", "world.*", "evidently"))
+        return wrong
+    watched_anew(wrong)
+    for name in WATCHED:
+        shutil.copytree(Path(settings.tables_uri) / name, Path(wrong.tables_uri) / name)
+    return wrong
+
+
+def _steps(settings: Settings, window: Window) -> None:
     from features import materialise
     from serving.daily.batch import attribute_conversions, resolve_identities
     from whence.ingest import ingest
@@ -34,20 +84,23 @@ def live(settings: Settings, window: Window) -> None:
     attribute_conversions(settings, window, now=NOW)
 
 
-def crown(settings: Settings, as_of: date, models: tuple[str, ...] = MODELS) -> None:
-    """Train the models as of a day and make them champions, whatever the gate says: the gate has a benchmark of its own."""
+def _crown(settings: Settings, as_of: date) -> None:
     import training
     from registry.journal import Journal
 
     journal = Journal.of(settings)
-    for model in models:
+    for model in MODELS:
         candidate = training.train(settings, model, as_of)
         row = journal.champion(model)
         journal.promote(model, candidate.bundle, "", ("first of its kind",), "bench", row.epoch if row else 0, NOW)
 
 
-def branch(settings: Settings, home: Path, scenario: str, on: date, days: int) -> Settings:
-    """A copy of everything that was written, in a world that goes wrong from a day on; until then both worlds are the same."""
-    shutil.copytree(settings.home, home, ignore=shutil.ignore_patterns("world", "world.lock"))
-    wrong = (Scenario(scenario, on),) if scenario else ()
-    return replace(settings, home=home, world=replace(settings.world, days=days, scenarios=wrong))
+def _was(settings: Settings, name: str) -> bool:
+    file = settings.home / "lived.json"
+    return file.exists() and name in json.loads(file.read_text())
+
+
+def _note(settings: Settings, name: str) -> None:
+    file = settings.home / "lived.json"
+    lived = json.loads(file.read_text()) if file.exists() else []
+    file.write_text(json.dumps([*lived, name]))
