@@ -6,7 +6,8 @@ fitted to the newest ripe labels of its own decisions. It takes seconds. The can
 rules of its own (`recalibration_closes` in `registry/policy.toml`); `judge_and_promote` promotes it or says why not.
 
 **Owner** ml-platform. **Partition key** a day or a range of days (the last day counts); started by `recalibrate-wanted`, or on request.
-The run's configuration may hold `{"models": ["conversion-value"]}`; all that can be recalibrated are without.
+The run's configuration may hold `{"models": ["conversion-value"]}`; without, they are those that the day's findings ask for, and
+all that can be recalibrated where none asks.
 
 **When a model is skipped** it has no champion, or too few ripe labels since it was trained; the task's log says how many came.
 
@@ -28,7 +29,9 @@ with DAG(
     catchup=False,
     doc_md=__doc__,
     tags=["whence", "training"],
-    params={"models": Param(list(LABELLED), type="array", items={"enum": list(LABELLED)}, description="Which ones.")},
+    params={
+        "models": Param([], type="array", items={"enum": list(LABELLED)}, description="Which ones; as findings ask by default.")
+    },
     max_active_runs=1,
     dagrun_timeout=timedelta(hours=1),
     default_args={
@@ -43,6 +46,7 @@ with DAG(
     @task(map_index_template="{{ task.op_kwargs['model'] }}")
     def recalibrate(model: str) -> dict[str, str]:
         from monitoring import labels
+        from monitoring.acting import wanted
         from registry import champion
         from training import recalibrate
         from training.errors import TooFewLabels
@@ -51,9 +55,11 @@ with DAG(
 
         context = get_current_context()
         settings, as_of = load(), Window.parse(context["dag_run"].partition_key).last
+        if model not in (context["params"]["models"] or wanted(settings, as_of, "recalibrate") or LABELLED):
+            raise AirflowSkipException(f"{model} was not asked for.")
         serving = champion(settings, model)
-        if serving is None or model not in context["params"]["models"]:
-            raise AirflowSkipException(f"{model} was not asked for." if serving else f"{model} has no champion yet.")
+        if serving is None:
+            raise AirflowSkipException(f"{model} has no champion yet.")
         try:
             return asdict(recalibrate(settings, model, as_of, serving.bundle, labels))
         except TooFewLabels as few:

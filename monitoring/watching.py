@@ -106,14 +106,7 @@ def _bundles(lake: Lake, window: Window) -> dict[str, dict[str, str]]:
 
 
 def _events(lake: Lake, day: date) -> list[Check]:
-    around, today = Window(day - timedelta(days=COMPARED_DAYS), day), str(day)
-    with lake.connect(around, *EVENTS, "ingest_counts") as con:
-        found = []
-        for table in EVENTS:
-            before = tuple(each for each in lake.days(table) if str(around.first) <= each < today)
-            found += columns.event_checks(con, table, today, before)
-            found += money_checks(con, table, today)
-        found += columns.ingest_checks(con, today)
+    found, today = tables.day_checks(lake, day), str(day)
     told = Window(day - timedelta(days=inputs.TOLD_DAYS), day)
     with lake.connect(told, "conversions", "decision_files") as con:
         return [*found, *inputs.told_twice_checks(con, today), *inputs.log_checks(con, today)]
@@ -189,17 +182,25 @@ def outcomes(settings: Settings, model: str, day: date, decisions: pd.DataFrame)
     `decisions` has day, subject, option, champion and challenger; those that somebody can judge come back as label, cluster,
     champion and challenger.
     """
+    told = known_labels(settings, model, day, decisions)
+    said = decisions[["champion", "challenger"]].iloc[told["row"].to_numpy(dtype="int64")].reset_index(drop=True)
+    return pd.concat([told[["label", "cluster"]], said], axis=1)
+
+
+def known_labels(settings: Settings, model: str, day: date, decisions: pd.DataFrame) -> pd.DataFrame:
+    """What came of decisions, as it is known at the end of `day`: row (a decision's place), label, cluster.
+
+    `decisions` has day, subject and option; those that nobody can judge yet are left out.
+    """
     days, lake = settings.training.conversion_days, Lake.of(settings)
-    until = str(day - timedelta(days=labels.ripening(model, days).wait_days))
-    asked = decisions[decisions["day"] <= until].reset_index(drop=True)
+    last = str(day - timedelta(days=labels.ripening(model, days).wait_days))
+    asked = decisions.assign(probability=range(len(decisions)))  # labels bring it back as it is, and so say whose they are
+    asked = asked[asked["day"] <= last].reset_index(drop=True)
     if asked.empty:
-        return pd.DataFrame({"label": [], "cluster": [], "champion": [], "challenger": []})
+        return pd.DataFrame({"row": [], "label": [], "cluster": []})
     span = Window(date.fromisoformat(asked["day"].min()), date.fromisoformat(asked["day"].max()))
     known = reading.known(settings, lake, model, span, day, asked)
-    by_arm = {
-        arm: labels.labelled(model, asked.assign(probability=asked[arm]), known, days) for arm in ("champion", "challenger")
-    }
-    return by_arm["champion"].rename(columns={"probability": "champion"}).assign(challenger=by_arm["challenger"]["probability"])
+    return labels.labelled(model, asked, known, days).rename(columns={"probability": "row"})
 
 
 def _credits(settings: Settings, lake: Lake, window: Window) -> list[Check]:

@@ -45,8 +45,6 @@ LEAST = 50
 """Labels of each class that are fitted to …"""
 LEAST_JUDGES = 30
 """… and that judge."""
-ENOUGH = 800
-"""Positives after which no older day is looked at: half of them say a level to within 5 %, and older days say an old level."""
 MOST_SHIFT = 40.0
 """Log-odds; no two calibrated probabilities are further apart."""
 
@@ -69,20 +67,20 @@ def recalibrate(
 ) -> Candidate:
     """A candidate with the trees of the bundle `champion` and a calibrator of its own, from what came of decisions by `as_of`.
 
-    Looks at the newest ripe days after those that the trees learned from, as few as have labels enough; days on which
-    nothing should be published are left out. The same tables give the same bundle, also once it is champion itself. Raises
+    Looks at the newest ripe days, since the level moved, of those that the trees have not learned from; days on which nothing
+    should be published are left out. The same tables give the same bundle, also once it is champion itself. Raises
     TooFewLabels with what came, and TrainingError for a model that has no labels.
     """
     if model not in LABELLED:
         raise TrainingError(f"{model} has no labels to be calibrated on. Recalibrate {', '.join(LABELLED)}.")
     say = progress or _quiet
     scorer = _base(settings, champion, as_of)
-    say(f"{model}: reading what came of the decisions after {scorer.about['as_of']}")
+    say(f"{model}: reading what came of the decisions since {_since(scorer)}")
     lake = Lake.of(settings)
-    which = (
-        f"are ripe by {as_of} of decisions after {scorer.about['as_of']}, up to which {model} {scorer.digest[:12]} has learned"
-    )
-    rows = latest(_labelled(settings, lake, scorer, as_of, labels), which)
+    found = _labelled(settings, lake, scorer, as_of, labels)
+    demand(found, f"are ripe by {as_of} of decisions since {_since(scorer)}; {model} {scorer.digest[:12]} is of the days before")
+    rows = found.assign(baseline=scorer.score(_inputs(found, scorer))[1])
+    rows = latest(rows)
     inputs = _inputs(rows, scorer)
     raw, said = scorer.score(inputs)
     rows = rows.assign(baseline=said, raw=raw)
@@ -153,12 +151,15 @@ def _base(settings: Settings, champion: str, as_of: date) -> Scorer:
     return bundle_store.load(settings, made["from"]) if made.get("as_of") == str(as_of) else scorer
 
 
+def _since(scorer: Scorer) -> date:
+    """The first day whose decisions can tell of a level: after those that the trees learned from, and of the calibrator's world."""
+    made = scorer.about.get("recalibrated")
+    return Window.parse(made["days"]).first if made else date.fromisoformat(str(scorer.about["as_of"])) + timedelta(days=1)
+
+
 def _labelled(settings: Settings, lake: Lake, scorer: Scorer, as_of: date, labels: Labels) -> pd.DataFrame:
     """Decisions about rows that the trees have not learned from, with their ripe labels, by time."""
-    first = max(
-        date.fromisoformat(str(scorer.about["as_of"])) + timedelta(days=1),
-        as_of - timedelta(days=settings.training.window_days - 1),
-    )
+    first = max(_since(scorer), as_of - timedelta(days=settings.training.window_days - 1))
     decisions = _decisions(settings, lake, scorer, first, as_of)
     if decisions.empty:
         return pd.DataFrame({"day": [], "label": []})
@@ -196,18 +197,34 @@ def _spoiled(lake: Lake, first: date, last: date, reach: int) -> Collection[str]
     return {str(day - timedelta(days=back)) for day in stopped for back in range(reach + 1)}
 
 
-def latest(rows: pd.DataFrame, which: str) -> pd.DataFrame:
-    """The rows of the fewest latest days that have positives ENOUGH; `rows` have day and label. Raises TooFewLabels."""
-    counts = rows.groupby("day")["label"].sum().sort_index(ascending=False) if len(rows) else pd.Series(dtype=int)
-    before = counts.cumsum().shift(fill_value=0)
-    recent = rows[rows["day"].isin(before[before < ENOUGH].index)].reset_index(drop=True)
-    positive, least = int(recent["label"].sum()), LEAST + LEAST_JUDGES
-    if min(positive, len(recent) - positive) < least:
+def demand(rows: pd.DataFrame, which: str) -> None:
+    """Raise TooFewLabels unless there are labels enough of both classes to fit to, and to judge by."""
+    positive, least = int(rows["label"].sum()), LEAST + LEAST_JUDGES
+    if min(positive, len(rows) - positive) < least:
         raise TooFewLabels(
-            f"{positive} positive and {len(recent) - positive} negative labels {which}, and {least} of each are needed. "
+            f"{positive} positive and {len(rows) - positive} negative labels {which}. {least} of each are needed. "
             "Wait for more days, or retrain."
         )
-    return recent
+
+
+def latest(rows: pd.DataFrame) -> pd.DataFrame:
+    """The rows of the latest days that have a level of their own: those since which a shift explains most.
+
+    `rows` have day, label and `baseline`, what is said of them now; there must be labels enough for `demand`.
+    """
+    days = rows["day"].to_numpy()
+    odds, labels = logit(rows["baseline"].to_numpy()), rows["label"].to_numpy(dtype=np.float64)
+    since = {day: days >= day for day in np.unique(days)}
+    least = LEAST + LEAST_JUDGES
+    told = {day: at for day, at in since.items() if min(labels[at].sum(), (1 - labels[at]).sum()) >= least}
+    best = max(told, key=lambda day: _explained(odds[told[day]], labels[told[day]]))
+    return rows[told[best]].reset_index(drop=True)
+
+
+def _explained(odds: Floats, labels: Floats) -> float:
+    """The nats that a shift saves on all of the rows."""
+    before, after = (measures.log_losses(labels, expit(each)).sum() for each in (odds, odds + _shift(odds, labels)))
+    return float(before - after)
 
 
 def earlier(rows: pd.DataFrame) -> Bools:
@@ -234,7 +251,7 @@ def _lineage(scorer: Scorer, as_of: date, taught: pd.DataFrame, judged: pd.DataF
     return {
         "from": scorer.digest,
         "as_of": str(as_of),
-        "days": f"{taught['day'].min()}..{taught['day'].max()}",
+        "days": f"{taught['day'].min()}..{judged['day'].max()}",
         "judged_from": judged["made_at"].min().isoformat(),
         "rows": len(taught),
         "positives": int(taught["label"].sum()),

@@ -11,7 +11,12 @@ PACKAGES = ("evidently", "lightgbm", "numpy", "pandas")
 
 
 def main(words: list[str] | None = None) -> int:
-    """Measure, print and write; 1 when a row is short."""
+    """Measure, print and write; 1 when a row is short. With --file, live through that table, and write nothing."""
+    asked = sys.argv[1:] if words is None else words
+    if any(word.startswith("--file") for word in asked):
+        from infra.bench_monitoring import prior_shift
+
+        return prior_shift.main(asked)
     return gather(words, "monitoring", title="Monitoring, measured", parts=PARTS, packages=PACKAGES, doc=__doc__)
 
 

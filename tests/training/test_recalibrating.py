@@ -173,7 +173,7 @@ def test_what_cannot_be_recalibrated_is_said_in_words(moved_world, tmp_path: Pat
     with pytest.raises(TrainingError, match="exposure-response has no labels"):
         recalibrate(settings, EXPOSURE_RESPONSE, DAY, champion, told_by(labels))
     with pytest.raises(
-        TooFewLabels, match=r"0 positive and 0 negative labels are ripe by 2026-05-10 of decisions after 2026-05-10"
+        TooFewLabels, match=r"0 positive and 0 negative labels are ripe by 2026-05-10 of decisions since 2026-05-11"
     ):
         recalibrate(settings, CONVERSION_VALUE, date(2026, 5, 10), champion, told_by(labels))
 
