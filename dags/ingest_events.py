@@ -14,11 +14,21 @@ from dataclasses import asdict
 from datetime import timedelta
 from typing import Any
 
-from airflow.sdk import DAG, Asset, CronPartitionTimetable, PartitionedAtRuntime, get_current_context, task
+from airflow.sdk import (
+    DAG,
+    Asset,
+    CronPartitionTimetable,
+    DeadlineAlert,
+    DeadlineReference,
+    PartitionedAtRuntime,
+    SyncCallback,
+    get_current_context,
+    task,
+)
 
 from whence.contracts.settings import load
 
-CRON = load().ingest_cron
+CRON, LATE = load().ingest_cron, timedelta(hours=load().monitoring.late_hours)
 
 with DAG(
     dag_id="ingest_events",
@@ -30,6 +40,7 @@ with DAG(
     tags=["whence", "events"],
     max_active_runs=1,
     dagrun_timeout=timedelta(hours=2),
+    deadline=DeadlineAlert(DeadlineReference.DAGRUN_QUEUED_AT, LATE, SyncCallback("monitoring.alerts.late")),
     default_args={
         "owner": "data-platform",
         "retries": 3,

@@ -13,7 +13,20 @@ from dataclasses import asdict
 from datetime import timedelta
 from typing import Any
 
-from airflow.sdk import DAG, Asset, PartitionedAssetTimetable, get_current_context, task
+from airflow.sdk import (
+    DAG,
+    Asset,
+    DeadlineAlert,
+    DeadlineReference,
+    PartitionedAssetTimetable,
+    SyncCallback,
+    get_current_context,
+    task,
+)
+
+from whence.contracts.settings import load
+
+LATE = timedelta(hours=load().monitoring.late_hours)
 
 with DAG(
     dag_id="materialise_features",
@@ -23,6 +36,7 @@ with DAG(
     tags=["whence", "features"],
     max_active_runs=1,
     dagrun_timeout=timedelta(hours=2),
+    deadline=DeadlineAlert(DeadlineReference.DAGRUN_QUEUED_AT, LATE, SyncCallback("monitoring.alerts.late")),
     default_args={
         "owner": "ml-platform",
         "retries": 3,
@@ -35,7 +49,6 @@ with DAG(
     @task(outlets=[Asset("features", "x-whence://features")])
     def materialise() -> dict[str, Any]:
         from features import materialise
-        from whence.contracts.settings import load
         from whence.contracts.times import Window
 
         return asdict(materialise(load(), Window.parse(get_current_context()["dag_run"].partition_key)))

@@ -16,7 +16,20 @@ from dataclasses import asdict
 from datetime import timedelta
 from typing import Any
 
-from airflow.sdk import DAG, Asset, PartitionedAssetTimetable, get_current_context, task
+from airflow.sdk import (
+    DAG,
+    Asset,
+    DeadlineAlert,
+    DeadlineReference,
+    PartitionedAssetTimetable,
+    SyncCallback,
+    get_current_context,
+    task,
+)
+
+from whence.contracts.settings import load
+
+LATE = timedelta(hours=load().monitoring.late_hours)
 
 with DAG(
     dag_id="resolve_identities",
@@ -26,6 +39,7 @@ with DAG(
     tags=["whence", "identity"],
     max_active_runs=1,
     dagrun_timeout=timedelta(hours=2),
+    deadline=DeadlineAlert(DeadlineReference.DAGRUN_QUEUED_AT, LATE, SyncCallback("monitoring.alerts.late")),
     default_args={
         "owner": "identity",
         "retries": 3,
@@ -38,7 +52,6 @@ with DAG(
     @task(outlets=[Asset("persons", "x-whence://persons")])
     def resolve() -> dict[str, Any]:
         from serving.daily.batch import resolve_identities
-        from whence.contracts.settings import load
         from whence.contracts.times import Window
 
         return asdict(resolve_identities(load(), Window.parse(get_current_context()["dag_run"].partition_key)))

@@ -2,22 +2,37 @@
 # Watch models
 
 **Makes** the day's `checks` and `findings`, the day's point on the Evidently dashboards, and the report of the day's attribution
-(`home/reports/`; skipped for days without events).
+(`home/reports/`; skipped for days without events; marked as held where a finding says to publish nothing).
 It looks at the labels of challengers that are on their way (`registry/rollout.toml`), and writes the step that follows.
-When a finding says so, it asks for a retraining: the asset event `retrain-wanted` starts `retrain_rankers`.
+It acts on what findings ask for, the quickest remedy first: `recalibrate-wanted` starts `recalibrate_models`, `retrain-wanted` starts
+`retrain_rankers`, a champion is taken back where `[monitoring] rollback` is automatic; and it tells those whom the settings name.
 
 **Owner** ml-platform. **Partition key** a day or a range of days; started by the `credits` of the same key.
 
 **When it is red** the watcher itself is broken, not the models: read the log, mend it, clear the run. The day's findings and its
-dashboard point are replaced, never doubled. A day with alarming findings is green here; look at the dashboards.
+dashboard point are replaced, never doubled, and nobody is told twice. A day with alarming findings is green here; look at the dashboards.
+If `tell` alone is red, the day was watched, and a message did not get through: `whence alert test` says why.
 """
 
 from dataclasses import asdict
 from datetime import timedelta
 from typing import Any
 
-from airflow.sdk import DAG, Asset, PartitionedAssetTimetable, get_current_context, task
+from airflow.sdk import (
+    DAG,
+    Asset,
+    DeadlineAlert,
+    DeadlineReference,
+    PartitionedAssetTimetable,
+    SyncCallback,
+    get_current_context,
+    task,
+)
 from airflow.sdk.exceptions import AirflowSkipException
+
+from whence.contracts.settings import load
+
+LATE = timedelta(hours=load().monitoring.late_hours)
 
 with DAG(
     dag_id="watch_models",
@@ -27,6 +42,7 @@ with DAG(
     tags=["whence", "monitoring"],
     max_active_runs=1,
     dagrun_timeout=timedelta(hours=2),
+    deadline=DeadlineAlert(DeadlineReference.DAGRUN_QUEUED_AT, LATE, SyncCallback("monitoring.alerts.late")),
     default_args={
         "owner": "ml-platform",
         "retries": 3,
@@ -39,21 +55,20 @@ with DAG(
     @task
     def collect() -> dict[str, Any]:
         from serving.daily.batch import collect_online
-        from whence.contracts.settings import load
         from whence.contracts.times import Window
 
         return asdict(collect_online(load(), Window.parse(get_current_context()["dag_run"].partition_key)))
 
     @task
-    def watch() -> bool:
+    def watch() -> dict[str, list[str]]:
         from datetime import UTC, datetime
 
         from monitoring import watch
-        from whence.contracts.settings import load
         from whence.contracts.times import Window
 
         window = Window.parse(get_current_context()["dag_run"].partition_key)
-        return watch(load(), window, now=datetime.now(UTC)).wants_retrain
+        found = watch(load(), window, now=datetime.now(UTC)).wants
+        return {level: list(models) for level, models in found.items()}
 
     @task
     def move_rollouts_on() -> dict[str, str]:
@@ -61,7 +76,6 @@ with DAG(
 
         from monitoring import outcomes
         from serving.rollouts.labelling import look_at_labels
-        from whence.contracts.settings import load
         from whence.contracts.times import Window
 
         window = Window.parse(get_current_context()["dag_run"].partition_key)
@@ -73,7 +87,6 @@ with DAG(
 
         from monitoring import report as make
         from monitoring.attribution_report.kept import ReportError
-        from whence.contracts.settings import load
         from whence.contracts.times import Window
 
         window = Window.parse(get_current_context()["dag_run"].partition_key)
@@ -82,14 +95,43 @@ with DAG(
         except ReportError as nothing:
             raise AirflowSkipException(str(nothing)) from None
 
-    @task.short_circuit
-    def is_retrain_wanted(wanted: bool) -> bool:
-        return wanted
+    @task.short_circuit(ignore_downstream_trigger_rules=False)
+    def is_recalibration_wanted(wanted: dict[str, list[str]]) -> bool:
+        return "recalibrate" in wanted
+
+    @task(outlets=[Asset("recalibrate-wanted", "x-whence://recalibrate-wanted")])
+    def ask_for_recalibration() -> None: ...
+
+    @task.short_circuit(trigger_rule="none_failed")
+    def is_retrain_wanted(wanted: dict[str, list[str]]) -> bool:
+        return "retrain" in wanted
 
     @task(outlets=[Asset("retrain-wanted", "x-whence://retrain-wanted")])
     def ask_for_retraining() -> None: ...
 
-    collect() >> (wanted := watch())
-    is_retrain_wanted(wanted) >> ask_for_retraining()
+    @task
+    def roll_back(wanted: dict[str, list[str]]) -> dict[str, str]:
+        from datetime import UTC, datetime
+
+        from monitoring.acting import roll_back
+        from whence.contracts.times import Window
+
+        if "rollback" not in wanted:
+            raise AirflowSkipException("No finding asks for a rollback.")
+        day = Window.parse(get_current_context()["dag_run"].partition_key).last
+        return roll_back(load(), day, wanted["rollback"], now=datetime.now(UTC))
+
+    @task
+    def tell() -> dict[str, Any]:
+        from datetime import UTC, datetime
+
+        from monitoring.alerts import send
+        from whence.contracts.times import Window
+
+        window = Window.parse(get_current_context()["dag_run"].partition_key)
+        return send(load(), window, now=datetime.now(UTC)).as_dict()
+
+    collect() >> (wanted := watch()) >> [report(), tell()]
+    is_recalibration_wanted(wanted) >> ask_for_recalibration() >> is_retrain_wanted(wanted) >> ask_for_retraining()
+    roll_back(wanted)
     move_rollouts_on()
-    report()

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from infra import (
+    alert_commands,
     attribution_commands,
     journal_commands,
     moved_commands,
@@ -39,6 +40,7 @@ app.add_typer(journal_commands.app)
 app.add_typer(rollout_commands.app)
 app.add_typer(service_commands.app)
 app.add_typer(replay_commands.app)
+app.add_typer(alert_commands.app)
 app.add_typer(moved_commands.app)
 
 Days = Annotated[str, typer.Argument(metavar="DAYS", help="A day, 2026-05-03, or a range, 2026-05-01..2026-05-10.")]

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from rich.markup import escape
 
 from infra import show
 from whence.cli import spoken
@@ -72,6 +73,8 @@ def _say(made: Made) -> None:
 
     what = "The report of" if made.is_new else "Nothing has changed since the report of"
     show.console.print(f"[bold]{what} {made.report.period}[/bold]", highlight=False)
+    for day, why in made.report.held.items():
+        show.console.print(f"[bold red]Held[/bold red] {day} is not final: {escape(why)}", highlight=False)
     for note in made.report.notes:
         show.console.print(f"[yellow]Note[/yellow] {note}", highlight=False)
     for sentence in in_short(made.report):

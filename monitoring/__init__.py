@@ -80,13 +80,14 @@ def watch(settings: Settings, window: Window, now: datetime, progress: Progress 
     and changes nothing. `now` only dates the report: what a day says depends on the tables alone, up
     to that day. `progress` is told the days done and all.
     """
-    from monitoring import watching
+    from monitoring import holding, watching
 
     days: list[Watched] = []
     for day in window:
         days.append(watching.watch_day(settings, day))
         if progress:
             progress(len(days), len(window.days))
+    holding.settle(settings, window)
     watching.draw(settings)
     return _report(window, days, utc(now))
 
@@ -99,6 +100,16 @@ def outcomes(settings: Settings, model: str, day: date, decisions: pd.DataFrame)
     from monitoring import watching
 
     return watching.outcomes(settings, model, day, decisions)
+
+
+def labels(settings: Settings, model: str, day: date, decisions: pd.DataFrame) -> pd.DataFrame:
+    """What came of decisions by the end of `day`: row (the decision's place), label (0 or 1) and cluster (whose it is).
+
+    `decisions` has day, subject and option; those that nobody can judge yet are left out.
+    """
+    from monitoring import watching
+
+    return watching.known_labels(settings, model, day, decisions)
 
 
 def report(

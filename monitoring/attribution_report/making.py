@@ -74,7 +74,13 @@ class Made:
 
     def as_dict(self) -> dict[str, Any]:
         """A plain dict, for JSON and XCom."""
-        return {"folder": str(self.folder), "period": self.report.period, "is_new": self.is_new, "notes": list(self.report.notes)}
+        return {
+            "folder": str(self.folder),
+            "period": self.report.period,
+            "is_new": self.is_new,
+            "held": dict(self.report.held),
+            "notes": list(self.report.notes),
+        }
 
 
 def make(settings: Settings, window: Window, asked: Asked, now: datetime) -> Made:
@@ -99,7 +105,7 @@ def publish(read: Read, window: Window, rules: Policy, asked: Asked, now: dateti
     last = known.to_compare(state)
     tables = told.tables(rows, found.spent, view, _intervals(rows, view, asked.intervals), told.changes(read, view, last))
     report = _report(read, found, view, rules, tables, last, now, str(window), note, asked)
-    csvs = {f"{name}.csv": kept.as_csv(table) for name, table in tables.named().items()}
+    csvs = {f"{name}.csv": kept.as_csv(table) for name, table in report.files().items()}
     says = _says(report, asked, csvs)
     if known.says(says, asked.folder):
         return Made(asked.folder, False, report)
@@ -211,20 +217,21 @@ def _report(
         compared=told.compared(last, tables),
         notes=told.notes(read, digest, basis, tables, note),
         intervals=asked.intervals.covers if tables.campaigns["low_micros"].notna().any() else "",
+        held=read.held,
     )
 
 
 def _says(report: Report, asked: Asked, csvs: Mapping[str, bytes]) -> str:
     """A digest of everything that the report says but for when it was made and the versions that said so."""
     asks = [report.view.algorithm, report.view.by, report.view.reporting_date, asked.intervals.name, report.policy_digest]
-    compared = [report.compared.made_at if report.compared else "", *report.notes]
+    compared = [report.compared.made_at if report.compared else "", *report.notes, *map(": ".join, report.held.items())]
     return sha256(b"\0".join([json.dumps([asks, compared]).encode(), *csvs.values()])).hexdigest()
 
 
 def _files(report: Report, found: _Found, csvs: Mapping[str, bytes]) -> dict[str, bytes]:
     return {
         **csvs,
-        **{f"{name}.parquet": kept.as_parquet(table) for name, table in report.tables.named().items()},
+        **{f"{name}.parquet": kept.as_parquet(table) for name, table in report.files().items()},
         kept.STATEMENTS: kept.as_parquet(found.positions),
         "report.html": page.html(report).encode(),
     }
@@ -246,6 +253,7 @@ def _manifest(report: Report, found: _Found, state: str, says: str) -> Mapping[s
         "identity": {"known_until": basis.ledger_until, "changes": basis.ledger_events, "linked_by": dict(basis.linked_by)},
         "models": {name: dict(of) for name, of in basis.models.items()},
         "statements": {"stated_on": list(basis.stated), "known_until": basis.known_until, "restated": basis.restated},
+        "held": dict(report.held),
         "compared_with": report.compared.made_at if report.compared else None,
         "state": state,
         "says": says,

@@ -15,9 +15,10 @@ from whence import page
 
 def html(report: Report) -> str:
     """The whole page; every value of the data is escaped."""
-    title = f"Attribution, {words_of(report.period)}"
+    title = f"Attribution, {words_of(report.period)}{' (held: not final)' if report.held else ''}"
     body = [
         plots.HATCH,
+        _held(report),
         f"<p class=under>Paid by {escape(algorithm(report.view.algorithm))} under the policy “{escape(report.policy_name)}”. "
         f"Made {report.made_at:%Y-%m-%d %H:%M} UTC.</p>",
         page.figures(_figures(report)),
@@ -33,6 +34,15 @@ def html(report: Report) -> str:
         ),
     ]
     return page.document(title, "".join(body), plots.STYLE + STYLE)
+
+
+def _held(report: Report) -> str:
+    """That the credit of some days is not final, before anything else is said; nothing where all days are."""
+    if not report.held:
+        return ""
+    days = "".join(f"<li><b>{escape(day)}</b>: {escape(why)}</li>" for day, why in report.held.items())
+    words = "<b>Held: do not pay by this report.</b> The credit of these days is not final, because what they rest on is wrong."
+    return f"<div class=held role=alert><p>{words}</p><ul>{days}</ul></div>"
 
 
 def _figures(report: Report) -> list[tuple[str, str]]:
@@ -116,6 +126,7 @@ def _glossary(report: Report) -> list[tuple[str, str]]:
 
 
 STYLE = """
+.held{border:2px solid var(--different);border-radius:10px;padding:14px 18px;margin:0 0 16px;background:var(--paper)}.held p,.held b{color:var(--different)}.held ul{margin:0;padding:0 0 0 20px}
 .figures{display:grid;grid-template-columns:repeat(auto-fit,minmax(148px,1fr))}.told th,.told td{padding-right:13px}.under{margin:-14px 0 20px}.short{margin:0;padding:0 0 0 20px}.short li{margin:0 0 6px}section>ul{margin:6px 0 0;padding:0 0 0 20px}
 .told{width:100%}.told th,.told td{white-space:nowrap;overflow-wrap:normal}.told thead th{vertical-align:bottom;white-space:normal}.told thead .number{min-width:72px}
 .told tbody th{color:var(--ink);font-weight:500}.told tr>:first-child{position:sticky;left:0;background:var(--paper)}.told small{display:block;color:var(--soft);font-weight:400;font-size:12px;white-space:normal;min-width:150px;max-width:300px}

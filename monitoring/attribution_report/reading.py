@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from typing import TYPE_CHECKING
 
+from monitoring import holding
 from whence.contracts.times import Window
 
 if TYPE_CHECKING:
@@ -40,6 +42,8 @@ class Read:
     ledger_events: int
     linked_by: dict[str, int]
     """By the bundle of identity-ranker how many identifiers it gave to somebody, until the period's end."""
+    held: Mapping[str, str] = field(default_factory=dict)
+    """Days of the period whose credit is not final, and why."""
 
 
 def read(lake: Lake, window: Window, policy: Policy, *, by_touch: bool) -> Read:
@@ -77,6 +81,7 @@ def read(lake: Lake, window: Window, policy: Policy, *, by_touch: bool) -> Read:
         ledger_until=until,
         ledger_events=int(events),
         linked_by=links,
+        held={each.day: each.reason for each in holding.held(lake, window)},
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date, datetime
 
 import pandas as pd
@@ -81,6 +81,13 @@ class Report:
     notes: Sequence[str]
     intervals: str
     """What the intervals cover, in words; empty without any."""
+    held: Mapping[str, str] = field(default_factory=dict)
+    """Days of the period whose credit is not final, and why."""
+
+    def files(self) -> dict[str, pd.DataFrame]:
+        """The tables as they are forwarded; where days are held, every row says which."""
+        held = {"held": " ".join(self.held)} if self.held else {}
+        return {name: table.assign(**held) for name, table in self.tables.named().items()}
 
 
 def tables(rows: pd.DataFrame, spent: pd.DataFrame, view: View, intervals: pd.DataFrame | None, changes: pd.DataFrame) -> Tables:

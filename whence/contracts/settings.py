@@ -169,6 +169,41 @@ class Serving:
 
 
 @dataclass(frozen=True)
+class Alerts:
+    """Whom the watcher tells what it found; nobody, without a webhook and without a mailbox."""
+
+    webhook: str = ""
+    """An http(s) address that takes a JSON POST, as those of chat rooms do."""
+    webhook_key: str = "WHENCE_WEBHOOK_KEY"
+    """The environment variable with the key that messages are signed with; unset, they are not signed."""
+    mail_to: str = ""
+    """Mailboxes, with commas between them."""
+    mail_from: str = "whence@localhost"
+    smtp: str = "localhost:25"
+    """Host and port of the mail server."""
+    starttls: bool = False
+    """Speak TLS to it, and speak to no server that does not."""
+    smtp_user: str = ""
+    smtp_password: str = "WHENCE_SMTP_PASSWORD"
+    """The environment variable with the password of smtp_user."""
+    least: str = "warn"
+    """The least urgent level that is told: warn, recalibrate, retrain, rollback or stop."""
+    again_days: int = 7
+    """What goes on is told again after so many days."""
+
+
+@dataclass(frozen=True)
+class Monitoring:
+    """What is done about findings."""
+
+    rollback: str = "person"
+    """person: an alert asks for it; automatic: the champion before is brought back at once."""
+    late_hours: float = 1.5
+    """A daily run that has not succeeded so long after it was queued is late, and somebody is told."""
+    alerts: Alerts = Alerts()
+
+
+@dataclass(frozen=True)
 class Settings:
     """All settings; `home` is the only folder that is written to."""
 
@@ -183,6 +218,7 @@ class Settings:
     serving: Serving = Serving()
     bundle_store: Bundles = Bundles()
     ports: Ports = Ports()
+    monitoring: Monitoring = Monitoring()
     journal: str = ""
     """SQLAlchemy URL of the promotion journal; a file under home by default."""
     ingest_cron: str = ""

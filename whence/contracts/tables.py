@@ -370,5 +370,25 @@ TABLES: dict[str, Table] = {
         ("day", "model", "metric", "segment"),
         "What a person should know about the day; a calm day has a calm row for each model.",
     ),
+    "holds": _table(
+        "holds",
+        [
+            _text(
+                "kind",
+                "hold: findings say that nothing of the day should be published; release: a person says it may.",
+                required=True,
+            ),
+            _text(
+                "about",
+                "SHA-256 of the findings that it is about; a release lets go of the hold about the same ones.",
+                required=True,
+            ),
+            _text("reason", "Why, in words.", required=True),
+            _text("who", "Who released it; empty for a hold."),
+            column("at", INSTANT, "When it was released; null for a hold."),
+        ],
+        ("day", "kind", "about"),
+        "Days whose credit is not final: a day is held while it has a hold without its release.",
+    ),
     **FEATURES,
 }
