@@ -116,8 +116,22 @@ def _slices(verdict: Verdict) -> str:
         f"Of {other}’s log loss in each slice, the share that the candidate saves, with 95 % intervals. A slice fails where it is "
         "worse by more than the broken line for sure, counted over all slices together (Holm). What is too small is not a pass."
     )
-    lines = [_slice_line(each) for each in verdict.slices if each.loss > 0 and math.isfinite(each.saved.low)]
-    return _section("Slices", _forest(lines, -verdict.slices[0].margin, under), under)
+    lines = [
+        _slice_line(each) for each in verdict.slices if each.outcome != SMALL and each.loss > 0 and math.isfinite(each.saved.low)
+    ]
+    margin = -verdict.slices[0].margin
+    return _section("Slices", (_forest(lines, margin, under) if lines else "") + _small(verdict.slices), under)
+
+
+def _small(slices: Sequence[Tested]) -> str:
+    """How many slices are too small, and folded away which."""
+    small = [each for each in slices if each.outcome == SMALL]
+    if not small:
+        return ""
+    sign, _, words = OUTCOMES[SMALL]
+    named = "".join(f"<li>{escape(each.name)}: {each.rows:,} rows, {each.positives:,} positive</li>" for each in small)
+    what = f"<span aria-hidden=true>{sign}</span> {len(small)} of {len(slices)} slices: {words}"
+    return f"<details><summary>{what}</summary><ul>{named}</ul></details>"
 
 
 def _slice_line(each: Tested) -> Line:

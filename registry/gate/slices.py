@@ -26,7 +26,7 @@ def tested(candidate: Evaluation, other: Floats, policy: Policy) -> tuple[Tested
 
 
 def checks(found: Sequence[Tested], other: str, policy: Policy) -> Iterator[Check]:
-    """One check for all that can be judged, and one for each that is too small or is not there."""
+    """One check for all that can be judged, one for those that are too small, and one for each that must be judged and cannot be."""
     judged = [each for each in found if each.outcome != SMALL]
     worse = [each for each in judged if each.outcome == FAIL]
     for each in worse:
@@ -38,19 +38,31 @@ def checks(found: Sequence[Tested], other: str, policy: Policy) -> Iterator[Chec
     if judged and not worse:
         words = f"None of {len(judged)} slices is worse than {other} by more than {policy.slice_margin:.0%} for sure."
         yield Check("slices", PASS, words)
-    for each in found:
-        if each.outcome == SMALL:
-            must = each.name in policy.must_judge
+    small = [each for each in found if each.outcome == SMALL]
+    for each in small:
+        if each.name in policy.must_judge:
             needed = _needed(each, policy)
             words = (
                 f"{each.name} is too small to say: {each.rows:,} rows with {each.positives:,} positives"
                 f"{f'; about {needed:,} rows of it would do' if needed else ''}."
             )
             share = sum(one.rows for one in found if _column(one) == _column(each)) / max(each.rows, 1)
-            yield Check(f"slice {each.name}", UNSURE if must else SMALL, words, math.ceil(needed * share) if must else 0)
+            yield Check(f"slice {each.name}", UNSURE, words, math.ceil(needed * share))
+    if others := [each for each in small if each.name not in policy.must_judge]:
+        yield Check("small slices", SMALL, _small(others, len(found)))
     for name in sorted(set(policy.must_judge) - {each.name for each in found}):
         words = f"The policy asks for a judgement on {name}, and not one held-out row is of it. Train on days that have some."
         yield Check(f"slice {name}", UNSURE, words)
+
+
+def _small(small: Sequence[Tested], among: int) -> str:
+    """That some slices are too small, by the largest of them; the verdict's `slices` name all."""
+    largest = max(small, key=lambda each: each.rows)
+    number = "1 is" if len(small) == 1 else f"{len(small)} are"
+    return (
+        f"Of {among} slices {number} too small to say, and no pass; the largest is {largest.name}: {largest.rows:,} rows with "
+        f"{largest.positives:,} positives."
+    )
 
 
 def _column(each: Tested) -> str:

@@ -13,7 +13,7 @@ import pytest
 
 from infra.bench_gate.made import sound
 from registry import gate
-from registry.gate import NO_DECISION, PROMOTE, REFUSE, Evaluation, Verdict
+from registry.gate import NO_DECISION, PROMOTE, REFUSE, SMALL, Evaluation, Verdict
 from registry.policy import POLICY, Policy, PolicyError, load_policy
 from whence.contracts.models import CONVERSION_VALUE, MODELS
 
@@ -65,6 +65,15 @@ def test_a_first_candidate_that_beats_the_baseline_is_promoted_with_reasons_in_w
     assert verdict.decision == PROMOTE
     assert any("Against the base rate it saves" in reason and "beaten for sure" in reason for reason in verdict.reasons)
     assert verdict.measures["saved_over_baseline"].low > 0
+
+
+def test_slices_that_are_too_small_are_one_line_and_no_pass() -> None:
+    odds, labels = a_truth()
+    segments = np.where(np.arange(len(labels)) < 60, np.arange(len(labels)) // 4, 99).astype(str)
+    verdict = judge(an_evaluation(labels, odds, slices={"segment": segments}), None, POLICY_HERE)
+    (check,) = (check for check in verdict.checks if check.outcome == SMALL)
+    assert check.words.startswith("Of 16 slices 15 are too small to say, and no pass; the largest is segment=0: 4 rows")
+    assert sum(each.outcome == SMALL for each in verdict.slices) == 15
 
 
 def test_the_baseline_itself_is_refused() -> None:

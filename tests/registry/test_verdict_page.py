@@ -11,7 +11,7 @@ import pytest
 
 from infra.bench_gate.poisons import POISONS
 from infra.bench_gate.world import a_case
-from registry.gate import Verdict
+from registry.gate import SMALL, Verdict
 from registry.verdict_page import html
 from whence.contracts.models import CONVERSION_VALUE, Candidate
 
@@ -32,7 +32,15 @@ def test_a_page_says_what_was_decided_and_shows_difference_level_and_slices() ->
     for title in ("Why", "What it saves", "Said and seen", "Slices", "Numbers", "What it is of"):
         assert f"<h2>{title}</h2>" in page
     assert page.count("class='curve'") + page.count("class=curve") == 1
-    assert page.count("<div class=row>") == 2 + len(verdict().slices)
+    assert page.count("<div class=row>") == 2 + sum(each.outcome != SMALL for each in verdict().slices)
+
+
+def test_what_is_too_small_is_one_line_with_the_names_folded_away() -> None:
+    few = [replace(verdict().slices[0], name=f"channel={place}", outcome=SMALL) for place in range(120)]
+    page = html(CANDIDATE, replace(verdict(), slices=(*verdict().slices, *few)))
+    assert page.count("<summary><span aria-hidden=true>·</span> ") == 1
+    assert page.count("<li>channel=") == 120
+    assert page.count("<div class=row>") == html(CANDIDATE, verdict()).count("<div class=row>")
 
 
 def test_a_page_loads_nothing_and_runs_nothing() -> None:
