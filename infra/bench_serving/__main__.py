@@ -6,7 +6,7 @@ import sys
 
 from infra.benching import gather
 
-PARTS = ("scoring", "requests", "latency", "replay")
+PARTS = ("scoring", "requests", "latency", "swaps", "replay")
 PACKAGES = ("lightgbm", "numpy", "uvicorn", "starlette", "uvloop", "httptools", "orjson", "redis", "feast", "mlflow", "fastapi")
 
 

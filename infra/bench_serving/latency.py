@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from infra.bench_serving import lineup, servers
 from infra.bench_serving.lineup import MATCH_REDIS, MATCH_SQLITE
@@ -14,6 +14,8 @@ CLOSED, OPEN, WARM = 4, 10, 2
 """Seconds of a window."""
 SHARE = 0.5
 P99, P999 = 5.0, 10.0
+BUSY = 0.5
+"""Of the generator's core: beyond it, it would be the generator that is measured."""
 
 
 def measure(runs: int) -> list[Row]:
@@ -29,15 +31,14 @@ def measure(runs: int) -> list[Row]:
         for number in range(rounds):
             for name in lineup.shuffled(names, number):
                 heard[name].append(servers.open_loop(found.servers[name], SHARE * most[name], OPEN, number))
-    return [row for name in names for row in _rows(name, most[name], heard[name])]
+    return [*(row for name in names for row in _rows(name, most[name], heard[name])), _generator(heard)]
 
 
 def _rows(name: str, most: float, heard: Sequence[Heard]) -> list[Row]:
-    late, busy = max(each.late_p99 for each in heard), max(each.busy for each in heard)
     note = (
         f"{SHARE * most:.0f} questions a second, half of the {most:.0f} that one core answers at most; "
-        f"{sum(each.asked for each in heard):,} questions, from when each was due; p50 {median_range([each.p50 for each in heard]).value:.2f} ms; "
-        f"the generator sent 99 % within {late:.2f} ms of that, and used {busy:.0%} of its core"
+        f"{sum(each.asked for each in heard):,} questions, from when each was due; "
+        f"p50 {median_range([each.p50 for each in heard]).value:.2f} ms"
     )
     return [
         _row(f"{name}, p99 in an open loop", [each.p99 for each in heard], P99, note),
@@ -48,3 +49,16 @@ def _rows(name: str, most: float, heard: Sequence[Heard]) -> list[Row]:
 def _row(what: str, values: Sequence[float], most: float, note: str) -> Row:
     found = median_range(values)
     return Row(what, f"{found.value:.1f} ms", found.show(1), f"≤ {most:.0f} ms", verdict(met=found.value <= most), note)
+
+
+def _generator(heard: Mapping[str, Sequence[Heard]]) -> Row:
+    """The generator had time to spare, and was not late."""
+    busy = max(each.busy for runs in heard.values() for each in runs)
+    late = median_range([each.late_p99 for runs in heard.values() for each in runs])
+    return Row(
+        "the generator of the open loop, on the other core",
+        f"{busy:.0%} of its core at most",
+        target=f"≤ {BUSY:.0%}",
+        verdict=verdict(met=busy <= BUSY),
+        note=f"it sent 99 % of the questions within {late.value:.2f} ms {late.show()} of when they were due, and that is part of their wait",
+    )

@@ -15,11 +15,11 @@ from typing import Any
 
 from infra.bench_serving import feast_peer, mlflow_peer, models, servers
 from infra.bench_serving.servers import Redis, Server, Window
-from infra.bench_serving.world import World, environment, homes, now
+from infra.bench_serving.world import SETTINGS, World, environment, homes, now
 from infra.benching import BenchError
 from serving.web.tokens import own_token
 from whence.contracts.models import CONVERSION_VALUE
-from whence.contracts.settings import Settings
+from whence.contracts.settings import Settings, load
 
 MATCH_REDIS, MATCH_SQLITE, UNSCORED, SCORE = "match from Redis", "match from SQLite", "match without scoring", "rows scored"
 FEAST, MLFLOW = "FastAPI and Feast", "mlflow models serve"
@@ -32,6 +32,15 @@ class Lineup:
     servers: Mapping[str, Server]
     redis: Redis
     folder: Path
+
+    def settings(self, store: str) -> Settings:
+        """The settings of our server with this online store."""
+        return load(self.folder / "homes" / store / SETTINGS)
+
+    def ask(self, name: str) -> Any:
+        """The answer to the first of a server's questions."""
+        server = self.servers[name]
+        return server.ask(server.bodies.read_text().partition("\n")[0])
 
     def window(self, name: str, seconds: int) -> Window:
         """A closed loop against one of them."""

@@ -1,6 +1,7 @@
 """Asks at random moments that do not wait for answers, and counts each answer from the moment when it was due to be asked for.
 
-A closed loop asks less while the server is slow, and so does not see what callers would have seen; this one does.
+A closed loop asks less while the server is slow, and so does not see what callers would have seen; this one does. It also
+notes which bundle answered, and so what questions waited that came when one took the place of another.
 """
 
 from __future__ import annotations
@@ -11,15 +12,23 @@ import socket
 import sys
 import time
 from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import numpy as np
+import numpy.typing as npt
+
+Floats = npt.NDArray[np.float64]
 
 CONNECTIONS = 64
 PATIENCE = 10.0
 """Seconds after the last question in which answers may still come."""
+NEAR = 0.1
+"""Seconds before and after the bundle changed in which a question counts as asked during the swap."""
+BUNDLE = b'"bundle":"'
 
 
 @dataclass(eq=False)
@@ -41,7 +50,10 @@ class Connection:
 
     def status(self) -> int | None:
         """Read what came; the status once the answer is whole, 0 when the server hung up."""
-        part = self.socket.recv(65_536)
+        try:
+            part = self.socket.recv(65_536)
+        except OSError:
+            return 0
         if not part:
             return 0
         self.came += part
@@ -49,6 +61,12 @@ class Connection:
         if not end or len(body) < _length(bytes(head)):
             return None
         return int(head[9:12])
+
+    @property
+    def bundle(self) -> bytes:
+        """The first digits of the bundle that answered; empty when none did."""
+        place = self.came.find(BUNDLE)
+        return bytes(self.came[place + len(BUNDLE) :][:12]) if place >= 0 else b""
 
 
 @dataclass(frozen=True)
@@ -64,6 +82,14 @@ class Heard:
     """How late questions were sent for want of the generator's time or of an idle connection."""
     busy: float
     """The share of its core that the generator used."""
+    swaps: int
+    """How often another bundle answered than before."""
+    near: int
+    """Questions during swaps, …"""
+    p99_near: float | None
+    """… and what they waited; None without any."""
+    p99_steady: float
+    """The same of all others."""
 
 
 def ask(url: str, token: str, bodies: list[str], rate: float, seconds: float, seed: int) -> Heard:
@@ -79,6 +105,7 @@ def ask(url: str, token: str, bodies: list[str], rate: float, seconds: float, se
     began, burnt = time.perf_counter() + 0.1, time.process_time()
     due, late, heard, failed = deque((began + np.cumsum(waits)).tolist()), list[float](), list[float](), 0
     asked, end = len(due), float(began + waits.sum() + PATIENCE)
+    answered = list[tuple[float, bytes]]()
     while (due or waiting) and (now := time.perf_counter()) < end:
         while due and idle and due[0] <= now:
             one = idle.popleft()
@@ -91,6 +118,7 @@ def ask(url: str, token: str, bodies: list[str], rate: float, seconds: float, se
             if status is None:
                 continue
             heard.append(time.perf_counter() - one.due)
+            answered.append((one.due, one.bundle))
             failed += status != 200
             waiting.discard(one)
             if not status:
@@ -98,11 +126,45 @@ def ask(url: str, token: str, bodies: list[str], rate: float, seconds: float, se
                 one = Connection(socket.create_connection(address))
             idle.append(one)
     failed += len(waiting) + len(due)
+    busy = (time.process_time() - burnt) / (time.perf_counter() - began)
     for one in (*idle, *waiting):
         one.socket.close()
-    p50, p99, p999 = (1000 * float(np.quantile(heard, share)) for share in (0.5, 0.99, 0.999))
-    busy = (time.process_time() - burnt) / (time.perf_counter() - began)
-    return Heard(asked, failed, p50, p99, p999, 1000 * float(np.quantile(late, 0.99)), busy)
+    return _heard(asked, failed, np.array(heard), np.array(late), busy, answered)
+
+
+def _heard(asked: int, failed: int, heard: Floats, late: Floats, busy: float, answered: Sequence[tuple[float, bytes]]) -> Heard:
+    p50, p99, p999 = (_milliseconds(heard, share) for share in (0.5, 0.99, 0.999))
+    moments, is_near = swaps(answered)
+    near, steady = heard[is_near], heard[~is_near]
+    p99_near = _milliseconds(near, 0.99) if len(near) else None
+    late_p99, p99_steady = _milliseconds(late, 0.99), _milliseconds(steady, 0.99)
+    return Heard(asked, failed, p50, p99, p999, late_p99, busy, _apart(moments), len(near), p99_near, p99_steady)
+
+
+def swaps(answered: Sequence[tuple[float, bytes]]) -> tuple[Floats, npt.NDArray[np.bool_]]:
+    """When another bundle began to answer, and which of the answers (due, bundle) were asked for around such a moment.
+
+    >>> swaps([(0.0, b"a"), (1.0, b"a"), (1.05, b"b"), (2.0, b"b")])[1].tolist()
+    [False, True, True, False]
+    """
+    due = np.array([when for when, _ in answered])
+    order = np.argsort(due, kind="stable")
+    known = [(place, bundle) for place in order.tolist() if (bundle := answered[place][1])]
+    moments = np.array([due[place] for (_, before), (place, bundle) in pairwise(known) if bundle != before])
+    if not len(moments):
+        return moments, np.zeros(len(due), dtype=bool)
+    after = np.searchsorted(moments, due)
+    gap = np.minimum(np.abs(due - moments[after.clip(max=len(moments) - 1)]), np.abs(due - moments[(after - 1).clip(0)]))
+    return moments, gap <= NEAR
+
+
+def _apart(moments: Floats) -> int:
+    """How many moments there are, those close to one another counted once: questions are not answered just in their order."""
+    return len(moments) and 1 + int((np.diff(moments) > NEAR).sum())
+
+
+def _milliseconds(seconds: Floats, share: float) -> float:
+    return 1000 * float(np.quantile(seconds, share)) if len(seconds) else float("nan")
 
 
 def _question(path: str, host: str, token: str, body: bytes) -> bytes:

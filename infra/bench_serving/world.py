@@ -163,30 +163,19 @@ def _bundles(root: Path) -> dict[str, str]:
     """The ranker of identities, and the model of forty features in the place of conversion values."""
     import pandas as pd
 
-    identity = models.identity_rows(400, seed=5)
-    frame = pd.DataFrame(identity, columns=list(evidence.SCHEMA_NUMBERS))
-    schema = FeatureSchema(evidence.SCHEMA_NUMBERS)
     wide = pd.DataFrame(models.columns(models.rows(400, seed=5)))
-    return {
-        IDENTITY_RANKER: write_bundle(
-            root,
-            IDENTITY_RANKER,
-            models.text("identity"),
-            calibrator("identity").to_json(),
-            schema,
-            golden_rows(frame, schema),
-            {},
-        ),
-        CONVERSION_VALUE: write_bundle(
-            root,
-            CONVERSION_VALUE,
-            models.text("categorical"),
-            calibrator("categorical").to_json(),
-            models.SCHEMA,
-            golden_rows(wide, models.SCHEMA),
-            {},
-        ),
-    }
+    value = models.text("categorical"), calibrator("categorical").to_json(), models.SCHEMA, golden_rows(wide, models.SCHEMA)
+    return {IDENTITY_RANKER: ranker(root), CONVERSION_VALUE: write_bundle(root, CONVERSION_VALUE, *value, {})}
+
+
+def ranker(root: Path, **about: str) -> str:
+    """The digest of a bundle that ranks identities; what else is said `about` it makes another one that scores the same."""
+    import pandas as pd
+
+    frame = pd.DataFrame(models.identity_rows(400, seed=5), columns=list(evidence.SCHEMA_NUMBERS))
+    schema = FeatureSchema(evidence.SCHEMA_NUMBERS)
+    parts = models.text("identity"), calibrator("identity").to_json(), schema, golden_rows(frame, schema)
+    return write_bundle(root, IDENTITY_RANKER, *parts, about)
 
 
 def calibrator(kind: str) -> calibration.Calibrator:

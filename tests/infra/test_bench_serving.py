@@ -11,7 +11,7 @@ from contextlib import contextmanager
 import pytest
 
 from infra.bench_serving import capacity
-from infra.bench_serving.open_loop import ask
+from infra.bench_serving.open_loop import NEAR, ask, swaps
 
 
 @contextmanager
@@ -53,6 +53,13 @@ def test_questions_that_are_answered_in_time_take_as_long_as_the_answer() -> Non
         heard = ask(url, "token", ["{}"], rate=50, seconds=0.5, seed=1)
     assert (heard.asked, heard.failed) == (25, 0)
     assert 2 <= heard.p50 < 500
+
+
+def test_what_was_asked_around_a_change_of_bundle_is_told_apart() -> None:
+    answered = [(place / 100, b"a" if place < 100 else b"b") for place in range(200)]
+    moments, is_near = swaps([*answered[::2], *answered[1::2]])
+    assert moments.tolist() == [1.0]
+    assert is_near.sum() == pytest.approx(2 * NEAR * 100, abs=1)
 
 
 def test_an_answer_that_is_an_error_is_a_failure() -> None:
