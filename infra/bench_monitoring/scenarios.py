@@ -18,8 +18,8 @@ from whence.contracts.models import CONVERSION_VALUE
 from whence.contracts.settings import Settings
 
 SEEDS = (1, 2, 3, 4, 5)
-PEOPLE = 2000
-HISTORY, CALM_DAYS = 10, 3
+PEOPLE = 2400
+HISTORY, CALM_DAYS = 14, 3
 """Days before the models are trained, and days that they serve before something goes wrong."""
 WORKERS = 2
 SCENARIOS = ("signal_loss", "tracker_outage", "mix_shift", "bot_flood", "unit_change")

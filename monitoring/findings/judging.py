@@ -11,6 +11,7 @@ from monitoring.findings.causes import Group
 from monitoring.findings.marks import Mark, Past, Today, marks
 from monitoring.findings.rules import ADVICE, FEATURE_RULES
 from monitoring.findings.told import CALM, CLOSED, OPEN, RETRAIN, STOP, URGENCY, Finding
+from whence.contracts.events import EVENTS
 from whence.contracts.tables import TABLES
 
 SHOWN = 3
@@ -96,8 +97,13 @@ def _open(past: Sequence[Past]) -> list[Finding]:
 def _is_same(before: Finding, now: Finding) -> bool:
     """Two days' findings are one episode: of one cause, or of one measure, where no cause is known."""
     is_same_series = (before.model, before.metric, before.segment) == (now.model, now.metric, now.segment)
-    is_same_cause = before.cause == now.cause and bool(now.cause) and before.model == now.model
+    is_same_cause = bool(now.cause) and before.cause == now.cause and _about(before) == _about(now)
     return is_same_series or is_same_cause or (not now.cause and (before.model, before.metric) == (now.model, now.metric))
+
+
+def _about(finding: Finding) -> str:
+    """What comes in is one subject, for a cause may show in this table today and in that tomorrow; each model is one."""
+    return "data" if finding.model in EVENTS else finding.model
 
 
 def _closed(before: Finding) -> Finding:
