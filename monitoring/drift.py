@@ -11,7 +11,7 @@ import pandas as pd
 
 from monitoring import checks
 from monitoring.checks import Check
-from monitoring.columns import is_number
+from monitoring.data.columns import is_number
 
 METHOD = "psi"
 LEAST_ROWS = 50

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from monitoring import attribution_quality, checks, columns, drift, findings, inputs
+from monitoring import attribution_quality, checks, drift, findings, inputs
 from monitoring.checks import Check
+from monitoring.data import columns, tables
 from monitoring.findings import Finding, Past, Ripe, Today
-from monitoring.findings.money import money_checks
 from monitoring.quality import labels, measuring, reading
 from registry.journal import Journal
 from whence.attribution import statements

@@ -66,7 +66,7 @@ RULES: Mapping[str, Rule] = {
     "unseen_share": Rule(
         "share", "up", 0.20, None, "New values came: a new campaign or channel is fine, else check the mapping.", floor=0.02
     ),
-    "zero_share": Rule("share", "up", 0.10, None, SOURCE, floor=0.02),
+    "zero_share": Rule("share", "up", 0.20, None, SOURCE, floor=0.02),
     "far_amount_share": Rule(
         "share", "up", 0.02, 0.02, "Some amounts are twenty times off: compare the source's units.", floor=0.003, acts=STOP
     ),
@@ -75,12 +75,14 @@ RULES: Mapping[str, Rule] = {
     "clock_ahead_share": Rule("share", "up", 0.02, 0.02, CLOCK, floor=0.005, acts=STOP),
     "log10_delay": Rule("share", "both", 0.3, 1.0, CLOCK, floor=0.05, acts=STOP),
     "silent_hours": Rule("level", "up", 1.0, None, "Hours without a row: ask the source for them, and ingest the day again."),
-    "known_share": Rule("share", "both", 0.15, 0.5, HASHING, floor=0.03, acts=STOP),
+    "returning_share": Rule("share", "both", 0.15, 0.5, HASHING, floor=0.03, acts=STOP),
     "top_value_share": Rule("share", "up", 0.02, 0.05, HASHING, floor=0.005, acts=STOP),
     "odd_shape_share": Rule("share", "up", 0.02, 0.02, MAPPING, floor=0.003, acts=STOP),
     "renamed_share": Rule("share", "up", 0.02, 0.02, MAPPING, floor=0.003, acts=STOP),
     "distinct_values": Rule("ratio", "both", math.log(2), None, MAPPING, floor=0.15, counts=True),
-    "gone_share": Rule("share", "up", 0.30, None, MAPPING, floor=0.03),
+    "gone_share": Rule("share", "up", 0.30, 0.60, MAPPING, floor=0.03, acts=STOP),
+    "top_category_share": Rule("share", "up", 0.20, 0.35, MAPPING, floor=0.03, acts=STOP),
+    "zero_amount_share": Rule("share", "up", 0.10, 0.10, SOURCE, floor=0.02, acts=STOP),
     "identifiers_per_person": Rule("ratio", "both", math.log(1.3), None, HASHING, floor=0.05),
     "persons_per_identifier": Rule("ratio", "both", math.log(1.3), None, HASHING, floor=0.05),
     "infinite_share": Rule("level", "up", 0.0005, None, "A transform divides by zero; fix it and materialise again."),

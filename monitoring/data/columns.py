@@ -26,6 +26,8 @@ CATEGORIES = {
 }
 NULLABLE = tuple(field.name for field in IDENTIFIERS if field.name != "consent")
 LATE_HOURS = 24
+LEAST_AMOUNTS = 10
+"""A level of fewer amounts moves with each of them."""
 
 
 def event_checks(con: duckdb.DuckDBPyConnection, table: str, day: str, before: tuple[str, ...]) -> list[Check]:
@@ -149,8 +151,9 @@ def _amounts(con: duckdb.DuckDBPyConnection, table: str, day: str) -> list[Check
     found = []
     for name, rows, zeros, positive, level, spread in sums:
         segment = f"{amount}:{column}={name}"
-        found.append(checks.share(table, "zero_share", segment, int(zeros), int(rows)))
-        found.append(checks.mean(table, "log10_amount", segment, level, spread, int(positive)))
+        found.append(checks.share(table, "zero_amount_share", segment, int(zeros), int(rows)))
+        if positive >= LEAST_AMOUNTS:
+            found.append(checks.mean(table, "log10_amount", segment, level, spread, int(positive)))
     return found
 
 
