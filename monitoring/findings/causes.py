@@ -112,9 +112,11 @@ def _flooded(marks: Sequence[Mark]) -> list[Mark]:
     """One network brings much, or many more touches come from devices of another kind while nobody does more."""
     networks = [mark for mark in marks if _is(mark, "top_network_share") and mark.distance > 0]
     more = [mark for mark in marks if _is(mark, "rows") and mark.check.model == "touches" and mark.distance > 0]
-    kinds = {mark.check.model for mark in marks if mark.check.metric in OF_DEVICES}
+    devices = [mark for mark in marks if mark.check.metric in OF_DEVICES]
+    kinds = {mark.check.model for mark in devices}
     busy = any(_is(mark, "rows") and mark.check.model != "touches" and mark.distance > 0 for mark in marks)
-    return [*networks, *(sorted(more, key=_weight) if kinds == {"touches"} and not busy else [])]
+    is_flood = more and kinds == {"touches"} and not busy
+    return [*networks, *(sorted(more, key=_weight) if is_flood else []), *(devices if is_flood else [])]
 
 
 def _signals_lost(marks: Sequence[Mark]) -> list[Mark]:

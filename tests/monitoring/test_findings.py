@@ -198,6 +198,7 @@ def test_touches_of_other_devices_that_nobody_else_follows_are_a_flood_of_bots()
             rows(touches),
             rows(300, table="conversions"),
             checks.share("touches", "consent_share", "granted", consent * 1000, 1000),
+            nulls(1.1 - consent, column="device_id"),
         ]
 
     past = days(*(day(5000 + 20 * (i % 3), 0.8 + 0.01 * (i % 3)) for i in range(8)))
