@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from monitoring.findings.marks import Mark
+from monitoring.findings.told import STOP
 from whence.contracts.events import EVENTS, LINK_KEYS
 from whence.contracts.models import MODELS
 
@@ -25,6 +26,10 @@ MANY_KEYS = 2
 NAMED = {
     "hours_since_last": CUT_SHORT,
     "late_share": CUT_SHORT,
+    "silent_hours": CUT_SHORT,
+    "copied_share": DUPLICATES,
+    "replayed_share": DUPLICATES,
+    "far_amount_share": UNITS,
     "quarantined_share": CONTRACT,
     "duplicate_share": DUPLICATES,
     "contradicted": CONTRADICTION,
@@ -89,17 +94,22 @@ def _missing(marks: Sequence[Mark]) -> list[Mark]:
     return [mark for mark in marks if _is(mark, "rows") and mark.check.segment == "all" and not mark.check.value]
 
 
+def _named(cause: str) -> Callable[[Sequence[Mark]], list[Mark]]:
+    """Marks of measures that name this cause by themselves."""
+    return lambda marks: sorted((mark for mark in marks if NAMED.get(mark.check.metric) == cause), key=_weight)
+
+
 def _doubled(marks: Sequence[Mark]) -> list[Mark]:
     """Rows that were dropped as known already, or twice as many of a whole table, from devices like those of any day."""
     whole = [mark for mark in marks if _is(mark, "rows") and mark.check.segment == "all"]
     others = {mark.check.model for mark in marks if mark.check.metric in OF_DEVICES}
     twice = [mark for mark in whole if abs(mark.distance - DOUBLE) < 0.1 and mark.check.model not in others]
-    return [*(mark for mark in marks if _is(mark, "duplicate_share")), *twice]
+    return [*_named(DUPLICATES)(marks), *twice]
 
 
 def _rescaled(marks: Sequence[Mark]) -> list[Mark]:
     found = [mark for mark in marks if _is(mark, "log10_amount") and abs(mark.distance) >= HALF_TENFOLD]
-    return sorted(found, key=lambda mark: -mark.check.n)
+    return [*sorted(found, key=lambda mark: -mark.check.n), *_named(UNITS)(marks)]
 
 
 def _silent(marks: Sequence[Mark]) -> list[Mark]:
@@ -139,6 +149,8 @@ _DETECTORS: Sequence[tuple[str, Callable[[Sequence[Mark]], list[Mark]]]] = (
     (MISSING_DAY, _missing),
     (DUPLICATES, _doubled),
     (UNITS, _rescaled),
+    (CUT_SHORT, _named(CUT_SHORT)),
+    (CONTRACT, _named(CONTRACT)),
     (FLOOD, _flooded),
     (SIGNALS, _signals_lost),
     (OUTAGE, _silent),
@@ -151,10 +163,16 @@ def _with_company(named: Sequence[Group], rest: Sequence[Mark]) -> tuple[list[Gr
     full, left = [], list(rest)
     for place, group in enumerate(named):
         tables = {mark.check.model for mark in group.led}
-        company = [mark for mark in left if mark.check.model in tables or (place == 0 and mark.check.model not in EVENTS)]
+        near = [mark for mark in left if mark.check.model in tables or (place == 0 and mark.check.model not in EVENTS)]
+        company = [mark for mark in near if not _stands_alone(mark)]
         full.append(replace(group, company=tuple(company)))
         left = [mark for mark in left if mark not in company]
     return full, left
+
+
+def _stands_alone(mark: Mark) -> bool:
+    """What stops a publication by itself is hidden behind no other harm, unless it only says that devices are others."""
+    return mark.rule.acts == STOP and mark.is_gross and mark.check.metric not in OF_DEVICES
 
 
 def _by_metric(marks: Sequence[Mark]) -> list[Group]:
