@@ -1,13 +1,16 @@
 """
 # Ingest events
 
-**Makes** the day's `touches`, `conversions` and `sightings`, the `quarantine` of what broke the contract, and `ingest_counts`.
+**Makes** the day's `touches`, `conversions` and `sightings`, the `quarantine` of what broke the contract, and `ingest_counts`;
+then the day's `checks` and `findings` about these tables, before anything learns from them. A day with a finding at `stop` is left
+out of training, and the gate reads the findings.
 
 **Owner** data platform. **Partition key** a day (`2026-05-03`) or a range of days (`2026-05-01..2026-05-10`).
 
 **When it is red** read the task's log: the message names the file, the row or field, and what to do. A file that cannot be read
 stops the run and writes nothing; single bad rows do not, they wait in `quarantine`. Fix the source and clear the run:
-the days are replaced as a whole, so running it again is always safe.
+the days are replaced as a whole, so running it again is always safe. A day with alarming findings is green: what they say to do
+is in their words. When `check_data` is red, the checks themselves are broken, not the data.
 """
 
 from dataclasses import asdict
@@ -50,11 +53,21 @@ with DAG(
     },
 ) as dag:
 
-    @task(outlets=[Asset("events", "x-whence://events")])
+    @task
     def ingest() -> dict[str, Any]:
         from whence.contracts.times import Window
         from whence.ingest import ingest
 
         return asdict(ingest(load(), Window.parse(get_current_context()["dag_run"].partition_key)))
 
-    ingest()
+    @task(outlets=[Asset("events", "x-whence://events")])
+    def check_data() -> dict[str, Any]:
+        from datetime import UTC, datetime
+
+        from monitoring import check_data
+        from whence.contracts.times import Window
+
+        window = Window.parse(get_current_context()["dag_run"].partition_key)
+        return check_data(load(), window, now=datetime.now(UTC)).as_dict()
+
+    ingest() >> check_data()

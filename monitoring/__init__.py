@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from monitoring.attribution_report.making import Intervals, Made
+    from monitoring.data.checking import Checked
     from monitoring.watching import Watched
     from whence.contracts.settings import Settings
 
@@ -92,6 +93,17 @@ def watch(settings: Settings, window: Window, now: datetime, progress: Progress 
     return _report(window, days, utc(now))
 
 
+def check_data(settings: Settings, window: Window, now: datetime) -> WatchReport:
+    """Judge each day's event tables as soon as they are in, before anything learns from them or is served.
+
+    Writes the rows of `checks` and `findings` that are about these tables, and leaves the others alone; `watch` takes the same
+    measures again, beside its own. A day with a finding at `stop` is left out of training. A rerun changes nothing.
+    """
+    from monitoring.data.checking import check_day
+
+    return _report(window, [check_day(settings, day) for day in window], utc(now))
+
+
 def outcomes(settings: Settings, model: str, day: date, decisions: pd.DataFrame) -> pd.DataFrame:
     """What came of decisions that champion and challenger both scored, by the end of `day`: label, cluster, champion, challenger.
 
@@ -134,7 +146,7 @@ def report(
     return making.make(settings, window, making.Asked(folder, algorithm, by, intervals or making.QUICK, since), now)
 
 
-def _report(window: Window, days: list[Watched], now: datetime) -> WatchReport:
+def _report(window: Window, days: Sequence[Watched | Checked], now: datetime) -> WatchReport:
     told = tuple(Told(day.day, f.level, f.model, f.metric, f.segment, f.reason) for day in days for f in day.findings)
     return WatchReport(
         window=str(window),
@@ -158,5 +170,5 @@ def _wants(told: Sequence[Told]) -> dict[str, tuple[str, ...]]:
     return {level: tuple(sorted(wanted[level])) for level in LEVELS[2:] if level in wanted}
 
 
-def _worst(day: Watched) -> str:
+def _worst(day: Watched | Checked) -> str:
     return day.findings[0].level if day.findings else "calm"

@@ -13,10 +13,19 @@ from whence.lake import Lake
 
 
 def events(lake: Lake, name: str, window: Window) -> pd.DataFrame:
-    """An event table's rows of the window, by (seen_at, event_id)."""
+    """An event table's rows of the window, by (seen_at, event_id), without the days that are stopped."""
+    query = f"SELECT * EXCLUDE (day) FROM {name} WHERE NOT list_contains(?, day) ORDER BY seen_at, event_id"
+    stopped = list(stopped_days(lake, window))
     with lake.connect(window, name) as con:
-        rows: pd.DataFrame = con.sql(f"SELECT * EXCLUDE (day) FROM {name} ORDER BY seen_at, event_id").df()
+        rows: pd.DataFrame = con.execute(query, [stopped]).df()
     return rows
+
+
+def stopped_days(lake: Lake, window: Window) -> tuple[str, ...]:
+    """Days whose events nobody should learn from: an event table has a finding at `stop` that is still open."""
+    query = "SELECT DISTINCT day FROM findings WHERE level = 'stop' AND coalesce(status, 'open') = 'open' AND list_contains(?, model) ORDER BY day"
+    with lake.connect(window, "findings") as con:
+        return tuple(day for (day,) in con.execute(query, [list(EVENTS)]).fetchall())
 
 
 def persons(lake: Lake, last: date) -> pd.DataFrame:

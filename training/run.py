@@ -19,6 +19,7 @@ from training.split import CALIBRATE, FIT, FRESH, TEST, Split, split
 from whence.bundle import encode, golden_rows, write_bundle
 from whence.contracts.models import CONVERSION_VALUE, MODELS, Candidate
 from whence.contracts.settings import Settings
+from whence.contracts.times import Window
 from whence.lake import Lake
 from whence.measures import Measure
 from whence.trees import Trees
@@ -82,8 +83,10 @@ def _audited(examples: Examples, cut: Split, fitted: Fitted) -> Audited:
 def _about(settings: Settings, examples: Examples, cut: Split, as_of: date, drill: str) -> dict[str, Any]:
     """What the bundle says of its making; nothing of when or where, so that the same inputs give the same digest."""
     parts = {part: examples.labels[cut.rows(part)] for part in (FIT, FRESH, CALIBRATE, TEST)}
+    stopped = known.stopped_days(Lake.of(settings), Window(as_of, as_of).back(settings.training.window_days))
     return {
         "as_of": str(as_of),
+        **({"left_out": ", ".join(stopped)} if stopped else {}),
         "drill": drill,
         "examples": examples.digest(),
         "seed": settings.training.seed,
