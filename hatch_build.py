@@ -1,4 +1,4 @@
-"""Builds the scoring kernel while whence is installed, where there is a C compiler; where there is none, LightGBM scores."""
+"""Builds what is written in C while whence is installed, where there is a C compiler; without it all works, and takes longer."""
 
 from __future__ import annotations
 
@@ -6,13 +6,14 @@ import hashlib
 import os
 import shutil
 import subprocess
+import sysconfig
 from pathlib import Path
 from typing import Any
 
 from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
-SOURCE = "whence/trees/blend.c"
-FLAGS = ("-std=gnu11", "-O3", "-ffp-contract=off", "-shared", "-fPIC")
+SOURCES = ("whence/trees/blend.c", "serving/cells.c")
+FLAGS = ("-std=gnu11", "-O3", "-ffp-contract=off", "-shared", "-fPIC", f"-I{sysconfig.get_path('include')}")
 
 
 class KernelHook(BuildHookInterface):
@@ -22,19 +23,20 @@ class KernelHook(BuildHookInterface):
 
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:
         """Build the kernel beside its source, and let a wheel that holds it say which machines it is for."""
-        try:
-            built = build(Path(self.root) / SOURCE, os.environ.get("CC", "cc"))
-        except (OSError, subprocess.CalledProcessError) as wrong:
-            self.app.display_warning(f"The scoring kernel was not built, so LightGBM will score: {_words(wrong)}")
-            return
-        if version == "standard":
-            build_data["artifacts"].append(f"/{built.relative_to(self.root)}")
-            build_data.update(pure_python=False, infer_tag=True)
+        for source in SOURCES:
+            try:
+                built = build(Path(self.root) / source, os.environ.get("CC", "cc"))
+            except (OSError, subprocess.CalledProcessError) as wrong:
+                self.app.display_warning(f"{source} was not built, and what it does will take longer: {_words(wrong)}")
+                continue
+            if version == "standard":
+                build_data["artifacts"].append(f"/{built.relative_to(self.root)}")
+                build_data.update(pure_python=False, infer_tag=True)
 
 
 def build(source: Path, compiler: str) -> Path:
     """The kernel of this source, named by its digest; those of older sources go. Safe to run twice at once."""
-    target = source.with_name(f"_blend-{hashlib.sha256(source.read_bytes()).hexdigest()[:12]}.so")
+    target = source.with_name(f"_{source.stem}-{hashlib.sha256(source.read_bytes()).hexdigest()[:12]}.so")
     if not target.exists():
         draft = target.with_suffix(f".{os.getpid()}")
         try:
@@ -43,7 +45,7 @@ def build(source: Path, compiler: str) -> Path:
             draft.replace(target)
         finally:
             draft.unlink(missing_ok=True)
-    for other in source.parent.glob("_blend-*.so"):
+    for other in source.parent.glob(f"_{source.stem}-*.so"):
         if other != target:
             other.unlink(missing_ok=True)
     return target

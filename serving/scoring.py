@@ -5,21 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from itertools import chain
 from operator import itemgetter
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
-
+from serving import cells
+from serving.cells import NUMBERS, TEXTS, Numbers, Row
 from whence.bundle import Scorer
 from whence.contracts.models import FeatureSchema
-from whence.encoding import UNSEEN, InputError
+from whence.encoding import InputError
 
-Numbers = npt.NDArray[np.float64]
-Row = Sequence[Any]
-NUMBERS: frozenset[type] = frozenset((int, float, type(None)))
-TEXTS: frozenset[type] = frozenset((str, type(None)))
 MOST = float(2**1023)
 
 
@@ -84,7 +78,7 @@ def _placed(schema: FeatureSchema, names: Sequence[str], rows: Sequence[Row]) ->
         _demand_columns(schema, names, "The names")
         places = {name: place for place, name in enumerate(names)}
         rows = _picked(rows, [places[name] for name in schema.names])
-    if (found := _read(schema, rows)) is None:
+    if (found := cells.read(schema, rows)) is None:
         _refuse(schema, rows)
         raise AssertionError("rows hold what each column takes, and cannot be read")
     return found
@@ -93,29 +87,6 @@ def _placed(schema: FeatureSchema, names: Sequence[str], rows: Sequence[Row]) ->
 def _picked(rows: Sequence[Any], places: Sequence[Any]) -> list[Row]:
     pick = itemgetter(*places)
     return list(map(pick, rows)) if len(places) > 1 else [(pick(row),) for row in rows]
-
-
-def _read(schema: FeatureSchema, rows: Sequence[Row]) -> tuple[Numbers, dict[str, int]] | None:
-    """Rows in the schema's order, looked at all at once; None when one holds what it may not, and nobody asked yet which."""
-    width, cells, unseen = len(schema.names), list(chain.from_iterable(rows)), dict[str, int]()
-    for column, (name, codes) in enumerate(schema.codes.items(), len(schema.numbers)):
-        said = cells[column::width]
-        try:
-            found = list(map(codes.get, said))
-        except TypeError:  # a list, or an object
-            return None
-        if None in found:
-            if not TEXTS.issuperset(map(type, said)):
-                return None
-            unseen[name] = found.count(None)
-            found = [UNSEEN if code is None else code for code in found]
-        cells[column::width] = found
-    if not NUMBERS.issuperset(map(type, cells)):  # numpy would read "3" as 3
-        return None
-    try:
-        return np.array(cells, dtype=np.float64).reshape(len(rows), width), unseen
-    except OverflowError:
-        return None
 
 
 def _refuse(schema: FeatureSchema, rows: Sequence[Row]) -> None:

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from serving import scoring
+from serving import cells, scoring
 from tests.serving import tiny
 from whence.contracts.models import ATTRIBUTION_RANKER, FeatureSchema
 from whence.encoding import InputError, encode
@@ -30,6 +30,20 @@ def test_rows_become_the_matrix_that_training_would_make(rows: list[tuple[Any, .
     np.testing.assert_array_equal(matrix, encode(columns, SCHEMA))
     objects = [dict(zip(NAMES, row, strict=True)) for row in rows]
     np.testing.assert_array_equal(matrix, scoring.matrix_of(SCHEMA, SCHEMA.names, scoring.listed(SCHEMA, objects)))
+
+
+odd = st.none() | st.booleans() | st.floats() | st.integers(-(2**1030), 2**1030) | st.text() | st.just([1]) | channels
+
+
+@pytest.mark.skipif(cells.compiled() is None, reason="the reader of cells was not built: there is no C compiler here")
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.lists(odd, min_size=3, max_size=3) | st.tuples(numbers, numbers, channels), max_size=4))
+def test_the_compiled_reader_reads_and_refuses_what_the_plain_one_does(rows: list[Any]) -> None:
+    ours, plain = cells.read(SCHEMA, rows), cells.read_plainly(SCHEMA, rows)
+    assert (ours is None) == (plain is None)
+    if ours is not None and plain is not None:
+        np.testing.assert_array_equal(ours[0], plain[0])
+        assert ours[1] == plain[1]
 
 
 @pytest.mark.parametrize(
