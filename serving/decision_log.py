@@ -136,12 +136,13 @@ class DecisionLog:
     def _settle(self, part: Sequence[_Waiting], is_written: bool) -> None:
         self._settled += sum([len(each.frame) for each in part])
         rows = Counter[str]()
-        for decision, _, done in part:
+        for decision, _, _ in part:
             rows[decision.model] += len(decision.scored.options)
-            if done is not None:
-                _tell(done, is_written)
         for model, count in rows.items():
             self.count(model, count, is_written)
+        for _, _, done in part:  # who waits is told last, and finds the counters as they are now
+            if done is not None:
+                _tell(done, is_written)
 
 
 @dataclass
