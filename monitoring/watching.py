@@ -15,12 +15,13 @@ from monitoring import attribution_quality, checks, drift, findings, inputs
 from monitoring.checks import Check
 from monitoring.data import columns, tables
 from monitoring.findings import Finding, Past, Ripe, Today
+from monitoring.findings.causes import EARLY
 from monitoring.quality import labels, measuring, reading
 from registry.journal import Journal
 from whence.attribution import statements
 from whence.attribution.policy import of as policy_of
 from whence.contracts.events import EVENTS
-from whence.contracts.models import MODELS
+from whence.contracts.models import CONVERSION_VALUE, MODELS
 from whence.contracts.times import Window
 from whence.identity import exact
 from whence.lake import Lake
@@ -89,7 +90,8 @@ def _ripe(settings: Settings, day: date, bundles: Mapping[str, Mapping[str, str]
         ripening = labels.ripening(model, settings.training.conversion_days)
         decided = bundles.get(str(day - timedelta(days=ripening.wait_days)), {})
         found[model] = Ripe(decided.get(model, ""), ripening.span_days)
-    return found
+    young = bundles.get(str(day - timedelta(days=measuring.YOUNG_DAYS)), {}).get(CONVERSION_VALUE, "")
+    return {**found, f"{CONVERSION_VALUE} {EARLY}": Ripe(young)}
 
 
 def _bundles(lake: Lake, window: Window) -> dict[str, dict[str, str]]:

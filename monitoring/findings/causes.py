@@ -48,7 +48,10 @@ OF_DEVICES = ("null_share", "consent_share", "match_rate", "known_share", "ident
 """Measures that move when other devices than before bring the rows."""
 INPUTS = ("null_share", "zero_share", "unseen_share", "infinite_share", "drifted_share", "psi")
 """Measures of what a model sees."""
-LEVELLED = ("observed_over_expected", "calibration_error", "log_loss", "brier")
+EARLY = "corrected_observed_over_expected"
+"""Told by labels that still ripen: a warning, until ripe ones say it, too."""
+FACTORS = ("observed_over_expected", EARLY)
+LEVELLED = (*FACTORS, "calibration_error", "log_loss", "brier")
 """Measures that are off where the level of probabilities is, though the order may hold."""
 
 
@@ -196,10 +199,8 @@ def _of_models(marks: Sequence[Mark]) -> list[Group]:
             found.append(Group(cause, tuple(sorted(inputs, key=_weight)), tuple(quality)))
         elif quality:
             order_holds = all(mark.check.metric != "roc_auc" for mark in quality)
-            leading = sorted(quality, key=lambda mark: (mark.check.metric != "observed_over_expected", _weight(mark)))
-            found.append(
-                Group(PRIOR if order_holds and leading[0].check.metric == "observed_over_expected" else "", tuple(leading))
-            )
+            leading = sorted(quality, key=lambda mark: (mark.check.metric not in FACTORS, _weight(mark)))
+            found.append(Group(PRIOR if order_holds and leading[0].check.metric in FACTORS else "", tuple(leading)))
     return found
 
 

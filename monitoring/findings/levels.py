@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from monitoring.checks import Check
 from monitoring.findings import causes
 from monitoring.findings.causes import Group
-from monitoring.findings.marks import Key, Past, Today, told_series
+from monitoring.findings.marks import Key, Past, Today, ripe_of, told_series
 from monitoring.findings.told import RECALIBRATE, ROLLBACK, STOP, URGENCY, WARN
 from whence.contracts.models import MODELS
 
@@ -29,7 +30,8 @@ def level(group: Group, today: Today, past: Sequence[Past], share: float, others
     if is_regression(group, today, past, others):
         return ROLLBACK
     if group.cause == causes.PRIOR:
-        return RECALIBRATE
+        is_ripe = any(mark.check.metric != causes.EARLY for mark in group.led)
+        return RECALIBRATE if is_ripe else WARN
     return max((_of_mark(mark.key, mark.rule.acts, mark.is_gross, mark.rule.lasts, past) for mark in group.led), key=_urgency)
 
 
@@ -38,16 +40,14 @@ def is_regression(group: Group, today: Today, past: Sequence[Past], others: Sequ
     model = group.lead.check.model
     if model not in MODELS or group.lead.check.metric not in (*causes.LEVELLED, "roc_auc"):
         return False
-    return is_new(model, today, past) and not any(each.is_about_data for each in others)
+    return is_new(group.lead.check, today, past) and not any(each.is_about_data for each in others)
 
 
-def is_new(model: str, today: Today, past: Sequence[Past]) -> bool:
-    """Today's ripe labels are among the first of a champion that followed another one."""
-    mine = today.ripe.get(model)
-    bundles = [ripe.bundle for day in past if (ripe := day.ripe.get(model)) and ripe.bundle]
-    if mine is None or not mine.bundle or not bundles:
-        return False
-    return bundles.count(mine.bundle) < TRIAL_DAYS and any(bundle != mine.bundle for bundle in bundles)
+def is_new(check: Check, today: Today, past: Sequence[Past]) -> bool:
+    """Today's labels are among the first of a champion that followed another one; one that was recalibrated is the same."""
+    mine = ripe_of(today.ripe, check).learned
+    bundles = [bundle for day in past if (bundle := ripe_of(day.ripe, check).learned)]
+    return bool(mine) and bundles.count(mine) < TRIAL_DAYS and any(bundle != mine for bundle in bundles)
 
 
 def _of_mark(key: Key, acts: str, is_gross: bool, lasts: bool, past: Sequence[Past]) -> str:

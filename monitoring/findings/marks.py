@@ -35,6 +35,13 @@ class Ripe:
     bundle: str
     span_days: int = 1
     """How many days' decisions go together."""
+    trees: str = ""
+    """Names its trees, which a recalibration shares with the bundle before; empty where nobody knows."""
+
+    @property
+    def learned(self) -> str:
+        """What tells one trained model from another, whatever its calibrator."""
+        return self.trees or self.bundle
 
 
 @dataclass(frozen=True)
@@ -47,7 +54,7 @@ class Past:
     bundles: Mapping[str, str] = field(default_factory=dict)
     """For each model the bundle that decided most on the day."""
     ripe: Mapping[str, Ripe] = field(default_factory=dict)
-    """For each model whose decisions the day's quality is about."""
+    """For each model whose decisions the day's quality is about; `MODEL METRIC` where a measure has others."""
 
 
 @dataclass(frozen=True)
@@ -252,10 +259,15 @@ def _by_rule(rule: Rule, check: Check) -> Mark | None:
     return Mark(check, rule, rule.target, distance, harm, None, None, 0, "by rule")
 
 
+def ripe_of(ripe: Mapping[str, Ripe], check: Check) -> Ripe:
+    """Whose decisions a measure of quality is about."""
+    return ripe.get(f"{check.model} {check.metric}") or ripe.get(check.model, Ripe(""))
+
+
 def _ripe_days(check: Check, today: Today, past: Sequence[Past]) -> list[Check]:
     """The same measure of days before, of the same bundle's decisions, none counted twice."""
-    ripe = today.ripe.get(check.model, Ripe(""))
-    days = [each for each in past if each.ripe.get(check.model, Ripe("")) == ripe]
+    ripe = ripe_of(today.ripe, check)
+    days = [each for each in past if ripe_of(each.ripe, check) == ripe]
     apart = [each for each in days if (today.day - date.fromisoformat(each.day)).days % ripe.span_days == 0]
     return [found for each in apart for found in each.checks if found.key == check.key]
 

@@ -237,6 +237,13 @@ def test_a_level_that_is_off_while_the_order_holds_asks_to_recalibrate() -> None
     assert (found.cause, found.level) == ("prior_shift", RECALIBRATE)
 
 
+def test_labels_that_still_ripen_warn_and_ripe_ones_ask() -> None:
+    early = "corrected_observed_over_expected"
+    past = days(*(factor(1.0, 500) for _ in range(6)), ripe=OLD)
+    (found,) = [each for each in look(past, factor(1.0, 500), factor(1.6, 500, metric=early), ripe=OLD) if each.level != CALM]
+    assert (found.cause, found.level) == ("prior_shift", WARN)
+
+
 def test_a_level_that_is_off_with_the_order_asks_to_retrain() -> None:
     def day(value: float, auc: float) -> list[Check]:
         return [factor(value, 500), Check(MODEL, "roc_auc", "all", auc, auc - 0.01, auc + 0.01, 9000)]
