@@ -6,8 +6,8 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
+from monitoring.findings import told
 from monitoring.findings.marks import Mark
-from monitoring.findings.told import STOP
 from whence.contracts.events import EVENTS, LINK_KEYS
 from whence.contracts.models import MODELS
 
@@ -175,7 +175,7 @@ def _with_company(named: Sequence[Group], rest: Sequence[Mark]) -> tuple[list[Gr
 
 def _stands_alone(mark: Mark) -> bool:
     """What stops a publication by itself is hidden behind no other harm, unless it only says that devices are others."""
-    return mark.rule.acts == STOP and mark.is_gross and mark.check.metric not in OF_DEVICES
+    return mark.rule.acts == told.STOP and mark.is_gross and mark.check.metric not in OF_DEVICES
 
 
 def _by_metric(marks: Sequence[Mark]) -> list[Group]:
