@@ -17,6 +17,9 @@ from whence.identity import quality as identity
 if TYPE_CHECKING:
     import duckdb
 
+ACCOUNT = "external_id"
+"""The kind of identifier of which a person has one."""
+SIZES = (0.5, 0.9, 0.99)
 CLAIMS = "linear"
 """The algorithm whose rows hold every candidate touch: what each channel would claim for itself."""
 
@@ -42,16 +45,35 @@ def match_checks(con: duckdb.DuckDBPyConnection, table: str, day: str) -> list[C
     return [checks.share(table, "known_share", "all", someone, rows), checks.share(table, "match_rate", "all", named, rows)]
 
 
-def person_checks(con: duckdb.DuckDBPyConnection, day: str) -> list[Check]:
-    """New answers of the day by method, and the size of the largest person; `con` has `persons` and `people`."""
+def person_checks(con: duckdb.DuckDBPyConnection, day: str, most: int) -> list[Check]:
+    """New answers of the day by method; how large persons are, and which are too large or hold what cannot be of one person.
+
+    `con` has `persons` and `people`; a person with more than `most` identifiers is too large, and one with two accounts is two.
+    """
     methods = dict(con.execute("SELECT method, count(*) FROM persons WHERE day = ? GROUP BY 1", [day]).fetchall())
-    largest = con.execute("SELECT coalesce(max(n), 0) FROM (SELECT count(*) AS n FROM people GROUP BY person_id)").fetchall()[0]
+    row = con.execute(
+        f"""
+        WITH sizes AS (
+            SELECT count(*) AS n, count(*) FILTER (identifier LIKE '{ACCOUNT}:%') AS accounts FROM people GROUP BY person_id
+        )
+        SELECT coalesce(max(n), 0), count(*), coalesce(sum(n), 0), coalesce(sum(n) FILTER (n > ?), 0), count(*) FILTER (accounts > 0),
+               count(*) FILTER (accounts > 1), quantile_disc(n, {list(SIZES)}) FROM sizes
+        """,
+        [most],
+    ).fetchall()[0]
+    largest, persons, identifiers, crowded, named, torn, sizes = row
     found = [checks.count("persons", "links", method, int(methods.get(method, 0))) for method in ("exact", "ranked")]
-    return [*found, checks.plain("persons", "largest", "all", float(largest[0]), int(sum(methods.values())))]
+    found.append(checks.plain("persons", "largest", "all", float(largest), int(sum(methods.values()))))
+    found += [checks.plain("persons", "size", f"{q:g}", float(n), persons) for q, n in zip(SIZES, sizes or (), strict=False)]
+    return [
+        *found,
+        checks.share("persons", "crowded_share", "all", crowded, int(identifiers)),
+        checks.share("persons", "contradicting_share", "all", torn, named),
+    ]
 
 
 def credit_checks(credits: pd.DataFrame) -> list[Check]:
-    """By algorithm: the share that no ad earned and each channel's share; and how often channels claim the same.
+    """By algorithm: the share that no ad earned, each channel's, and what rests on doubtful links; and how often channels claim the same.
 
     `credits` are a day's rows of the table; refunds (negative credit) are left out.
     """
@@ -69,6 +91,7 @@ def credit_checks(credits: pd.DataFrame) -> list[Check]:
         for channel, micros in by_channel.items():
             share = float(micros / total) if total else None
             found.append(checks.plain("credits", "credit_share", f"{algorithm}:{channel or 'no ad'}", share, conversions))
+        found.append(_at_risk(str(algorithm), rows[rows["touch_id"] != ""]))
     return [*found, *_claims(kept)]
 
 
@@ -98,6 +121,13 @@ def pair_checks(assigned: pd.Series, truth: pd.Series) -> list[Check]:
 
 def _known(value: float) -> float | None:
     return value if math.isfinite(value) else None
+
+
+def _at_risk(algorithm: str, paid: pd.DataFrame) -> Check:
+    """The share of the credit that is expected to rest on links between identifiers that are not so."""
+    total = float(paid["credit_micros"].sum())
+    doubtful = float((paid["credit_micros"] * (1 - paid["certainty"].fillna(1.0))).sum())
+    return checks.plain("credits", "at_identity_risk", algorithm, doubtful / total if total else None, len(paid))
 
 
 def _claims(credits: pd.DataFrame) -> list[Check]:

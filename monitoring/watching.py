@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
@@ -11,15 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from monitoring import attribution_quality, checks, drift, findings, inputs
+from monitoring import attribution_quality, checks, crediting, drift, findings, inputs, serving_log
 from monitoring.checks import Check
 from monitoring.data import columns, tables
 from monitoring.findings import Finding, Past, Ripe, Today
 from monitoring.findings.causes import EARLY
 from monitoring.quality import labels, measuring, reading
 from registry.journal import Journal
-from whence.attribution import statements
-from whence.attribution.policy import of as policy_of
 from whence.contracts.events import EVENTS
 from whence.contracts.models import CONVERSION_VALUE, MODELS
 from whence.contracts.times import Window
@@ -36,8 +33,6 @@ MEMORY_DAYS = 35
 """Days of earlier checks that are read."""
 COMPARED_DAYS = 7
 """Days before that new values and drift are compared with."""
-LATE_DAYS = 7
-"""A touch that earned a conversion may have been seen so much later than the look-back window says."""
 SEED = 7
 OF_TRUTH = "event_id IN (SELECT event_id FROM truth_signals)"
 
@@ -58,7 +53,7 @@ def watch_day(settings: Settings, day: date) -> Watched:
     bundles = _bundles(lake, Window(day - timedelta(days=2 * MEMORY_DAYS), day))
     past = _past(settings, lake, day, bundles)
     clean = [each.day for each in findings.clean_days(past, bundles.get(str(day), {}))][-COMPARED_DAYS:]
-    found = [*_events(lake, day), *_persons(lake, window)]
+    found = [*_events(lake, day), *_persons(settings, lake, window)]
     drifts: dict[str, Drift] = {}
     champions = Journal.of(settings).pinned(str(day))
     for model in MODELS:
@@ -66,7 +61,7 @@ def watch_day(settings: Settings, day: date) -> Watched:
         taken, drifted = _model(settings, lake, model, window, clean, served)
         found += taken
         drifts |= {model: drifted} if drifted else {}
-    found += _credits(settings, lake, window)
+    found += crediting.crediting_checks(settings, lake, day)
     told = findings.judge(Today(day, found, bundles.get(str(day), {}), _ripe(settings, day, bundles)), past)
     changed = lake.replace("checks", checks.to_arrow(str(day), found), window)
     changed |= lake.replace("findings", findings.to_arrow(str(day), told), window)
@@ -114,16 +109,17 @@ def _events(lake: Lake, day: date) -> list[Check]:
         return [*found, *inputs.told_twice_checks(con, today), *inputs.log_checks(con, today)]
 
 
-def _persons(lake: Lake, window: Window) -> list[Check]:
+def _persons(settings: Settings, lake: Lake, window: Window) -> list[Check]:
     """How many of the day's events have a known person, and whether the simulated world agrees."""
     today = str(window)
     answers = reading.answers(lake, window.last)
     accounts = exact.with_account(answers)
     people = answers[["identifier", "person_id"]].assign(has_account=answers["person_id"].isin(accounts).to_numpy(dtype=bool))
-    with lake.connect(window, *EVENTS, "persons", "truth_signals") as con:
+    with lake.connect(window, *EVENTS, "persons", "decisions", "truth_signals") as con:
         con.register("people", people.astype({"identifier": "string", "person_id": "string"}))
         found = [check for table in EVENTS for check in attribution_quality.match_checks(con, table, today)]
-        found += attribution_quality.person_checks(con, today)
+        found += attribution_quality.person_checks(con, today, settings.identity.max_identifiers)
+        found += serving_log.margin_checks(con, today)
         signals, truth = reading.signals(con, OF_TRUTH), con.sql("SELECT event_id, true_person FROM truth_signals").df()
     if len(truth):
         mine = exact.who(signals, answers).set_axis(signals["event_id"])
@@ -147,6 +143,8 @@ def _model(
     today = _decisions(lake, model, window.days)
     made = _count(lake, model, window)
     found = [checks.count(model, "decisions", "all", made)]
+    with lake.connect(window, "decisions") as con:
+        found += serving_log.serving_checks(con, model, str(window), settings.bundles)
     found += measuring.quality_checks(settings, lake, model, window.last)
     reference = _decisions(lake, model, clean)
     found += inputs.serving_checks(model, served.has_champion, made, served.days, len(reference))
@@ -203,20 +201,6 @@ def known_labels(settings: Settings, model: str, day: date, decisions: pd.DataFr
     span = Window(date.fromisoformat(asked["day"].min()), date.fromisoformat(asked["day"].max()))
     known = reading.known(settings, lake, model, span, day, asked)
     return labels.labelled(model, asked, known, days).rename(columns={"probability": "row"})
-
-
-def _credits(settings: Settings, lake: Lake, window: Window) -> list[Check]:
-    stated = lake.read("credits", window).to_pandas()
-    credits = statements.current(stated[stated["stated_on"] <= str(window.last)])
-    if credits.empty:
-        return []
-    found = attribution_quality.credit_checks(credits)
-    reach = timedelta(days=math.ceil(policy_of(settings).reach_days) + LATE_DAYS)
-    with lake.connect(Window(window.first - reach, window.last), "truth_conversions", "touches") as con:
-        truth = con.sql("SELECT conversion_id, caused_by FROM truth_conversions ORDER BY 1").df()
-        causes = "SELECT caused_by FROM truth_conversions WHERE caused_by IS NOT NULL"
-        touches = con.sql(f"SELECT DISTINCT touch_id, channel FROM touches WHERE touch_id IN ({causes})").df()
-    return found + (attribution_quality.truth_checks(credits, truth, touches) if len(truth) else [])
 
 
 def _publish(settings: Settings, day: str, found: Sequence[Check], told: Sequence[Finding], drifts: dict[str, Drift]) -> None:

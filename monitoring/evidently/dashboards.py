@@ -216,6 +216,8 @@ def _identity() -> list[Panel]:
         Panel(IDENTITY, "Largest person", "Its identifiers: a cluster that swallows others shows here.", (Line("identifiers", "persons", "largest"),)),
         Panel(IDENTITY, "Over-merged", "Of persons with an account, those with more than one; of identifiers, those in persons that are too large.",
               (Line("two accounts in one person", "persons", "contradicting_share"), Line("identifiers in too large persons", "persons", "crowded_share"))),
+        Panel(IDENTITY, "Surely found", "Of compared signals, those whose best candidate leads by far: falls when retrieval misses the right one.",
+              (Line("share", "persons", "sure_share"),)),
         Panel(IDENTITY, "Pairs against the truth", "Of the pairs of events put together, how many are right.",
               tuple(Line(name, "persons", metric) for name, metric in rates)),
     ]  # fmt: skip
@@ -245,8 +247,8 @@ def _attribution(known: Mapping[Key, float]) -> list[Panel]:
               (Line("channels' claims", "credits", "double_counting"),)),
         Panel(ATTRIBUTION, "Days from touch to conversion", "By Kaplan–Meier: how long until so many of those who convert have.",
               tuple(Line(name, "credits", "days_to_convert", q) for name, q in waits)),
-        Panel(ATTRIBUTION, "Versions in force", "Policies and bundles that the day's credit was made with: more than one is a change within the day.",
-              (Line("policies", "credits", "versions", "policy"), Line("bundles", "credits", "versions", "bundle"))),
+        Panel(ATTRIBUTION, "Changes of version", "A bar where credit was made with a policy or a model that the day before did not know.",
+              tuple(Line(name, "credits", "changed", name) for name in _segments(known, "credits", "changed")), kind="bar"),
         by_algorithm("Credit on the true cause", "The share given to the touch, or to no ad, that it was.", "true_credit"),
         by_algorithm("Channel error", "Half the sum of gaps between credited and true shares.", "channel_error"),
     ]  # fmt: skip

@@ -13,7 +13,7 @@ from typing import Any
 import pandas as pd
 
 from monitoring.checks import Check
-from monitoring.findings import CALM, LEVELS, WARN, Finding
+from monitoring.findings import CALM, LEVELS, URGENCY, WARN, Finding
 from monitoring.findings.rules import RULES, Rule
 
 os.environ.setdefault("DO_NOT_TRACK", "1")
@@ -71,10 +71,10 @@ class Judged(MetricTest):  # type: ignore[misc]
     """From where on the rule speaks, in words."""
 
     def to_test(self) -> MetricTestProto:
-        """The measure's finding in the additional dataset `findings`."""
+        """The measure's line in the additional dataset `judged`: a finding names all the measures that its harm moved."""
 
         def judged(context: Context, calculation: MeasuredCalculation, value: SingleValue) -> MetricTestResult:
-            found = _row(context.additional_data["findings"].as_dataframe(), calculation.metric)
+            found = _row(context.additional_data["judged"].as_dataframe(), calculation.metric)
             level, words = (found.iloc[0]["level"], found.iloc[0]["reason"]) if len(found) else (CALM, "as expected")
             return MetricTestResult(
                 id="judged",
@@ -115,14 +115,28 @@ def report(checks: Sequence[Check], findings: Sequence[Finding], moment: datetim
     """A report of measures, those that have a rule with its test; with a `day` it begins with the day's findings in words."""
     rows = pd.DataFrame([vars(check) for check in checks], columns=list(Check.__dataclass_fields__))
     rows = rows.astype({"value": "float64", "low": "float64", "high": "float64"})
-    told = pd.DataFrame([vars(finding) for finding in findings], columns=list(Finding.__dataclass_fields__))
     words = DataDefinition(categorical_columns=["model", "metric", "segment"], numerical_columns=["value", "low", "high", "n"])
-    reasons = Dataset.from_pandas(told.astype("string"), data_definition=DataDefinition(categorical_columns=list(told.columns)))
+    told = pd.DataFrame([vars(finding) for finding in findings], columns=list(Finding.__dataclass_fields__))
+    more = {"findings": _texts(told), "judged": _texts(_judged(findings))}
     metrics: list[Any] = [FindingsTold(day=day)] if day else []
     metrics += [Measured(model=c.model, metric=c.metric, segment=c.segment, tests=_tests(c)) for c in checks]
     with quiet():
         sides = Dataset.from_pandas(rows, data_definition=words)
-        return Report(metrics).run(sides, additional_data={"findings": reasons}, timestamp=moment)
+        return Report(metrics).run(sides, additional_data=more, timestamp=moment)
+
+
+def _judged(findings: Sequence[Finding]) -> pd.DataFrame:
+    """Each measure that a finding is about, the worst finding first."""
+    rows = [
+        (*(series[name] for name in ("model", "metric", "segment")), finding.level, finding.reason)
+        for finding in sorted(findings, key=lambda each: -URGENCY[each.level])
+        for series in (vars(finding), *finding.facts.get("series", ()))
+    ]
+    return pd.DataFrame(rows, columns=["model", "metric", "segment", "level", "reason"])
+
+
+def _texts(rows: pd.DataFrame) -> Dataset:
+    return Dataset.from_pandas(rows.astype("string"), data_definition=DataDefinition(categorical_columns=list(rows.columns)))
 
 
 def level_counts(findings: Sequence[Finding]) -> list[Check]:

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import duckdb
 import pandas as pd
+import pytest
 
-from monitoring.attribution_quality import credit_checks, match_checks, truth_checks
+from monitoring.attribution_quality import credit_checks, match_checks, person_checks, truth_checks
 from tests.builders import a_touch, rows
 
 
 def credits(*given: tuple[str, str, str, str, float, int]) -> pd.DataFrame:
     names = ["conversion_id", "algorithm", "touch_id", "channel", "share", "credit_micros"]
-    return pd.DataFrame(given, columns=names)
+    return pd.DataFrame(given, columns=names).assign(certainty=[1.0 if row[2] != "t3" else 0.9 for row in given])
 
 
 DAY = credits(
@@ -29,6 +30,33 @@ def test_shares_of_credit_leave_refunds_out() -> None:
     assert found["credit_share", "linear:search"] == 0.7
     assert found["credit_share", "linear:no ad"] == 0.2
     assert ("credit_share", "linear:video") not in found
+
+
+def test_credit_is_at_risk_by_how_unsure_its_links_are() -> None:
+    found = {(c.metric, c.segment): c.value for c in credit_checks(DAY)}
+    assert found["at_identity_risk", "linear"] == pytest.approx(300 * 0.1 / 400)
+
+
+def test_persons_that_are_too_large_or_hold_two_accounts_are_counted() -> None:
+    people = [
+        ("external_id:a", "p1"),
+        ("external_id:b", "p1"),
+        ("cookie_id:c", "p1"),
+        ("external_id:d", "p2"),
+        ("cookie_id:e", "p3"),
+    ]
+    with duckdb.connect() as con:
+        con.register("people", pd.DataFrame(people, columns=["identifier", "person_id"]))
+        con.register("persons", pd.DataFrame({"day": ["2026-05-01"], "method": ["exact"]}))
+        found = {(c.metric, c.segment): c.value for c in person_checks(con, "2026-05-01", 2)}
+        con.execute("CREATE TABLE nobody AS SELECT * FROM people LIMIT 0")
+        con.unregister("people")
+        con.execute("ALTER TABLE nobody RENAME TO people")
+        none = {(c.metric, c.segment): c.value for c in person_checks(con, "2026-05-02", 2)}
+    assert found["crowded_share", "all"] == 3 / 5
+    assert found["contradicting_share", "all"] == 1 / 2, "p3 has no account and cannot contradict itself"
+    assert (found["largest", "all"], found["size", "0.5"]) == (3, 1)
+    assert (none["largest", "all"], none["contradicting_share", "all"]) == (0, None)
 
 
 def test_two_channels_that_claim_one_conversion_count_it_twice() -> None:

@@ -30,14 +30,16 @@ from whence.contracts.models import ATTRIBUTION_RANKER, IDENTITY_RANKER
 DAY = "2026-05-02"
 MEASURES = [
     share("touches", "null_share", "cookie_id", 2, 10),
+    share("touches", "null_share", "device_id", 3, 10),
     share("touches", "null_share", "ip_key", 0, 10),
     share("touches", "match_rate", "all", 5, 10),
     Check(IDENTITY_RANKER, "brier", "all", 0.1, 0.08, 0.12, 50),
     Check("credits", "true_credit", "ranker", 0.4, None, None, 50),
     Check("credits", "true_credit", "markov", None, None, None, 0),
 ]
+SERIES = {"series": [{"model": "touches", "metric": "null_share", "segment": name} for name in ("cookie_id", "device_id")]}
 TOLD = [
-    Finding("touches", "warn", "null_share", "cookie_id", "Too many."),
+    Finding("touches", "warn", "null_share", "cookie_id", "Too many.", evidence=json.dumps(SERIES)),
     Finding(IDENTITY_RANKER, "calm", "all", "all", "Fine."),
 ]
 
@@ -75,22 +77,28 @@ def written(root: Path) -> dict[str, bytes]:
     return {str(path.relative_to(root)): path.read_bytes() for path in sorted(root.rglob("*.json"))}
 
 
-def test_each_measure_is_in_the_report_of_its_project_and_tab(tmp_path: Path) -> None:
-    publish_day(tmp_path)
-    platform, ranker = held(tmp_path, PLATFORM), held(tmp_path, IDENTITY_RANKER)
+@pytest.fixture(scope="module")
+def a_day(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("evidently")
+    publish_day(root)
+    return root
+
+
+def test_each_measure_is_in_the_report_of_its_project_and_tab(a_day: Path) -> None:
+    platform, ranker = held(a_day, PLATFORM), held(a_day, IDENTITY_RANKER)
     assert set(platform) == {OVERVIEW, DATA, IDENTITY, ATTRIBUTION}
     assert set(ranker) == {OVERVIEW, CALIBRATION, COLUMNS}
     assert values(platform[DATA])["touches", "null_share", "cookie_id"] == 0.2
     assert values(platform[OVERVIEW])["findings", "warn", "all"] == 1
     assert values(ranker[OVERVIEW])["findings", "warn", "all"] == 0
-    assert values(held(tmp_path, ATTRIBUTION_RANKER)[ATTRIBUTION]) == {("credits", "true_credit", "ranker"): 0.4}
+    assert values(held(a_day, ATTRIBUTION_RANKER)[ATTRIBUTION]) == {("credits", "true_credit", "ranker"): 0.4}
 
 
-def test_a_measure_fails_its_test_where_the_judge_found_something_and_passes_elsewhere(tmp_path: Path) -> None:
-    publish_day(tmp_path)
-    (tests,) = [w for w in held(tmp_path, PLATFORM)[DATA].tests_widgets if "tests" in w.params]
+def test_a_measure_fails_its_test_where_the_judge_found_something_and_passes_elsewhere(a_day: Path) -> None:
+    (tests,) = [w for w in held(a_day, PLATFORM)[DATA].tests_widgets if "tests" in w.params]
     told = {each["description"].split(": ")[1]: each["state"] for each in tests.params["tests"]}
-    assert told == {"null_share of cookie_id": "warning", "null_share of ip_key": "success"}
+    states = {"cookie_id": "warning", "device_id": "warning", "ip_key": "success"}
+    assert told == {f"null_share of {name}": state for name, state in states.items()}
 
 
 @pytest.mark.parametrize(
@@ -107,6 +115,7 @@ def test_a_test_says_from_where_on_its_rule_speaks(rule: Rule, words: str) -> No
     assert limit(rule) == words
 
 
+@pytest.mark.service
 def test_a_day_written_again_is_the_same_bytes_and_what_is_gone_is_taken_away(tmp_path: Path) -> None:
     publish_day(tmp_path)
     before = written(tmp_path)

@@ -1,0 +1,89 @@
+"""What the decision log tells of serving: how much was asked, found and answered, what was missing, and which versions decided."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import date
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from monitoring import checks
+from monitoring.checks import Check
+from whence.bundle import BundleError, bundle_manifest
+from whence.contracts.models import ATTRIBUTION_RANKER, IDENTITY_RANKER
+
+if TYPE_CHECKING:
+    import duckdb
+
+SURE = 0.5
+"""A first candidate that leads the second by so much is one that is surely found."""
+
+
+def serving_checks(con: duckdb.DuckDBPyConnection, model: str, day: str, bundles: Path) -> list[Check]:
+    """By route, questions, options, answers and missing inputs; how many bundles decided, and the age of the one that decided most.
+
+    `con` has a view of `decisions`; `bundles` is the folder that holds the bundles of this machine.
+    """
+    found: list[Check] = []
+    for route, asked, options, answered, nulls, inputs in con.execute(_ROUTES, [day, model]).fetchall():
+        found.append(checks.count(model, "requests", route, asked))
+        if model in (IDENTITY_RANKER, ATTRIBUTION_RANKER):
+            found.append(checks.plain(model, "options_per_request", route, options, asked))
+            found.append(checks.share(model, "answered_share", route, answered, asked))
+        found.append(checks.plain(model, "route_null_share", route, nulls / inputs if inputs else None, asked))
+    served = con.execute(
+        "SELECT bundle, count(*) FROM decisions WHERE day = ? AND model = ? GROUP BY 1 ORDER BY 2 DESC, 1", [day, model]
+    ).fetchall()
+    if served:
+        found.append(checks.plain(model, "bundles", "all", float(len(served)), sum(n for _, n in served)))
+        found.append(checks.plain(model, "bundle_age_days", "all", _age(bundles, served[0][0], day), served[0][1]))
+    return found
+
+
+def margin_checks(con: duckdb.DuckDBPyConnection, day: str) -> list[Check]:
+    """Of the signals that somebody was compared with, the share whose best candidate leads the next by a wide margin.
+
+    Where the right person is not among the candidates nobody leads: it falls with the recall of retrieval, which nobody can see.
+    """
+    sure, asked = con.execute(_MARGINS, [day, IDENTITY_RANKER, SURE]).fetchall()[0]
+    return [checks.share("persons", "sure_share", "all", int(sure or 0), int(asked))] if asked else []
+
+
+def version_checks(versions: Mapping[str, set[str]], before: Mapping[str, set[str]]) -> list[Check]:
+    """How many versions of each thing the day's credit was made with, and whether the day before knew none of one of them."""
+    found = []
+    for name, now in sorted(versions.items()):
+        then = before.get(name, set())
+        found.append(checks.plain("credits", "versions", name, float(len(now)), len(now)))
+        found.append(checks.plain("credits", "changed", name, float(bool(then) and not now <= then), len(now)))
+    return found
+
+
+def _age(bundles: Path, digest: str, day: str) -> float | None:
+    """Days since the last day that the bundle learned from; None where the bundle is not on this machine."""
+    try:
+        learned = bundle_manifest(bundles, digest)["about"]["as_of"]
+    except (BundleError, OSError, KeyError):
+        return None
+    return float((date.fromisoformat(day) - date.fromisoformat(learned)).days)
+
+
+_ROUTES = """
+    WITH asked AS (
+        SELECT route, subject, count(*) AS options, bool_or(coalesce(chosen, false)) AS answered,
+               sum((length(features) - length(replace(features, ':null', ''))) // 5) AS nulls,
+               sum((length(features) - length(replace(features, '":', ''))) // 2) AS inputs
+        FROM decisions WHERE day = ? AND model = ? GROUP BY ALL
+    )
+    SELECT route, count(*), avg(options), count(*) FILTER (answered), sum(nulls), sum(inputs) FROM asked GROUP BY 1 ORDER BY 1
+"""
+"""Inputs are a JSON object without spaces, so that `:null` is a missing one."""
+_MARGINS = """
+    WITH ranked AS (
+        SELECT subject, probability, row_number() OVER (PARTITION BY subject, route ORDER BY probability DESC, option) AS place, route
+        FROM decisions WHERE day = ? AND model = ?
+    ), asked AS (
+        SELECT max(probability) FILTER (place = 1) - coalesce(max(probability) FILTER (place = 2), 0) AS margin FROM ranked GROUP BY subject, route
+    )
+    SELECT count(*) FILTER (margin >= ?), count(*) FROM asked
+"""
