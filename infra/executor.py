@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import warnings
 
-from airflow.executors.local_executor import LocalExecutor
+from airflow.executors import local_executor
 
 LIBRARIES = (
     "pandas",
@@ -23,8 +23,8 @@ LIBRARIES = (
 """None of ours, so that a change of our code holds from the next task on; and none whose threads a fork would lose (deltalake)."""
 
 
-class PreloadedExecutor(LocalExecutor):  # type: ignore[misc]  # Airflow has no types
-    """LocalExecutor in a scheduler that has loaded LIBRARIES before its workers are forked."""
+class LocalExecutor(local_executor.LocalExecutor):  # type: ignore[misc]  # Airflow has no types
+    """Airflow's own, which has loaded LIBRARIES before its workers are forked. Airflow takes one of another name for a cluster's."""
 
     def start(self) -> None:
         """Load the libraries, and start the workers."""

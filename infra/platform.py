@@ -80,7 +80,7 @@ def environment(settings: Settings) -> dict[str, str]:
     keys = _keys(settings)
     airflow = {
         "CORE__DAGS_FOLDER": str(REPOSITORY / "dags"),
-        "CORE__EXECUTOR": "infra.executor.PreloadedExecutor",
+        "CORE__EXECUTOR": "infra.executor.LocalExecutor",
         "CORE__PARALLELISM": "2",
         "CORE__LOAD_EXAMPLES": "False",
         "CORE__DAGS_ARE_PAUSED_AT_CREATION": "False",
