@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from monitoring.moved.inputs import History
     from monitoring.moved.why import Answer
+    from serving.daily.attributing import Scored
     from serving.daily.supposing import Supposed
     from whence.attribution.policy import Policy
     from whence.bundle import Scorer
@@ -67,14 +68,21 @@ class ByDay:
         from serving.daily import supposing
 
         rows, said = supposing.credit(journeys, scorers, history)
-        return rows, {model: each.subjects.assign(probability=each.probability) for model, (_, each) in said.items()}
+        return rows, {model: _whole(each) for model, (_, each) in said.items()}
 
     def value(self, touches: pd.DataFrame, scorer: Scorer, history: History) -> pd.DataFrame:
         """See monitoring.moved.recomputed.Daily."""
         from serving.daily import supposing
 
-        said = supposing.value(touches, scorer, history)
-        return said.subjects.assign(probability=said.probability)
+        return _whole(supposing.value(touches, scorer, history))
+
+
+def _whole(said: Scored) -> pd.DataFrame:
+    """What was asked, the inputs, and what came out, in one frame."""
+    import pandas as pd
+
+    parts = [each.reset_index(drop=True) for each in (said.subjects, said.inputs)]
+    return pd.concat(parts, axis=1).assign(probability=said.probability)
 
 
 def _say(answer: Answer, page: Path) -> None:

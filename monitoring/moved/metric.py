@@ -19,6 +19,7 @@ MODELS = (IDENTITY_RANKER, ATTRIBUTION_RANKER, CONVERSION_VALUE)
 """Those with labels."""
 LEARNED = {"ranker": ATTRIBUTION_RANKER, "incremental": "exposure-response"}
 """The algorithms that ask a model."""
+ALGORITHM_OF = {model: algorithm for algorithm, model in LEARNED.items()}
 CAMPAIGN = "campaign="
 NO_AD = "no ad"
 

@@ -17,8 +17,9 @@ import numpy as np
 import pandas as pd
 
 from monitoring.moved import people, versions
-from monitoring.moved.inputs import History, Shelf
+from monitoring.moved.inputs import Freshness, History, Shelf
 from monitoring.moved.metric import (
+    ALGORITHM_OF,
     CAMPAIGN,
     CREDIT,
     LEARNED,
@@ -63,10 +64,10 @@ class Daily(Protocol):
     def credit(
         self, journeys: Any, scorers: Mapping[str, Scorer], history: History
     ) -> tuple[pd.DataFrame, Mapping[str, pd.DataFrame]]:
-        """Rows of credit of the day's conversions; and subject, option and probability of what each model said."""
+        """Rows of credit of the day's conversions; and of what each model said: subject, option, its inputs, probability."""
 
     def value(self, touches: pd.DataFrame, scorer: Scorer, history: History) -> pd.DataFrame:
-        """Subject and probability of what conversion-value says of the touches of one day."""
+        """What conversion-value says of the touches of one day: subject, its inputs, probability."""
 
 
 @dataclass
@@ -79,6 +80,8 @@ class Days:
     lakes: tuple[Lake, Lake]
     """As each day's statements saw the tables."""
     rulings: tuple[versions.Ruling, versions.Ruling]
+    fresh: tuple[Freshness, Freshness] = ({}, {})
+    """How fresh the features of each day were."""
     _kept: dict[Any, Any] = field(default_factory=dict)
 
     @classmethod
@@ -86,8 +89,7 @@ class Days:
         """The two days by their statements of credit."""
         import features
 
-        lake = Lake.of(settings)
-        shelf = Shelf(lambda rows, views: features.historical(settings, rows, views), lake, settings.features.max_age_hours)
+        lake, shelf = Lake.of(settings), Shelf(lambda rows, views: features.historical(settings, rows, views))
         lakes = versions.pinned(lake, credits[0]), versions.pinned(lake, credits[1])
         rulings = versions.ruling(settings, credits[0]), versions.ruling(settings, credits[1])
         return cls(settings, days, shelf, lakes, rulings)
@@ -122,10 +124,9 @@ class Days:
             return told
         return people.mixed(told, self.known(True, exactly=exactly), None if rows is None else carried(rows)["identifier"])
 
-    def history(self, mixture: Mixture, *, by_person: bool) -> History:
-        """The features as of the day of features; `by_person` where the rows' persons come from who is who."""
-        shift = self.apart(mixture, FEATURES)
-        return self.shelf.history(shift, self.apart(mixture, IDENTITY) if by_person else shift)
+    def history(self, mixture: Mixture, *, by_person: bool = False) -> History:
+        """The features of the rows at their own hour, as fresh as on the day of features; `by_person` where who is who names the rows' persons."""
+        return self.shelf.history(self.fresh[FEATURES in mixture], self.apart(mixture, IDENTITY) if by_person else timedelta(0))
 
     def scorer(self, mixture: Mixture, bundles: tuple[str, str]) -> Scorer:
         """The trees of one day with the calibrator of the other, or a bundle as it is."""
@@ -149,6 +150,9 @@ class Measured(Protocol):
     def sums(self, mixture: Mixture) -> Sums:
         """The measure for a mixture, row by row."""
 
+    def seen(self, mixture: Mixture) -> pd.DataFrame:
+        """Subject, option and inputs of what its model is asked in a mixture."""
+
 
 @dataclass(frozen=True)
 class Matches:
@@ -163,6 +167,10 @@ class Matches:
         told = self.of.people(mixture, rows)
         is_named = exact.who(rows, told).isin(exact.with_account(told)).to_numpy(dtype="float64")
         return Sums(self.of.owners(rows), is_named, np.ones(len(rows)))
+
+    def seen(self, mixture: Mixture) -> pd.DataFrame:
+        """Nothing: no model is asked."""
+        return pd.DataFrame()
 
     def _rows(self, mixture: Mixture) -> pd.DataFrame:
         day = self.of.day(mixture)
@@ -184,26 +192,26 @@ class Credits:
     def sums(self, mixture: Mixture) -> Sums:
         """See Measured."""
         policy = self.policy(mixture)
-        rows, _ = self.of.once(
-            (*self._journey(mixture), FEATURES in mixture, MODEL in mixture, CALIBRATOR in mixture),
-            lambda: self._credit(mixture, policy),
-        )
+        learned = mixture & {FEATURES, MODEL, CALIBRATOR} if policy.algorithm in LEARNED else frozenset()
+        key = ("credit", *self._journey(mixture, policy), learned)
+        rows, _ = self.of.once(key, lambda: self._credit(mixture, policy))
         return credit_sums(self.metric, rows, self.owners(mixture))
 
-    def policy(self, mixture: Mixture) -> Policy:
+    def policy(self, mixture: Mixture, algorithm: str = "") -> Policy:
         """The policy in force, with the one algorithm that is asked for."""
         policy = self.of.rulings[POLICY in mixture].policy
         assert policy is not None  # whoever asks for a policy that is gone was told so
-        algorithm = self.metric.algorithm or policy.algorithm
+        algorithm = algorithm or self.metric.algorithm or policy.algorithm
         return replace(policy, algorithm=algorithm, algorithms=(algorithm,))
 
     def owners(self, mixture: Mixture) -> Mapping[str, str]:
         """Who each conversion of the rows' day counts for."""
         return self.of.once(("owners", DATA in mixture), lambda: conversion_owners(self.of, DATA in mixture))
 
-    def said(self, mixture: Mixture, model: str) -> pd.DataFrame:
-        """Subject, option and probability of what the model says of the day's pairs."""
-        _, said = self._credit(mixture, self.policy(mixture))
+    def seen(self, mixture: Mixture) -> pd.DataFrame:
+        """See Measured."""
+        model = next(iter(self.bundles))
+        _, said = self._credit(mixture, self.policy(mixture, self.metric.algorithm or ALGORITHM_OF[model]))
         if model not in said:
             raise MovedError(f"{model} has nothing to say of {self.of.day(mixture)}: no conversion has a candidate touch.")
         return said[model]
@@ -211,14 +219,14 @@ class Credits:
     def _credit(self, mixture: Mixture, policy: Policy) -> tuple[pd.DataFrame, Mapping[str, pd.DataFrame]]:
         model = LEARNED.get(policy.algorithm)
         scorers = {model: self.of.scorer(mixture, self.bundles[model])} if model else {}
-        journeys = self.of.once(self._journey(mixture), lambda: self._journeys(mixture, policy))
+        journeys = self.of.once(self._journey(mixture, policy), lambda: self._journeys(mixture, policy))
         return self.daily.credit(journeys, scorers, self.of.history(mixture, by_person=True))
 
     def _journeys(self, mixture: Mixture, policy: Policy) -> Any:
         return self.daily.journeys(self.of.lake(mixture), self.of.day(mixture), policy, self.of.people(mixture))
 
-    def _journey(self, mixture: Mixture) -> tuple[Any, ...]:
-        return ("journeys", DATA in mixture, IDENTITY in mixture, POLICY in mixture)
+    def _journey(self, mixture: Mixture, policy: Policy) -> tuple[Any, ...]:
+        return ("journeys", policy.algorithm, DATA in mixture, IDENTITY in mixture, POLICY in mixture)
 
 
 @dataclass(frozen=True)
@@ -235,6 +243,10 @@ class Scores:
         """See Measured."""
         rows = self._rows(mixture)
         return scored_sums(self.metric.name, rows)
+
+    def seen(self, mixture: Mixture) -> pd.DataFrame:
+        """See Measured."""
+        return self._said(mixture)
 
     def recorded(self, side: bool) -> float:
         """Of attribution-ranker: the measure by what the day's run wrote down; what the service answered is left out. NaN for nothing."""
@@ -284,18 +296,18 @@ class Scores:
         day = str(self.of.day(mixture))
         asked = Metric("credits", UNATTRIBUTED, algorithm="ranker")
         credits = Credits(self.of, self.daily, asked, {ATTRIBUTION_RANKER: self._bundles(mixture, day)})
-        said = credits.said(mixture, ATTRIBUTION_RANKER)
+        said = credits.seen(mixture)
         return said.assign(day=day, owner=said["subject"].map(credits.owners(mixture)).fillna(said["subject"]))
 
     def _of_touches(self, mixture: Mixture, day: str, logged: pd.DataFrame) -> pd.DataFrame:
         touches = self.of.once(("touches", DATA in mixture, day), lambda: self._events(mixture, Window.parse(day), "touches"))
         scorer = self.of.scorer(mixture, self._bundles(mixture, day))
-        said = self.daily.value(touches, scorer, self.of.history(mixture, by_person=False))
-        said = said.drop_duplicates("subject").set_index("subject")["probability"]
+        said = self.daily.value(touches, scorer, self.of.history(mixture))
         rows = touches.drop_duplicates("touch_id")
-        rows = rows.assign(owner=self.of.owners(rows))
+        owner = pd.Series(self.of.owners(rows), index=rows["touch_id"])
         ids = logged["subject"].map(rows.set_index("event_id")["touch_id"]).fillna(logged["subject"])
-        found = logged.assign(probability=ids.map(said), owner=ids.map(rows.set_index("touch_id")["owner"]))
+        there = said.drop_duplicates("subject").set_index("subject").drop(columns="made_at").reindex(ids).set_axis(logged.index)
+        found = pd.concat([logged, there], axis=1).assign(owner=ids.map(owner))
         return found[found["probability"].notna()]
 
     def _of_signals(self, mixture: Mixture, day: str, logged: pd.DataFrame) -> pd.DataFrame:
@@ -304,9 +316,11 @@ class Scores:
         asked = signals.loc[found["subject"]].reset_index()
         asked = asked.assign(seen_at=found["made_at"], person_id=found["option"], row_id=range(len(found)))
         asked = asked.assign(identifier=strongest(asked))
-        facts = self.of.history(mixture, by_person=False)(asked, evidence.VIEWS)
+        facts = self.of.history(mixture)(asked, evidence.VIEWS)
         scorer = self.of.scorer(mixture, self._bundles(mixture, day))
-        return found.assign(probability=scorer.score(evidence.pair_frame(asked, facts))[1], owner=self.of.owners(asked))
+        inputs = evidence.pair_frame(asked, facts)
+        said = {"probability": scorer.score(inputs)[1], "owner": self.of.owners(asked)}
+        return pd.concat([found, inputs.set_axis(found.index)], axis=1).assign(**said)
 
     def _logged(self, mixture: Mixture) -> pd.DataFrame:
         """The decisions that the day's checks look at."""

@@ -3,17 +3,41 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
 from typing import TYPE_CHECKING, Any
 
 from monitoring.moved import people, versions
+from monitoring.moved.inputs import ENOUGH, Freshness, freshness
 from monitoring.moved.metric import CREDIT, CREDITS, LEARNED, MATCH_RATE, MEAN, Metric, MovedError, parse
-from monitoring.moved.recomputed import Credits, Daily, Days, Matches, Measured, Scores, conversion_owners, credit_sums, span
-from monitoring.moved.shares import CALIBRATOR, DATA, FEATURES, IDENTITY, MODEL, POLICY, WHOLE, intervals, mixtures, shapley
+from monitoring.moved.recomputed import (
+    EVERY,
+    SAMPLE,
+    Credits,
+    Daily,
+    Days,
+    Matches,
+    Measured,
+    Scores,
+    conversion_owners,
+    credit_sums,
+    span,
+)
+from monitoring.moved.shares import (
+    CALIBRATOR,
+    DATA,
+    FEATURES,
+    IDENTITY,
+    MODEL,
+    POLICY,
+    WHOLE,
+    Mixture,
+    intervals,
+    mixtures,
+    shapley,
+)
 from whence.contracts.models import ATTRIBUTION_RANKER, IDENTITY_RANKER
-from whence.contracts.tables import FEATURES as VIEWS
 from whence.contracts.times import Window
 from whence.lake import Lake
 
@@ -123,17 +147,25 @@ def _prepared(metric: Metric, of: Days, daily: Daily) -> tuple[Measured, list[Pa
     modelled: list[Part] = []
     if MODEL in rests_on:
         bundles, modelled = _bundles(metric, model, of)
-    parts = {DATA: _data(metric, of), FEATURES: _features(of), IDENTITY: _identity(metric, of), POLICY: ruled}
+
+    def make(days: Days) -> Measured:
+        if metric.name == MATCH_RATE:
+            return Matches(days, metric.about)
+        if metric.about == CREDITS:
+            return Credits(days, daily, metric, {model: _ones(bundles)} if model else {})
+        return Scores(days, daily, metric, bundles)
+
+    parts = {DATA: _data(metric, of), IDENTITY: _identity(metric, of), POLICY: ruled}
     parts |= {each.factor: each for each in modelled}
-    measured: Measured
-    if metric.name == MATCH_RATE:
-        measured = Matches(of, metric.about)
-    elif metric.about == CREDITS:
-        ones = {model: tuple(next(iter(each.values())) for each in bundles)} if model else {}
-        measured = Credits(of, daily, metric, ones)  # type: ignore[arg-type]  # two bundles each
-    else:
-        measured = Scores(of, daily, metric, bundles)
-    return measured, [parts[each] for each in rests_on], of
+    if FEATURES in rests_on:
+        parts[FEATURES], of = _features(metric, model, of, make)
+    return make(of), [parts[each] for each in rests_on], of
+
+
+def _ones(bundles: tuple[Mapping[str, str], Mapping[str, str]]) -> tuple[str, str]:
+    """The bundle of each day, of days that have one."""
+    first, second = (next(iter(each.values())) for each in bundles)
+    return first, second
 
 
 def _algorithms(metric: Metric, rulings: Sequence[versions.Ruling]) -> tuple[str, ...]:
@@ -176,11 +208,44 @@ def _data(metric: Metric, of: Days) -> Part:
     return Part(DATA, CHANGED, words[0], words[1], None)
 
 
-def _features(of: Days) -> Part:
-    lake = Lake.of(of.settings)
-    version = ", ".join(f"{name.removesuffix('_features')} {lake.version(name)}" for name in VIEWS)
-    words = [f"as they stood on {day}, hour by hour (versions: {version})" for day in of.days]
-    return Part(FEATURES, CHANGED, words[0], words[1], None)
+def _features(metric: Metric, model: str, of: Days, make: Callable[[Days], Measured]) -> tuple[Part, Days]:
+    """How fresh each view was on each day, by what the day's runs logged; and the days with that freshness."""
+    found, words, unexplained = [], [], ""
+    for side, day in enumerate(of.days):
+        logged = _logged(of, model, Window(day, day) if metric.about == CREDITS else span(metric, day, of.settings))
+        fresh, share = freshness(model, logged, _seen(of, make, EVERY if side else frozenset()))
+        words.append(f"{_fresh(fresh)} on {day}")
+        found.append(fresh)
+        off = {view: each for view, each in share.items() if each < ENOUGH}
+        unexplained = unexplained or ", ".join(f"{1 - each:.1%} of what {view} said on {day}" for view, each in off.items())
+    if unexplained:
+        why = f"{unexplained} is not what the tables and the code give now: they were made again, or changed, since."
+        return Part(FEATURES, UNTOLD, words[0], words[1], None, why=why), of
+    if found[0] == found[1]:
+        return Part(FEATURES, SAME, _fresh(found[0]), _fresh(found[1]), 0.0), replace(of, fresh=(found[0], found[1]))
+    return Part(FEATURES, CHANGED, words[0], words[1], None), replace(of, fresh=(found[0], found[1]), _kept={})
+
+
+def _seen(of: Days, make: Callable[[Days], Measured], mixture: Mixture) -> Callable[[Freshness], pd.DataFrame]:
+    def seen(fresh: Freshness) -> pd.DataFrame:
+        return make(replace(of, fresh=(fresh, fresh), _kept={}) if fresh else of).seen(mixture)
+
+    return seen
+
+
+def _fresh(fresh: Freshness) -> str:
+    told = [f"{view} {f'{late} day late' if late else 'not there'}" for view, late in sorted(fresh.items())]
+    return ", ".join(told) or "every view as of the day before"
+
+
+def _logged(of: Days, model: str, window: Window) -> pd.DataFrame:
+    query = """
+        SELECT subject, option, features FROM decisions
+        WHERE model = ? AND route = 'batch' ORDER BY md5(subject), decision_id LIMIT ?
+    """
+    with Lake.of(of.settings).connect(window, "decisions") as con:
+        found: pd.DataFrame = con.execute(query, [model, SAMPLE]).df()
+    return found
 
 
 def _identity(metric: Metric, of: Days) -> Part:
@@ -212,8 +277,8 @@ def _bundles(metric: Metric, model: str, of: Days) -> tuple[tuple[Mapping[str, s
         return (there, there), [Part(each, UNTOLD, words[0], words[1], None, why=untold) for each in (MODEL, CALIBRATOR)]
     parts = []
     for factor, files in ((MODEL, versions.TREES), (CALIBRATOR, versions.LEVEL)):
-        made = [_made(of, found, files) for found in (first, second)]
-        is_same = made[0] == made[1]
+        was, came = (_made(of, each, window.last, files) for each, window in zip((first, second), asked, strict=True))
+        is_same = all(_nearest(was, at) == _nearest(came, at) for at in {*was, *came})
         parts.append(Part(factor, SAME if is_same else CHANGED, words[0], words[1], 0.0 if is_same else None))
     return (first, second), parts
 
@@ -228,9 +293,13 @@ def _gone(model: str, of: Days, asked: Sequence[Window], found: tuple[Mapping[st
     return told[0], told[1]
 
 
-def _made(of: Days, bundles: Mapping[str, str], files: tuple[str, ...]) -> list[str]:
-    """What the bundles are made of, day by day, counted from the last."""
-    return [versions.part(of.settings, bundles[day], files) for day in sorted(bundles, reverse=True)]
+def _made(of: Days, bundles: Mapping[str, str], last: date, files: tuple[str, ...]) -> dict[int, str]:
+    """What the bundles are made of, by how many days before the last they decided."""
+    return {(last - date.fromisoformat(day)).days: versions.part(of.settings, each, files) for day, each in bundles.items()}
+
+
+def _nearest(made: Mapping[int, str], at: int) -> str:
+    return made[min(made, key=lambda each: (abs(each - at), each))]
 
 
 def _recorded(

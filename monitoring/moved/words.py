@@ -11,9 +11,9 @@ from monitoring.moved.shares import CALIBRATOR, DATA, FEATURES, IDENTITY, MODEL,
 from monitoring.moved.why import CHANGED, SAME, UNTOLD, Answer, Part
 
 MEANS = {
-    DATA: "Which rows there were: the events of the day and, for a model, what it was asked about and what came of it. What nobody had met "
-    "on the other day came with its rows: new identifiers, and keys that the feature tables did not have yet.",
-    FEATURES: "What the feature tables said, at the same hour of the other day, with the ages that it had there.",
+    DATA: "Which rows there were: the events of the day and, for a model, what it was asked about, what came of it, and what each key had "
+    "done before. Identifiers that nobody had met on the first day came with the rows of the second.",
+    FEATURES: "How that reached the models: each view fresh, a day late, or not there, as the inputs that were logged on the day say.",
     IDENTITY: "Who was known to be who at the end of the day: merges, splits and links of identifiers that were met on both days.",
     MODEL: "The trees of the bundle that decided, and the codes of its inputs.",
     CALIBRATOR: "What turned raw scores into probabilities; beside another bundle's trees it is a supposition that never served.",
