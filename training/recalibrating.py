@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from pathlib import Path
@@ -28,7 +28,6 @@ from whence import bundle_store, measures
 from whence.bundle import Scorer, bundle_content, golden_rows, write_bundle
 from whence.calibration import Calibrator, moved
 from whence.calibration import fit as fit_calibrator
-from whence.contracts.events import EVENTS
 from whence.contracts.models import CONVERSION_VALUE, LABELLED, Candidate
 from whence.contracts.settings import Settings
 from whence.contracts.times import Window
@@ -121,7 +120,7 @@ def fitted(probability: Floats, labels: Floats, persons: npt.NDArray[Any], *, is
         stretch, shift = _line(odds[taught], labels[taught])
         return np.asarray(expit(stretch * odds[asked] + shift))
 
-    if is_line and min(len(set(persons[labels == each])) for each in (0, 1)) >= contest.CONTEST_FROM:
+    if is_line and min(len(set(persons[labels == each])) for each in (0, 1)) >= LEAST:
         shifted, stretched = (measures.log_losses(labels, contest.crossed(persons, each)) for each in (by_shift, by_line))
         saved = measures.paired_difference(shifted, stretched, persons)
         if saved.low > 0:
@@ -167,7 +166,8 @@ def _labelled(settings: Settings, lake: Lake, scorer: Scorer, as_of: date, label
     reach = settings.training.conversion_days if scorer.model == CONVERSION_VALUE else 0.0
     rows = decisions.iloc[told["row"].to_numpy(dtype=np.int64)].reset_index(drop=True)
     rows = rows.assign(label=told["label"].to_numpy(dtype=np.int64), person=told["cluster"].astype(str).to_numpy())
-    spoiled = _spoiled(lake, first, as_of, math.ceil(reach))
+    stopped = map(date.fromisoformat, known.stopped_days(lake, Window(first, as_of)))
+    spoiled = {str(day - timedelta(days=back)) for day in stopped for back in range(math.ceil(reach) + 1)}
     return rows[~rows["day"].isin(spoiled)].sort_values(["made_at", "decision_id"], ignore_index=True)
 
 
@@ -185,16 +185,6 @@ def _decisions(settings: Settings, lake: Lake, scorer: Scorer, first: date, as_o
     wanted = set(scorer.schema.names)
     is_whole = [wanted <= json.loads(text).keys() for text in found["features"]]
     return found[is_whole].reset_index(drop=True)
-
-
-def _spoiled(lake: Lake, first: date, last: date, reach: int) -> Collection[str]:
-    """Days whose labels rest on a day that an event table should not have been published for."""
-    query = (
-        "SELECT DISTINCT day FROM findings WHERE level = 'stop' AND coalesce(status, 'open') = 'open' AND list_contains(?, model)"
-    )
-    with lake.connect(Window(first, last), "findings") as con:
-        stopped = [date.fromisoformat(day) for (day,) in con.execute(query, [list(EVENTS)]).fetchall()]
-    return {str(day - timedelta(days=back)) for day in stopped for back in range(reach + 1)}
 
 
 def demand(rows: pd.DataFrame, which: str) -> None:

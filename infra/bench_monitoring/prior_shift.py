@@ -174,7 +174,7 @@ def _lived(model: Model, rows: pd.DataFrame, *, is_always: bool = False) -> Iter
         told = pd.DataFrame({"label": labels, "probability": said, "cluster": persons})
         checks = calibration_checks(CONVERSION_VALUE, told)
         bundle = {CONVERSION_VALUE: f"bundle {number}"}
-        ripe = {CONVERSION_VALUE: Ripe(bundle[CONVERSION_VALUE])}
+        ripe = {CONVERSION_VALUE: Ripe(bundle[CONVERSION_VALUE], trees="the same")}
         found = judge(Today(day, checks, bundle, ripe), past)
         past.append(Past(str(day), checks, found, bundle, ripe))
         has_alarm = any(f.metric == "observed_over_expected" and f.level == RECALIBRATE and f.status == "open" for f in found)
@@ -291,15 +291,21 @@ def _level(labels: Floats, said: Floats, persons: npt.NDArray[Any]) -> Measure:
     return measures.observed_over_expected(labels, said, persons)
 
 
-def _after(lived: Sequence[Lived]) -> tuple[Measure, Measure, int] | None:
-    """The level on the days after the last promoted recalibration that others follow, with and without it; None without one."""
-    moved = [place for place, each in enumerate(lived[:-1]) if each.promoted]
-    if not moved:
-        return None
-    later = lived[moved[-1] + 1 :]
-    labels, persons = (np.concatenate([getattr(each, name) for each in later]) for name in ("labels", "persons"))
-    served, untouched = (np.concatenate([getattr(each, name) for each in later]) for name in ("served", "untouched"))
-    return _level(labels, served, persons), _level(labels, untouched, persons), len(moved)
+def _after(lived: Sequence[Lived]) -> list[tuple[Measure, Measure]]:
+    """For each promoted recalibration that a day follows: the level until the next alarm, with it, and without any."""
+    found = []
+    for place in (place for place, each in enumerate(lived[:-1]) if each.promoted):
+        until = next((n for n, each in enumerate(lived[place + 2 :], place + 2) if each.has_alarm), len(lived))
+        found.append(_together(lived[place + 1 : until]))
+    return found
+
+
+def _together(days: Sequence[Lived]) -> tuple[Measure, Measure]:
+    """The level of some days: as it was served, and as it would have been untouched."""
+    labels, persons, served, untouched = (
+        np.concatenate([getattr(each, name) for each in days]) for name in ("labels", "persons", "served", "untouched")
+    )
+    return _level(labels, served, persons), _level(labels, untouched, persons)
 
 
 def _is_within(level: Measure) -> bool:
@@ -313,13 +319,14 @@ def _row(what: str, lived: Sequence[Lived]) -> Row:
     off = sum(level.high < 1 - OFF or level.low > 1 + OFF for level in levels)
     told = f"{len(lived)} days after training, {off} off by more than 10 % for sure; {len(alarms)} alarms"
     after = _after(lived)
-    if after is None:
+    if not after:
         last = next((each.came_of for each in reversed(lived) if each.came_of), "")
         return Row(what, "nothing was recalibrated", "", TARGET, verdict(met=off == 0), f"{told}. {last}".strip())
-    served, untouched, moves = after
-    figure = f"observed / expected {served.value:.3f} after, {untouched.value:.3f} without"
-    spread = Interval(served.value, served.low, served.high).show(3)
-    return Row(what, figure, spread, TARGET, verdict(met=_is_within(served)), f"{told}, {moves} recalibrations served")
+    within = sum(_is_within(served) for served, _ in after)
+    figure = f"{within} of {len(after)} recalibrations are within 10 % until the next alarm"
+    spans = "; ".join(f"{now.value:.3f} {Interval(now.value, now.low, now.high).show(3)}" for now, _ in after)
+    without = ", ".join(f"{untouched.value:.3f}" for _, untouched in after)
+    return Row(what, figure, spans, TARGET, verdict(met=within == len(after)), f"{told}; without them {without}")
 
 
 def _seasons() -> Iterator[Row]:
@@ -366,8 +373,7 @@ def _seasons() -> Iterator[Row]:
 
 
 def _next_season(lived: Sequence[Lived]) -> Measure:
-    later = lived[SEASON_DAYS:]
-    return _level(*(np.concatenate([getattr(each, name) for each in later]) for name in ("labels", "served", "persons")))
+    return _together(lived[SEASON_DAYS:])[0]
 
 
 def a_season(seed: int, start: int, factor: float, days: int) -> pd.DataFrame:
