@@ -6,6 +6,8 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
+from functools import cache
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
@@ -17,6 +19,7 @@ from monitoring.findings import Finding, Past, Ripe, Today
 from monitoring.findings.causes import EARLY
 from monitoring.quality import labels, measuring, reading
 from registry.journal import Journal
+from whence.bundle import BundleError, bundle_manifest
 from whence.contracts.events import EVENTS
 from whence.contracts.models import CONVERSION_VALUE, MODELS
 from whence.contracts.times import Window
@@ -84,9 +87,19 @@ def _ripe(settings: Settings, day: date, bundles: Mapping[str, Mapping[str, str]
     for model in MODELS:
         ripening = labels.ripening(model, settings.training.conversion_days)
         decided = bundles.get(str(day - timedelta(days=ripening.wait_days)), {})
-        found[model] = Ripe(decided.get(model, ""), ripening.span_days)
+        bundle = decided.get(model, "")
+        found[model] = Ripe(bundle, ripening.span_days, _trees(settings.bundles, bundle))
     young = bundles.get(str(day - timedelta(days=measuring.YOUNG_DAYS)), {}).get(CONVERSION_VALUE, "")
-    return {**found, f"{CONVERSION_VALUE} {EARLY}": Ripe(young)}
+    return {**found, f"{CONVERSION_VALUE} {EARLY}": Ripe(young, trees=_trees(settings.bundles, young))}
+
+
+@cache
+def _trees(folder: Path, bundle: str) -> str:
+    """What names a bundle's trees; empty where it does not lie on this machine."""
+    try:
+        return str(bundle_manifest(folder, bundle)["files"]["model.txt"]["sha256"])
+    except BundleError:
+        return ""
 
 
 def _bundles(lake: Lake, window: Window) -> dict[str, dict[str, str]]:
