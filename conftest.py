@@ -5,7 +5,7 @@ Those modules import a whole platform, and have tests of their own.
 
 from hypothesis import settings
 
-settings.register_profile("fixed", derandomize=True)
+settings.register_profile("fixed", derandomize=True, max_examples=50)
 settings.load_profile("fixed")
 
 collect_ignore = [

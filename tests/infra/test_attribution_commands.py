@@ -14,6 +14,7 @@ from tests.builders import a_click, a_conversion, a_lake, a_touch, some_settings
 from whence.attribution import policy as policies
 from whence.contracts.settings import Attribution, Settings
 
+pytestmark = pytest.mark.service
 DAY = "2026-05-09"
 
 

@@ -30,6 +30,7 @@ def test_a_lost_micro_and_a_forgotten_no_ad_are_seen() -> None:
         conservation.check(conversions, pairs, rows, shares * 0.5)
 
 
+@pytest.mark.service
 def test_batch_the_service_and_plain_loops_agree_on_a_few() -> None:
     assert sum(conservation.batch_and_loops(seed) for seed in range(6)) > 0
     assert sum(conservation.batch_and_service(seed) for seed in range(6)) > 0

@@ -18,6 +18,7 @@ from whence.ingest import IngestError, ingest, source_days
 from whence.lake import Lake
 from whence.world import simulate
 
+pytestmark = pytest.mark.service
 INGESTED = ("touches", "conversions", "sightings", "quarantine", "ingest_counts", "truth_signals", "truth_conversions")
 WINDOW = Window(FIRST_DAY, FIRST_DAY + timedelta(days=3))
 
@@ -45,7 +46,6 @@ def test_the_second_time_changes_nothing(settings: Settings) -> None:
     assert versions(settings) == before
 
 
-@pytest.mark.service
 def test_a_window_is_its_days_one_by_one(tmp_path: Path, settings: Settings) -> None:
     daily = some_settings(tmp_path / "daily", world=settings.world)
     for day in WINDOW:
@@ -54,7 +54,6 @@ def test_a_window_is_its_days_one_by_one(tmp_path: Path, settings: Settings) -> 
         assert contents(daily)[name].equals(rows), name
 
 
-@pytest.mark.service
 def test_a_day_that_is_run_again_after_later_ones_stays_as_it_was(settings: Settings) -> None:
     assert ingest(settings, Window(FIRST_DAY, FIRST_DAY)).changed == ()
 
@@ -97,7 +96,6 @@ def test_ingest_makes_the_world_when_it_is_not_there(tmp_path: Path) -> None:
     assert settings.world_events.exists()
 
 
-@pytest.mark.service
 def test_a_day_whose_world_has_changed_is_replaced_and_not_added_to(tmp_path: Path) -> None:
     settings = a_world(tmp_path)
     before = Lake.of(settings).read("touches")
