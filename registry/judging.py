@@ -164,11 +164,14 @@ def _findings(settings: Settings, candidate: Candidate) -> tuple[gate.Finding, .
     day = Window.parse(candidate.as_of)
     told = Lake.of(settings).read("findings", day).to_pylist()
     about = {candidate.model, *_data(candidate).get("tables", {})}
-    return tuple(_finding(each) for each in told if each["model"] in about) if told else None
+    return tuple(each for row in told for each in _measures(row) if each.model in about) if told else None
 
 
-def _finding(row: Mapping[str, Any]) -> gate.Finding:
-    return gate.Finding(**{name: row[name] for name in ("model", "level", "metric", "segment", "reason")})
+def _measures(row: Mapping[str, Any]) -> list[gate.Finding]:
+    """A finding as one for each measure behind it: what spoils a training may not be what it is told by."""
+    series = json.loads(row["evidence"] or "{}").get("series") or [row]
+    first = {(each["model"], each["metric"]): each["segment"] for each in reversed(series)}
+    return [gate.Finding(model, row["level"], metric, segment, row["reason"]) for (model, metric), segment in first.items()]
 
 
 def _data(candidate: Candidate) -> dict[str, Any]:

@@ -91,7 +91,9 @@ def test_judging_twice_gives_the_same_verdict_and_its_page_is_an_artifact(at: Se
 def test_data_that_is_not_sound_stops_a_candidate_that_is_good(at: Settings) -> None:
     candidate = a_candidate(at, rounds=30, seed=15)
     registry.register(at, candidate)
-    watched(at, "2026-05-10", level="warn", metric="log10_amount", reason="log10_amount: expected about 1, and 4 came.")
+    behind = [{"model": "touches", "metric": metric, "segment": "all"} for metric in ("rows", "log10_amount")]
+    evidence = json.dumps({"series": behind})
+    watched(at, "2026-05-10", level="warn", metric="rows", reason="Twice as many rows, and dearer ones.", evidence=evidence)
     verdict = registry.judge(at, candidate, NOW)
     assert verdict.decision == "refuse"
     assert verdict.named("fail") == ("data",)
