@@ -1,4 +1,4 @@
-"""Which columns can be compared with the reference, and how far apart chance alone would bring them."""
+"""For Evidently's report on a sample: which columns it can compare, and how far apart chance alone would bring them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ import pandas as pd
 
 from monitoring import checks
 from monitoring.checks import Check
-from monitoring.data.columns import is_number
 
 METHOD = "psi"
 LEAST_ROWS = 50
@@ -110,14 +109,16 @@ def psi(now: npt.NDArray[np.float64], then: npt.NDArray[np.float64]) -> npt.NDAr
     return np.asarray(((b - a) * np.log(b / a)).sum(axis=-1))
 
 
-def drift_checks(model: str, comparisons: Sequence[Comparison], rows: int) -> list[Check]:
-    """A row for each compared column, the share that drifted, and the columns that could not be computed."""
-    found = [checks.plain(model, "psi", each.column.name, each.psi, rows) for each in comparisons if each.psi is not None]
-    found += [checks.plain(model, "drift_failed", each.column.name, 1.0, rows) for each in comparisons if each.psi is None]
-    if comparisons:
-        drifted = sum(each.is_drifted for each in comparisons)
-        found.append(checks.plain(model, "drifted_share", "inputs and score", drifted / len(comparisons), rows))
-    return found
+def failures(model: str, comparisons: Sequence[Comparison], rows: int) -> list[Check]:
+    """A row for each column of the sample that Evidently could not compare."""
+    return [checks.plain(model, "drift_failed", each.column.name, 1.0, rows) for each in comparisons if each.psi is None]
+
+
+def is_number(*columns: pd.Series) -> bool:
+    """True when every value that is there is a number; a column with nothing in it counts as one."""
+    return all(
+        isinstance(value, int | float) or hasattr(value, "__float__") for column in columns for value in column.dropna().unique()
+    )
 
 
 def _bins(now: pd.Series, then: pd.Series, number: bool) -> npt.NDArray[np.float64]:

@@ -11,13 +11,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
+import pyarrow as pa
 
 from monitoring import attribution_quality, checks, crediting, drift, findings, inputs, serving_log
 from monitoring.checks import Check
-from monitoring.data import columns, tables
+from monitoring.data import tables
 from monitoring.findings import Finding, Past, Ripe, Today
 from monitoring.findings.causes import EARLY
 from monitoring.quality import labels, measuring, reading
+from monitoring.summaries import watched
 from registry.journal import Journal
 from whence.bundle import BundleError, bundle_manifest
 from whence.contracts.events import EVENTS
@@ -58,15 +60,19 @@ def watch_day(settings: Settings, day: date) -> Watched:
     clean = [each.day for each in findings.clean_days(past, bundles.get(str(day), {}))][-COMPARED_DAYS:]
     found = [*_events(lake, day), *_persons(settings, lake, window)]
     drifts: dict[str, Drift] = {}
+    kept = []
     champions = Journal.of(settings).pinned(str(day))
     for model in MODELS:
         served = Served(model in champions, sum(model in decided for each, decided in bundles.items() if each < str(day)))
         taken, drifted = _model(settings, lake, model, window, clean, served)
-        found += taken
+        measured, rows = watched.summary_checks(settings, lake, model, day, clean)
+        found += [*taken, *measured]
+        kept.append(rows)
         drifts |= {model: drifted} if drifted else {}
     found += crediting.crediting_checks(settings, lake, day)
     told = findings.judge(Today(day, found, bundles.get(str(day), {}), _ripe(settings, day, bundles)), past)
-    changed = lake.replace("checks", checks.to_arrow(str(day), found), window)
+    changed = lake.replace("summaries", pa.concat_tables(kept), window)
+    changed |= lake.replace("checks", checks.to_arrow(str(day), found), window)
     changed |= lake.replace("findings", findings.to_arrow(str(day), told), window)
     _publish(settings, str(day), found, told, drifts)
     return Watched(str(day), found, told, changed)
@@ -163,16 +169,12 @@ def _model(
     found += inputs.serving_checks(model, served.has_champion, made, served.days, len(reference))
     if today.empty:
         return found, None
-    seen, then = _inputs(today), _inputs(reference)
-    features = columns.feature_checks(model, seen, then)
-    nulls = [check.value for check in features if check.metric == "null_share" and check.value is not None]
-    found += [*features, checks.plain(model, "mean_null_share", "all", sum(nulls) / max(len(nulls), 1), len(today))]
     spread = float(today["probability"].std(ddof=1)) if len(today) > 1 else 0.0
     found.append(checks.mean(model, "mean_probability", "all", float(today["probability"].mean()), spread, len(today)))
     if reference.empty:
         return found, None
-    drifted = _drift(today, seen, reference, then, window)
-    return found + (drift.drift_checks(model, drifted.comparisons, len(today)) if drifted else []), drifted
+    drifted = _drift(today, _inputs(today), reference, _inputs(reference), window)
+    return found + (drift.failures(model, drifted.comparisons, len(today)) if drifted else []), drifted
 
 
 def _drift(

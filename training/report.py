@@ -7,17 +7,20 @@ import os
 import secrets
 import shutil
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+import pyarrow.parquet as pq
 
 from training.examples import Examples
 from training.split import TEST, Split
 from whence import measures
 from whence.measures import Measure
+from whence.summaries import summarise, to_rows
 
 Floats = npt.NDArray[np.float64]
 PLOTS = ("calibration.png", "scores.png", "gains.png")
@@ -48,6 +51,19 @@ def learned_rows(examples: Examples, split: Split) -> pd.DataFrame:
     """What the final model was fitted on, as hashes: row_id, person and content, and when each was seen; for the gate's canaries."""
     chosen = examples.keep(split.learned)
     return named(chosen.facts[["row_id", "person", "seen_at"]].assign(content=_content(chosen)))
+
+
+def write_reference(folder: Path, examples: Examples, split: Split, raw: Floats, as_of: str) -> None:
+    """Sum up the inputs that the final model was fitted on, who they are about, and the raw scores of the held-out rows.
+
+    reference.parquet has the columns of the `summaries` table: monitoring compares a day's decisions with it.
+    """
+    learned = examples.keep(split.learned)
+    about = learned.facts["group"].where(learned.facts["group"] != "", learned.facts["row_id"])
+    found = {**summarise(learned.inputs.assign(subject=about)), **summarise(pd.DataFrame({"score": raw}))}
+    found["subject"] = replace(found["subject"], names={})  # how many there are is asked, not who
+    rows = to_rows(found, day=as_of, model="")
+    pq.write_table(rows, folder / "reference.parquet")
 
 
 def named(rows: pd.DataFrame) -> pd.DataFrame:

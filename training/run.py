@@ -149,6 +149,7 @@ def _report(
         taken |= report.measure_strangers(rows, met)
     report.write(folder, rows, taken, _parameters(fitted, about) | {"worst_segment": report.worst(rows)}, data, fitted.gains)
     report.learned_rows(examples, cut).to_parquet(folder / "learned.parquet", index=False)
+    report.write_reference(folder, examples, cut, raw, about["as_of"])
     if examples.retrieval is not None:
         report.retrieved(examples.retrieval, rows, cut).to_parquet(folder / "retrieved.parquet", index=False)
 

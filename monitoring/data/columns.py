@@ -1,12 +1,9 @@
-"""Our own column checks: what Evidently does not see, or dies of. They run first, on every row."""
+"""What the columns of a day's event table hold: nulls, consent, zeros, money, new values, the busiest network; on every row."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
-
-import pandas as pd
 
 from monitoring import checks
 from monitoring.checks import Check
@@ -66,12 +63,6 @@ def ingest_checks(con: duckdb.DuckDBPyConnection, day: str) -> list[Check]:
             checks.share(table, "quarantined_share", "all", int(quarantined), int(read)),
         )
     ]
-
-
-def feature_checks(model: str, today: pd.DataFrame, reference: pd.DataFrame) -> list[Check]:
-    """Measures of a model's inputs, a column each: null, zero, infinite, unseen; `reference` may be empty."""
-    names = sorted(set(today.columns) | set(reference.columns))
-    return [check for name in names for check in _feature(model, name, _column(today, name), _column(reference, name))]
 
 
 def _totals(con: duckdb.DuckDBPyConnection, table: str, day: str) -> Mapping[str, Any]:
@@ -155,31 +146,6 @@ def _amounts(con: duckdb.DuckDBPyConnection, table: str, day: str) -> list[Check
         if positive >= LEAST_AMOUNTS:
             found.append(checks.mean(table, "log10_amount", segment, level, spread, int(positive)))
     return found
-
-
-def _feature(model: str, name: str, values: pd.Series, reference: pd.Series) -> list[Check]:
-    rows, held = len(values), values.dropna()
-    found = [checks.share(model, "null_share", name, rows - len(held), rows)]
-    if is_number(values, reference):
-        numbers = pd.to_numeric(held, errors="coerce").astype("float64")
-        infinite = int(numbers.map(math.isinf).sum())
-        found.append(checks.share(model, "infinite_share", name, infinite, rows))
-        found.append(checks.share(model, "zero_share", name, int((numbers == 0).sum()), rows))
-    elif len(reference):
-        known = set(reference.dropna().astype(str))
-        found.append(checks.share(model, "unseen_share", name, int((~held.astype(str).isin(known)).sum()), len(held)))
-    return found
-
-
-def is_number(*columns: pd.Series) -> bool:
-    """True when every value that is there is a number; a column with nothing in it counts as one."""
-    return all(
-        isinstance(value, int | float) or hasattr(value, "__float__") for column in columns for value in column.dropna().unique()
-    )
-
-
-def _column(frame: pd.DataFrame, name: str) -> pd.Series:
-    return frame[name] if name in frame.columns else pd.Series([None] * len(frame), dtype="object", name=name)
 
 
 def _one(con: duckdb.DuckDBPyConnection, query: str, values: list[Any]) -> dict[str, Any]:

@@ -62,7 +62,9 @@ RULES: Mapping[str, Rule] = {
     "hours_since_last": Rule(
         "level", "up", 6.0, None, "The source stopped before the day's end; ingest the day again.", floor=0.5
     ),
-    "top_network_share": Rule("share", "up", 0.05, None, "One network floods: look for bots, and exclude it.", floor=0.005),
+    "top_network_share": Rule(
+        "share", "up", 0.05, 0.10, "One network floods: look for bots, and exclude it.", floor=0.005, acts=STOP
+    ),
     "unseen_share": Rule(
         "share", "up", 0.20, None, "New values came: a new campaign or channel is fine, else check the mapping.", floor=0.02
     ),
@@ -81,7 +83,7 @@ RULES: Mapping[str, Rule] = {
     "renamed_share": Rule("share", "up", 0.02, 0.02, MAPPING, floor=0.003, acts=STOP),
     "distinct_values": Rule("ratio", "both", math.log(2), None, MAPPING, floor=0.15, counts=True),
     "gone_share": Rule("share", "up", 0.30, 0.60, MAPPING, floor=0.03, acts=STOP),
-    "top_category_share": Rule("share", "up", 0.20, 0.35, MAPPING, floor=0.03, acts=STOP),
+    "top_category_share": Rule("share", "up", 0.20, 0.30, MAPPING, floor=0.03, acts=STOP),
     "zero_amount_share": Rule("share", "up", 0.10, 0.10, SOURCE, floor=0.02, acts=STOP),
     "identifiers_per_person": Rule("ratio", "both", math.log(1.3), None, HASHING, floor=0.05),
     "persons_per_identifier": Rule("ratio", "both", math.log(1.3), None, HASHING, floor=0.05),

@@ -112,7 +112,7 @@ def test_a_column_at_which_evidently_raises_is_told_and_the_others_are_compared(
         ("channel", True),
         ("missing", True),
     ]
-    told = {(c.metric, c.segment): c.value for c in drift.drift_checks("m", found.comparisons, 2000)}
+    told = {(c.metric, c.segment): c.value for c in drift.failures("m", found.comparisons, 2000)}
     assert told["drift_failed", "missing"] == 1.0
     assert found.report is not None
 

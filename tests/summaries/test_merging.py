@@ -45,6 +45,15 @@ def test_a_month_is_exactly_the_merge_of_its_days_in_any_order(month: pd.DataFra
     assert merge_all(days[::-1]) == summarise(month)
 
 
+@pytest.mark.parametrize("seed", range(5))
+def test_days_of_any_spread_merge_exactly(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    days = [pd.DataFrame({"x": rng.normal(10.0 ** rng.integers(0, 9), 10.0 ** rng.integers(-3, 3), 700)}) for _ in range(4)]
+    whole = summarise(pd.concat(days, ignore_index=True))
+    assert merge_all(summarise(day) for day in days) == whole
+    assert merge_all([merge_all(map(summarise, days[:2])), merge_all(map(summarise, days[2:]))]) == whole
+
+
 def test_arrow_and_pandas_columns_are_summed_up_alike(month: pd.DataFrame) -> None:
     plain = month.drop(columns="anything")
     assert summarise_batch(pa.Table.from_pandas(plain)) == summarise(plain)

@@ -121,9 +121,9 @@ def _fitting(bits: int, buckets: Codes, counts: Counts) -> Histogram:
     if len(buckets) <= MOST:
         return found
     fits = FEWEST_BITS  # upwards first: few bits leave little to count
-    while _buckets(found, fits + STEP) <= MOST:
+    while fits + STEP < bits and _buckets(found, fits + STEP) <= MOST:
         fits += STEP
-    small = found.cut(fits + STEP)
+    small = found.cut(fits + STEP)  # all that there are, where so many are asked for
     while len(small.buckets) > MOST:
         small = small.cut(small.bits - 1)
     return small

@@ -6,13 +6,11 @@ from collections.abc import Iterator
 from typing import Any
 
 import duckdb
-import numpy as np
-import pandas as pd
 import pyarrow as pa
 import pytest
 
 from monitoring.checks import Check
-from monitoring.data.columns import event_checks, feature_checks, ingest_checks
+from monitoring.data.columns import event_checks, ingest_checks
 from tests.builders import a_touch, rows
 from whence.contracts.tables import TABLES
 
@@ -85,35 +83,3 @@ def test_duplicates_and_quarantine_are_shares_of_what_was_read(con: duckdb.DuckD
     counts = {"day": DAY, "table": "touches", "source": "f", "read": 100, "accepted": 85, "duplicates": 10, "quarantined": 5}
     con.register("ingest_counts", pa.Table.from_pylist([counts], schema=TABLES["ingest_counts"].schema))
     assert {c.metric: c.value for c in ingest_checks(con, DAY)} == {"duplicate_share": 0.1, "quarantined_share": 0.05}
-
-
-def features(**columns: list[Any]) -> pd.DataFrame:
-    return pd.DataFrame(columns).astype("object")
-
-
-@pytest.mark.parametrize(
-    ("values", "metric", "share"),
-    [
-        ([None, 1.0, 2.0, None], "null_share", 0.5),
-        ([None] * 4, "null_share", 1.0),
-        ([np.inf, -np.inf, 1.0, 2.0], "infinite_share", 0.5),
-        ([0, 0.0, 1, 2], "zero_share", 0.5),
-    ],
-)
-def test_dirty_numbers_are_seen(values: list[Any], metric: str, share: float) -> None:
-    found = {c.metric: c.value for c in feature_checks("m", features(x=values), features(x=[1.0, 2.0]))}
-    assert found[metric] == share
-
-
-def test_a_category_that_training_never_met_is_seen() -> None:
-    found = {c.metric: c.value for c in feature_checks("m", features(x=["a", "b", "z", "z"]), features(x=["a", "b"]))}
-    assert found["unseen_share"] == 0.5
-
-
-def test_a_feature_that_is_gone_counts_as_null() -> None:
-    found = {(c.metric, c.segment): c.value for c in feature_checks("m", features(x=[1.0, 2.0]), features(x=[1.0], y=[1.0]))}
-    assert found["null_share", "y"] == 1.0
-
-
-def test_no_rows_give_no_shares() -> None:
-    assert all(check.value is None for check in feature_checks("m", features(x=[]), features(x=[1.0])))
