@@ -41,7 +41,7 @@ def crediting_checks(settings: Settings, lake: Lake, day: date) -> list[Check]:
 
 def _stated(lake: Lake, window: Window) -> pd.DataFrame:
     with lake.connect(window, "credits") as con:
-        rows = con.execute("SELECT * FROM credits WHERE stated_on <= ? ORDER BY ALL", [str(window.last)]).to_arrow_table()
+        rows = con.sql("SELECT * FROM credits WHERE stated_on <= ? ORDER BY ALL", params=[str(window.last)]).to_arrow_table()
     return statements.current(rows.to_pandas())
 
 
