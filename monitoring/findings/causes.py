@@ -94,7 +94,10 @@ def groups(found: Sequence[Mark]) -> list[Group]:
 
 
 def _missing(marks: Sequence[Mark]) -> list[Mark]:
-    return [mark for mark in marks if _is(mark, "rows") and mark.check.segment == "all" and not mark.check.value]
+    """Everything about tables that have no rows, which is first of all that."""
+    whole = [mark for mark in marks if _is(mark, "rows") and mark.check.segment == "all" and not mark.check.value]
+    empty = {mark.check.model for mark in whole}
+    return [*whole, *(mark for mark in marks if mark.check.model in empty and mark not in whole)]
 
 
 def _named(cause: str) -> Callable[[Sequence[Mark]], list[Mark]]:

@@ -214,8 +214,8 @@ def test_parts_that_move_against_each_other_are_a_shift_of_the_mix() -> None:
 
 @pytest.mark.parametrize("table", ["touches", "conversions"])
 def test_a_day_without_data_stops_the_publication(table: str) -> None:
-    past = days(*([rows(900 + i % 3, table=table)] for i in range(5)))
-    (found,) = look(past, rows(0, table=table))
+    past = days(*([rows(900 + i % 3, table=table), rows(500 + i % 3, table=table, of="part=a")] for i in range(5)))
+    (found,) = look(past, rows(0, table=table), rows(0, table=table, of="part=a"))
     assert (found.cause, found.level) == ("missing_day", STOP)
 
 

@@ -41,7 +41,7 @@ def everything(settings: Settings) -> tuple[list[pa.Table], dict[str, bytes]]:
 def test_clean_days_are_calm_and_a_loss_of_signals_wants_retraining_on_its_first_day(report: WatchReport) -> None:
     assert dict(report.days) == {f"2026-05-0{day}": "calm" for day in range(1, DAYS)} | {str(LAST): "retrain"}
     assert report.wants_retrain
-    assert any("touches: identifiers_per_event" in reason for reason in report.reasons)
+    assert any("retrain: touches: signal loss" in reason for reason in report.reasons)
     assert all(reason.startswith(f"{LAST} ") for reason in report.reasons)
 
 
@@ -66,6 +66,27 @@ def test_a_window_equals_its_days_one_by_one(world: Settings, report: WatchRepor
     for day in Window(date(2026, 5, 1), LAST):
         watch(apart, Window(day, day), NOW)
     assert [here.read(name) for name in ("checks", "findings")] == [there.read(name) for name in ("checks", "findings")]
+
+
+def test_a_day_that_lost_a_table_stops_its_publication_and_the_mended_day_closes_that(
+    world: Settings, report: WatchReport, tmp_path: Path
+) -> None:
+    apart = replace(world, home=tmp_path, tables=replace(world.tables, uri=str(tmp_path / "tables")))
+    there, here, before = Lake.of(world), Lake.of(apart), Window(date(2026, 5, 1), date(2026, 5, 3))
+    for name in ("touches", "conversions", "sightings", "ingest_counts"):
+        here.replace(
+            name, there.read(name, Window(date(2026, 5, 1), date(2026, 5, 5))), Window(date(2026, 5, 1), date(2026, 5, 5))
+        )
+    for name in ("checks", "findings"):
+        here.replace(name, there.read(name, before), before)
+    fourth, fifth = Window(date(2026, 5, 4), date(2026, 5, 4)), Window(date(2026, 5, 5), date(2026, 5, 5))
+    here.replace("touches", here.read("touches", fourth).slice(0, 0), fourth)
+    lost = watch(apart, fourth, NOW)
+    assert dict(lost.days) == {str(fourth): "stop"}
+    assert "touches" in lost.wants["stop"]
+    watch(apart, fifth, NOW)
+    closed = [row for row in here.read("findings", fifth).to_pylist() if row["status"] == "closed"]
+    assert [(row["cause"], row["level"], row["since"]) for row in closed] == [("missing_day", "calm", str(fourth))]
 
 
 def test_a_day_without_any_table_is_watched_too(tmp_path: Path) -> None:
