@@ -1,20 +1,13 @@
-"""Each way in which the world can go wrong: found on its first day, and called by its name; and a level that is off by a tenth."""
+"""Each way in which the world can go wrong: found on its first day, and called by its name."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import asdict, dataclass
-from functools import partial
 from multiprocessing import get_context
-
-import numpy as np
-import pandas as pd
 
 from infra.bench_monitoring import worlds
 from infra.benching import Row, verdict
-from monitoring.checks import Check
-from monitoring.findings import CALM, Finding, Past, Ripe, Today, judge
-from whence.contracts.models import CONVERSION_VALUE
+from monitoring.findings import CALM, Finding
 from whence.contracts.settings import Settings
 
 SEEDS = (1, 2, 3, 4, 5)
@@ -24,10 +17,6 @@ HISTORY, CALM_DAYS = 14, 3
 WORKERS = 2
 SCENARIOS = ("signal_loss", "tracker_outage", "mix_shift", "bot_flood", "unit_change")
 Z95 = 1.959964
-
-REPEATS, CLEAN, WAIT = 120, 10, 2
-"""Made models whose level moves: how many, for how long they are right before, and how long the watcher may take."""
-ROWS, POSITIVES, SHIFT = 10_000, 500, 1.1
 
 
 @dataclass(frozen=True)
@@ -43,13 +32,12 @@ class Came:
 
 
 def measure(runs: int) -> list[Row]:
-    """Live a history for each seed, branch it into each scenario, and look at the first day; then the levels."""
+    """Live a history for each seed, branch it into each scenario, and look at the first day."""
     with get_context("spawn").Pool(WORKERS) as pool:
         came = [each for found in pool.imap_unordered(of_seed, SEEDS) for each in found]
     return [
         *(_of_scenario(name, [each for each in came if each.scenario == name]) for name in SCENARIOS),
         _named(came),
-        *levels(),
     ]
 
 
@@ -94,7 +82,7 @@ def _of_scenario(name: str, came: list[Came]) -> Row:
 
 
 def _named(came: list[Came]) -> Row:
-    right, low = _share(sum(each.cause == each.scenario for each in came), len(came))
+    right, low = share(sum(each.cause == each.scenario for each in came), len(came))
     return Row(
         f"cause named right, {len(came)} runs",
         f"{right:.0%}",
@@ -104,69 +92,7 @@ def _named(came: list[Came]) -> Row:
     )
 
 
-def levels() -> list[Row]:
-    """Made models that say what is right, and whose world then has a tenth more or fewer conversions; 500 a day."""
-    rows = []
-    for shift, name in ((SHIFT, "a tenth more"), (1 / SHIFT, "a tenth fewer")):
-        found, asked = 0, 0
-        for seed in range(REPEATS):
-            after = list(_watched(seed, shift))[CLEAN:]
-            loud = [each for each in after if each and each[0].level != CALM]
-            found += bool(loud)
-            asked += bool(loud) and loud[0][0].level == "recalibrate"
-        share, interval = _share(found, REPEATS)
-        rows.append(
-            Row(
-                f"observed/expected, {name}, {POSITIVES} conversions a day: found within {WAIT} days",
-                f"{share:.0%}",
-                f"[{interval[0]:.0%}, {interval[1]:.0%}]",
-                "found",
-                verdict(met=share >= 0.9),
-                f"{REPEATS} made models; {asked} of {found} ask to recalibrate; two days know a tenth to 3.2 standard errors and no better",
-            )
-        )
-    return [*rows, _false_levels()]
-
-
-def _false_levels() -> Row:
-    weeks = REPEATS * CLEAN / 7
-    alarms = 0
-    for seed in range(REPEATS):
-        told = [bool(each) and each[0].level != CALM for each in _watched(1000 + seed, 1.0)][:CLEAN]
-        alarms += sum(now and not before for before, now in zip([False, *told], told, strict=False))
-    return Row(
-        f"observed/expected that is right, {POSITIVES} conversions a day: false alerts a week",
-        f"{alarms / weeks:.2f}",
-        f"{alarms} in {weeks:.0f} weeks",
-        note="what the watchfulness above costs, for each model of this size",
-    )
-
-
-def _watched(seed: int, shift: float) -> Iterator[list[Finding]]:
-    """The findings of each day of a made model, right at first."""
-    ripe = {CONVERSION_VALUE: Ripe("made")}
-    past: list[Past] = []
-    rng = np.random.default_rng(seed)
-    for number in range(CLEAN + WAIT):
-        checks = [_level(rng, shift if number >= CLEAN else 1.0)]
-        told = judge(Today(worlds.on(number), checks, {}, ripe), past)
-        past.append(Past(str(worlds.on(number)), checks, told, {}, ripe))
-        yield told
-
-
-def _level(rng: np.random.Generator, shift: float) -> Check:
-    """A day's observed over expected, measured as the watcher measures it."""
-    from monitoring.quality.ripe import taken_of, with_chance
-    from whence import measures
-
-    probability = np.clip(rng.beta(1.0, ROWS / POSITIVES - 1, ROWS), 1e-6, 0.9)
-    rows = pd.DataFrame({"probability": probability, "label": rng.random(ROWS) < probability * shift})
-    measure = partial(measures.observed_over_expected, rows["label"].to_numpy(dtype="int64"), probability)
-    cluster = np.arange(ROWS).astype(str)
-    return taken_of(CONVERSION_VALUE, "observed_over_expected", with_chance(measure(cluster), rows["label"], probability))
-
-
-def _share(hits: int, of: int) -> tuple[float, tuple[float, float]]:
+def share(hits: int, of: int) -> tuple[float, tuple[float, float]]:
     """A share with its Wilson interval."""
     p, z2 = hits / of, Z95**2
     middle, half = (p + z2 / (2 * of)) / (1 + z2 / of), Z95 / (1 + z2 / of) * (p * (1 - p) / of + z2 / (4 * of * of)) ** 0.5
