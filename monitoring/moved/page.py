@@ -31,14 +31,16 @@ def html(answer: Answer) -> str:
 
 def listed(answers: Sequence[tuple[str, Answer]]) -> str:
     """The page that lists what was asked about: file and answer, the newest day first."""
-    rows = "".join(
-        f"<tr><th scope=row><a href='{escape(file, quote=True)}'>{escape(words.subject(each))}</a></th>"
-        f"<td>{escape(each.days[0])} → {escape(each.days[1])}</td><td>{escape(words.in_short(each)[0])}</td></tr>"
+    told = "".join(
+        f"<section><h2><a href='{escape(file, quote=True)}'>{escape(words.sentence(words.subject(each)))}</a></h2>"
+        f"<p>{escape(' '.join(words.in_short(each)))}</p></section>"
         for file, each in answers
     )
-    ask = "<p>Ask by <code>whence moved METRIC DAY1 DAY2</code>, with a measure as findings name it: <code>conversions/match_rate</code>, <code>credits/credit_share/search</code>, <code>conversion-value/observed_over_expected</code>.</p>"
-    told = f"<section><div class=wide><table class=facts>{rows}</table></div></section>" if rows else ""
-    return page.document("Why did it move?", ask + told + "<p><a href=/>The front page</a></p>", REPORT_STYLE)
+    ask = (
+        "<p>Ask by <code>whence moved METRIC DAY1 DAY2</code>, with a measure as findings name it: <code>conversions/match_rate</code>, "
+        "<code>credits/credit_share/search</code>, <code>conversion-value/observed_over_expected</code>.</p>"
+    )
+    return page.document("Why did it move?", f"{ask}{told}<p><a href=/>The front page</a></p>", REPORT_STYLE)
 
 
 def _figures(answer: Answer) -> list[tuple[str, str]]:

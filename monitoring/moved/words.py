@@ -69,7 +69,7 @@ def in_short(answer: Answer) -> list[str]:
     first, second = answer.recorded or answer.values
     way = "rose" if answer.change > 0 else "fell" if answer.change < 0 else "stayed"
     days = f" from {answer.days[0]} to {answer.days[1]}"
-    head = f"{_sentence(subject(answer))} {way} from {_value(answer, first)} to {_value(answer, second)}{days}"
+    head = f"{sentence(subject(answer))} {way} from {_value(answer, first)} to {_value(answer, second)}{days}"
     said = [f"{head}, by {_amount(answer, abs(answer.change))}." if answer.change else f"{head}."]
     said += [
         each
@@ -145,7 +145,8 @@ def _shown(answer: Answer) -> dict[str, int]:
     return dict(zip(shares, cents([round(share * scale) for share in shares.values()]), strict=True))
 
 
-def _sentence(text: str) -> str:
+def sentence(text: str) -> str:
+    """The text as a sentence begins."""
     return f"{text[0].upper()}{text[1:]}"
 
 
@@ -189,7 +190,7 @@ def _left(answer: Answer) -> str:
     if RESIDUAL not in _shown(answer):
         return ""
     why = _why_left(answer)
-    return f"Not reproduced: {_change(answer, RESIDUAL)}. {_sentence(why)}."
+    return f"Not reproduced: {_change(answer, RESIDUAL)}. {sentence(why)}."
 
 
 def _why_left(answer: Answer) -> str:
