@@ -165,7 +165,7 @@ def _lived(model: Model, rows: pd.DataFrame, *, is_always: bool = False) -> Iter
     """Day by day: what is said, whether the level alarms, and then, or always, a recalibration on what came."""
     serving, number = model.calibrator, 0
     past: list[Past] = []
-    since: list[pd.DataFrame] = []
+    since: list[tuple[pd.DataFrame, Floats]] = []
     for day, today in rows.groupby("day", sort=True):
         matrix = encode(today.drop(columns=["day", "at", "label", "person"]), model.schema)
         raw = model.trees.raw(matrix)
@@ -178,21 +178,29 @@ def _lived(model: Model, rows: pd.DataFrame, *, is_always: bool = False) -> Iter
         found = judge(Today(day, checks, bundle, ripe), past)
         past.append(Past(str(day), checks, found, bundle, ripe))
         has_alarm = any(f.metric == "observed_over_expected" and f.level == RECALIBRATE and f.status == "open" for f in found)
-        since.append(told.assign(at=today["at"].to_numpy(), raw=raw, matrix=list(matrix)))
+        since.append((told.assign(at=today["at"].to_numpy(), raw=raw), matrix))
         words, moved, first = "", None, None
         if has_alarm or is_always:
-            moved, words, first = _recalibrated(serving, pd.concat(since, ignore_index=True), day)
+            moved, words, first = _recalibrated(serving, since, day)
         yield Lived(day, len(today), labels, persons, untouched, said, has_alarm, words, moved is not None)
         if moved is not None:
             serving, number = moved, number + 1
-            since = [each for each in since if each["at"].iloc[0] >= first]
+            since = [each for each in since if each[0]["at"].iloc[0] >= first]
 
 
-def _recalibrated(serving: Calibrator, rows: pd.DataFrame, day: date) -> tuple[Calibrator | None, str, Any]:
+def _recalibrated(
+    serving: Calibrator, days: Sequence[tuple[pd.DataFrame, Floats]], day: date
+) -> tuple[Calibrator | None, str, Any]:
     """The calibrator that passes the gate, None where none does; the verdict in words; and since when its rows are."""
-    said = serving.apply(rows["raw"].to_numpy(), np.vstack(rows["matrix"].to_list()))
-    rows = rows.rename(columns={"cluster": "person"}).assign(
-        made_at=rows["at"], day=rows["at"].dt.strftime("%Y-%m-%d"), probability=said, baseline=said
+    rows = pd.concat([told for told, _ in days], ignore_index=True).rename(columns={"cluster": "person"})
+    matrix = np.vstack([each for _, each in days])
+    said = serving.apply(rows["raw"].to_numpy(), matrix)
+    rows = rows.assign(
+        made_at=rows["at"],
+        day=rows["at"].dt.strftime("%Y-%m-%d"),
+        probability=said,
+        baseline=said,
+        place=np.arange(len(rows)),
     )
     try:
         recalibrating.demand(rows, f"are known by {day}")
@@ -204,7 +212,7 @@ def _recalibrated(serving: Calibrator, rows: pd.DataFrame, day: date) -> tuple[C
     except TooFewLabels as few:
         return None, str(few), None
     moved = move.of(serving)
-    said = moved.apply(judged["raw"].to_numpy(), np.vstack(judged["matrix"].to_list()))
+    said = moved.apply(judged["raw"].to_numpy(), matrix[judged["place"].to_numpy()])
     verdict_on = recalibration.judge(
         _evaluation("new", day, judged, said),
         _evaluation("old", day, judged, judged["probability"].to_numpy()),
@@ -250,6 +258,8 @@ def _in_order(frame: pd.DataFrame, columns: Columns) -> pd.DataFrame:
     told: dict[str, Any] = {}
     for name in frame.columns.drop([columns.day, columns.label, *columns.ignored]):
         column = frame[name]
+        if pd.api.types.is_integer_dtype(column) and column.nunique() == len(column):
+            continue  # it numbers the rows
         if pd.api.types.is_numeric_dtype(column) or pd.api.types.is_bool_dtype(column):
             told[name] = column.astype("float64")
         elif name != columns.person and column.nunique() <= MOST_VALUES:

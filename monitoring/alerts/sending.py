@@ -104,7 +104,9 @@ def message_of(settings: Settings, way: Channel, items: Sequence[News]) -> Messa
         lines = [*lines[:MOST_TOLD], f"… and {len(lines) - MOST_TOLD} lines more"]
     lines += ["", f"Today's state: http://127.0.0.1:{settings.ports.front}, on the machine of the platform"]
     subject = f"[whence] {worst.level}: {_counts(items)}, {when}"
-    return Message(hashlib.sha256(content.encode()).hexdigest()[:32], subject, "\n".join(lines), tuple(asdict(item) for item in items))
+    return Message(
+        hashlib.sha256(content.encode()).hexdigest()[:32], subject, "\n".join(lines), tuple(asdict(item) for item in items)
+    )
 
 
 def _line(settings: Settings, item: News) -> str:
