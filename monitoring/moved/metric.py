@@ -26,7 +26,7 @@ NO_AD = "no ad"
 KNOWN = (
     f"Known are TABLE/{MATCH_RATE} (of {', '.join(EVENTS)}), MODEL/{'|'.join(OF_MODELS)} (of {', '.join(MODELS)}), "
     f"{CREDITS}/{UNATTRIBUTED}, and {CREDITS}/{CREDIT_SHARE}/WHOM or {CREDITS}/{CREDIT}/WHOM, where WHOM is a channel, '{NO_AD}' or "
-    f"{CAMPAIGN}ID; of one algorithm as {CREDITS}/{UNATTRIBUTED}/linear or {CREDITS}/{CREDIT_SHARE}/linear:search."
+    f"{CAMPAIGN}ID, and an amount may name its currency, as search@EUR; of one algorithm as {CREDITS}/{UNATTRIBUTED}/linear or {CREDITS}/{CREDIT_SHARE}/linear:search."
 )
 
 
@@ -44,9 +44,11 @@ class Metric:
     """Of credit: the one asked for; empty for the one that each day's policy pays by."""
     whom: str = ""
     """Of credit: a channel, `no ad`, or campaign=ID."""
+    currency: str = ""
+    """Of an amount: the one that is counted; empty where all are the same."""
 
     def __str__(self) -> str:
-        part = ":".join(each for each in (self.algorithm, self.whom) if each)
+        part = ":".join(each for each in (self.algorithm, self.whom) if each) + (f"@{self.currency}" if self.currency else "")
         return "/".join(each for each in (self.about, self.name, part) if each)
 
     def rests_on(self, algorithms: tuple[str, ...]) -> tuple[str, ...]:
@@ -88,4 +90,5 @@ def _of_credit(text: str, name: str, part: str) -> Metric:
     algorithm, whom = (head, tail) if head in ALGORITHMS else ("", part)
     if (name == UNATTRIBUTED) == bool(whom):
         raise MovedError(f"'{text}' does not say whose credit, or says too much. {KNOWN}")
-    return Metric(CREDITS, name, algorithm, whom)
+    whom, currency = whom.rsplit("@", 1) if name == CREDIT and "@" in whom else (whom, "")
+    return Metric(CREDITS, name, algorithm, whom, currency)

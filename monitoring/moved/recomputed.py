@@ -394,7 +394,10 @@ def conversion_owners(of: Days, side: bool) -> dict[str, str]:
 
 def credit_sums(metric: Metric, rows: pd.DataFrame, owners: Mapping[str, str]) -> Sums:
     """A measure of credit from rows of it, as monitoring takes it: refunds left out."""
-    kept = rows[rows["credit_micros"] >= 0].reset_index(drop=True)
+    is_asked = rows["credit_micros"] >= 0
+    if metric.currency:
+        is_asked &= rows["currency"] == metric.currency
+    kept = rows[is_asked].reset_index(drop=True)
     names = np.asarray(kept["conversion_id"].map(owners).fillna(kept["conversion_id"]), dtype=object)
     if metric.name == UNATTRIBUTED:
         none = kept["share"].where(kept["touch_id"] == "", 0.0).to_numpy(dtype="float64")

@@ -107,6 +107,7 @@ def why(settings: Settings, text: str, first: date, second: date, daily: Daily) 
         raise MovedError(f"The first day must be before the second, and {first} is not before {second}.")
     credits = versions.stated(Lake.of(settings), first), versions.stated(Lake.of(settings), second)
     of = Days.of(settings, (first, second), credits)
+    unit = _unit(metric, credits)
     measured, parts, of = _prepared(metric, of, daily)
     changed = [each.factor for each in parts if each.state == CHANGED]
     sums = {mixture: measured.sums(mixture) for mixture in mixtures(changed)}
@@ -129,7 +130,7 @@ def why(settings: Settings, text: str, first: date, second: date, daily: Daily) 
         mixtures=tuple((tuple(sorted(mixture)), value) for mixture, value in values.items()),
         rows=(len(sums[none].people), len(sums[every].people)),
         interval=_ends(ends),
-        unit=_unit(metric, credits),
+        unit=unit,
     )
 
 
@@ -334,9 +335,9 @@ def _unit(metric: Metric, credits: Sequence[pd.DataFrame]) -> str:
     if metric.name != CREDIT:
         return ""
     found = sorted({str(name) for rows in credits if len(rows) for name in rows["currency"].unique()})
-    if len(found) > 1:
-        raise MovedError(f"Credit is in {', '.join(found)}, which cannot be added up. Ask for the share: credits/credit_share/…")
-    return "".join(found)
+    if metric.currency or len(found) < 2:
+        return metric.currency or "".join(found)
+    raise MovedError(f"Credit is in {', '.join(found)}, which cannot be added up. Name one, as {metric}@{found[0]}.")
 
 
 def _told(part: Part, shares: Mapping[str, float], ends: Mapping[str, tuple[float, float]]) -> Part:

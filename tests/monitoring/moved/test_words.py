@@ -79,8 +79,10 @@ def test_a_name_that_means_no_measure_is_refused_with_those_that_do(name: str) -
 
 
 def test_a_finding_s_own_names_are_understood() -> None:
-    assert [str(parse(each)) for each in ("touches/match_rate/all", "credit_share/search", "credits/credit/campaign=c7")] == [
+    assert [
+        str(parse(each)) for each in ("touches/match_rate/all", "credit_share/search", "credits/credit/linear:campaign=c7@EUR")
+    ] == [
         "touches/match_rate",
         "credits/credit_share/search",
-        "credits/credit/campaign=c7",
+        "credits/credit/linear:campaign=c7@EUR",
     ]
