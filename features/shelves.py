@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import sqlite3
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -17,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import numpy as np
 
-from features.packing import FIRST, FOREIGN, FORMAT, LAYOUTS, MARK, NEVER, SEEN_AT, Held, Ints, Layout, is_of, split, texts_of
+from features.packing import FIRST, FOREIGN, FORMAT, LAYOUTS, MARK, NEVER, SEEN_AT, Held, Ints, Layout, is_of, split
 from whence.columns import MOST_KEPT, Kept
 
 if TYPE_CHECKING:
@@ -42,8 +41,6 @@ REST_SECONDS = 1.0
 KEPT_BYTES = 128 * 2**20
 """What one process keeps of the file; beyond it, it starts anew."""
 CHUNK = 500
-SHORT = 128
-"""Texts of at most so many characters are kept once, for many rows share them: locales, countries, user agents."""
 log = logging.getLogger("features.online")
 
 
@@ -160,8 +157,9 @@ class SqliteShelf:
         self._reader.execute("PRAGMA query_only = ON")
         self._reader.execute(f"PRAGMA mmap_size = {2**30}")
         self._version = -1
-        self._tables: dict[tuple[str, bool], _Table] = {}
-        """By view, and whether long texts were read with it."""
+        self._kept: dict[tuple[str, tuple[str | None, ...], bool], Block] = {}
+        """Rows that were asked together, as the people of a network are: they are asked so again."""
+        self._bytes = 0
 
     def put(self, view: str, rows: Iterable[tuple[str, Held]]) -> int:
         """Keep each row unless a newer one is there; all of them or none. Of two with the same time the later write stays."""
@@ -179,7 +177,8 @@ class SqliteShelf:
     def get(self, view: str, keys: Sequence[str]) -> list[Held | None]:
         """The row of each key, in the order asked."""
         with self._reading:
-            found = dict(self._found(view, keys, is_whole=True))
+            rows = self._rows("key, seen_at, payload, long", view, keys)
+        found = {key: (seen_at, payload + long) for key, seen_at, payload, long in rows}
         return [found.get(key) for key in keys]
 
     def blocks(self, asked: Asked, *, is_further: bool = False, is_whole: bool = False) -> list[Block]:
@@ -189,7 +188,7 @@ class SqliteShelf:
         """
         with self._reading:
             try:
-                if not is_further or not self._tables:
+                if not is_further or self._version < 0:
                     self._refresh()
                 return [self._block(view, keys, is_whole) for view, keys in asked]
             except sqlite3.OperationalError as wrong:
@@ -208,28 +207,31 @@ class SqliteShelf:
 
     def _refresh(self) -> None:
         (version,) = self._reader.execute("PRAGMA data_version").fetchone()
-        if version != self._version or sum(table.bytes for table in self._tables.values()) > KEPT_BYTES:
-            self._version = version
-            self._tables = {}
+        if version != self._version or self._bytes > KEPT_BYTES:
+            self._version, self._kept, self._bytes = version, {}, 0
 
     def _block(self, view: str, keys: Sequence[str | None], is_whole: bool) -> Block:
-        asked, kind = tuple(keys), (view, is_whole)
-        if (table := self._tables.get(kind)) is None:
-            table = self._tables[kind] = _Table(LAYOUTS[view], is_whole)
-        if (block := table.blocks.get(asked)) is not None:
-            return block
-        if missing := list(dict.fromkeys(key for key in keys if key is not None and key not in table.places)):
-            table.add(missing, dict(self._found(view, missing, is_whole)))
-        return table.block(asked)
+        asked = view, tuple(keys), is_whole
+        if (block := self._kept.get(asked)) is None:
+            wanted = list(dict.fromkeys(key for key in keys if key is not None))
+            if is_whole:
+                found = {key: payload + long for key, payload, long in self._rows("key, payload, long", view, wanted)}
+            else:
+                found = dict(self._rows("key, payload", view, wanted))
+            rows = [None if key is None else found.get(key) for key in keys]
+            block = self._kept[asked] = block_of(LAYOUTS[view], rows, is_whole=is_whole)
+            self._bytes += kept_bytes(block) + sum(map(len, wanted)) + sum(map(len, found.values()))
+        return block
 
-    def _found(self, view: str, keys: Sequence[str], is_whole: bool) -> Iterator[tuple[str, Held]]:
-        long = "long" if is_whole else "x''"
+    def _rows(self, columns: str, view: str, keys: Sequence[str]) -> list[Any]:
+        """Some columns of the rows that are there, in any order."""
+        rows: list[Any] = []
         for part in chunks(keys, CHUNK):
             size = 1 << (len(part) - 1).bit_length()  # few lengths make few statements, which stay prepared
             padded = part + part[-1:] * (size - len(part))
-            sql = f"SELECT key, seen_at, payload, {long} FROM online WHERE view = ? AND key IN ({', '.join('?' * size)})"
-            for key, seen_at, payload, rest in self._reader.execute(sql, (view, *padded)):
-                yield key, (seen_at, payload + rest)
+            sql = f"SELECT {columns} FROM online WHERE view = ? AND key IN ({', '.join('?' * size)})"
+            rows += self._reader.execute(sql, (view, *padded)).fetchall()
+        return rows
 
     @contextmanager
     def _transaction(self) -> Iterator[sqlite3.Connection]:
@@ -262,51 +264,6 @@ def _prepare(con: sqlite3.Connection) -> None:
     con.execute(f"PRAGMA user_version = {FORMAT}")
 
 
-class _Table:
-    """A view's rows as this process knows them, by key; row 0 is the one that is not there."""
-
-    def __init__(self, layout: Layout, is_whole: bool) -> None:
-        self.layout = layout
-        self.places: dict[str | None, int] = {None: 0}
-        self.bytes = 0
-        self._slots = np.empty((256, len(layout.nothing)), dtype=np.int64)
-        self._slots[0] = layout.nothing
-        self._texts: dict[str, list[str | None]] = {name: [None] for name in layout.texts_read(is_whole)}
-        self._used = 1
-        self.blocks: dict[tuple[str | None, ...], Block] = {}
-        """Rows that were asked together, as the people of a network are: they are asked so again."""
-
-    def add(self, keys: Sequence[str], found: dict[str, Held]) -> None:
-        """Keep what was found of these keys, and that the others are not there."""
-        while self._used + len(found) > len(self._slots):
-            self._slots = np.concatenate([self._slots, np.empty_like(self._slots)])
-        for key in keys:
-            self.bytes += len(key) + 100
-            if (held := found.get(key)) is None:
-                self.places[key] = 0
-                continue
-            row = _slots(self.layout, held[1])
-            self._slots[self._used] = row
-            first = FIRST + len(self.layout.names)
-            lengths = row[first : first + len(self._texts)].tolist()
-            for kept, text in zip(self._texts.values(), texts_of(self.layout, held[1], lengths), strict=True):
-                kept.append(sys.intern(text) if text is not None and len(text) <= SHORT else text)
-            self.places[key] = self._used
-            self.bytes += len(held[1])
-            self._used += 1
-
-    def block(self, keys: tuple[str | None, ...]) -> Block:
-        """The rows of some keys side by side, all known here; kept, unless none is there, for strangers come once."""
-        rows = [self.places[key] for key in keys]
-        if not any(rows):
-            return empty_block(self.layout.view, len(rows))
-        texts = self._texts
-        block = Block(self.layout, self._slots[rows], lambda name: [texts[name][row] for row in rows])
-        self.blocks[keys] = block
-        self.bytes += kept_bytes(block)
-        return block
-
-
 @lru_cache(256)
 def empty_block(view: str, rows: int) -> Block:
     """So many rows of which none is there."""
@@ -317,15 +274,6 @@ def empty_block(view: str, rows: int) -> Block:
 def kept_bytes(block: Block) -> int:
     """What a kept block takes at most, about: its slots twice, by rows and by columns, its texts, and two numbers each MOST_KEPT times."""
     return 1000 + 2 * block.slots.nbytes + 8 * len(block.slots) * (2 + (1 + 2 * MOST_KEPT) * len(block.layout.texts))
-
-
-def _slots(layout: Layout, payload: bytes) -> Ints:
-    """The slots of one packed row; those of another layout are not there but for their mark."""
-    if is_of(layout, payload):
-        return np.frombuffer(payload, dtype="<i8", count=len(layout.nothing))
-    row = layout.nothing.copy()
-    row[MARK] = FOREIGN
-    return row
 
 
 KEEP_NEWEST = """
@@ -556,6 +504,15 @@ def block_of(layout: Layout, found: Sequence[bytes | None], start: int = 0, is_w
     return Block(layout, slots, _Texts(layout.texts_read(is_whole), slots[:, FIRST + len(layout.names) :], found, end))
 
 
+def _slots(layout: Layout, payload: bytes) -> Ints:
+    """The slots of one packed row; those of another layout are not there but for their mark."""
+    if is_of(layout, payload):
+        return np.frombuffer(payload, dtype="<i8", count=len(layout.nothing))
+    row = layout.nothing.copy()
+    row[MARK] = FOREIGN
+    return row
+
+
 class _Texts:
     """The texts behind packed rows, found when the first of them is asked for."""
 
@@ -573,7 +530,8 @@ class _Texts:
 
     def _spanned(self) -> tuple[list[list[int]], list[list[int]]]:
         lengths = self._lengths.T
-        starts = self._behind + lengths.clip(0).cumsum(axis=0) - lengths.clip(0)
+        sizes = np.maximum(lengths, 0)
+        starts = self._behind + sizes.cumsum(axis=0) - sizes
         return starts.tolist(), (starts + lengths).tolist()
 
 
