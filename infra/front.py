@@ -23,11 +23,12 @@ from starlette.staticfiles import StaticFiles
 
 from infra import platform
 from infra.airflow import Airflow, RunFailed
+from monitoring.evidently.dashboards import PLATFORM, path
 from monitoring.front import page
-from monitoring.front.state import Dag, State, gather
+from monitoring.front.state import Dag, State, gather, history
 from monitoring.moved import kept
+from whence.contracts.models import MODELS
 from whence.contracts.settings import Settings, load
-from whence.lake import Lake
 
 FRESH_SECONDS = 5.0
 """A state older than this is looked at again when somebody asks."""
@@ -84,7 +85,7 @@ def app(settings: Settings, dags: Callable[[], tuple[Dag, ...] | None]) -> Starl
 
     async def front(_: Request) -> Response:
         state = await asyncio.to_thread(newest.get)
-        return _html(page.html(state, tools(settings)), {"refresh": str(REFRESH_SECONDS)})
+        return _html(page.html(state, tools(settings), dashboards(settings)), {"refresh": str(REFRESH_SECONDS)})
 
     async def explain(request: Request) -> Response:
         if asked := request.query_params.get("conversion"):
@@ -94,7 +95,10 @@ def app(settings: Settings, dags: Callable[[], tuple[Dag, ...] | None]) -> Starl
         return await asyncio.to_thread(_explained, settings, request.path_params["conversion"])
 
     async def findings(_: Request) -> Response:
-        return _html(page.findings_page(await asyncio.to_thread(_found, settings)))
+        return _html(page.findings_page(await asyncio.to_thread(history, settings)))
+
+    async def runbooks(_: Request) -> Response:
+        return await asyncio.to_thread(_runbooks)
 
     async def live(_: Request) -> Response:
         return PlainTextResponse("live")
@@ -106,6 +110,7 @@ def app(settings: Settings, dags: Callable[[], tuple[Dag, ...] | None]) -> Starl
         Route("/explain", explain),
         Route("/explain/{conversion}", explain),
         Route("/findings", findings),
+        Route("/runbooks", runbooks),
         Route("/livez", live),
         Mount("/reports", StaticFiles(directory=reports)),
         Mount("/moved", StaticFiles(directory=kept.shelf(settings), html=True)),
@@ -119,11 +124,17 @@ def tools(settings: Settings) -> dict[str, str]:
     return {
         "Airflow": f"http://{host}:{ports.airflow}",
         "MLflow": f"http://{host}:{ports.mlflow}",
-        "Evidently": f"http://{host}:{ports.evidently}",
+        "Evidently": f"http://{host}:{ports.evidently}{path(PLATFORM)}",
         "Scoring API": f"http://{host}:{ports.serving}/openapi.json",
         "Findings": "/findings",
         "Why it moved": "/moved/",
+        "Runbooks": "/runbooks",
     }
+
+
+def dashboards(settings: Settings) -> dict[str, str]:
+    """Where Evidently shows each model."""
+    return {model: f"http://{platform.LOOPBACK}:{settings.ports.evidently}{path(model)}" for model in MODELS}
 
 
 def airflow_dags(settings: Settings) -> tuple[Dag, ...] | None:
@@ -151,12 +162,12 @@ def _explained(settings: Settings, conversion: str) -> Response:
         return _html(page.trouble("Nothing to explain", str(nothing)), status=404)
 
 
-def _found(settings: Settings) -> list[tuple[str, str, str, str]]:
-    query = (
-        "SELECT day, level, model, reason FROM findings WHERE level <> 'calm' ORDER BY day DESC, level, model, metric LIMIT 500"
-    )
-    with Lake.of(settings).connect(None, "findings") as con:
-        return [(str(a), str(b), str(c), str(d)) for a, b, c, d in con.execute(query).fetchall()]
+def _runbooks() -> Response:
+    from monitoring.front.runbooks import FILE, html
+
+    if not FILE.exists():
+        return _html(page.trouble("Runbooks", f"{FILE} is not on this machine; it is in the repository."), status=404)
+    return _html(html(FILE.read_text()))
 
 
 def _html(text: str, headers: dict[str, str] | None = None, status: int = 200) -> Response:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from urllib.parse import quote
 
 from monitoring.checks import Check
 from monitoring.findings import LEVELS
@@ -17,6 +19,8 @@ COLUMNS = "Drift of columns"
 """The part of a day's reports that Evidently itself makes, of a sample of the decisions."""
 MOST_LINES = 6
 """Lines that a plot holds before nobody can tell them apart."""
+
+NAMES = uuid.uuid5(uuid.NAMESPACE_URL, "https://whence.example/evidently")
 
 Key = tuple[str, str, str]
 """Model or table, metric, segment: what names a measure in `checks`."""
@@ -106,6 +110,20 @@ _TABS: Mapping[str, str] = {
 
 _CREDITS: Mapping[str, str] = {"ranker": ATTRIBUTION_RANKER, "incremental": EXPOSURE_RESPONSE}
 """The model behind a learned algorithm: its project shows the algorithm's credit, too."""
+
+
+def project_id(key: str) -> uuid.UUID:
+    """The id of the platform's project or a model's, the same on every machine."""
+    return uuid.uuid5(NAMES, key)
+
+
+def path(key: str, tab: str = OVERVIEW) -> str:
+    """Where a project's tab is on Evidently's server.
+
+    >>> path("identity-ranker", "Drift")
+    '/projects/6a8bfe35-fcf0-5a90-b041-0f94ac99b345?tab=Drift'
+    """
+    return f"/projects/{project_id(key)}?tab={quote(tab)}"
 
 
 def places(key: Key) -> list[tuple[str, str]]:

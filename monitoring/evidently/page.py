@@ -30,8 +30,8 @@ from evidently.ui.storage.local.base import LocalState
 from starlette.datastructures import Headers
 from starlette.responses import HTMLResponse, Response
 
-from monitoring.evidently.dashboards import PROJECTS
-from monitoring.evidently.project import open_projects, project_id
+from monitoring.evidently.dashboards import PROJECTS, project_id
+from monitoring.evidently.project import open_projects
 from whence.contracts.settings import load
 
 Receive = Callable[[], Awaitable[dict[str, Any]]]

@@ -17,7 +17,7 @@ from pathlib import Path
 from monitoring.checks import Check
 from monitoring.evidently import dashboards, metrics
 from monitoring.evidently.compared import DIGITS, Drift
-from monitoring.evidently.dashboards import COLUMNS, OVERVIEW, PLATFORM, PROJECTS, Key, Line, Panel, Project
+from monitoring.evidently.dashboards import COLUMNS, NAMES, OVERVIEW, PLATFORM, PROJECTS, Key, Line, Panel, Project, project_id
 from monitoring.findings import Finding
 
 with metrics.quiet():
@@ -26,13 +26,7 @@ with metrics.quiet():
     from evidently.sdk.models import DashboardModel, DashboardPanelPlot, DashboardTabModel, PanelMetric, ProjectModel
     from evidently.ui.storage.local.base import LocalState
 
-NAMES = uuid.uuid5(uuid.NAMESPACE_URL, "https://whence.example/evidently")
 RANDOM_ID = re.compile(r"\b[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\b")
-
-
-def project_id(key: str) -> uuid.UUID:
-    """The id of the platform's project or a model's."""
-    return uuid.uuid5(NAMES, key)
 
 
 def publish(root: Path, day: str, checks: Sequence[Check], findings: Sequence[Finding], drifts: Mapping[str, Drift]) -> None:

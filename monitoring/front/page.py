@@ -20,15 +20,15 @@ MOST_FOUND = 4
 SHOWN_DAYS = 7
 
 
-def html(state: State, addresses: Mapping[str, str]) -> str:
-    """The whole page; `addresses` are the tools by name. Every value of the data is escaped."""
+def html(state: State, addresses: Mapping[str, str], dashboards: Mapping[str, str]) -> str:
+    """The whole page; `addresses` are the tools by name, `dashboards` those of models. Every value of the data is escaped."""
     body = [
         plots.HATCH,
         _links(addresses),
         _head(state),
         "<div class=grid>",
         _card("What was found", _found_lead(state), _found(state)),
-        _card("Who serves", "Champions follow the promotion journal.", _standings(state)),
+        _card("Who serves", "Champions follow the promotion journal.", _standings(state, dashboards)),
         _card("Who earned what", _credit_lead(state), _channels(state)),
         _card("Who is known", "The share of conversions whose person a log-in names, day by day.", _matched(state)),
         _card("Does it run", _dag_lead(state.dags), _dags(state.dags)),
@@ -87,20 +87,29 @@ def _like(alike: Sequence[Found]) -> str:
     more = f"<small>and {len(alike) - 1} more of {escape(first.about)}</small>" if len(alike) > 1 else ""
     return (
         f"<li class={escape(first.level)}><b>{_mark(first.level)} {escape(first.level.replace('_', ' '))}</b> "
-        f"<span>{escape(first.about)}: {escape(first.words)}</span>{more}</li>"
+        f"<span>{escape(first.about)}: {escape(first.words)}</span>{_facts(first)}{more}</li>"
     )
 
 
-def _standings(state: State) -> str:
-    rows = "".join(_standing(each, state.made_at) for each in state.standings)
+def _facts(found: Found) -> str:
+    """What it costs, since when it is so, and what to do."""
+    told = [f"{shown(found.micros)} {escape(found.currency)} at stake"] if found.micros else []
+    told += [f"since {escape(found.since)}"] if found.since and found.since != found.day else []
+    told += [f"<a href='/runbooks#{escape(found.runbook, quote=True)}'>what to do</a>"] if found.runbook else []
+    return f"<small>{' · '.join(told)}</small>" if told else ""
+
+
+def _standings(state: State, dashboards: Mapping[str, str]) -> str:
+    rows = "".join(_standing(each, state.made_at, dashboards.get(each.model, "")) for each in state.standings)
     named = ("learned until", "came / foretold")
     head = f"<tr><th scope=col>model</th>{''.join(f'<th scope=col class=number>{each}</th>' for each in named)}</tr>"
     return f"<table class=told><thead>{head}</thead><tbody>{rows}</tbody></table>"
 
 
-def _standing(each: Standing, now: datetime) -> str:
+def _standing(each: Standing, now: datetime, dashboard: str) -> str:
+    name = f"<a href='{escape(dashboard, quote=True)}'>{escape(each.model)}</a>" if dashboard else escape(each.model)
     if not each.bundle:
-        return f"<tr><th scope=row>{escape(each.model)}</th><td colspan=2>no champion yet</td></tr>"
+        return f"<tr><th scope=row>{name}</th><td colspan=2>no champion yet</td></tr>"
     days = (now - each.since).days if each.since else 0
     age = f"for {days} day{'s' * (days != 1)}" if days else "since today"
     ratio = "–"
@@ -109,15 +118,14 @@ def _standing(each: Standing, now: datetime) -> str:
     told = f"<small><code>{each.bundle[:8]}</code>, epoch {each.epoch}, {age}</small>"
     told += f"<small>challenger {escape(each.challenger)}</small>" if each.challenger else ""
     return (
-        f"<tr><th scope=row>{escape(each.model)}{told}</th><td class=number>{escape(each.as_of) or '–'}</td>"
-        f"<td class=number>{ratio}</td></tr>"
+        f"<tr><th scope=row>{name}{told}</th><td class=number>{escape(each.as_of) or '–'}</td><td class=number>{ratio}</td></tr>"
     )
 
 
 def _credit_lead(state: State) -> str:
     if not state.channels:
         return "No conversion has credit yet."
-    return f"By {algorithm(state.algorithm)}, {state.credit_days.replace('..', ' to ')}; whiskers are 95 % over people, hatched rests on uncertain identity."
+    return f"By {algorithm(state.algorithm)}, {state.credit_days.replace('..', ' to ')}, policy {state.policy}; whiskers are 95 % over people, hatched rests on uncertain identity."
 
 
 def _channels(state: State) -> str:
@@ -179,14 +187,25 @@ def _conversions(state: State) -> str:
     return f"<ul class=dags>{rows}</ul>{ask}{told}"
 
 
-def findings_page(rows: Sequence[tuple[str, str, str, str]]) -> str:
-    """Every finding that is not calm, newest day first: day, level, about, words."""
-    told = "".join(
-        f"<tr><th scope=row>{escape(day)}</th><td class={escape(level)}>{_mark(level)} {escape(level)}</td><td>{escape(about)}</td><td>{escape(words)}</td></tr>"
-        for day, level, about, words in rows
+def findings_page(found: Sequence[Found]) -> str:
+    """Every finding that is not calm, as they are given."""
+    names = ("day", "level", "about", "cause", "at stake", "since", "what was found")
+    head = "".join(f"<th scope=col>{name}</th>" for name in names)
+    rows = "".join(_told(each) for each in found)
+    table = f"<div class=wide><table class=facts><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></div>"
+    body = table if rows else "<p>Nothing was found on any day.</p>"
+    return page.document("Findings", f"<nav><a href='/'>whence</a></nav><section>{body}</section>", plots.STYLE + STYLE)
+
+
+def _told(each: Found) -> str:
+    cause = escape(each.cause.replace("_", " "))
+    named = f"<a href='/runbooks#{escape(each.runbook, quote=True)}'>{cause or 'what to do'}</a>" if each.runbook else cause
+    stake = f"{shown(each.micros)} {escape(each.currency)}" if each.micros else ""
+    return (
+        f"<tr><th scope=row>{escape(each.day)}</th><td class={escape(each.level)}>{_mark(each.level)} {escape(each.level)}</td>"
+        f"<td>{escape(each.about)}</td><td>{named}</td><td class=number>{stake}</td><td class=number>{escape(each.since)}</td>"
+        f"<td>{escape(each.words)}</td></tr>"
     )
-    table = f"<div class=wide><table class=facts>{told}</table></div>" if told else "<p>Nothing was found on any day.</p>"
-    return page.document("Findings", f"<nav><a href='/'>whence</a></nav><section>{table}</section>", plots.STYLE + STYLE)
 
 
 def trouble(title: str, words: str) -> str:
@@ -201,14 +220,14 @@ def _mark(state: str) -> str:
 STYLE = """
 main{max-width:1280px}h1{margin:0 0 4px}nav{display:flex;flex-wrap:wrap;gap:6px 18px;margin:0 0 16px}a{color:var(--bar);text-underline-offset:3px}
 .state{display:flex;flex-wrap:wrap;gap:4px 16px;align-items:baseline;padding:14px 18px;border:1px solid var(--line);border-left:6px solid var(--unsure);border-radius:10px;background:var(--paper)}
-.state b{font-size:18px;color:var(--ink)}.state.calm{border-left-color:var(--same)}.state.retrain,.state.alarm,.state.roll_back,.state.stop_publication{border-left-color:var(--different)}
+.state b{font-size:18px;color:var(--ink)}.state.calm{border-left-color:var(--same)}.state.recalibrate,.state.retrain,.state.alarm,.state.rollback,.state.stop{border-left-color:var(--different)}
 .grid{columns:3 360px;column-gap:16px}.grid section{margin:0 0 16px;break-inside:avoid}.found small{display:block;color:var(--soft)}.grid section>p{font-size:13.5px}
 .found,.dags{list-style:none;margin:0 0 10px;padding:0}.found li,.dags li{padding:5px 0;border-bottom:1px solid var(--line);font-size:13.5px;overflow-wrap:anywhere}
 .found li:last-child,.dags li:last-child{border-bottom:0}.dags li{display:flex;flex-wrap:wrap;justify-content:space-between;gap:2px 12px}.dags small{color:var(--soft)}
-.failed>a,.failed>b,.retrain>b,.alarm>b,td.retrain,td.alarm{color:var(--different)}.warn>b,td.warn{color:var(--unsure)}
+.failed>a,.failed>b,.recalibrate>b,td.recalibrate,.retrain>b,td.retrain,.rollback>b,td.rollback,.stop>b,td.stop,.alarm>b,td.alarm{color:var(--different)}.warn>b,td.warn{color:var(--unsure)}
 .told{width:100%}.told tbody th{color:var(--ink);font-weight:500;white-space:nowrap}.told small{display:block;color:var(--soft);font-weight:400;font-size:12px}code{font-size:12px}.told th,.told td{overflow-wrap:normal}.told th small,.told thead th{white-space:normal}
 h3{margin:14px 0 4px}form{margin:8px 0;font-size:13.5px}input,button{font:inherit;color:var(--ink);background:var(--back);border:1px solid var(--line);border-radius:6px;padding:3px 8px;max-width:100%}
-.facts th,.facts td{font-size:13.5px}.facts th{white-space:nowrap}:focus-visible{outline:2px solid var(--bar);outline-offset:2px}
-@media screen and (prefers-color-scheme:dark){.failed>a,.failed>b,.retrain>b,.alarm>b,td.retrain,td.alarm{color:#e58b80}.warn>b,td.warn{color:#d9a651}}
+.told-in-full h2{margin:26px 0 6px;scroll-margin-top:12px}.told-in-full h2:target{background:var(--mark)}.told-in-full p,.told-in-full li{color:var(--ink)}.facts th,.facts td{font-size:13.5px}.facts th{white-space:nowrap}:focus-visible{outline:2px solid var(--bar);outline-offset:2px}
+@media screen and (prefers-color-scheme:dark){.failed>a,.failed>b,.recalibrate>b,td.recalibrate,.retrain>b,td.retrain,.rollback>b,td.rollback,.stop>b,td.stop,.alarm>b,td.alarm{color:#e58b80}.warn>b,td.warn{color:#d9a651}}
 @media(max-width:640px){main{padding:20px 12px 60px}section{padding:16px 14px}}
 """.strip().replace("\n", "")

@@ -27,6 +27,8 @@ TREND_DAYS = 30
 SHOWN = 6
 """Conversions that are offered to be explained."""
 ALARM_DAYS = 2
+MOST_FOUND = 500
+FOUND = """day, level, model, reason, coalesce(cause, ''), money_micros, coalesce(currency, ''), coalesce(since, ''), coalesce(runbook, '')"""
 
 
 @dataclass(frozen=True)
@@ -65,6 +67,15 @@ class Found:
     level: str
     about: str
     words: str
+    cause: str = ""
+    """What is behind it; empty where nobody knows."""
+    micros: int | None = None
+    """What the day's rows that it touches are worth; None where nobody knows."""
+    currency: str = ""
+    since: str = ""
+    """The first day of the episode."""
+    runbook: str = ""
+    """Its anchor in docs/runbooks.md."""
 
 
 @dataclass(frozen=True)
@@ -96,6 +107,8 @@ class State:
     channels: tuple[Channel, ...]
     algorithm: str
     credit_days: str
+    policy: str
+    """The policy that the newest credit was made with: its name in the settings, and the first characters of its digest."""
     conversions: tuple[tuple[str, str, int, str], ...]
     """Some conversions of the newest day with credit: id, kind, value in micros, currency."""
     reports: tuple[str, ...]
@@ -122,7 +135,7 @@ def gather(settings: Settings, now: datetime, dags: Callable[[], Sequence[Dag] |
         matched = _series(con, "conversions", "match_rate")
         ripe = {model: _newest(con, model, "observed_over_expected") for model in MODELS}
         found = _findings(con, day)
-    channels, span, conversions = _credit(lake, algorithm)
+    channels, span, policy, conversions = _credit(lake, algorithm)
     asked = dags()
     return State(
         made_at=utc(now),
@@ -135,10 +148,20 @@ def gather(settings: Settings, now: datetime, dags: Callable[[], Sequence[Dag] |
         channels=channels,
         algorithm=algorithm,
         credit_days=span,
+        policy=f"{settings.attribution.policy} {policy[:8]}".strip(),
         conversions=conversions,
         reports=tuple(sorted((each.parent.name for each in settings.home.glob("reports/*/report.html")), reverse=True)),
         dags=None if asked is None else tuple(asked),
     )
+
+
+def history(settings: Settings) -> tuple[Found, ...]:
+    """The findings of all days that are not calm, newest day first."""
+    with Lake.of(settings).connect(None, "findings") as con:
+        rows = con.execute(
+            f"SELECT {FOUND} FROM findings WHERE level <> 'calm' ORDER BY day DESC, level, model, metric LIMIT {MOST_FOUND}"
+        ).fetchall()
+    return tuple(Found(*row) for row in rows)
 
 
 def _standing(settings: Settings, model: str, ripe: tuple[float, float, float] | None) -> Standing:
@@ -171,7 +194,8 @@ def _alarms(settings: Settings, now: datetime) -> tuple[Found, ...]:
 
 def _findings(con: duckdb.DuckDBPyConnection, day: str) -> tuple[Found, ...]:
     rows = con.execute(
-        "SELECT day, level, model, reason FROM findings WHERE day = ? AND level <> 'calm' ORDER BY model, metric, segment", [day]
+        f"SELECT {FOUND} FROM findings WHERE day = ? AND level <> 'calm' ORDER BY money_micros DESC NULLS LAST, model, metric, segment",
+        [day],
     ).fetchall()
     order = {level: place for place, level in enumerate(findings.LEVELS)}
     return tuple(sorted((Found(*row) for row in rows), key=lambda each: -order.get(each.level, 0)))
@@ -199,11 +223,11 @@ def _newest(con: duckdb.DuckDBPyConnection, model: str, metric: str) -> tuple[fl
     return (float(row[0][0]), float(row[0][1]), float(row[0][2])) if row else None
 
 
-def _credit(lake: Lake, algorithm: str) -> tuple[tuple[Channel, ...], str, tuple[tuple[str, str, int, str], ...]]:
-    """By channel, over the last days with credit; the days; and some conversions of the last one."""
+def _credit(lake: Lake, algorithm: str) -> tuple[tuple[Channel, ...], str, str, tuple[tuple[str, str, int, str], ...]]:
+    """By channel, over the last days with credit; the days; the last one's policy; and some conversions of the last one."""
     days = lake.days("credits")
     if not days:
-        return (), "", ()
+        return (), "", "", ()
     last = date.fromisoformat(days[-1])
     window = Window(max(last - timedelta(days=CREDIT_DAYS - 1), date.fromisoformat(days[0])), last)
     with lake.connect(window, "credits", "conversions") as con:
@@ -214,7 +238,8 @@ def _credit(lake: Lake, algorithm: str) -> tuple[tuple[Channel, ...], str, tuple
         """
         some = tuple((str(a), str(b), int(c), str(d)) for a, b, c, d in con.execute(query, [days[-1], SHOWN]).fetchall())
     paid = rows[rows["algorithm"] == algorithm]
-    return _channels(paid if len(paid) else rows[rows["algorithm"] == "last_touch"]), str(window), some
+    policy = str(rows.sort_values("known_at")["policy"].iloc[-1]) if len(rows) else ""
+    return _channels(paid if len(paid) else rows[rows["algorithm"] == "last_touch"]), str(window), policy, some
 
 
 def _channels(paid: pd.DataFrame) -> tuple[Channel, ...]:

@@ -32,7 +32,18 @@ def settings(tmp_path: Path) -> Settings:
     told = {
         1: [Finding("touches", "calm", "all", "all", "9 measures agree.")],
         2: [
-            Finding("touches", "warn", "rows", "channel=social", "fewer rows <than> before"),
+            Finding(
+                "touches",
+                "warn",
+                "rows",
+                "channel=social",
+                "fewer rows <than> before",
+                "tracker_outage",
+                12_500_000,
+                "USD",
+                "tracker_outage",
+                since="2026-05-01",
+            ),
             Finding(IDENTITY_RANKER, "retrain", "psi", "score", "scores have moved"),
         ],
     }
@@ -45,7 +56,7 @@ def settings(tmp_path: Path) -> Settings:
 
 
 def shown(state: State) -> str:
-    return page.html(state, {"Airflow": "http://a"})
+    return page.html(state, {"Airflow": "http://a"}, {IDENTITY_RANKER: "http://e/projects/i?tab=Overview"})
 
 
 def test_the_worst_finding_of_the_newest_day_heads_the_page(settings: Settings) -> None:
@@ -56,6 +67,12 @@ def test_the_worst_finding_of_the_newest_day_heads_the_page(settings: Settings) 
     assert "Act: retrain" in said
     assert "fewer rows &lt;than&gt; before" in said
     assert state.trend == (("2026-05-01", 0, 0), ("2026-05-02", 1, 1))
+
+
+def test_a_finding_says_what_it_costs_since_when_it_is_so_and_what_to_do(settings: Settings) -> None:
+    said = shown(gather(settings, NOW, lambda: DAGS))
+    assert "12.50 USD at stake · since 2026-05-01 · <a href='/runbooks#tracker_outage'>" in said
+    assert "<a href='http://e/projects/i?tab=Overview'>identity-ranker</a>" in said
 
 
 def test_a_failed_dag_is_named_and_a_silent_airflow_is_said(settings: Settings) -> None:
@@ -83,6 +100,7 @@ def test_the_pages_answer_and_an_unknown_conversion_is_a_page_that_says_so(setti
         async with httpx.AsyncClient(transport=transport, base_url="http://front") as client:
             assert (await client.get("/")).headers["content-security-policy"].startswith("default-src 'none'")
             assert "fewer rows" in (await client.get("/findings")).text
+            assert '<h2 id="tracker_outage">' in (await client.get("/runbooks")).text
             missing = await client.get("/explain/nobody")
             assert (missing.status_code, "There is no conversion" in missing.text) == (404, True)
             assert (await client.get("/explain", params={"conversion": " c1 "})).headers["location"] == "/explain/c1"

@@ -15,8 +15,8 @@ import httpx
 import pytest
 
 from monitoring.checks import share
-from monitoring.evidently.dashboards import DATA, IDENTITY, PLATFORM
-from monitoring.evidently.project import draw, project_id, publish
+from monitoring.evidently.dashboards import DATA, IDENTITY, PLATFORM, project_id
+from monitoring.evidently.project import draw, publish
 
 pytestmark = [
     pytest.mark.service,

@@ -20,9 +20,9 @@ from monitoring.checks import Check, share
 from monitoring.drift import Column
 from monitoring.evidently import dashboards
 from monitoring.evidently.compared import Drift, compare
-from monitoring.evidently.dashboards import ATTRIBUTION, CALIBRATION, COLUMNS, DATA, IDENTITY, OVERVIEW, PLATFORM
+from monitoring.evidently.dashboards import ATTRIBUTION, CALIBRATION, COLUMNS, DATA, IDENTITY, OVERVIEW, PLATFORM, project_id
 from monitoring.evidently.metrics import limit
-from monitoring.evidently.project import draw, open_projects, project_id, publish
+from monitoring.evidently.project import draw, open_projects, publish
 from monitoring.findings import Finding
 from monitoring.findings.rules import Rule
 from whence.contracts.models import ATTRIBUTION_RANKER, IDENTITY_RANKER
