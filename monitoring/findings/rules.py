@@ -169,6 +169,17 @@ RULES: Mapping[str, Rule] = {
         only=("last_touch", "ranker"),
         floor=0.02,
     ),
+    "contradicting_share": Rule(
+        "share",
+        "up",
+        0.005,
+        None,
+        "One person holds two accounts: look at what joined them, and raise identity.cut.",
+        floor=0.002,
+    ),
+    "sure_share": Rule(
+        "share", "down", 0.1, None, "Fewer signals have one candidate that leads: retrieval may miss the right one.", floor=0.03
+    ),
     "double_counting": Rule(
         "ratio", "up", math.log(1.2), None, "Channels claim the same orders; report deduplicated credit.", floor=0.03
     ),
