@@ -100,6 +100,12 @@ def app(settings: Settings, dags: Callable[[], tuple[Dag, ...] | None]) -> Starl
     async def runbooks(_: Request) -> Response:
         return await asyncio.to_thread(_runbooks)
 
+    async def model(request: Request) -> Response:
+        """Where Evidently shows a model, or the platform: one address that others can keep."""
+        if to := dashboards(settings).get(request.path_params["model"]):
+            return RedirectResponse(to)
+        return _html(page.trouble("Which model?", f"One of {', '.join(dashboards(settings))}."), status=404)
+
     async def live(_: Request) -> Response:
         return PlainTextResponse("live")
 
@@ -111,6 +117,7 @@ def app(settings: Settings, dags: Callable[[], tuple[Dag, ...] | None]) -> Starl
         Route("/explain/{conversion}", explain),
         Route("/findings", findings),
         Route("/runbooks", runbooks),
+        Route("/models/{model}", model),
         Route("/livez", live),
         Mount("/reports", StaticFiles(directory=reports)),
         Mount("/moved", StaticFiles(directory=kept.shelf(settings), html=True)),
@@ -124,7 +131,7 @@ def tools(settings: Settings) -> dict[str, str]:
     return {
         "Airflow": f"http://{host}:{ports.airflow}",
         "MLflow": f"http://{host}:{ports.mlflow}",
-        "Evidently": f"http://{host}:{ports.evidently}{path(PLATFORM)}",
+        "Evidently": dashboards(settings)[PLATFORM],
         "Scoring API": f"http://{host}:{ports.serving}/openapi.json",
         "Findings": "/findings",
         "Why it moved": "/moved/",
@@ -133,8 +140,8 @@ def tools(settings: Settings) -> dict[str, str]:
 
 
 def dashboards(settings: Settings) -> dict[str, str]:
-    """Where Evidently shows each model."""
-    return {model: f"http://{platform.LOOPBACK}:{settings.ports.evidently}{path(model)}" for model in MODELS}
+    """Where Evidently shows the platform and each model."""
+    return {name: f"http://{platform.LOOPBACK}:{settings.ports.evidently}{path(name)}" for name in (PLATFORM, *MODELS)}
 
 
 def airflow_dags(settings: Settings) -> tuple[Dag, ...] | None:

@@ -80,6 +80,7 @@ def environment(settings: Settings) -> dict[str, str]:
     keys = _keys(settings)
     airflow = {
         "CORE__DAGS_FOLDER": str(REPOSITORY / "dags"),
+        "CORE__PLUGINS_FOLDER": str(REPOSITORY / "infra" / "airflow_plugins"),
         "CORE__EXECUTOR": "infra.executor.LocalExecutor",
         "CORE__PARALLELISM": "2",
         "CORE__LOAD_EXAMPLES": "False",

@@ -72,7 +72,7 @@ def reconcile(settings: Settings, now: datetime) -> list[Change]:
             change
             for model in MODELS
             if (champion := journal.champion(model))
-            for change in _follow(_Models(client), journal, champion)
+            for change in _follow(_Models(client), journal, champion, settings.front_url)
         ]
     for change in found:
         if change.is_alarm:
@@ -129,9 +129,10 @@ class _Models:
         return said if answer.status_code < 400 else {}
 
 
-def description(model: str, champion: Promotion | None = None, version: str = "") -> str:
-    """What MLflow's page of a model says, for people."""
+def description(model: str, front: str, champion: Promotion | None = None, version: str = "") -> str:
+    """What MLflow's page of a model says, for people; `front` is the address of the front page."""
     text = f"**{QUESTIONS.get(model, model)}**\n\nOwner: ml-platform. Judged by `registry/policy.toml`; the champion follows the journal."
+    text += f"\n\n{links(model, front)}"
     if champion is None:
         return text
     reasons = "\n".join(f"- {reason}" for reason in champion.reasons)
@@ -139,7 +140,16 @@ def description(model: str, champion: Promotion | None = None, version: str = ""
     return f"{text}\n\n{head}\n\n{reasons}"
 
 
-def _follow(models: _Models, journal: Journal, champion: Promotion) -> Iterator[Change]:
+def links(model: str, front: str) -> str:
+    """Where else a model is told of, in Markdown.
+
+    >>> links("identity-ranker", "http://whence")
+    '[Front page](http://whence/) · [dashboards of identity-ranker](http://whence/models/identity-ranker) · [findings](http://whence/findings)'
+    """
+    return f"[Front page]({front}/) · [dashboards of {model}]({front}/models/{model}) · [findings]({front}/findings)"
+
+
+def _follow(models: _Models, journal: Journal, champion: Promotion, front: str) -> Iterator[Change]:
     """Alias first, then the tags that say of which row it was set: who dies between the two is followed by another try."""
     name, epoch = champion.model, champion.epoch
     kept = models.model(name)
@@ -160,7 +170,7 @@ def _follow(models: _Models, journal: Journal, champion: Promotion) -> Iterator[
     for version in found:
         if _tags(version).get(EPOCH) != str(epoch):
             models.tag_version(name, str(version["version"]), EPOCH, str(epoch))
-    if (text := description(name, champion, wanted)) != kept.get("description"):
+    if (text := description(name, front, champion, wanted)) != kept.get("description"):
         models.describe(name, text)
     for key, value in ((SEAL, champion.seal), (EPOCH, str(epoch))):
         if tags.get(key) != value:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from registry import verdict_page
-from registry.aliases import BUNDLE, description
+from registry.aliases import BUNDLE, description, links
 from registry.gate import Verdict
 from whence.bundle import bundle_files
 from whence.contracts.models import Candidate
@@ -53,7 +53,9 @@ def log_candidate(settings: Settings, candidate: Candidate) -> str:
         return str(found[0].version)
     run = _run(client, candidate)
     _log_report(client, run, settings, candidate)
-    describe = partial(client.create_registered_model, candidate.model, description=description(candidate.model))
+    describe = partial(
+        client.create_registered_model, candidate.model, description=description(candidate.model, settings.front_url)
+    )
     _unless_done(describe, "RESOURCE_ALREADY_EXISTS")
     client.create_model_version(
         candidate.model,
@@ -71,12 +73,13 @@ def log_verdict(settings: Settings, candidate: Candidate, verdict: Verdict) -> N
     client = _client(settings)
     version = _version_of(client, candidate)
     text = verdict_words(candidate, verdict)
+    told = f"{links(candidate.model, settings.front_url)}\n\n{text}"
     client.log_text(version.run_id, text, "verdict.md")
     client.log_text(version.run_id, verdict_page.html(candidate, verdict), "verdict.html")
     client.log_text(version.run_id, json.dumps(verdict.as_dict(), indent=1, ensure_ascii=False), "verdict.json")
     numbers = {f"gate.{name}": measure.as_dict() for name, measure in verdict.measures.items()}
     client.log_batch(
-        version.run_id, metrics=list(_metrics(numbers, candidate)), tags=_run_tags({VERDICT: verdict.decision, NOTE: text})
+        version.run_id, metrics=list(_metrics(numbers, candidate)), tags=_run_tags({VERDICT: verdict.decision, NOTE: told})
     )
     for name, value in (
         (VERDICT, verdict.decision),
@@ -86,7 +89,7 @@ def log_verdict(settings: Settings, candidate: Candidate, verdict: Verdict) -> N
         ("policy_sha256", str(verdict.basis.get("policy", ""))),
     ):
         client.set_model_version_tag(candidate.model, str(version.version), name, value[:MOST_TEXT])
-    client.update_model_version(candidate.model, str(version.version), f"{_describe(candidate)}\n\n{text}"[:MOST_TEXT])
+    client.update_model_version(candidate.model, str(version.version), f"{_describe(candidate)}\n\n{told}"[:MOST_TEXT])
 
 
 def verdict_words(candidate: Candidate, verdict: Verdict) -> str:

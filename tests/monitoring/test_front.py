@@ -101,6 +101,9 @@ def test_the_pages_answer_and_an_unknown_conversion_is_a_page_that_says_so(setti
             assert (await client.get("/")).headers["content-security-policy"].startswith("default-src 'none'")
             assert "fewer rows" in (await client.get("/findings")).text
             assert '<h2 id="tracker_outage">' in (await client.get("/runbooks")).text
+            moved = await client.get(f"/models/{IDENTITY_RANKER}")
+            assert moved.headers["location"].endswith("/projects/6a8bfe35-fcf0-5a90-b041-0f94ac99b345?tab=Overview")
+            assert (await client.get("/models/nobody")).status_code == 404
             missing = await client.get("/explain/nobody")
             assert (missing.status_code, "There is no conversion" in missing.text) == (404, True)
             assert (await client.get("/explain", params={"conversion": " c1 "})).headers["location"] == "/explain/c1"

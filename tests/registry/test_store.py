@@ -123,6 +123,7 @@ def test_the_whole_way_from_candidate_to_champion_and_back(at: Any) -> None:
     assert told[f"{CONVERSION_VALUE} {strong.bundle[:12]}"].startswith("champion of epoch 2")
     assert _aliased(client).tags["bundle_sha256"] == strong.bundle
     assert "better for sure" in client.get_registered_model(CONVERSION_VALUE).description
+    assert f"/models/{CONVERSION_VALUE})" in client.get_registered_model(CONVERSION_VALUE).description
 
     refused = client.search_model_versions(f"name = '{CONVERSION_VALUE}' and tags.bundle_sha256 = '{spoiled.bundle}'")[0]
     assert refused.tags["verdict"] == "refuse"

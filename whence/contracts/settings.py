@@ -260,6 +260,11 @@ class Settings:
         return self.home / "decision_log"
 
     @property
+    def front_url(self) -> str:
+        """The page to begin with, without a slash at its end."""
+        return f"http://127.0.0.1:{self.ports.front}"
+
+    @property
     def mlflow_url(self) -> str:
         """The MLflow server."""
         return os.environ.get("MLFLOW_TRACKING_URI") or f"http://127.0.0.1:{self.ports.mlflow}"
