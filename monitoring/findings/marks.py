@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 
@@ -118,7 +118,7 @@ def marks(today: Today, past: Sequence[Past], clean: Sequence[Past]) -> list[Mar
     looked = [
         each
         for check, rule in rules
-        if rule.scale in ("share", "ratio") and (each := _look(rule, today.day, check, clean_series, all_series, held))
+        if rule.scale in ("share", "ratio") and (each := _look(rule, today.day, check, clean_series, all_series))
     ]
     by_rule = [mark for check, rule in rules if rule.scale == "level" and (mark := _by_rule(rule, check))]
     together = [
@@ -162,7 +162,6 @@ def _look(
     check: Check,
     clean: Mapping[Key, Sequence[tuple[date, Check, bool]]],
     every: Mapping[Key, Sequence[tuple[date, Check, bool]]],
-    held: set[Key],
 ) -> _Looked | None:
     before = _norm_days(rule, clean.get(check.key, []), every.get(check.key, []))
     found = norms.norm(rule, today, check.n, before)
@@ -198,24 +197,17 @@ def _beyond_chance(
         for each, p in zip(looked, now, strict=True)
     ]
     least = min(chance.bar([min(1.0, 2 * min(pair)) for pair in zip(now, slow, strict=True)]) / 2, RARE)
-    found = []
-    for each, p, p_slow in zip(looked, now, slow, strict=True):
-        if how := _how(each, p, p_slow, least, each.check.key in held):
-            mark_p = min(p, p_slow) if each.found.days >= norms.FEW else None
-            found.append(
-                Mark(
-                    each.check,
-                    each.rule,
-                    each.found.expected,
-                    each.distance,
-                    each.harm,
-                    each.sigmas,
-                    mark_p,
-                    each.found.days,
-                    how,
-                )
-            )
-    return found
+    return [
+        _mark(each, min(p, p_slow), how)
+        for each, p, p_slow in zip(looked, now, slow, strict=True)
+        if (how := _how(each, p, p_slow, least, each.check.key in held))
+    ]
+
+
+def _mark(each: _Looked, p: float, how: str) -> Mark:
+    days = each.found.days
+    known = p if days >= norms.FEW else None
+    return Mark(each.check, each.rule, each.found.expected, each.distance, each.harm, each.sigmas, known, days, how)
 
 
 def _how(each: _Looked, p: float, p_slow: float, least: float, is_held: bool) -> str:
@@ -293,8 +285,3 @@ def _together_words(days: int) -> str:
 
 def _is_table(check: Check) -> bool:
     return check.model in TABLES
-
-
-def keys(found: Iterable[Mark]) -> set[Key]:
-    """The series of marks."""
-    return {mark.key for mark in found}
