@@ -167,13 +167,20 @@ class Lake:
             return
         write_deltalake(
             self._address(name) if table is None else table,
-            rows,
+            rows if table is None else _in_words_of(table, rows),
             mode="error" if table is None else "overwrite",
             schema_mode=None if table is None else "merge",  # a table of an older version gets its new columns
             partition_by=["day"] if table is None else None,
             predicate=None if table is None else f"day in ({days}){mine}",
             storage_options=dict(self.options) if table is None else None,
         )
+
+
+def _in_words_of(table: DeltaTable, rows: pa.Table) -> pa.Table:
+    """The rows with the column descriptions that the table was made with: it takes no other ones for columns that it has."""
+    told = {column.name: column.metadata for column in table.schema().fields}
+    fields = [each.with_metadata(told[each.name] or None) if each.name in told else each for each in rows.schema]
+    return rows.cast(pa.schema(fields))
 
 
 @cache
