@@ -6,6 +6,7 @@ import asyncio
 import ctypes
 import gc
 import logging
+import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime
@@ -38,6 +39,8 @@ M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
 """Of malloc.h."""
 KEPT_BYTES, LARGE_BYTES = 256 * 2**20, 32 * 2**20
 GRACE = 10
+SWITCH_SECONDS = 0.0005
+"""For so long an answer waits at most until a thread lets go of the interpreter; Python's own 5 ms are a late answer."""
 log = logging.getLogger("serving")
 
 
@@ -47,6 +50,7 @@ def serve(settings: Settings, given: Given) -> int:
     app = application(service, open_book(settings))
     app.life = _with_rollouts(app.life, steering, mirror)
     _keep_memory()
+    sys.setswitchinterval(SWITCH_SECONDS)
     gc.collect()
     gc.freeze()  # what was imported stays, and need not be looked through in the middle of an answer
     server_of(app, settings, given.parent).run(sockets=list(given.sockets))

@@ -78,6 +78,8 @@ class Calibrator:
         odds = _log_odds(self, known)
         if self.trees is not None:
             odds = odds + self.trees.added(known, fields)
+        if self._is_tame:
+            return np.asarray(expit(odds))
         return np.asarray(_soft(odds) if self.is_soft else _between(expit(odds), FLOOR, 1 - FLOOR))
 
     def interval(self, raw: npt.ArrayLike) -> tuple[Floats, Floats]:
@@ -96,6 +98,12 @@ class Calibrator:
     def staircase(self) -> tuple[Floats, Floats]:
         """Knots and levels as arrays."""
         return np.asarray(self.knots), np.asarray(self.levels)
+
+    @cached_property
+    def _is_tame(self) -> bool:
+        """Whether no score has log-odds that are to be drawn in: so it is for most staircases."""
+        is_stairs = self.kind in STEPS and self.is_soft
+        return is_stairs and max(map(abs, self.levels)) + SLOPE <= BEND
 
     def to_json(self) -> dict[str, Any]:
         """A plain dict; `from_json` gives back a calibrator with the same answers, bit by bit."""
