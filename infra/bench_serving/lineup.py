@@ -8,6 +8,7 @@ import os
 import random
 import sys
 import tempfile
+import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -22,6 +23,8 @@ from whence.contracts.models import CONVERSION_VALUE
 from whence.contracts.settings import Settings, load
 
 MATCH_REDIS, MATCH_SQLITE, UNSCORED, SCORE = "match from Redis", "match from SQLite", "match without scoring", "rows scored"
+FIRST_REDIS, FIRST_SQLITE = f"{MATCH_REDIS}, nothing remembered", f"{MATCH_SQLITE}, nothing remembered"
+TRIES = 10
 FEAST, MLFLOW = "FastAPI and Feast", "mlflow models serve"
 
 
@@ -67,6 +70,10 @@ def up(*names: str) -> Iterator[Lineup]:
         if UNSCORED in names:
             module = "infra.bench_serving.unscored"
             started[UNSCORED] = stack.enter_context(_ours(own["unscored"], world, folder / "unscored", module))
+        for name, kind in ((FIRST_REDIS, "first-redis"), (FIRST_SQLITE, "first-sqlite")):
+            if name in names:
+                module = "infra.bench_serving.forgetful"
+                started[name] = stack.enter_context(_ours(own[kind], world, folder / kind, module))
         if FEAST in names:
             started[FEAST] = stack.enter_context(_feast(folder, redis.address, world, next(free)))
         if MLFLOW in names:
@@ -75,11 +82,22 @@ def up(*names: str) -> Iterator[Lineup]:
 
 
 def demand_same(lineup: Lineup) -> None:
-    """Raise BenchError unless both of our stores and the peer answer the same to the same questions."""
+    """Raise BenchError unless both of our stores, with and without memory, and the peer answer the same to the same questions."""
+    names = (MATCH_REDIS, MATCH_SQLITE, FIRST_REDIS, FIRST_SQLITE, FEAST)
     for body in lineup.servers[FEAST].bodies.read_text().splitlines()[:20]:
-        told = [_best(lineup.servers[name].ask(body)) for name in (MATCH_REDIS, MATCH_SQLITE, FEAST)]
-        if told[0] != told[1] or told[0] != told[2] or not told[0][1]:
+        told = [_best(_asked(lineup.servers[name], body)) for name in names]
+        if any(each != told[0] for each in told) or not told[0][1]:
             raise BenchError(f"The answers to {body} differ: {told}.")
+
+
+def _asked(server: Server, body: str) -> Any:
+    """The answer; asked once more where the store was too slow to be heard, as on a machine that does other things, too."""
+    for _ in range(TRIES):
+        answer = server.ask(body)
+        if not any("does not answer" in each for each in answer.get("degraded", ())):
+            break
+        time.sleep(1.0)
+    return answer
 
 
 def _best(answer: Any) -> tuple[Any, list[tuple[str, float]]]:

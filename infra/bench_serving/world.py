@@ -131,7 +131,7 @@ def _signal(place: int, rng: np.random.Generator, now: datetime) -> dict[str, An
     }
 
 
-HOMES = {"sqlite": "sqlite", "redis": "redis", "unscored": "sqlite"}
+HOMES = {"sqlite": "sqlite", "redis": "redis", "unscored": "sqlite", "first-sqlite": "sqlite", "first-redis": "redis"}
 """By name, the online store of each; no two servers write into one home."""
 
 
