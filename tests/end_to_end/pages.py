@@ -10,11 +10,12 @@ from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
 
-import httpx
 from playwright.sync_api import Browser, Page, sync_playwright
 
 from infra import platform
 from infra.airflow import Airflow
+from monitoring.evidently.dashboards import CALIBRATION, PLATFORM, path
+from whence.contracts.models import IDENTITY_RANKER
 from whence.contracts.settings import Settings, load
 from whence.contracts.times import Window
 from whence.lake import Lake
@@ -73,7 +74,6 @@ def addresses(settings: Settings) -> dict[str, tuple[str, str]]:
     mlflow = f"http://{platform.LOOPBACK}:{settings.ports.mlflow}"
     evidently = f"http://{platform.LOOPBACK}:{settings.ports.evidently}"
     run = next(run for run in Airflow(settings).runs("retrain_rankers"))
-    project = httpx.get(f"{evidently}/api/projects").json()[0]["id"]
     report = max((settings.home / "reports").glob("*/report.html"))
     front = f"http://{platform.LOOPBACK}:{settings.ports.front}"
     return {
@@ -85,7 +85,8 @@ def addresses(settings: Settings) -> dict[str, tuple[str, str]]:
         "mlflow-models": (f"{mlflow}/#/models", "identity-ranker"),
         "mlflow-model": (f"{mlflow}/#/models/identity-ranker", "champion"),
         "mlflow-version": (f"{mlflow}/#/models/identity-ranker/versions/1", "Version 1"),
-        "evidently": (f"{evidently}/projects/{project}", "Findings"),
+        "evidently": (f"{evidently}{path(PLATFORM)}", "Findings"),
+        "evidently-model": (f"{evidently}{path(IDENTITY_RANKER, CALIBRATION)}", "Observed over expected"),
         "attribution-report": (report.as_uri(), "In short"),
     }
 
