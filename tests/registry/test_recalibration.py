@@ -14,7 +14,7 @@ from registry.policy import load_policy
 from whence.contracts.models import CONVERSION_VALUE
 
 POLICY = load_policy(CONVERSION_VALUE)
-ROWS = 3000
+ROWS = 2400
 
 
 def a_world(shift: float = 0.0) -> tuple[np.ndarray, np.ndarray]:
@@ -29,7 +29,7 @@ def verdict(odds: np.ndarray, labels: np.ndarray, said: np.ndarray, **given: Any
     places = np.arange(ROWS, dtype=np.uint64)
     seen = np.datetime64("2026-05-10", "us") + np.arange(ROWS).astype("timedelta64[s]")
     learned = gate.Learned(places, places, places, seen - given.pop("earlier", np.timedelta64(1, "D")))
-    plain = Evaluation("new", "2026-05-10", labels, expit(said), expit(odds), places, label_age_days=np.full(ROWS, 5.0))
+    plain = Evaluation("new", "2026-05-10", labels, expit(said), expit(odds), places // 2, label_age_days=np.full(ROWS, 5.0))
     new = replace(plain, **given)
     old = replace(new, bundle="old", probability=expit(odds))
     evidence = Evidence(
