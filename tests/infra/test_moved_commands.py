@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
@@ -93,8 +94,21 @@ def test_only_who_is_who_changed(tmp_path: Path) -> None:
     assert answer.residual == 0.0
 
 
-def test_where_two_changed_the_shares_are_those_worked_out_by_hand_and_the_same_again(tmp_path: Path) -> None:
-    settings = lived(a_shop(tmp_path, meets=True), LAST, EVEN)
+@pytest.fixture(scope="module")
+def twice_changed(tmp_path_factory: pytest.TempPathFactory) -> Settings:
+    """On the second day cookie and device meet, and another policy is in force."""
+    return lived(a_shop(tmp_path_factory.mktemp("shop"), meets=True), LAST, EVEN)
+
+
+def copied(settings: Settings, folder: Path) -> Settings:
+    shutil.copytree(settings.home, folder / "home")
+    return Settings(home=folder / "home", attribution=settings.attribution)
+
+
+def test_where_two_changed_the_shares_are_those_worked_out_by_hand_and_the_same_again(
+    twice_changed: Settings, tmp_path: Path
+) -> None:
+    settings = copied(twice_changed, tmp_path)
     answer = asked(settings)
     # nobody met: 0 by either policy; they met: all of it to the last touch, half of it when shared evenly
     assert dict(answer.mixtures)["identity",] == 1.0
@@ -111,8 +125,8 @@ def test_where_two_changed_the_shares_are_those_worked_out_by_hand_and_the_same_
     assert page.name in (page.parent / "index.html").read_text()
 
 
-def test_a_policy_whose_text_is_gone_is_named_and_never_zero(tmp_path: Path) -> None:
-    settings = lived(a_shop(tmp_path, meets=True), LAST, EVEN)
+def test_a_policy_whose_text_is_gone_is_named_and_never_zero(twice_changed: Settings, tmp_path: Path) -> None:
+    settings = copied(twice_changed, tmp_path)
     for file in (settings.home / "policies").iterdir():
         file.unlink()
     answer = asked(settings, "credits/credit_share/linear:search")
@@ -141,7 +155,6 @@ def lived_by_two_calibrators(settings: Settings) -> Settings:
         about = {"made_for": "tests", "day": str(day)}
         bundle = write_bundle(settings.bundles, CONVERSION_VALUE, text, calibrator, SCHEMAS[CONVERSION_VALUE], golden, about)
         journal.promote(CONVERSION_VALUE, bundle, "", ("for tests",), "tests", epoch, NOW)
-        resolve_identities(settings, Window(day, day), now=NOW)
         attribute_conversions(settings, Window(day, day), now=NOW)
     return settings
 
