@@ -35,7 +35,7 @@ from whence.ingest.batch import Batch
 from whence.ingest.check import check
 from whence.world import simulate
 
-PEOPLE, FIRST = 4000, date(2026, 1, 5)
+PEOPLE, FIRST = 2000, date(2026, 1, 5)
 LEARNING, CLEAN = 30, 100
 """Days that only tell what is normal, and days that are judged as clean."""
 COMPARED = 7

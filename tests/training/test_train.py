@@ -53,6 +53,7 @@ def test_a_candidate_is_a_bundle_and_a_report_and_a_rerun_is_the_same(world: Set
     assert {path.name for path in folder.iterdir()} == {
         "test.parquet", "metrics.json", "params.json", "data.json", "calibration.png", "scores.png", "gains.png",
         "learned.parquet",
+        "reference.parquet",
     }  # fmt: skip
     scorer = load_bundle(world.bundles, candidate.bundle)
     rows = pd.read_parquet(folder / "test.parquet")
