@@ -9,7 +9,7 @@ from html import escape
 def document(title: str, body: str, style: str = "") -> str:
     """A whole page around a body that is markup already; `style` is added to the common one."""
     return (
-        "<!doctype html><html lang=en><meta charset=utf-8><meta name=viewport content='width=device-width,initial-scale=1'>"
+        "<!doctype html><html lang=en><meta charset=utf-8><meta name=viewport content='width=device-width,initial-scale=1'><link rel=icon href='data:,'>"
         f"<title>{escape(title)}</title><style>{STYLE}{style}</style><main><h1>{escape(title)}</h1>{body}</main></html>\n"
     )
 

@@ -11,7 +11,7 @@ import os
 import re
 import uuid
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from monitoring.checks import Check
@@ -26,6 +26,8 @@ with metrics.quiet():
     from evidently.sdk.models import DashboardModel, DashboardPanelPlot, DashboardTabModel, PanelMetric, ProjectModel
     from evidently.ui.storage.local.base import LocalState
 
+FIRST = datetime(2026, 1, 1, tzinfo=UTC)
+"""Evidently lists projects by when they were made, the newest first: ours in the order of PROJECTS."""
 RANDOM_ID = re.compile(r"\b[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\b")
 
 
@@ -49,12 +51,13 @@ def open_projects(root: Path) -> LocalState:
     Not through Workspace: that reads every report there is, and a day would cost more the more days there are.
     """
     root.mkdir(parents=True, exist_ok=True)
-    for project in PROJECTS:
+    for place, project in enumerate(reversed(PROJECTS)):
         folder = root / str(project_id(project.key))
         if not (folder / "metadata.json").exists():
             model = ProjectModel(id=project_id(project.key), name=project.name, description=project.about)
             (folder / "snapshots").mkdir(parents=True, exist_ok=True)
-            _replace(folder / "metadata.json", json.dumps(model.dict(), cls=NumpyEncoder, indent=2))
+            told = model.dict() | {"created_at": FIRST + timedelta(days=place)}
+            _replace(folder / "metadata.json", json.dumps(told, cls=NumpyEncoder, indent=2))
     return LocalState(str(root))
 
 

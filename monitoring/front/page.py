@@ -202,8 +202,8 @@ def _told(each: Found) -> str:
     named = f"<a href='/runbooks#{escape(each.runbook, quote=True)}'>{cause or 'what to do'}</a>" if each.runbook else cause
     stake = f"{shown(each.micros)} {escape(each.currency)}" if each.micros else ""
     return (
-        f"<tr><th scope=row>{escape(each.day)}</th><td class={escape(each.level)}>{_mark(each.level)} {escape(each.level)}</td>"
-        f"<td>{escape(each.about)}</td><td>{named}</td><td class=number>{stake}</td><td class=number>{escape(each.since)}</td>"
+        f"<tr><th scope=row>{escape(each.day)}</th><td class='level {escape(each.level)}'>{_mark(each.level)} {escape(each.level)}</td>"
+        f"<td class=about>{escape(each.about)}</td><td>{named}</td><td class=number>{stake}</td><td class=number>{escape(each.since)}</td>"
         f"<td>{escape(each.words)}</td></tr>"
     )
 
@@ -227,7 +227,7 @@ main{max-width:1280px}h1{margin:0 0 4px}nav{display:flex;flex-wrap:wrap;gap:6px 
 .failed>a,.failed>b,.recalibrate>b,td.recalibrate,.retrain>b,td.retrain,.rollback>b,td.rollback,.stop>b,td.stop,.alarm>b,td.alarm{color:var(--different)}.warn>b,td.warn{color:var(--unsure)}
 .told{width:100%}.told tbody th{color:var(--ink);font-weight:500;white-space:nowrap}.told small{display:block;color:var(--soft);font-weight:400;font-size:12px}code{font-size:12px}.told th,.told td{overflow-wrap:normal}.told th small,.told thead th{white-space:normal}
 h3{margin:14px 0 4px}form{margin:8px 0;font-size:13.5px}input,button{font:inherit;color:var(--ink);background:var(--back);border:1px solid var(--line);border-radius:6px;padding:3px 8px;max-width:100%}
-.told-in-full h2{margin:26px 0 6px;scroll-margin-top:12px}.told-in-full h2:target{background:var(--mark)}.told-in-full p,.told-in-full li{color:var(--ink)}.facts th,.facts td{font-size:13.5px}.facts th{white-space:nowrap}:focus-visible{outline:2px solid var(--bar);outline-offset:2px}
+.facts td{overflow-wrap:normal}.facts td.level,.facts td.about{white-space:nowrap}.facts td:last-child{min-width:300px}.told-in-full table{margin:0 0 14px}.told-in-full h2{margin:26px 0 6px;scroll-margin-top:12px}.told-in-full h2:target{background:var(--mark)}.told-in-full p,.told-in-full li{color:var(--ink)}.facts th,.facts td{font-size:13.5px}.facts th{white-space:nowrap}:focus-visible{outline:2px solid var(--bar);outline-offset:2px}
 @media screen and (prefers-color-scheme:dark){.failed>a,.failed>b,.recalibrate>b,td.recalibrate,.retrain>b,td.retrain,.rollback>b,td.rollback,.stop>b,td.stop,.alarm>b,td.alarm{color:#e58b80}.warn>b,td.warn{color:#d9a651}}
 @media(max-width:640px){main{padding:20px 12px 60px}section{padding:16px 14px}}
 """.strip().replace("\n", "")

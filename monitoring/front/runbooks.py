@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from itertools import pairwise
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from whence import page
 FILE = Path(__file__).resolve().parents[2] / "docs" / "runbooks.md"
 
 
+@cache
 def html(text: str) -> str:
     """The page of a Markdown text; a second-level heading is its own anchor. Markup inside the text is shown and not obeyed."""
     parser = MarkdownIt("commonmark", {"html": False}).enable("table")

@@ -159,9 +159,9 @@ def history(settings: Settings) -> tuple[Found, ...]:
     """The findings of all days that are not calm, newest day first."""
     with Lake.of(settings).connect(None, "findings") as con:
         rows = con.execute(
-            f"SELECT {FOUND} FROM findings WHERE level <> 'calm' ORDER BY day DESC, level, model, metric LIMIT {MOST_FOUND}"
+            f"SELECT {FOUND} FROM findings WHERE level <> 'calm' ORDER BY day DESC, model, metric, segment LIMIT {MOST_FOUND}"
         ).fetchall()
-    return tuple(Found(*row) for row in rows)
+    return tuple(sorted((Found(*row) for row in rows), key=lambda each: (each.day, findings.URGENCY[each.level]), reverse=True))
 
 
 def _standing(settings: Settings, model: str, ripe: tuple[float, float, float] | None) -> Standing:
