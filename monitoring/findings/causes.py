@@ -170,14 +170,24 @@ def _with_company(named: Sequence[Group], rest: Sequence[Mark]) -> tuple[list[Gr
     for place, group in enumerate(named):
         tables = {mark.check.model for mark in group.led}
         near = [mark for mark in left if mark.check.model in tables or (place == 0 and mark.check.model not in EVENTS)]
-        company = [mark for mark in near if not _stands_alone(mark)]
+        parts = {(mark.check.model, part_of(mark)) for mark in group.led} - {(table, "all") for table in tables}
+        company = [mark for mark in near if not _stands_alone(mark) or (mark.check.model, part_of(mark)) in parts]
         full.append(replace(group, company=tuple(company)))
         left = [mark for mark in left if mark not in company]
     return full, left
 
 
+def part_of(mark: Mark) -> str:
+    """The part of its table that a series is about, as `channel=social`; all of it, unless its segment names one."""
+    named = mark.check.segment.rpartition(":")[2]
+    return named if mark.check.model in EVENTS and "=" in named else "all"
+
+
 def _stands_alone(mark: Mark) -> bool:
-    """What stops a publication by itself is hidden behind no other harm, unless it only says that devices are others."""
+    """What stops a publication by itself is hidden behind no other harm, unless it only says that devices are others.
+
+    What is left of a part that fell silent, or was flooded, is odd in every other way, too.
+    """
     return mark.rule.acts == told.STOP and mark.is_gross and mark.check.metric not in OF_DEVICES
 
 

@@ -14,11 +14,11 @@ DAYS = 14
 """Days that evidence is added up over."""
 DECISIVE = 4.0
 """A day that tells a tenth apart by so much (a day of some 450 events) can decide within two days."""
-ENOUGH, ENOUGH_OF_FEW = 2.0, 3.5
+ENOUGH, ENOUGH_OF_FEW = 1.5, 3.5
 """The log-likelihood ratio that is believed where days are decisive, and where only more of them would tell.
 
 Two days of 500 events see a tenth as 3.2 standard errors and no better: found in nine of ten cases, it costs a false alarm about
-every three weeks. Where days hold less, so low a bar would cost as much and find little.
+every two weeks. Where days hold less, so low a bar would cost as much and find little.
 """
 
 

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 from monitoring import checks
 from monitoring.checks import Check
+from monitoring.findings.causes import part_of
 from monitoring.findings.marks import Mark, Past
-from whence.contracts.events import EVENTS
 
 if TYPE_CHECKING:
     import duckdb
@@ -47,7 +47,7 @@ def at_stake(marks: Sequence[Mark], today: Sequence[Check], past: Sequence[Past]
     added: the larger one is told.
     """
     usual = _usual(today, past)
-    parts = {_part(mark) for mark in marks if mark.check.model == marks[0].check.model}
+    parts = {part_of(mark) for mark in marks if mark.check.model == marks[0].check.model}
     table = marks[0].check.model if marks[0].check.model in MONEY else "conversions"
     chosen = {ALL} if ALL in parts or table != marks[0].check.model else parts
     sums: dict[str, float] = {}
@@ -65,7 +65,7 @@ def share(marks: Sequence[Mark], today: Sequence[Check], past: Sequence[Past]) -
     table = marks[0].check.model
     usual = {key: micros for key, micros in _usual(today, past).items() if key[0] == table}
     whole = sum(micros for (_, _, part), micros in usual.items() if part == ALL)
-    parts = {_part(mark) for mark in marks if mark.check.model == table}
+    parts = {part_of(mark) for mark in marks if mark.check.model == table}
     if ALL in parts or not whole:
         return 1.0
     return sum(micros for (_, _, part), micros in usual.items() if part in parts) / whole
@@ -81,9 +81,3 @@ def _usual(today: Sequence[Check], past: Sequence[Past]) -> dict[tuple[str, str,
                 currency, _, part = check.segment.partition(":")
                 found.setdefault((check.model, currency, part), []).append(check.value)
     return {key: median(values) for key, values in found.items()}
-
-
-def _part(mark: Mark) -> str:
-    """The part of its table that a series is about: all of it, unless its segment names one."""
-    named = mark.check.segment.rpartition(":")[2]
-    return named if mark.check.model in EVENTS and "=" in named else ALL

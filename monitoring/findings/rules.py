@@ -115,7 +115,7 @@ RULES: Mapping[str, Rule] = {
     "observed_over_expected": Rule(
         "factor",
         "both",
-        math.log(1.07),
+        math.log(1.05),
         None,
         "Probabilities are off their level: recalibrate, which takes seconds, while the order holds.",
         target=1.0,

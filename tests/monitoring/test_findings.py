@@ -154,10 +154,15 @@ def test_a_season_of_the_week_is_expected_once_two_weeks_are_known() -> None:
 def test_a_channel_that_falls_silent_is_one_finding_with_all_that_follows_from_it() -> None:
     spend = Check("touches", "spend", "USD:channel=social", 40e6, None, None, 500)
     whole = Check("touches", "spend", "USD:all", 100e6, None, None, 900)
-    past = days(
-        *([rows(500 + 9 * (i % 3), of="channel=social"), rows(900 + 9 * (i % 3)), spend, whole, drifted(0.0)] for i in range(6))
-    )
-    (found,) = [f for f in look(past, rows(0, of="channel=social"), rows(400), drifted(0.5)) if f.level != CALM]
+
+    def late(level: float, n: int) -> Check:
+        return checks.mean("touches", "log10_delay", "channel=social", level, 0.4, n)
+
+    def day(of_social: int, of_all: int) -> list[Check]:
+        return [rows(of_social, of="channel=social"), rows(of_all), spend, whole]
+
+    past = days(*([*day(500 + i % 3, 900 + i % 3), drifted(0.0), late(1.2 + 0.01 * i, 500)] for i in range(6)))
+    (found,) = [f for f in look(past, *day(13, 400), drifted(0.5), late(4.8, 13)) if f.level != CALM]
     assert (found.cause, found.level, found.segment) == ("tracker_outage", STOP, "channel=social")
     assert (found.money_micros, found.currency) == (40_000_000, "USD")
     assert {each["model"] for each in found.facts["series"]} == {"touches", MODEL}
@@ -255,7 +260,7 @@ def test_a_level_that_is_off_with_the_order_asks_to_retrain() -> None:
 
 def test_a_tenth_too_many_at_500_a_day_is_told_on_the_second_day_and_of_60_a_day_not_yet() -> None:
     past = days(*(factor(1.0, 500) for _ in range(6)), ripe=OLD)
-    seen = lived(past, [factor(1.09, 500)], [factor(1.10, 500)], ripe=OLD)
+    seen = lived(past, [factor(1.06, 500)], [factor(1.10, 500)], ripe=OLD)
     assert [found[0].level for found in seen] == [CALM, RECALIBRATE]
     assert seen[1][0].facts["series"][0]["how"] == "2 days together"
     assert levels(days(factor(1.1, 60), ripe=OLD), factor(1.1, 60)) == [CALM]
