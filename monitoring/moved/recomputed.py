@@ -192,9 +192,7 @@ class Credits:
     def sums(self, mixture: Mixture) -> Sums:
         """See Measured."""
         policy = self.policy(mixture)
-        learned = mixture & {FEATURES, MODEL, CALIBRATOR} if policy.algorithm in LEARNED else frozenset()
-        key = ("credit", *self._journey(mixture, policy), learned)
-        rows, _ = self.of.once(key, lambda: self._credit(mixture, policy))
+        rows, _ = self._credit(mixture, policy)
         return credit_sums(self.metric, rows, self.owners(mixture))
 
     def policy(self, mixture: Mixture, algorithm: str = "") -> Policy:
@@ -217,6 +215,10 @@ class Credits:
         return said[model]
 
     def _credit(self, mixture: Mixture, policy: Policy) -> tuple[pd.DataFrame, Mapping[str, pd.DataFrame]]:
+        learned = mixture & {FEATURES, MODEL, CALIBRATOR} if policy.algorithm in LEARNED else frozenset()
+        return self.of.once(("credit", *self._journey(mixture, policy), learned), lambda: self._shared(mixture, policy))
+
+    def _shared(self, mixture: Mixture, policy: Policy) -> tuple[pd.DataFrame, Mapping[str, pd.DataFrame]]:
         model = LEARNED.get(policy.algorithm)
         scorers = {model: self.of.scorer(mixture, self.bundles[model])} if model else {}
         journeys = self.of.once(self._journey(mixture, policy), lambda: self._journeys(mixture, policy))
@@ -280,8 +282,12 @@ class Scores:
             return self._of_pairs(mixture)
         logged = self.of.once(("log", DATA in mixture), lambda: self._logged(mixture))
         said = {CONVERSION_VALUE: self._of_touches, IDENTITY_RANKER: self._of_signals}[self.metric.about]
-        parts = [said(mixture, str(day), rows.reset_index(drop=True)) for day, rows in logged.groupby("day", sort=True)]
-        return pd.concat(parts, ignore_index=True)
+
+        def parts() -> pd.DataFrame:
+            by_day = logged.groupby("day", sort=True)
+            return pd.concat([said(mixture, str(day), rows.reset_index(drop=True)) for day, rows in by_day], ignore_index=True)
+
+        return self.of.once(("said", mixture & {DATA, FEATURES, MODEL, CALIBRATOR}), parts)
 
     def _bundles(self, mixture: Mixture, day: str) -> tuple[str, str]:
         """The bundles of the two days that stand where that of `day` stands among its own: so many days before."""

@@ -12,7 +12,6 @@ from monitoring.moved import people, versions
 from monitoring.moved.inputs import ENOUGH, Freshness, freshness
 from monitoring.moved.metric import CREDIT, CREDITS, LEARNED, MATCH_RATE, MEAN, Metric, MovedError, parse
 from monitoring.moved.recomputed import (
-    EVERY,
     SAMPLE,
     Credits,
     Daily,
@@ -159,7 +158,8 @@ def _prepared(metric: Metric, of: Days, daily: Daily) -> tuple[Measured, list[Pa
     parts = {DATA: _data(metric, of), IDENTITY: _identity(metric, of), POLICY: ruled}
     parts |= {each.factor: each for each in modelled}
     if FEATURES in rests_on:
-        parts[FEATURES], of = _features(metric, model, of, make)
+        second = frozenset(name for name, each in parts.items() if name in rests_on and each.state == CHANGED)
+        parts[FEATURES], of = _features(metric, model, of, make, second)
     return make(of), [parts[each] for each in rests_on], of
 
 
@@ -209,12 +209,15 @@ def _data(metric: Metric, of: Days) -> Part:
     return Part(DATA, CHANGED, words[0], words[1], None)
 
 
-def _features(metric: Metric, model: str, of: Days, make: Callable[[Days], Measured]) -> tuple[Part, Days]:
-    """How fresh each view was on each day, by what the day's runs logged; and the days with that freshness."""
+def _features(metric: Metric, model: str, of: Days, make: Callable[[Days], Measured], second: Mixture) -> tuple[Part, Days]:
+    """How fresh each view was on each day, by what the day's runs logged; and the days with that freshness.
+
+    `second` is the mixture in which all else is as on the second day.
+    """
     found, words, unexplained = [], [], ""
     for side, day in enumerate(of.days):
         logged = _logged(of, model, Window(day, day) if metric.about == CREDITS else span(metric, day, of.settings))
-        fresh, share = freshness(model, logged, _seen(of, make, EVERY if side else frozenset()))
+        fresh, share = freshness(model, logged, _seen(of, make, second if side else frozenset()))
         words.append(f"{_fresh(fresh)} on {day}")
         found.append(fresh)
         off = {view: each for view, each in share.items() if each < ENOUGH}
@@ -222,9 +225,11 @@ def _features(metric: Metric, model: str, of: Days, make: Callable[[Days], Measu
     if unexplained:
         why = f"{unexplained} is not what the tables and the code give now: they were made again, or changed, since."
         return Part(FEATURES, UNTOLD, words[0], words[1], None, why=why), of
+    if any(found):  # what was computed so far is of fresh features
+        of = replace(of, fresh=(found[0], found[1]), _kept={})
     if found[0] == found[1]:
-        return Part(FEATURES, SAME, _fresh(found[0]), _fresh(found[1]), 0.0), replace(of, fresh=(found[0], found[1]))
-    return Part(FEATURES, CHANGED, words[0], words[1], None), replace(of, fresh=(found[0], found[1]), _kept={})
+        return Part(FEATURES, SAME, _fresh(found[0]), _fresh(found[1]), 0.0), of
+    return Part(FEATURES, CHANGED, words[0], words[1], None), of
 
 
 def _seen(of: Days, make: Callable[[Days], Measured], mixture: Mixture) -> Callable[[Freshness], pd.DataFrame]:
