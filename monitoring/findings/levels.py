@@ -27,6 +27,8 @@ def level(group: Group, today: Today, past: Sequence[Past], share: float, others
         return STOP
     if group.cause in (causes.OUTAGE, causes.DUPLICATES):
         return STOP if share >= MUCH else WARN
+    if group.cause == causes.FLOOD:
+        return WARN  # nobody wants models that have learned from bots
     if is_regression(group, today, past, others):
         return ROLLBACK
     if group.cause == causes.PRIOR:
