@@ -24,6 +24,7 @@ import numpy as np
 import orjson
 
 from serving.scored import Numbers, Scored
+from whence.columns import Kept, Texts, once
 
 SUFFIX, OLD_SUFFIX = ".frames", ".jsonl"
 MARK = b"WHD1"
@@ -62,7 +63,7 @@ def frame(decision: Decision) -> bytes:
         "bundle": decision.bundle,
         "subject": decision.subject,
         "arm": decision.arm,
-        "options": scored.options,
+        "options": _listed(scored.options),
         "texts": scored.texts,
         "chosen": scored.chosen,
     }
@@ -174,6 +175,15 @@ def _rows_of_lines(data: bytes) -> Iterator[Row | None]:
             yield {**row, "made_at": datetime.fromisoformat(row["made_at"])}
         except (ValueError, KeyError, TypeError):
             yield None
+
+
+def _listed(options: Sequence[str]) -> Any:
+    """Options for JSON; those of a network's list are written once and kept with it."""
+    return orjson.Fragment(once("json", None, options, _as_json)) if type(options) is Kept else options
+
+
+def _as_json(_: Texts, options: Texts) -> bytes:
+    return orjson.dumps(list(options))
 
 
 def _bytes(values: Numbers) -> bytes:

