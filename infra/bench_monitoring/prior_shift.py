@@ -331,7 +331,7 @@ def _row(what: str, lived: Sequence[Lived]) -> Row:
     after = _after(lived)
     if not after:
         last = next((each.came_of for each in reversed(lived) if each.came_of), "")
-        return Row(what, "nothing was recalibrated", "", TARGET, verdict(met=off == 0), f"{told}. {last}".strip())
+        return Row(what, "nothing was recalibrated", "", TARGET, "short" if off else "-", f"{told}. {last}".strip())
     within = sum(_is_within(served) for served, _ in after)
     figure = f"{within} of {len(after)} recalibrations are within 10 % until the next alarm"
     spans = "; ".join(f"{now.value:.3f} {Interval(now.value, now.low, now.high).show(3)}" for now, _ in after)
