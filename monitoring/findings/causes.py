@@ -34,6 +34,7 @@ NAMED = {
     "duplicate_share": DUPLICATES,
     "contradicted": CONTRADICTION,
     "largest": OVER_MERGE,
+    "links": OVER_MERGE,
     "true_precision": OVER_MERGE,
     "decisions": SILENT,
     "undecided": SILENT,

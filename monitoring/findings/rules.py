@@ -183,6 +183,16 @@ RULES: Mapping[str, Rule] = {
     "double_counting": Rule(
         "ratio", "up", math.log(1.2), None, "Channels claim the same orders; report deduplicated credit.", floor=0.03
     ),
+    "largest": Rule(
+        "ratio", "up", math.log(1.5), math.log(3), "One person has grown by much: see what joined it.", floor=0.1, acts=STOP
+    ),
+    "links": Rule(
+        *("ratio", "down", math.log(10), math.log(30), "Hardly anybody was resolved: did the fuse hold the day back?"),
+        only=("exact",),
+        floor=0.3,
+        acts=STOP,
+        counts=True,
+    ),
     "true_precision": Rule(
         "share",
         "down",

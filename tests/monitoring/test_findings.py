@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import date, timedelta
 
 import numpy as np
@@ -232,6 +233,16 @@ def test_a_day_delivered_twice_stops_the_publication() -> None:
     past = days(*(day(10 + i % 3) for i in range(6)))
     (found,) = look(past, *day(505))
     assert (found.cause, found.level) == ("duplicate_delivery", STOP)
+
+
+@pytest.mark.parametrize(
+    ("usual", "came"),
+    [(checks.count("persons", "links", "exact", 400), 0), (checks.plain("persons", "largest", "all", 20.0, 400), 90)],
+    ids=["held back by the fuse", "one person has grown"],
+)
+def test_people_that_were_merged_or_held_back_stop_the_publication(usual: Check, came: int) -> None:
+    (found,) = look(days(*([usual] * 6)), replace(usual, value=float(came), n=came))
+    assert (found.cause, found.level) == ("over_merge", STOP)
 
 
 OLD, NEW = {MODEL: Ripe("old")}, {MODEL: Ripe("new")}
