@@ -24,6 +24,7 @@ from infra.bench_monitoring import worlds
 from infra.benching import REPOSITORY, Row, median_range, verdict
 from monitoring.evidently.dashboards import PLATFORM, PROJECTS, path
 from whence.contracts.settings import FILE_VARIABLE, HOME_VARIABLE, Ports, Settings, load
+from whence.lake import Lake
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
@@ -57,7 +58,7 @@ def measure(runs: int) -> list[Row]:
     with _served(settings) as served:
         seen = look(served, worlds.FOLDER / "pictures")
     publish, long = _months(settings, runs)
-    return [*_rows(seen), *_long_rows(publish, long)]
+    return [*_rows(settings, seen), *_long_rows(publish, long)]
 
 
 def look(settings: Settings, pictures: Path) -> list[Looked]:
@@ -121,14 +122,15 @@ def _look(browser: Browser, name: str, to: str, pictures: Path, width: str, sche
 _HERE = ("http://127.0.0.1", "data:", "blob:")
 
 
-def _rows(seen: Sequence[Looked]) -> list[Row]:
+def _rows(settings: Settings, seen: Sequence[Looked]) -> list[Row]:
+    watched = len(Lake.of(settings).days("checks"))
     paints = median_range([each.paint_ms for each in seen])
     slowest = max(seen, key=lambda each: each.paint_ms)
     errors = [f"{each.name}: {error}" for each in seen for error in each.errors]
     elsewhere = sorted({url for each in seen for url in each.elsewhere})
     wide = [each.name for each in seen if each.too_wide and each.name.startswith("front")]
     return [
-        Row("pages and tabs, each at desktop and phone width", f"{len(seen)} pictures", note="in the folder pictures, to be looked at"),
+        Row("pages and tabs, each at desktop and phone width", f"{len(seen)} pictures", note=f"a simulated world of {settings.world.people:,} people and {watched} watched days"),
         Row("console errors", str(len(errors)), target="0", verdict=verdict(met=not errors), note="; ".join(errors[:3])),
         Row("requests to elsewhere", str(len(elsewhere)), target="0", verdict=verdict(met=not elsewhere), note="; ".join(elsewhere[:3])),
         Row("first paint of the slowest page", f"{slowest.paint_ms:,.0f} ms", f"median {paints.value:,.0f} ms", f"< {PAINT_MS} ms",
@@ -143,7 +145,6 @@ def _months(settings: Settings, runs: int) -> tuple[list[float], list[Looked]]:
 
     from monitoring import checks, findings
     from monitoring.evidently.project import draw, publish
-    from whence.lake import Lake
 
     lake = Lake.of(settings)
     measured, told = checks.by_day(lake.read("checks")), findings.by_day(lake.read("findings"))
@@ -204,7 +205,10 @@ def _served(settings: Settings, modules: Sequence[str] = ("infra.front", "monito
     told = "".join(f"{name} = {getattr(ports, name)}\n" for name in ("front", "airflow", "mlflow", "evidently", "serving"))
     file.write_text(f'home = "{settings.home}"\n[ports]\n{told}')
     named = {**os.environ, FILE_VARIABLE: str(file), HOME_VARIABLE: str(settings.home), "DO_NOT_TRACK": "1"}
-    started = [subprocess.Popen([sys.executable, "-W", "ignore", "-m", module], env=named, cwd=REPOSITORY) for module in modules]
+    started = [
+        subprocess.Popen([sys.executable, "-W", "ignore", "-m", module], env=named, cwd=REPOSITORY, stdout=subprocess.DEVNULL)
+        for module in modules
+    ]
     try:
         asked = {
             "infra.front": f"{settings.front_url}/livez",

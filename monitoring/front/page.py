@@ -192,7 +192,7 @@ def findings_page(found: Sequence[Found]) -> str:
     names = ("day", "level", "about", "cause", "at stake", "since", "what was found")
     head = "".join(f"<th scope=col>{name}</th>" for name in names)
     rows = "".join(_told(each) for each in found)
-    table = f"<div class=wide><table class=facts><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></div>"
+    table = f"<div class=wide><table class='facts stacked'><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></div>"
     body = table if rows else "<p>Nothing was found on any day.</p>"
     return page.document("Findings", f"<nav><a href='/'>whence</a></nav><section>{body}</section>", plots.STYLE + STYLE)
 
@@ -229,5 +229,5 @@ main{max-width:1280px}h1{margin:0 0 4px}nav{display:flex;flex-wrap:wrap;gap:6px 
 h3{margin:14px 0 4px}form{margin:8px 0;font-size:13.5px}input,button{font:inherit;color:var(--ink);background:var(--back);border:1px solid var(--line);border-radius:6px;padding:3px 8px;max-width:100%}
 .facts td{overflow-wrap:normal}.facts td.level,.facts td.about{white-space:nowrap}.facts td:last-child{min-width:300px}.told-in-full table{margin:0 0 14px}.told-in-full h2{margin:26px 0 6px;scroll-margin-top:12px}.told-in-full h2:target{background:var(--mark)}.told-in-full p,.told-in-full li{color:var(--ink)}.facts th,.facts td{font-size:13.5px}.facts th{white-space:nowrap}:focus-visible{outline:2px solid var(--bar);outline-offset:2px}
 @media screen and (prefers-color-scheme:dark){.failed>a,.failed>b,.recalibrate>b,td.recalibrate,.retrain>b,td.retrain,.rollback>b,td.rollback,.stop>b,td.stop,.alarm>b,td.alarm{color:#e58b80}.warn>b,td.warn{color:#d9a651}}
-@media(max-width:640px){main{padding:20px 12px 60px}section{padding:16px 14px}}
+@media(max-width:640px){main{padding:20px 12px 60px}section{padding:16px 14px}.stacked thead,.stacked td:empty{display:none}.stacked tr{display:block;padding:8px 0;border-bottom:1px solid var(--line)}.stacked td,.stacked th{display:block;padding:1px 0;border:0;text-align:left}}
 """.strip().replace("\n", "")
