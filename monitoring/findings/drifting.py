@@ -12,8 +12,8 @@ SHIFT = math.log(1.1)
 """The change that is to be found: a tenth."""
 DAYS = 14
 """Days that evidence is added up over."""
-DECISIVE = 4.0
-"""A day that tells a tenth apart by so much (a day of some 450 events) can decide within two days."""
+DECISIVE = 3.0
+"""A day that tells a tenth apart by so much (a day of some 350 events) can decide within two days."""
 ENOUGH, ENOUGH_OF_FEW = 1.5, 3.5
 """The log-likelihood ratio that is believed where days are decisive, and where only more of them would tell.
 
