@@ -17,6 +17,8 @@ OVERVIEW, DATA, DRIFT, CALIBRATION, SERVING = "Overview", "Data", "Drift", "Cali
 ATTRIBUTION, IDENTITY = "Attribution quality", "Identity"
 COLUMNS = "Drift of columns"
 """The part of a day's reports that Evidently itself makes, of a sample of the decisions."""
+COMPARED = ("last_touch", "linear", "markov", "shapley", "ranker", "incremental")
+"""Algorithms that are drawn beside each other; the others are in the day's report."""
 MOST_LINES = 6
 """Lines that a plot holds before nobody can tell them apart."""
 
@@ -253,7 +255,7 @@ def _attribution(known: Mapping[Key, float]) -> list[Panel]:
     waits = (("half", "0.5"), ("nine of ten", "0.9"))
 
     def by_algorithm(title: str, about: str, metric: str) -> Panel:
-        lines = tuple(Line(name.replace("_", " "), "credits", metric, name) for name in algorithms)
+        lines = tuple(Line(name.replace("_", " "), "credits", metric, name) for name in COMPARED if name in algorithms)
         return Panel(ATTRIBUTION, title, about, lines)
 
     return [
@@ -266,7 +268,7 @@ def _attribution(known: Mapping[Key, float]) -> list[Panel]:
         Panel(ATTRIBUTION, "Days from touch to conversion", "By Kaplan–Meier: how long until so many of those who convert have.",
               tuple(Line(name, "credits", "days_to_convert", q) for name, q in waits)),
         Panel(ATTRIBUTION, "Changes of version", "A bar where credit was made with a policy or a model that the day before did not know.",
-              tuple(Line(name, "credits", "changed", name) for name in _segments(known, "credits", "changed")), kind="bar"),
+              tuple(Line(name, "credits", "changed", name) for name in _segments(known, "credits", "changed") if known["credits", "changed", name]), kind="bar"),
         by_algorithm("Credit on the true cause", "The share given to the touch, or to no ad, that it was.", "true_credit"),
         by_algorithm("Channel error", "Half the sum of gaps between credited and true shares.", "channel_error"),
     ]  # fmt: skip
