@@ -67,7 +67,9 @@ def programs(settings: Settings) -> tuple[Program, ...]:
         Program("scheduler", (airflow, "scheduler")),
         Program("dag-processor", (airflow, "dag-processor")),
         Program("mlflow", mlflow, f"http://{LOOPBACK}:{ports.mlflow}/health"),
-        Program("evidently", (sys.executable, "-m", "monitoring.evidently.page"), f"http://{LOOPBACK}:{ports.evidently}/api/projects"),
+        Program(
+            "evidently", (sys.executable, "-m", "monitoring.evidently.page"), f"http://{LOOPBACK}:{ports.evidently}/api/projects"
+        ),
         Program("serving", (sys.executable, "-m", "serving"), f"http://{LOOPBACK}:{ports.serving}/livez"),
         Program("aliases", (sys.executable, "-m", "registry.follow")),
         Program("front", (sys.executable, "-m", "infra.front"), f"http://{LOOPBACK}:{ports.front}/livez"),

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 Floats = npt.NDArray[np.float64]
 
-RATE = 0.02
+RATE = 0.005
 """Of the days on which nothing happened, the share on which the grid may still say something (Benjamini–Hochberg's q)."""
 TAIL_SHARE, MOST_IN_TAIL = 0.05, 300
 """The tail is fitted to this share of clean distances, or to so many."""
