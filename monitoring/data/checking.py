@@ -38,15 +38,17 @@ class Checked:
 def check_day(settings: Settings, day: date) -> Checked:
     """Measure the day's event tables and judge them against the days before; only rows about event tables are replaced.
 
-    What the daily watch knows of these tables besides, as who their rows belong to, stays until it runs again.
+    Where nothing has changed, what the daily watch said of these tables stays: it knows more, as who their rows belong to.
     """
     lake, window = Lake.of(settings), Window(day, day)
     found = day_checks(lake, day)
     told = findings.judge(Today(day, found), _past(lake, day))
     fresh = checks.to_arrow(str(day), found)
     changed = lake.replace("checks", pa.concat_tables([_others(lake.read("checks", window), fresh), fresh]), window)
-    rest = _about(lake.read("findings", window), events=False)
-    changed |= lake.replace("findings", pa.concat_tables([rest, findings.to_arrow(str(day), told)]), window)
+    stated = lake.read("findings", window)
+    if changed or not _about(stated, events=True).num_rows:
+        rest = _about(stated, events=False)
+        changed |= lake.replace("findings", pa.concat_tables([rest, findings.to_arrow(str(day), told)]), window)
     return Checked(str(day), found, told, changed)
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from monitoring import checks
 from monitoring.checks import Check
 from monitoring.findings.causes import part_of
-from monitoring.findings.marks import Mark, Past
+from monitoring.findings.marks import Key, Mark, Past
 
 if TYPE_CHECKING:
     import duckdb
@@ -61,23 +61,40 @@ def at_stake(marks: Sequence[Mark], today: Sequence[Check], past: Sequence[Past]
 
 
 def share(marks: Sequence[Mark], today: Sequence[Check], past: Sequence[Past]) -> float:
-    """Of the table's money, the share that its marked parts carry on ordinary days; 1 where nobody knows."""
+    """Of the table's money, the share that its marked parts carry on ordinary days; of its rows where no money is told.
+
+    1 where nobody knows.
+    """
     table = marks[0].check.model
-    usual = {key: micros for key, micros in _usual(today, past).items() if key[0] == table}
-    whole = sum(micros for (_, _, part), micros in usual.items() if part == ALL)
     parts = {part_of(mark) for mark in marks if mark.check.model == table}
-    if ALL in parts or not whole:
+    if ALL in parts:
         return 1.0
-    return sum(micros for (_, _, part), micros in usual.items() if part in parts) / whole
+    for usual in (_usual(today, past), _usual_rows(today, past)):
+        mine = [(part, amount) for (of, _, part), amount in usual.items() if of == table]
+        if whole := sum(amount for part, amount in mine if part == ALL):
+            return sum(amount for part, amount in mine if part in parts) / whole
+    return 1.0
 
 
 def _usual(today: Sequence[Check], past: Sequence[Past]) -> dict[tuple[str, str, str], float]:
     """By table, currency and part: the median of the days before, or today's amount where there are none."""
-    metrics = {metric: table for table, (metric, _, _) in MONEY.items()}
-    found: dict[tuple[str, str, str], list[float]] = {}
+    metrics = {metric for metric, _, _ in MONEY.values()}
+    return {
+        (table, *segment.partition(":")[::2]): amount
+        for (table, metric, segment), amount in _medians(today, past).items()
+        if metric in metrics
+    }
+
+
+def _usual_rows(today: Sequence[Check], past: Sequence[Past]) -> dict[tuple[str, str, str], float]:
+    """The same of rows."""
+    return {(table, "", segment): rows for (table, metric, segment), rows in _medians(today, past).items() if metric == "rows"}
+
+
+def _medians(today: Sequence[Check], past: Sequence[Past]) -> dict[Key, float]:
+    found: dict[Key, list[float]] = {}
     for day in [each.checks for each in past[-DAYS:]] or [today]:
         for check in day:
-            if check.metric in metrics and check.value is not None:
-                currency, _, part = check.segment.partition(":")
-                found.setdefault((check.model, currency, part), []).append(check.value)
+            if check.value is not None:
+                found.setdefault(check.key, []).append(check.value)
     return {key: median(values) for key, values in found.items()}
