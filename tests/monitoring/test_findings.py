@@ -170,6 +170,13 @@ def test_a_channel_that_falls_silent_is_one_finding_with_all_that_follows_from_i
     assert "40 USD" in found.reason
 
 
+def test_a_silent_part_of_few_rows_stops_nobody_where_no_money_is_told() -> None:
+    past = days(*[[rows(1000 + i), rows(40 + i, of="channel=277"), rows(900, of="channel=1")] for i in range(6)])
+    today = [rows(960), rows(0, of="channel=277"), rows(900, of="channel=1")]
+    (found,) = [each for each in look(past, *today) if each.level != CALM]
+    assert (found.cause, found.level, found.segment) == ("tracker_outage", WARN, "channel=277")
+
+
 def drifted(share: float) -> Check:
     return checks.plain(MODEL, "drifted_share", "inputs and score", share, 1000)
 
