@@ -13,6 +13,8 @@ collect_ignore = [
     "features/plugins.py",
     "features/store.py",
     "features/tamed.py",
+    "infra/airflow_plugins/whence_pages.py",
+    "infra/executor.py",
     "monitoring/evidently/compared.py",
     "monitoring/evidently/metrics.py",
     "monitoring/evidently/project.py",
