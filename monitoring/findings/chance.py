@@ -30,12 +30,14 @@ class Tail:
     def p(self, sigmas: float) -> float:
         """The chance of a distance at least as large on a clean day; 1 below the tail, where nothing is to be found.
 
+        Never less than a normal's, for the tail is that of all series together, and many of these hardly ever move.
+
         >>> round(Tail(2.0, 0.05, 0.25).p(4.0), 6)
         0.003125
         """
         if sigmas <= self.start:
             return 1.0
-        return self.share * math.exp(-math.log(sigmas / self.start) / self.shape)
+        return max(self.share * math.exp(-math.log(sigmas / self.start) / self.shape), math.erfc(sigmas / math.sqrt(2)))
 
 
 def tail(distances: Iterable[float]) -> Tail:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from functools import lru_cache
-from statistics import fmean, median
+from statistics import median
 
 import numpy as np
 import numpy.typing as npt
@@ -55,13 +55,15 @@ def norm(rule: Rule, today: date, n: int, before: Sequence[tuple[date, Check]]) 
     if len(known) < LEAST:
         return None
     values = np.array([on_scale(rule, check.value or 0.0, check.n) for _, check in known])
-    season = _season(values, [day.weekday() for day, _ in known])
-    flat = values - np.array([season.get(day.weekday(), 0.0) for day, _ in known])
+    weekdays = [day.weekday() for day, _ in known]
+    season = _season(values, weekdays)
+    flat = values - np.array([season.get(weekday, 0.0) for weekday in weekdays])
+    apart = values - _season_of_others(values, weekdays) if season else flat
     centre = median(flat.tolist())
     middle = centre + season.get(today.weekday(), 0.0)
     spread = max(SIGMA * median(np.abs(flat - centre).tolist()), rule.floor)
     checks = [check for _, check in known]
-    usual = _left_out(rule, flat, np.array([noise(rule, check, _back(rule, middle), checks) for check in checks]))
+    usual = _left_out(rule, flat, apart, np.array([noise(rule, check, _back(rule, middle), checks) for check in checks]))
     return Norm(_back(rule, middle), middle, spread * math.sqrt(1 + 1 / len(flat)), len(flat), usual)
 
 
@@ -81,7 +83,7 @@ def noise(rule: Rule, check: Check, expected: float, before: Sequence[Check]) ->
     """The standard error that a day of so few rows has by itself, on the rule's scale."""
     n = max(check.n, 1)
     if rule.counts:
-        return 1 / math.sqrt(max(expected, 1.0))
+        return _count_noise(check.value or 0.0, max(expected, 1.0))
     if rule.scale == "share" and not rule.resampled and 0 <= expected <= 1 and 0 <= (check.value or 0) <= 1:
         p = (expected * n + 1) / (n + 2)  # never 0: one odd row of ten is no 10 % for sure
         return math.sqrt(p * (1 - p) / n)
@@ -89,6 +91,18 @@ def noise(rule: Rule, check: Check, expected: float, before: Sequence[Check]) ->
     spread = median([_spread(earlier) for earlier in before if earlier.n > 1] or [0.0])
     own = max(_spread(check), spread) / math.sqrt(n)
     return own / max(abs(check.value or 0.0), 1e-9) if rule.scale == "ratio" else own
+
+
+def _count_noise(came: float, expected: float) -> float:
+    """The standard error of a count's logarithm by which it is as far off as chance has it.
+
+    A logarithm takes few events for a larger surprise than they are: 1 where 4 are expected is nothing. So the distance
+    is measured by the Poisson deviance, half an event nearer, and told on the scale of the logarithm.
+    """
+    nearer = came + math.copysign(min(0.5, abs(expected - came)), expected - came)
+    surprise = math.sqrt(2 * max(nearer * math.log(max(nearer, 1e-9) / expected) - nearer + expected, 0.0))
+    distance = abs(math.log(max(came, 0.5) / expected))
+    return distance / surprise if surprise > 1e-3 else 1 / math.sqrt(expected)
 
 
 def _back(rule: Rule, middle: float) -> float:
@@ -104,27 +118,35 @@ def _spread(check: Check) -> float:
 
 def _season(values: Floats, weekdays: Sequence[int]) -> Mapping[int, float]:
     """How far each weekday is from the middle; nothing where days do not become more alike by it."""
-    days = np.array(weekdays)
     if len(values) < WEEK * WEEKS or len(set(weekdays)) < WEEK:
         return {}
     off = values - median(values.tolist())
-    alike = [off[days == weekday].tolist() for weekday in range(WEEK)]
-    # each day is judged by the others of its weekday, so that a season that is none does not gain
-    apart = [abs(value - median(of[:i] + of[i + 1 :])) for of in alike for i, value in enumerate(of) if len(of) > 1]
-    if not apart or fmean(apart) >= GAIN * float(np.abs(off).mean()):
+    apart = off - _season_of_others(values, weekdays)
+    if np.abs(apart).mean() >= GAIN * np.abs(off).mean():
         return {}
-    return {weekday: median(of) for weekday, of in enumerate(alike)}
+    return {weekday: median(off[np.array(weekdays) == weekday].tolist()) for weekday in range(WEEK)}
 
 
-def _left_out(rule: Rule, values: Floats, noises: Floats) -> Floats:
-    """Each day's distance from the others' middle, in the standard errors that these would have given it."""
+def _season_of_others(values: Floats, weekdays: Sequence[int]) -> Floats:
+    """For each day the season that the others of its weekday tell, so that a season that is none does not gain."""
+    off = values - median(values.tolist())
+    days = np.array(weekdays)
+    others = [off[(days == weekday) & (np.arange(len(days)) != i)].tolist() for i, weekday in enumerate(weekdays)]
+    return np.array([median(of) if of else 0.0 for of in others])
+
+
+def _left_out(rule: Rule, values: Floats, apart: Floats, noises: Floats) -> Floats:
+    """Each day's distance from the others' middle, in the standard errors that these would have given it.
+
+    `apart` are the days' values less the season that the others of their weekday tell.
+    """
     if len(values) < FEW:
         return np.empty(0)
     others = values[_others(len(values))]
     middle = np.median(others, axis=1)
     spread = SIGMA * np.median(np.abs(others - middle[:, None]), axis=1)
     spread = np.maximum(spread, rule.floor) * math.sqrt(1 + 1 / (len(values) - 1))
-    return np.asarray((values - middle) / np.maximum(np.hypot(spread, noises), 1e-12))
+    return np.asarray((apart - middle) / np.maximum(np.hypot(spread, noises), 1e-12))
 
 
 @lru_cache(maxsize=DAYS + 1)

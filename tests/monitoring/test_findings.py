@@ -351,6 +351,20 @@ def test_clean_days_stay_calm() -> None:
     assert alarms == 0
 
 
+def test_a_part_of_few_events_may_have_two_poor_days_among_series_that_hardly_ever_move() -> None:
+    steady = [nulls(0.4, rows=1_000_000, column=f"c{i}") for i in range(40)]
+    few = np.random.default_rng(11).poisson(4, 28)
+    past = days(*([*steady, rows(max(int(n), 1), of="source=offline")] for n in few))
+    poor = [*steady, rows(1, of="source=offline")]
+    assert [finding.level for found in lived(past, poor, poor) for finding in found] == [CALM, CALM]
+
+
+def test_a_part_of_many_events_may_not() -> None:
+    steady = [nulls(0.4, rows=1_000_000, column=f"c{i}") for i in range(40)]
+    past = days(*([*steady, rows(int(n), of="source=offline")] for n in np.random.default_rng(11).poisson(40, 28)))
+    assert WARN in levels(past, *steady, rows(10, of="source=offline"))
+
+
 def test_a_source_that_stopped_early_is_told_unless_its_rows_are_few() -> None:
     def last(hours: float, n: int) -> list[str]:
         return levels([], checks.plain("touches", "hours_since_last", "all", hours, n))
