@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from features.packing import FIELDS, FOREIGN, JOIN_KEYS, MARK, SEEN_AT, Held, Ints, Layout, micros, pack, unpack
+from features.packing import FIELDS, FOREIGN, JOIN_KEYS, MARK, SEEN_AT, Held, Ints, Layout, pack, unpack
 from features.shelves import Asked, Block, OnlineError, Shelf, StoreDown, empty_block, open_shelf
+from whence.contracts.times import micros
 
 if TYPE_CHECKING:
     from whence.contracts.settings import Settings

@@ -18,7 +18,7 @@ import struct
 import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import numpy as np
@@ -27,7 +27,7 @@ import orjson
 import pyarrow as pa
 
 from whence.contracts.tables import FEATURES
-from whence.contracts.times import utc
+from whence.contracts.times import EPOCH, micros
 
 Ints = npt.NDArray[np.int64]
 
@@ -42,8 +42,6 @@ EXACT = 2**53
 SLOT = 8
 MARK, SEEN_AT, FIRST = 0, 1, 2
 """The places of a row's mark, of its seen_at, and of its first feature."""
-
-EPOCH, MICROSECOND = datetime(1970, 1, 1, tzinfo=UTC), timedelta(microseconds=1)
 
 JOIN_KEYS: dict[str, tuple[str, ...]] = {
     name: tuple(key for key in table.key if key != "day") for name, table in FEATURES.items()
@@ -191,11 +189,6 @@ def texts_of(layout: Layout, payload: bytes, lengths: Sequence[int]) -> list[str
         found.append(None if length < 0 else str(payload[start : start + length], "utf-8"))
         start += max(length, 0)
     return found
-
-
-def micros(moment: datetime) -> int:
-    """Microseconds since 1970, exactly; the time must have a zone."""
-    return (utc(moment) - EPOCH) // MICROSECOND
 
 
 def _number(layout: Layout, name: str, values: Mapping[str, Any]) -> float:

@@ -31,10 +31,10 @@ from feast.repo_config import FeastConfigBaseModel
 from pydantic import Field
 
 from features.online import key_text
-from features.packing import EPOCH, FIELDS, INSTANTS, JOIN_KEYS, NOT_A_TIME, Held, micros, pack, unpack
+from features.packing import FIELDS, INSTANTS, JOIN_KEYS, NOT_A_TIME, Held, pack, unpack
 from features.shelves import Shelf, open_shelf
 from features.transforms import named
-from whence.contracts.times import Window
+from whence.contracts.times import EPOCH, Window, micros
 from whence.lake import Lake
 
 KNOWN_AT = "known_at"

@@ -9,16 +9,17 @@ from datetime import datetime, timedelta
 from functools import lru_cache
 from typing import Any, Protocol, cast
 
-import pandas as pd
+import numpy as np
+import numpy.typing as npt
 
-import whence.columns
 from features.online import Columns, key_text, micros
 from features.shelves import Asked
 from serving.remembered import Remembered, is_refund, remembered, unknown
 from serving.scored import Scored
-from whence.attribution import credit, journeys, rules
 from whence.attribution import evidence as journey_evidence
-from whence.attribution.customers import standing
+from whence.attribution import one, rules
+from whence.attribution.credit import NO_AD
+from whence.attribution.one import Journey
 from whence.attribution.policy import Policy
 from whence.bundle import Scorer
 from whence.columns import Kept
@@ -28,6 +29,7 @@ from whence.encoding import encode
 from whence.identity import decide, retrieve
 from whence.identity import evidence as identity_evidence
 
+Numbers = npt.NDArray[np.float64]
 MOST_NETWORKS = 4096
 """Networks whose list of people is remembered as it was read."""
 Reads = Mapping[str, tuple[tuple[str, str], ...]]
@@ -208,22 +210,23 @@ def attribute(
         return _none(person, known, policy, "what a refund takes back is known by the day")
     if memory.told_before(conversion):
         return _none(person, known, policy, f"order {conversion['order_id']} was told before, and counts once")
-    asked = pd.DataFrame([{**conversion, "person_id": person, "known_by": known.now + timedelta(microseconds=1)}])
-    asked = asked.assign(**{name: values.array for name, values in standing(asked, memory.sales, policy).items()})
-    pairs = journeys.candidate_touches(asked, memory.touches, policy, memory.activity)
+    known_by = known.now + timedelta(microseconds=1)
+    journey = one.journey(conversion, person, memory.touches, policy, known_by, memory.done)
     known.degraded.extend(unknown(conversion, memory, policy))
     is_ranked = rules.RANKER in policy.algorithms
     if is_ranked and scorer is None:
         known.degraded.append("attribution-ranker has no champion")
-    ranked = _ranked_touches(pairs, known, scorer) if is_ranked and scorer is not None else None
+    ranked = _ranked_touches(journey, person, known, scorer) if is_ranked and scorer is not None else None
     algorithm = _answering(policy, ranked is not None)
     if algorithm != policy.algorithm and policy.algorithm != rules.RANKER:
         known.degraded.append(f"{policy.algorithm} is computed by the day, and {algorithm} answers")
-    by_ranker = {rules.RANKER: _earned(asked, pairs, ranked.shares, rules.RANKER)} if ranked is not None else {}
-    earned = by_ranker.pop(algorithm, None)
-    if earned is None:
-        earned = _earned(asked, pairs, rules.share(pairs, algorithm, policy), algorithm)
-    return Credit(person, algorithm, earned, ranked.scored if ranked is not None else None, tuple(known.degraded), by_ranker)
+    is_paying = one.pays(conversion, memory.sales, policy)
+    shares = {rules.RANKER: ranked.shares} if ranked is not None else {}
+    if algorithm not in shares:
+        shares[algorithm] = one.shares(journey, algorithm, policy)
+    earned = {name: _earned(conversion, journey, each, is_paying) for name, each in shares.items()}
+    scored = ranked.scored if ranked is not None else None
+    return Credit(person, algorithm, earned.pop(algorithm), scored, tuple(known.degraded), earned)
 
 
 def _owner(conversion: Mapping[str, Any], known: Known) -> str | None:
@@ -236,37 +239,40 @@ def _owner(conversion: Mapping[str, Any], known: Known) -> str | None:
 def _remembered(person: str | None, known: Known, touches: Sequence[Mapping[str, Any]]) -> Remembered:
     """What the features know of the person, with the touches of the request."""
     if person is None:
-        return remembered(None, None, None, touches)
+        return remembered(None, None, touches)
     (row,) = known.read(("person_features", [person]), is_whole=True)
     known.note(row)
     if row.is_known is not None:
-        return remembered(person, None, None, touches)
+        return remembered(None, None, touches)
     told = {name: row.texts(name)[0] for name in ("recent_touches", "recent_sales")}
-    return remembered(person, told, known.now - timedelta(hours=float(row.age_hours[0])), touches)
+    return remembered(told, known.now - timedelta(hours=float(row.age_hours[0])), touches)
 
 
 @dataclass(frozen=True)
 class _Ranked:
     """What the ranker says of a conversion's touches."""
 
-    shares: pd.Series
+    shares: Numbers
     scored: Scored | None
 
 
-def _ranked_touches(pairs: pd.DataFrame, known: Known, scorer: Scorer) -> _Ranked:
-    if pairs.empty:
-        return _Ranked(pd.Series(dtype="float64"), None)
-    views = {"campaign_features": "campaign_id", "network_features": "ip_key", "person_features": "person_id"}
-    read = known.read(*((view, whence.columns.texts(pairs, key)) for view, key in views.items()))
+def _ranked_touches(journey: Journey, person: str | None, known: Known, scorer: Scorer) -> _Ranked:
+    if not journey.touches:
+        return _Ranked(np.empty(0), None)
+    read = known.read(
+        ("campaign_features", journey.texts("campaign_id")),
+        ("network_features", journey.texts("ip_key")),
+        ("person_features", [person] * len(journey.touches)),
+    )
     known.note(*read)
     facts = {name: values for each in read for name, values in each.named(JOURNEY_READS[each.layout.view]).items()}
-    inputs = journey_evidence.pair_columns(journey_evidence.path_columns(pairs), facts)
+    inputs = journey_evidence.pair_columns(journey.path, facts)
     matrix = encode(inputs, scorer.schema)
     raw, probability = scorer.score_matrix(matrix)
-    shares = rules.ranker_share(pairs, probability)
-    best = int(shares.to_numpy().argmax()) if shares.max() > 1.0 - shares.sum() else None
+    shares = one.ranker_shares(probability)
+    best = int(shares.argmax()) if shares.max() > 1.0 - shares.sum() else None
     texts = {name: inputs[name] for name in scorer.schema.categories}
-    return _Ranked(shares, Scored(scorer.schema.names, matrix, texts, raw, probability, pairs["touch_id"].tolist(), best))
+    return _Ranked(shares, Scored(scorer.schema.names, matrix, texts, raw, probability, journey.ids, best))
 
 
 def _answering(policy: Policy, has_ranker: bool) -> str:
@@ -339,10 +345,14 @@ def _signals(signal: Mapping[str, Any], options: Sequence[str]) -> dict[str, Any
     return {**times, **texts, "person_id": options}
 
 
-def _earned(conversion: pd.DataFrame, pairs: pd.DataFrame, shares: pd.Series, algorithm: str) -> tuple[Earned, ...]:
-    rows = credit.credit_rows(conversion, pairs, shares, algorithm).sort_values("share", ascending=False, kind="stable")
-    columns = ["touch_id", "campaign_id", "channel", "share", "credit_micros"]
-    return tuple(Earned(*row) for row in rows[columns].itertuples(index=False, name=None))
+def _earned(conversion: Mapping[str, Any], journey: Journey, shares: Numbers, is_paying: bool) -> tuple[Earned, ...]:
+    rows = one.credits(conversion["value_micros"], journey, shares, is_paying)
+    return tuple(
+        Earned(NO_AD, NO_AD, NO_AD, share, part)
+        if touch is None
+        else Earned(touch["touch_id"], touch["campaign_id"], touch["channel"], share, part)
+        for touch, share, part in rows
+    )
 
 
 def _options(scored: Scored | None) -> tuple[Option, ...]:

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-import pandas as pd
+import orjson
 
-from whence.attribution import journeys
+from whence.attribution.one import Row
 from whence.attribution.orders import REFUND
 from whence.attribution.policy import Policy
 
-SALES = ("sale", "conversion_id", "happened_at", "kind")
 LOOK_BACK = timedelta(days=14)
 """How far back person_features remember, from the end of their day."""
 MOST = 50
@@ -25,54 +23,53 @@ MOST = 50
 class Remembered:
     """A person's touches and conversions, as far as they are known online."""
 
-    touches: pd.DataFrame
-    """For journeys.candidate_touches: those of the features and those of the request, each id once."""
-    sales: pd.DataFrame
-    """Earlier conversions, refunds left out, each order once: SALES and person_id."""
+    touches: Sequence[Row]
+    """Those of the request and those of the features, each id once."""
+    sales: Sequence[Row]
+    """Earlier conversions, refunds left out, each order once: sale, conversion_id, happened_at, kind."""
     since: datetime | None
     """From when on the touches are whole; None when nothing is known of the person."""
 
     @property
-    def activity(self) -> pd.DataFrame:
-        """What the person is known to have done, for the policy's re-engagement."""
-        return self.sales[["person_id", "happened_at"]].assign(seen_at=self.sales["happened_at"])
+    def done(self) -> list[datetime]:
+        """When the person is known to have done something, for the policy's re-engagement."""
+        return [sale["happened_at"] for sale in self.sales]
 
-    def told_before(self, conversion: Mapping[str, Any]) -> bool:
+    def told_before(self, conversion: Row) -> bool:
         """Whether another telling of the conversion's order was counted on a day before."""
-        same = self.sales["sale"].eq(conversion.get("order_id") or "") & self.sales["conversion_id"].ne(
-            conversion["conversion_id"]
-        )
-        return bool(same.any())
+        order, name = conversion.get("order_id"), conversion["conversion_id"]
+        return bool(order) and any(sale["sale"] == order and sale["conversion_id"] != name for sale in self.sales)
 
 
-def remembered(
-    person: str | None, features: Mapping[str, Any] | None, known_at: datetime | None, sent: Sequence[Mapping[str, Any]]
-) -> Remembered:
-    """What `features` (the person's row of person_features, known at `known_at`) and the request's touches say."""
+def remembered(features: Mapping[str, str | None] | None, known_at: datetime | None, sent: Sequence[Row]) -> Remembered:
+    """What a person's row of person_features, known at `known_at`, and the request's touches say; None: no such row."""
     told = features or {}
-    stored = journeys.recent_touches(told.get("recent_touches"), person or "")
-    given = pd.DataFrame([{**touch, "person_id": person} for touch in sent]).reindex(columns=list(journeys.TOUCH_COLUMNS))
-    parts = [frame.astype(object) for frame in (given, stored) if len(frame)]
-    touches = pd.concat(parts, ignore_index=True).drop_duplicates("touch_id") if parts else stored
-    sales = pd.DataFrame(json.loads(told.get("recent_sales") or "[]"), columns=list(SALES)).assign(person_id=person)
-    sales["happened_at"] = pd.to_datetime(sales["happened_at"], utc=True, format="ISO8601")
+    stored, sales = _rows(told.get("recent_touches")), _rows(told.get("recent_sales"))
+    touches = {touch["touch_id"]: touch for touch in (*reversed(stored), *reversed(sent))}
     since = known_at - LOOK_BACK if known_at is not None and features is not None else None
     if since is not None and len(stored) >= MOST:
-        since = max(since, stored["happened_at"].min().to_pydatetime())
-    return Remembered(touches, sales, since)
+        since = max(since, min(touch["happened_at"] for touch in stored))
+    return Remembered(tuple(touches.values()), sales, since)
 
 
-def is_refund(conversion: Mapping[str, Any]) -> bool:
+def _rows(text: str | None) -> list[dict[str, Any]]:
+    rows: list[dict[str, Any]] = orjson.loads(text) if text else []
+    for row in rows:
+        row["happened_at"] = datetime.fromisoformat(row["happened_at"])
+    return rows
+
+
+def is_refund(conversion: Row) -> bool:
     """Whether the conversion takes back what another was given, as in orders.sort_out."""
     return bool(conversion.get("refund_of")) or conversion["kind"] == REFUND or conversion["value_micros"] < 0
 
 
-def unknown(conversion: Mapping[str, Any], memory: Remembered, policy: Policy) -> Iterator[str]:
+def unknown(conversion: Row, memory: Remembered, policy: Policy) -> Iterator[str]:
     """What the policy asks about the conversion that only the batch can tell."""
     at, kind = conversion["happened_at"], conversion["kind"]
     if memory.since is not None and at - timedelta(days=policy.reach_days) < memory.since:
         yield f"touches are known since {memory.since:%Y-%m-%d %H:%M}, and the policy looks back {policy.reach_days:g} days"
-    if (click := conversion.get("click_id")) and not memory.touches["click_id"].eq(click).any():
+    if (click := conversion.get("click_id")) and all(touch.get("click_id") != click for touch in memory.touches):
         yield "the touch of its click_id is not known"
     if policy.reengagement.inactivity_days and kind in policy.reengagement.conversions:
         yield "sightings are not known, so a touch may count whose person had not gone quiet"

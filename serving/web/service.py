@@ -38,8 +38,8 @@ NOT_LOGGED = "the decision could not be logged"
 class Service:
     """The parts, handed in at the front door.
 
-    To match takes less than going to a thread, and is done on the event loop. To attribute and to explain take fifty times as
-    long, and are done in a thread, one after the other, so that matches pass by them.
+    To match and to attribute take less than going to a thread, and are done on the event loop. To explain takes fifty times as
+    long, and is done in a thread, one after the other, so that the others pass by.
     """
 
     settings: Settings
@@ -73,7 +73,7 @@ class Service:
         """Which touches earned this conversion?"""
         question = requests.attribute_request(asked.content, asked.now)
         ask = self._attributing(question)
-        picked, (known, credit) = await self._apart(asked, self._answered, ATTRIBUTION_RANKER, question.person_key, ask)
+        picked, (known, credit) = self._answered(ATTRIBUTION_RANKER, question.person_key, ask)
         name, conversion = secrets.token_hex(16), question.conversion
         answer = answers.attributed(name, credit, self.policy.name, conversion["currency"], _digest(picked), _arm(picked))
         await self._note(answer, picked, conversion["conversion_id"], known, credit.scored, question.durable)

@@ -109,16 +109,6 @@ def test_no_conversions_or_no_touches_make_no_pairs_with_the_same_columns() -> N
         ]
 
 
-def test_touches_from_the_feature_store_make_the_same_inputs_as_touches_from_the_table() -> None:
-    bought = frame(a_conversion("12:00", conversion_id="c", cookie_id="k", ip_key="i"))
-    touch = a_touch("10:00", touch_id="t", cookie_id="k", ip_key="j", device_id="d")
-    text = '[{"touch_id": "t", "happened_at": "2026-05-01T10:00:00.000000+00:00", "kind": "view", "campaign_id": "campaign-1",'
-    text += ' "channel": "social", "ip_key": "j", "cookie_id": "k", "device_id": "d"}]'
-    told = [candidate_touches(bought, shown) for shown in (frame(touch), journeys.recent_touches(text, "p"))]
-    pd.testing.assert_frame_equal(*(evidence.pair_frame(pairs, pd.DataFrame(index=pairs.index)) for pairs in told))
-    assert candidate_touches(bought, journeys.recent_touches(None, "p")).empty
-
-
 people = st.sampled_from([None, "p", "q"])
 touches = st.tuples(
     st.integers(0, 240),

@@ -24,10 +24,10 @@ from hypothesis import strategies as st
 
 import features
 from features.online import FIELDS, JOIN_KEYS, Held, OnlineStore, key_text, micros, pack
-from features.packing import EPOCH, FORMAT, INSTANTS, LAYOUTS, NOT_A_TIME, PackError, unpack
+from features.packing import FORMAT, INSTANTS, LAYOUTS, NOT_A_TIME, PackError, unpack
 from features.shelves import Breaker, OnlineError, RedisShelf, Shelf, SqliteShelf, StoreDown, chunks, open_shelf
 from whence.contracts.settings import Features, Settings
-from whence.contracts.times import NaiveTimeError
+from whence.contracts.times import EPOCH, NaiveTimeError
 
 NOW = datetime(2026, 5, 3, 12, tzinfo=UTC)
 HOUR = 3_600_000_000

@@ -69,6 +69,23 @@ def apportion(values_micros: npt.ArrayLike, shares: npt.ArrayLike, starts: npt.A
     return _apportion(np.asarray(values_micros, dtype=np.int64), _weights(shares), np.asarray(starts, dtype=np.int64))
 
 
+def shared_out(value_micros: int, touch_ids: Sequence[str], shares: Sequence[float]) -> list[tuple[int | None, float, int]]:
+    """What `credit_rows` says of one conversion: (place among its touches, None for no ad; share; whole micros), by touch_id.
+
+    >>> shared_out(100, ["b", "a"], [0.5, 0.25])
+    [(None, 0.25, 25), (1, 0.25, 25), (0, 0.5, 50)]
+    """
+    paid = sorted((touch_ids[place], place, share) for place, share in enumerate(shares) if share > 0)
+    weights = [_weight(share) for _, _, share in paid]
+    left = GRID - sum(weights)
+    if left < -OVER * GRID:
+        raise ValueError(f"The shares of a conversion sum to {1 - left / GRID:.6f}, above 1. Scale them down first.")
+    rows: list[tuple[int | None, float]] = [(place, share) for _, place, share in paid]
+    if left > DUST * GRID:
+        rows, weights = [(None, left / GRID), *rows], [left, *weights]
+    return [(*row, part) for row, part in zip(rows, _split(value_micros, weights), strict=True)]
+
+
 def credit_rows(
     conversions: pd.DataFrame,
     pairs: pd.DataFrame,

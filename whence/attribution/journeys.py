@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Sequence, Set
 from dataclasses import replace
 
@@ -89,14 +88,6 @@ def candidate_touches(
     both = _Sides(table(conversions, CONVERSION_COLUMNS), table(touches, TOUCH_COLUMNS), policy)
     conversion, touch = _paid(both, policy, activity)
     return places.numbered(_beside(both, conversion, touch).assign(**_ghosts(both, conversion, touch)))
-
-
-def recent_touches(text: str | None, person_id: str) -> pd.DataFrame:
-    """The touches in person_features.recent_touches (a JSON list) as a frame for candidate_touches."""
-    rows = json.loads(text) if text else []
-    frame = pd.DataFrame(rows).reindex(columns=list(TOUCH_COLUMNS)).assign(person_id=person_id)
-    frame["happened_at"] = pd.to_datetime(frame["happened_at"], utc=True, format="ISO8601")
-    return frame
 
 
 class _Keys:

@@ -67,8 +67,12 @@ class Steps:
 
     def in_proportion(self, weights: Floats) -> pd.Series:
         """Shares by these weights, by pair: they sum to 1 in each conversion, and are alike where all its weights are 0."""
+        return self.by_pair(self.proportions(weights))
+
+    def proportions(self, weights: Floats) -> Floats:
+        """The same in the order of journeys."""
         total = self.sums(weights)
-        return self.by_pair(np.divide(weights, total, out=1.0 / self.length, where=total > 0))
+        return np.divide(weights, total, out=1.0 / self.length, where=total > 0)
 
     def by_pair(self, values: Floats) -> pd.Series:
         """Values in the order of journeys, put back to the pairs as they were given."""
@@ -93,6 +97,16 @@ def steps(pairs: pd.DataFrame) -> Steps:
     starts = np.flatnonzero(np.diff(code[order], prepend=-1))
     counts = np.diff(np.append(starts, len(code)))
     return Steps(pairs.index, order, starts, np.arange(len(code)) - np.repeat(starts, counts), np.repeat(counts, counts))
+
+
+def alone(length: int) -> Steps:
+    """The steps of one journey of so many touches, which come in its order.
+
+    >>> alone(2).place.tolist(), alone(2).length.tolist(), alone(0).starts.tolist()
+    ([0, 1], [2, 2], [])
+    """
+    place = np.arange(length)
+    return Steps(pd.RangeIndex(length), place, place[:1], place, np.full(length, length))
 
 
 def of_journeys(pairs: pd.DataFrame, touches: pd.DataFrame | None = None, by: str = "channel") -> Paths:

@@ -16,6 +16,7 @@ from whence.attribution.policy import Policy
 
 RULES = ("last_touch", "first_touch", "linear", "position", "time_decay")
 RANKER = "ranker"
+TIME_DECAY = "time_decay"
 HALF_LIFE_DAYS = 2.0
 ENDS = 0.4
 """What position gives to the first touch and to the last, where the policy does not say."""
@@ -35,21 +36,27 @@ def share(pairs: pd.DataFrame, algorithm: str, policy: Policy | None = None) -> 
       shared between; for two, in the proportion of the parts.
     - time_decay: weight 2^(−age / half-life), age counted back from the conversion (`half_life_days`, 2 if it does not say).
     """
-    told, walked = policy or Policy(), paths.steps(pairs)
+    walked = paths.steps(pairs)
+    hours = walked.taken(pairs["hours_before"]).astype("float64") if algorithm == TIME_DECAY else np.empty(0)
+    return walked.by_pair(shares_along(walked, hours, algorithm, policy or Policy()))
+
+
+def shares_along(walked: Steps, hours_before: Floats, algorithm: str, policy: Policy) -> Floats:
+    """`share` in the order of journeys, as `hours_before` are: time_decay alone reads them."""
     match algorithm:
         case "last_touch":
             weight = (walked.place == walked.length - 1).astype("float64")
         case "first_touch":
             weight = (walked.place == 0).astype("float64")
         case "linear":
-            weight = np.ones(len(pairs))
+            weight = np.ones(len(walked.place))
         case "position":
-            weight = _position(walked, told)
+            weight = _position(walked, policy)
         case "time_decay":
-            weight = _decayed(walked, walked.taken(pairs["hours_before"]).astype("float64"), _half_life_hours(told))
+            weight = _decayed(walked, hours_before, _half_life_hours(policy))
         case _:
             raise ValueError(f"There is no attribution rule '{algorithm}'. Take one of {', '.join(RULES)}.")
-    return walked.in_proportion(weight)
+    return walked.proportions(weight)
 
 
 def ranker_share(pairs: pd.DataFrame, probability: pd.Series | np.ndarray) -> pd.Series:
@@ -58,8 +65,12 @@ def ranker_share(pairs: pd.DataFrame, probability: pd.Series | np.ndarray) -> pd
     A conversion whose probabilities sum to more than 1 is scaled down to 1.
     """
     walked = paths.steps(pairs)
-    given = np.asarray(probability, dtype="float64")[walked.order]
-    return walked.by_pair(given / np.maximum(walked.sums(given), 1.0))
+    return walked.by_pair(ranker_shares_along(walked, np.asarray(probability, dtype="float64")[walked.order]))
+
+
+def ranker_shares_along(walked: Steps, probability: Floats) -> Floats:
+    """`ranker_share` in the order of journeys, as the probabilities are."""
+    return probability / np.maximum(walked.sums(probability), 1.0)
 
 
 def clean_share(pairs: pd.DataFrame, share_of: Callable[[pd.DataFrame], pd.Series]) -> pd.Series:

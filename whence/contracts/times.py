@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 
+EPOCH, MICROSECOND = datetime(1970, 1, 1, tzinfo=UTC), timedelta(microseconds=1)
+
 
 class NaiveTimeError(ValueError):
     """A time came without a zone, so nobody can say when it was."""
@@ -20,6 +22,11 @@ def utc(moment: datetime) -> datetime:
     if moment.tzinfo is None:
         raise NaiveTimeError(f"{moment.isoformat()} has no time zone. Add one, as in {moment.isoformat()}Z.")
     return moment.astimezone(UTC)
+
+
+def micros(moment: datetime) -> int:
+    """Microseconds since 1970, exactly; the time must have a zone."""
+    return (utc(moment) - EPOCH) // MICROSECOND
 
 
 @dataclass(frozen=True)

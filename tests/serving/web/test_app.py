@@ -461,7 +461,7 @@ def a_held_bench(settings: Settings) -> Iterator[tuple[Bench, Held]]:
 SALE = {"conversion_id": "v1", "kind": "purchase", "value_micros": 10, "currency": "USD"}
 
 
-def test_a_match_is_answered_while_an_attribution_is_under_way_and_one_that_waits_too_long_is_not_begun(tmp_path: Path) -> None:
+def test_a_match_is_answered_while_an_explanation_is_under_way_and_one_that_waits_too_long_is_not_begun(tmp_path: Path) -> None:
     with a_held_bench(some_settings(tmp_path)) as (bench, held):
         app = bench.client.app
 
@@ -472,11 +472,11 @@ def test_a_match_is_answered_while_an_attribution_is_under_way_and_one_that_wait
                 async def post(path: str, **content: Any) -> int:
                     return (await client.post(path, json=content, headers=bench.key)).status_code
 
-                first = asyncio.create_task(post("/v1/attribute", conversion=SALE, person_id="ann"))
+                first = asyncio.create_task(post("/v1/explain", conversion=SALE, person_id="ann"))
                 while not held.begun.is_set():
                     await asyncio.sleep(0.001)
                 app.deadline = 0.2
-                second = asyncio.create_task(post("/v1/attribute", conversion=SALE, person_id="ann"))
+                second = asyncio.create_task(post("/v1/explain", conversion=SALE, person_id="ann"))
                 match = await post("/v1/match", signal={"ip_key": "home"})
                 is_under_way = not first.done()
                 await asyncio.sleep(0.3)
@@ -484,7 +484,7 @@ def test_a_match_is_answered_while_an_attribution_is_under_way_and_one_that_wait
                 return [await first, await second, match], is_under_way
 
         statuses, is_under_way = asyncio.run(ask())
-    assert (statuses, is_under_way) == ([200, 429, 200], True)
+    assert (statuses, is_under_way) == ([409, 429, 200], True)
 
 
 def test_between_the_questions_of_a_batch_others_have_their_turn(tmp_path: Path) -> None:
