@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 import numpy as np
 
 from features.packing import FIRST, FOREIGN, FORMAT, LAYOUTS, MARK, NEVER, SEEN_AT, Held, Ints, Layout, is_of, split
+from features.redis_line import Line, Reply
 from whence.columns import MOST_KEPT, Kept
 
 if TYPE_CHECKING:
@@ -347,7 +348,8 @@ class _Part:
         names = [name.encode() for key in keys if key is not None for name in _redis_keys(self.layout, key, is_whole)]
         self.wanted = len(names)
         self.packed = b"".join([b"$%d\r\n%b\r\n" % (len(name), name) for name in names])
-        self.last: tuple[list[bytes | None], Block] | None = None
+        self.last: tuple[bytes, Block] | None = None
+        """What came for it last, and what was made of that; one reference, for threads read at the same time."""
 
     def block(self, found: list[bytes | None]) -> Block:
         """The block of what was found for the names."""
@@ -369,17 +371,18 @@ class _Parts:
         """The part of a question for these keys."""
         return self._kept.get((view, keys, is_whole)) or _Part(view, keys, is_whole)
 
-    def block(self, part: _Part, found: list[bytes | None]) -> Block:
-        """What was found for the keys that are not None, side by side."""
-        if (last := part.last) is not None and last[0] == found:
+    def block(self, part: _Part, reply: Reply) -> Block:
+        """What comes next for the keys that are not None, side by side."""
+        if (last := part.last) is not None and reply.is_next(last[0]):
             return last[1]
+        raw, found = reply.take(part.wanted)
         if not any(found):  # strangers come once
             return empty_block(part.view, len(part.keys))
         block = part.block(found)
         if last is None:
-            self._make_room(kept_bytes(block) + sum(len(each) for each in found if each is not None))
+            self._make_room(kept_bytes(block) + 2 * len(raw))  # as it came, and its texts
             self._kept[part.view, part.keys, part.is_whole] = part
-        part.last = found, block
+        part.last = raw, block
         return block
 
     def _make_room(self, size: int) -> None:
@@ -431,15 +434,15 @@ class RedisShelf:
         import redis
 
         parts = [self.kept.part(view, tuple(keys), is_whole) for view, keys in asked]
-        wanted = sum(part.wanted for part in parts)
-        head = b"*%d\r\n$4\r\nMGET\r\n" % (wanted + 1)
-        packed = b"".join((head, *(part.packed for part in parts)))
-        found = self.breaker.call(lambda: self._mget(packed), (redis.RedisError, OSError)) if wanted else []
-        blocks, start = [], 0
-        for part in parts:
-            blocks.append(self.kept.block(part, found[start : start + part.wanted]))
-            start += part.wanted
-        return blocks
+        if not (wanted := sum(part.wanted for part in parts)):
+            return [empty_block(part.view, len(part.keys)) for part in parts]
+        packed = b"".join((b"*%d\r\n$4\r\nMGET\r\n" % (wanted + 1), *(part.packed for part in parts)))
+
+        def read(reply: Reply) -> list[Block]:
+            reply.open(wanted)
+            return [self.kept.block(part, reply) for part in parts]
+
+        return self.breaker.call(lambda: self._line().ask(packed, read), (redis.RedisError, OSError))
 
     def drop(self, view: str) -> None:
         """Forget all rows of the view."""
@@ -453,17 +456,11 @@ class RedisShelf:
         self.writer.close()
         self.reader.close()
 
-    def _mget(self, packed: bytes) -> list[bytes | None]:
-        """Straight over this thread's own connection: the client around it costs as much again as the read."""
-        import redis
-
+    def _line(self) -> Line:
+        """This thread's own connection for reading."""
         if (line := getattr(self.lines, "line", None)) is None:
-            line = self.lines.line = self.reader.connection_pool.get_connection()
-        try:
-            return _reply(line, packed)
-        except redis.ConnectionError:  # the server may have hung up long ago; a time-out is another error, and is not tried again
-            line.disconnect()
-            return _reply(line, packed)
+            line = self.lines.line = Line(self.reader.connection_pool.get_connection())
+        return line
 
     @contextmanager
     def _answering(self) -> Iterator[None]:
@@ -482,15 +479,9 @@ def _client(address: str, seconds: float) -> redis.Redis:
 
     url = address if "://" in address else f"redis://{address}"
     made: redis.Redis = redis.Redis.from_url(
-        url, socket_timeout=seconds, socket_connect_timeout=min(seconds, 3.0), retry=Retry(NoBackoff(), 0)
+        url, protocol=2, socket_timeout=seconds, socket_connect_timeout=min(seconds, 3.0), retry=Retry(NoBackoff(), 0)
     )
     return made
-
-
-def _reply(line: Any, packed: bytes) -> list[bytes | None]:
-    line.send_packed_command([packed], check_health=False)
-    found: list[bytes | None] = line.read_response()
-    return found
 
 
 def block_of(layout: Layout, found: Sequence[bytes | None], start: int = 0, is_whole: bool = True) -> Block:
