@@ -14,10 +14,6 @@ def main() -> int:
     """Serve until told to stop: in this process, or, with several workers, in children that share its sockets."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     settings = load()
-    if (given := processes.given()) is not None:
-        from serving.web import worker
-
-        return worker.serve(settings, given)
     os.environ.pop(processes.SHARED_METRICS, None)  # of whoever started us: Feast sets it where it is imported
     if settings.serving.workers > 1:
         return processes.supervise(settings)

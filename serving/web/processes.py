@@ -1,24 +1,29 @@
-"""Several workers on one port: a parent that opens the sockets, starts the workers, restarts those that die, and stops them all."""
+"""Several workers on one port: a parent that opens the sockets, forks the workers, again where one dies, and stops them all.
+
+The parent imports all that a worker needs, and does nothing else with it: what nobody writes to is in memory once for all of them, and
+a worker that takes a dead one's place is there at once.
+"""
 
 from __future__ import annotations
 
+import gc
 import logging
+import multiprocessing
 import os
 import shutil
 import signal
 import socket
-import subprocess
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from multiprocessing.context import ForkProcess
 from pathlib import Path
 from types import FrameType
 from typing import NamedTuple
 
 from whence.contracts.settings import Settings
 
-HANDED_ON = "WHENCE_SERVING_SOCKETS"
-"""Descriptors for a worker: the public socket, the admin's, and a pipe that closes when the parent is gone."""
 SHARED_METRICS = "PROMETHEUS_MULTIPROC_DIR"
 """The folder in which several workers count together; the Prometheus client reads it when it is imported."""
 BACKLOG = 2048
@@ -44,21 +49,18 @@ def listen(settings: Settings) -> tuple[socket.socket, socket.socket]:
     return _listening(host, settings.ports.serving), _listening(host, settings.ports.serving_admin)
 
 
-def given() -> Given | None:
-    """What a parent handed on to this process; None when it has none."""
-    if (words := os.environ.pop(HANDED_ON, "")) == "":
-        return None
-    public, admin, parent = (int(word) for word in words.split(","))
-    return Given((socket.socket(fileno=public), socket.socket(fileno=admin)), parent)
-
-
 def supervise(settings: Settings) -> int:
     """Keep as many workers as the settings say until SIGTERM or SIGINT; then stop them, and give the exit status."""
     sockets = listen(settings)
     counts = settings.home / "run" / f"serving-metrics-{os.getpid()}"
     shutil.rmtree(counts, ignore_errors=True)
     counts.mkdir(parents=True)
-    parent = Parent(sockets, settings.serving.workers, counts)
+    os.environ[SHARED_METRICS] = str(counts)
+    from serving.web import worker
+
+    gc.collect()
+    gc.freeze()  # a collection would write to every object, and so give each worker its own
+    parent = Parent(sockets, settings.serving.workers, counts, lambda given: worker.serve(settings, given))
     for each in (signal.SIGTERM, signal.SIGINT):
         signal.signal(each, parent.stop)
     try:
@@ -71,7 +73,7 @@ def supervise(settings: Settings) -> int:
 class Worker:
     """A running worker, and when it was started."""
 
-    process: subprocess.Popen[bytes]
+    process: ForkProcess
     started: float
 
 
@@ -83,6 +85,8 @@ class Parent:
     wanted: int
     counts: Path
     """Where the workers count together."""
+    serve: Callable[[Given], int]
+    """What a worker does; its exit status."""
     is_stopping: bool = False
     workers: dict[int, Worker] = field(default_factory=dict)
 
@@ -92,8 +96,7 @@ class Parent:
 
     def run(self) -> int:
         """Start, watch, restart; 0 when every worker ended well."""
-        reading, writing = os.pipe()
-        self._pipe = reading
+        self._pipe = reading, writing = os.pipe()
         try:
             while not self.is_stopping:
                 self._keep()
@@ -107,8 +110,8 @@ class Parent:
         """Start every worker that is not there, unless it was started a moment ago."""
         for place in range(self.wanted):
             worker = self.workers.get(place)
-            if worker is not None and worker.process.poll() is not None:
-                log.error("Worker %d (process %d) ended with %d.", place, worker.process.pid, worker.process.returncode)
+            if worker is not None and not worker.process.is_alive():
+                log.error("Worker %d (process %s) ended with %s.", place, worker.process.pid, worker.process.exitcode)
                 _forget_gauges(self.counts, worker.process.pid)
                 if time.monotonic() - worker.started < LEAST_LIFE:
                     continue
@@ -117,25 +120,32 @@ class Parent:
                 self.workers[place] = self._started()
 
     def _started(self) -> Worker:
-        descriptors = (*(each.fileno() for each in self.sockets), self._pipe)
-        environment = {**os.environ, HANDED_ON: ",".join(map(str, descriptors)), SHARED_METRICS: str(self.counts)}
-        process = subprocess.Popen([sys.executable, "-m", "serving"], env=environment, pass_fds=descriptors)
+        process = multiprocessing.get_context("fork").Process(target=self._serve)
+        process.start()
         return Worker(process, time.monotonic())
+
+    def _serve(self) -> None:
+        """In the worker: let go of what is the parent's alone, and serve."""
+        for each in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(each, signal.SIG_DFL)
+        reading, writing = self._pipe
+        os.close(writing)
+        if not self.is_stopping:  # told so before the signals were its own
+            sys.exit(self.serve(Given(self.sockets, reading)))
 
     def _end(self) -> int:
         """Pass the signal on, wait, and end by force what does not end."""
-        running = [worker.process for worker in self.workers.values() if worker.process.poll() is None]
+        running = [worker.process for worker in self.workers.values() if worker.process.is_alive()]
         for process in running:
-            process.send_signal(signal.SIGTERM)
+            process.terminate()
         deadline = time.monotonic() + STOP_SECONDS
         for process in running:
-            try:
-                process.wait(max(0.0, deadline - time.monotonic()))
-            except subprocess.TimeoutExpired:
-                log.error("Worker process %d does not stop, and is ended.", process.pid)
+            process.join(max(0.0, deadline - time.monotonic()))
+            if process.is_alive():
+                log.error("Worker process %s does not stop, and is ended.", process.pid)
                 process.kill()
-                process.wait()
-        return 0 if all(process.returncode in (0, -signal.SIGTERM) for process in running) else 1
+                process.join()
+        return 0 if all(process.exitcode in (0, -signal.SIGTERM) for process in running) else 1
 
 
 def _listening(host: str, port: int) -> socket.socket:
@@ -151,7 +161,7 @@ def _listening(host: str, port: int) -> socket.socket:
     return made
 
 
-def _forget_gauges(counts: Path, pid: int) -> None:
+def _forget_gauges(counts: Path, pid: int | None) -> None:
     """What a dead worker had waiting is no longer there; what it counted stays."""
     for path in counts.glob(f"gauge_live*_{pid}.db"):
         path.unlink(missing_ok=True)
