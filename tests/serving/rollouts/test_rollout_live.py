@@ -15,6 +15,8 @@ import pytest
 
 import monitoring
 import registry
+from infra import show
+from infra.journal_commands import entry
 from registry import gate, rollouts
 from registry.journal import Journal
 from registry.judging import verdict_on
@@ -129,6 +131,7 @@ def test_a_challenger_that_the_gate_lets_pass_is_found_out_online_and_takes_over
         wait_for_bundle(settings, candidate.bundle)
         traffic.until(lambda: len(traffic.answers.get(0, ())) >= 50, 0)
         assert {each["bundle"] for each in traffic.answers[0]} == {candidate.bundle}
+    show.rows([entry(row) for row in journal.rows(IDENTITY_RANKER)], as_json=False, title="The journal")  # for pytest -s
     assert journal.verify() == 14
     row = journal.champion(IDENTITY_RANKER)
     assert row is not None
