@@ -1,6 +1,7 @@
 """Serves the front page, the page of each conversion, and the reports: `python -m infra.front [HOST]`.
 
-The state is looked at beside the requests, while somebody looks: a page comes at once, and is some seconds old.
+The state is looked at beside the requests, while somebody looks: a page comes at once, and is some seconds old. A bundle is proven
+once, in a child process, and never changes after that: who asks why a second time does not wait for its proof.
 """
 
 from __future__ import annotations
@@ -13,6 +14,8 @@ import time
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import lru_cache, partial
+from typing import TYPE_CHECKING
 
 import uvicorn
 from starlette.applications import Starlette
@@ -30,10 +33,15 @@ from monitoring.moved import kept
 from whence.contracts.models import MODELS
 from whence.contracts.settings import Settings, load
 
+if TYPE_CHECKING:
+    from whence.bundle import Scorer
+
 FRESH_SECONDS = 5.0
 """A state older than this is looked at again when somebody asks."""
 OLD_SECONDS = 60.0
 """A state older than this is not shown: nobody looked for a while, and who looks now waits for a new one."""
+MOST_BUNDLES = 8
+"""Bundles that are kept proven, to explain by."""
 REFRESH_SECONDS = 30
 """How often an open page asks again."""
 SAFE = {
@@ -77,10 +85,15 @@ class Newest:
 def app(settings: Settings, dags: Callable[[], tuple[Dag, ...] | None]) -> Starlette:
     """The pages of the settings' platform; `dags` asks Airflow how its DAGs are."""
     newest = Newest(lambda: gather(settings, datetime.now(UTC), dags))
+    bundles = lru_cache(maxsize=MOST_BUNDLES)(partial(_bundle, settings))
+
+    def warm() -> None:
+        for conversion, *_ in newest.get().conversions[:1]:
+            _explained(settings, conversion, bundles)
 
     @contextlib.asynccontextmanager
     async def warmed(_: Starlette) -> AsyncIterator[None]:
-        threading.Thread(target=newest.get, daemon=True).start()
+        threading.Thread(target=warm, daemon=True).start()
         yield
 
     async def front(_: Request) -> Response:
@@ -92,7 +105,7 @@ def app(settings: Settings, dags: Callable[[], tuple[Dag, ...] | None]) -> Starl
             return RedirectResponse(f"/explain/{asked.strip()}")
         if "conversion" not in request.path_params:
             return _html(page.trouble("Which conversion?", "Name one: /explain/ and its id."), status=404)
-        return await asyncio.to_thread(_explained, settings, request.path_params["conversion"])
+        return await asyncio.to_thread(_explained, settings, request.path_params["conversion"], bundles)
 
     async def findings(_: Request) -> Response:
         return _html(page.findings_page(await asyncio.to_thread(history, settings)))
@@ -159,12 +172,18 @@ def _dag(airflow: Airflow, name: str) -> Dag:
     return Dag(name, newest.state, newest.key, address) if newest else Dag(name, "none", "", address)
 
 
-def _explained(settings: Settings, conversion: str) -> Response:
+def _bundle(settings: Settings, digest: str) -> Scorer:
+    from whence import bundle_store
+
+    return bundle_store.load(settings, digest)
+
+
+def _explained(settings: Settings, conversion: str, bundles: Callable[[str], Scorer]) -> Response:
     from monitoring.explained.page import html
     from monitoring.explained.story import StoryError, tell
 
     try:
-        return _html(html(tell(settings, conversion)))
+        return _html(html(tell(settings, conversion, bundles), back="/"))
     except StoryError as nothing:
         return _html(page.trouble("Nothing to explain", str(nothing)), status=404)
 

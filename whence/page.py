@@ -37,6 +37,7 @@ STYLE = """
 *{box-sizing:border-box}body{margin:0;background:var(--back);color:var(--ink);font:15px/1.5 system-ui,sans-serif}
 main{max-width:1040px;margin:0 auto;padding:36px 24px 80px}h1{font-size:26px;margin:0 0 20px;letter-spacing:-.01em}
 h2{font-size:17px;margin:0 0 4px}h3{font-size:15px;margin:0 0 12px;font-weight:600;overflow-wrap:anywhere}p{margin:0 0 12px;color:var(--soft)}
+a{color:var(--bar);text-underline-offset:3px}
 section,article{background:var(--paper);border:1px solid var(--line);border-radius:10px;padding:20px 22px;margin:0 0 16px}
 main>h2{margin:32px 0 4px}.figures{display:flex;flex-wrap:wrap;gap:12px;margin:0 0 16px}
 .figure{flex:1 1 140px;background:var(--paper);border:1px solid var(--line);border-radius:10px;padding:14px 18px}

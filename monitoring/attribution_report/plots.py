@@ -178,5 +178,5 @@ STYLE = """
 .axis{stroke:var(--soft);stroke-width:1}.whisker{stroke:var(--ink);stroke-width:1.6}.dash{stroke:var(--ink);stroke-width:2.2;stroke-dasharray:6 3}
 .label{font-size:12px;fill:var(--ink);font-variant-numeric:tabular-nums}.label.soft{fill:var(--soft)}
 .legend{display:flex;flex-wrap:wrap;gap:4px 20px;font-size:13px;margin:0 0 10px}.legend span{display:inline-flex;gap:8px;align-items:center}
-@media(max-width:640px){.plot tr{display:grid;grid-template-columns:minmax(0,1fr) auto;padding:0 0 6px}.plot th{width:auto;padding:0 8px 0 0;white-space:normal;overflow-wrap:anywhere}.plot .drawn{grid-row:2;grid-column:1/3;padding:0}}
+@media(max-width:640px){.plot,.plot tbody{display:block}.plot tr{display:grid;grid-template-columns:minmax(0,1fr) auto;padding:0 0 6px}.plot th{width:auto;padding:0 8px 0 0;white-space:normal;overflow-wrap:anywhere}.plot .drawn{grid-row:2;grid-column:1/3;padding:0}}
 """.strip().replace("\n", "")

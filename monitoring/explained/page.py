@@ -22,10 +22,11 @@ LEAST_ADDED = 0.005
 """Log-odds; features that add less are told together."""
 
 
-def html(story: Story) -> str:
-    """The whole page; every value of the data is escaped."""
+def html(story: Story, back: str = "") -> str:
+    """The whole page, with a link `back` to the front page where it is served; every value of the data is escaped."""
     said = "".join(f"<li>{escape(each)}</li>" for each in words.in_short(story))
     body = [
+        f"<p><a href='{escape(back, quote=True)}'>whence</a></p>" if back else "",
         plots.HATCH,
         page.figures(_figures(story)),
         section("In short", "", f"<ul class=short>{said}</ul>"),
@@ -103,14 +104,17 @@ def _algorithms(story: Story) -> str:
 def _identity(story: Story) -> str:
     if not story.links:
         return section("Who it was", words.sure(story), "")
-    names = [escape(each.identifier if len(each.identifier) < 42 else f"{each.identifier[:38]}…") for each in story.links]
+    names = [f"{escape(_short(each.identifier))}<small>{escape(words.link(each))}</small>" for each in story.links]
     columns = [
         Cells("sure", ["1" if each.probability is None else f"{each.probability:.2f}" for each in story.links]),
         Cells("carried by", ["conversion" if each.on_conversion else "a touch" for each in story.links], is_words=True),
-        Cells("why", [f"<small>{escape(words.link(each))}</small>" for each in story.links], is_words=True),
     ]
     lead = f"{words.sure(story)} Identifiers as known when the credit was stated, the least sure first."
     return section("Who it was", lead, table("Identifiers of the person", ("identifier", names), columns))
+
+
+def _short(identifier: str) -> str:
+    return identifier if len(identifier) < 42 else f"{identifier[:38]}…"
 
 
 def _scores(story: Story) -> str:

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from datetime import datetime
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import date, datetime, timedelta
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from whence import bundle_store
 from whence.attribution import evidence as journey_evidence
 from whence.attribution import policy as policies
 from whence.attribution.statements import CURRENT
+from whence.bundle import BundleError
 from whence.contracts.events import LINK_KEYS
 from whence.contracts.models import ATTRIBUTION_RANKER
+from whence.contracts.times import Window
 from whence.lake import Lake
 
 if TYPE_CHECKING:
@@ -156,39 +160,60 @@ class Story:
         return min(known, default=None)
 
 
-def tell(settings: Settings, conversion_id: str) -> Story:
-    """Everything known of the conversion. Raises StoryError for one that is not there, or has no credit yet."""
+def tell(settings: Settings, conversion_id: str, load: Callable[[str], Scorer] | None = None) -> Story:
+    """Everything known of the conversion; `load` finds a bundle by its digest, from the settings' store where none is given.
+
+    Raises StoryError for a conversion that is not there, or has no credit yet.
+    """
     lake, policy = Lake.of(settings), policies.of(settings)
-    with lake.connect(
-        None, "conversions", "credits", "touches", "persons", "person_events", "decisions", "truth_conversions", *KEYS
-    ) as con:
-        rows = _dicts(con, "SELECT * FROM conversions WHERE conversion_id = ? ORDER BY seen_at, event_id", [conversion_id])
-        if not rows:
-            raise StoryError(_unknown(con, conversion_id))
+    rows = _tellings(lake, conversion_id)
+    with lake.connect(Window(*(date.fromisoformat(rows[at]["day"]) for at in (0, -1))), "credits", "truth_conversions") as con:
         current, before = _statements(con, conversion_id)
-        if not current:
-            raise StoryError(_not_yet(rows[0]))
-        paid_by = policy.algorithm if policy.algorithm in {each.algorithm for each in current} else current[0].algorithm
-        current.sort(key=lambda each: (each.algorithm != paid_by, each.algorithm))
         person = con.execute("SELECT max(person_id) FROM credits WHERE conversion_id = ?", [conversion_id]).fetchall()[0][0]
-        touches = {each["touch_id"]: each for each in _touches(con, current)}
-        scored, model = _scored(settings, con, rows[0], person, touches)
         truth = con.execute(
             "SELECT coalesce(caused_by, '') FROM truth_conversions WHERE conversion_id = ?", [conversion_id]
         ).fetchall()
-        return Story(
-            conversion=rows[0],
-            tellings=len(rows),
-            person_id=person,
-            links=_links(con, rows[0], person, list(touches.values()), current[0].known_at),
-            paid_by=paid_by,
-            policy_name=policy.name,
-            statements=tuple(current),
-            superseded=tuple(each for each in before if each.algorithm == paid_by),
-            scored=scored,
-            model=model,
-            true_cause=str(truth[0][0]) if truth else None,
-        )
+    if not current:
+        raise StoryError(_not_yet(rows[0]))
+    paid_by = policy.algorithm if policy.algorithm in {each.algorithm for each in current} else current[0].algorithm
+    current.sort(key=lambda each: (each.algorithm != paid_by, each.algorithm))
+    with lake.connect(_journey(rows[0], [*current, *before]), "touches", "decisions") as con:
+        touches = {each["touch_id"]: each for each in _touches(con, [*current, *before])}
+        decided = _decided(con, conversion_id)
+    with lake.connect(None, "persons", "person_events", *KEYS) as con:
+        links = _links(con, rows[0], person, [touches[name] for name in _named(current) if name in touches], current[0].known_at)
+        ages = _ages(con, rows[0]["seen_at"], person, {each["option"]: touches.get(each["option"], {}) for each in decided})
+    scored, model = _scored(settings, decided, ages, load or partial(bundle_store.load, settings))
+    kinds = {name: touch["kind"] for name, touch in touches.items()}
+    return Story(
+        conversion=rows[0],
+        tellings=len(rows),
+        person_id=person,
+        links=links,
+        paid_by=paid_by,
+        policy_name=policy.name,
+        statements=tuple(_with_kinds(each, kinds) for each in current),
+        superseded=tuple(_with_kinds(each, kinds) for each in before if each.algorithm == paid_by),
+        scored=scored,
+        model=model,
+        true_cause=str(truth[0][0]) if truth else None,
+    )
+
+
+def _tellings(lake: Lake, conversion_id: str) -> list[dict[str, Any]]:
+    """The conversion's rows, the one that was seen first in front."""
+    with lake.connect(None, "conversions") as con:
+        query = "SELECT * FROM conversions WHERE conversion_id = ? ORDER BY seen_at, event_id"
+        if rows := _dicts(con, query, [conversion_id]):
+            return rows
+        raise StoryError(_unknown(con, conversion_id))
+
+
+def _journey(conversion: Mapping[str, Any], statements: Sequence[Statement]) -> Window:
+    """From the first touch that is named, whose clock may be ahead, to the last statement: no other days are looked into."""
+    touched = [each.touched_at.date() - timedelta(days=1) for one in statements for each in one.earned if each.touched_at]
+    seen = date.fromisoformat(conversion["day"])
+    return Window(min([seen, *touched]), max([seen, *(date.fromisoformat(each.stated_on) for each in statements)]))
 
 
 def _unknown(con: duckdb.DuckDBPyConnection, conversion_id: str) -> str:
@@ -211,12 +236,11 @@ def _not_yet(row: Mapping[str, Any]) -> str:
 def _statements(con: duckdb.DuckDBPyConnection, conversion_id: str) -> tuple[list[Statement], list[Statement]]:
     """What holds now, and what held before, newest first."""
     query = """
-        SELECT c.*, t.kind FROM ({rows}) AS c LEFT JOIN
-               (SELECT touch_id, any_value(kind) AS kind FROM touches GROUP BY 1) AS t USING (touch_id)
-        WHERE c.conversion_id = ? ORDER BY c.algorithm, c.stated_on DESC, c.version DESC, c.touch_id = '', c.share DESC, c.touch_id
+        SELECT * FROM ({rows}) WHERE conversion_id = ?
+        ORDER BY algorithm, stated_on DESC, version DESC, touch_id = '', share DESC, touch_id
     """
     now = _grouped(_dicts(con, query.format(rows=CURRENT), [conversion_id]))
-    everything = _grouped(_dicts(con, query.format(rows="SELECT * FROM credits"), [conversion_id]))
+    everything = _grouped(_dicts(con, query.format(rows="FROM credits"), [conversion_id]))
     holding = {(each.algorithm, each.stated_on, each.version) for each in now}
     past = [each for each in everything if (each.algorithm, each.stated_on, each.version) not in holding]
     return now, sorted(past, key=lambda each: (each.stated_on, each.version), reverse=True)
@@ -242,13 +266,20 @@ def _grouped(rows: Sequence[Mapping[str, Any]]) -> list[Statement]:
 
 def _earned(row: Mapping[str, Any]) -> Earned:
     names = ("touch_id", "channel", "campaign_id", "touched_at", "share", "credit_micros", "certainty", "suspect")
-    return Earned(kind=row["kind"] or "", **{name: row[name] for name in names})
+    return Earned(kind="", **{name: row[name] for name in names})
+
+
+def _with_kinds(statement: Statement, kinds: Mapping[str, str]) -> Statement:
+    return replace(statement, earned=tuple(replace(each, kind=kinds.get(each.touch_id, "")) for each in statement.earned))
+
+
+def _named(statements: Sequence[Statement]) -> list[str]:
+    return sorted({earned.touch_id for each in statements for earned in each.earned if earned.touch_id})
 
 
 def _touches(con: duckdb.DuckDBPyConnection, statements: Sequence[Statement]) -> list[dict[str, Any]]:
-    wanted = sorted({earned.touch_id for each in statements for earned in each.earned if earned.touch_id})
     query = "SELECT * FROM touches WHERE touch_id IN (SELECT unnest(?::VARCHAR[])) QUALIFY row_number() OVER (PARTITION BY touch_id ORDER BY seen_at, event_id) = 1 ORDER BY happened_at, touch_id"
-    return _dicts(con, query, [wanted])
+    return _dicts(con, query, [_named(statements)])
 
 
 def _links(
@@ -290,38 +321,52 @@ def _links(
     )
 
 
-def _scored(
-    settings: Settings,
-    con: duckdb.DuckDBPyConnection,
-    conversion: Mapping[str, Any],
-    person: str | None,
-    touches: Mapping[str, Mapping[str, Any]],
-) -> tuple[tuple[Scored, ...], Model | None]:
+def _decided(con: duckdb.DuckDBPyConnection, conversion_id: str) -> list[dict[str, Any]]:
     """What the ranker said of each touch by day, from the log of decisions; nothing where it was not asked."""
     query = """
         SELECT option, bundle, features, score, probability, coalesce(chosen, false) AS chosen FROM decisions
         WHERE model = ? AND subject = ? AND route = 'batch'
         QUALIFY row_number() OVER (PARTITION BY option ORDER BY day DESC) = 1 ORDER BY probability DESC, option
     """
-    rows = _dicts(con, query, [ATTRIBUTION_RANKER, conversion["conversion_id"]])
-    if not rows:
+    return _dicts(con, query, [ATTRIBUTION_RANKER, conversion_id])
+
+
+def _ages(
+    con: duckdb.DuckDBPyConnection, seen_at: datetime, person: str | None, touches: Mapping[str, Mapping[str, Any]]
+) -> dict[str, dict[str, float]]:
+    """For each touch how old each view's row was when the conversion was seen, in hours; a view without a row is left out."""
+    found: dict[str, dict[str, float]] = {name: {} for name in touches}
+    for view, key in KEYS.items():
+        values = {name: person if key == "person_id" else touch.get(key) for name, touch in touches.items()}
+        query = (
+            f'SELECT "{key}", max(seen_at) FROM {view} WHERE "{key}" IN (SELECT unnest(?::VARCHAR[])) AND seen_at <= ? GROUP BY 1'
+        )
+        newest = dict(con.execute(query, [sorted({each for each in values.values() if each}), seen_at]).fetchall())
+        for name, value in values.items():
+            if value in newest:
+                found[name][view] = (seen_at - newest[value]).total_seconds() / 3600
+    return found
+
+
+def _scored(
+    settings: Settings,
+    decided: Sequence[Mapping[str, Any]],
+    ages: Mapping[str, Mapping[str, float]],
+    load: Callable[[str], Scorer],
+) -> tuple[tuple[Scored, ...], Model | None]:
+    """How the ranker came to what it said of each touch."""
+    if not decided:
         return (), None
-    bundle = rows[0]["bundle"]
-    scorer = _scorer(settings, bundle)
-    scored = tuple(_one_scored(con, row, conversion, person, touches.get(row["option"]), scorer) for row in rows)
-    return scored, _model(settings, bundle, scorer)
+    bundle = decided[0]["bundle"]
+    try:
+        scorer = load(bundle)
+    except BundleError:
+        scorer = None  # the decision stands without it; only the parts of its score cannot be told
+    return tuple(_one_scored(row, ages[row["option"]], scorer) for row in decided), _model(settings, bundle, scorer)
 
 
-def _one_scored(
-    con: duckdb.DuckDBPyConnection,
-    row: Mapping[str, Any],
-    conversion: Mapping[str, Any],
-    person: str | None,
-    touch: Mapping[str, Any] | None,
-    scorer: Scorer | None,
-) -> Scored:
+def _one_scored(row: Mapping[str, Any], ages: Mapping[str, float], scorer: Scorer | None) -> Scored:
     values = json.loads(row["features"])
-    ages = _ages(con, conversion["seen_at"], person, touch)
     added, base = _added(values, scorer)
     inputs = [
         Input(name, value, view := journey_evidence.SOURCES.get(name, ""), ages.get(view), added.get(name))
@@ -329,19 +374,6 @@ def _one_scored(
     ]
     inputs.sort(key=lambda each: (-abs(each.added or 0.0), each.name))
     return Scored(row["option"], row["score"], row["probability"], bool(row["chosen"]), base, tuple(inputs))
-
-
-def _ages(
-    con: duckdb.DuckDBPyConnection, seen_at: datetime, person: str | None, touch: Mapping[str, Any] | None
-) -> dict[str, float]:
-    """How old each view's row was when the conversion was seen, in hours; a view without a row is left out."""
-    found = {}
-    for view, key in KEYS.items():
-        value = person if key == "person_id" else (touch or {}).get(key)
-        row = con.execute(f'SELECT max(seen_at) FROM {view} WHERE "{key}" = ? AND seen_at <= ?', [value, seen_at]).fetchall()[0]
-        if row[0] is not None:
-            found[view] = (seen_at - row[0]).total_seconds() / 3600
-    return found
 
 
 def _added(values: Mapping[str, Any], scorer: Scorer | None) -> tuple[dict[str, float], float | None]:
@@ -352,16 +384,6 @@ def _added(values: Mapping[str, Any], scorer: Scorer | None) -> tuple[dict[str, 
 
     parts = scorer.contributions(encode({name: [values.get(name)] for name in scorer.schema.names}, scorer.schema))[0]
     return dict(zip(scorer.schema.names, parts[:-1].tolist(), strict=True)), float(parts[-1])
-
-
-def _scorer(settings: Settings, bundle: str) -> Scorer | None:
-    from whence import bundle_store
-    from whence.bundle import BundleError
-
-    try:
-        return bundle_store.load(settings, bundle)
-    except BundleError:
-        return None  # the decision stands without it; only the parts of its score cannot be told
 
 
 def _model(settings: Settings, bundle: str, scorer: Scorer | None) -> Model:

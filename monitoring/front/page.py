@@ -153,7 +153,7 @@ def _matched(state: State) -> str:
 
 def _dag_lead(dags: Sequence[Dag] | None) -> str:
     if dags is None:
-        return "Airflow does not answer: see `whence status`."
+        return "Airflow does not answer: whence status says whether it runs."
     failed = [each.name for each in dags if each.state == "failed"]
     return (
         f"{', '.join(failed)} failed: open the run, mend it, clear it."
@@ -218,7 +218,7 @@ def _mark(state: str) -> str:
 
 
 STYLE = """
-main{max-width:1280px}h1{margin:0 0 4px}nav{display:flex;flex-wrap:wrap;gap:6px 18px;margin:0 0 16px}a{color:var(--bar);text-underline-offset:3px}
+main{max-width:1280px}h1{margin:0 0 4px}nav{display:flex;flex-wrap:wrap;gap:6px 18px;margin:0 0 16px}
 .state{display:flex;flex-wrap:wrap;gap:4px 16px;align-items:baseline;padding:14px 18px;border:1px solid var(--line);border-left:6px solid var(--unsure);border-radius:10px;background:var(--paper)}
 .state b{font-size:18px;color:var(--ink)}.state.calm{border-left-color:var(--same)}.state.recalibrate,.state.retrain,.state.alarm,.state.rollback,.state.stop{border-left-color:var(--different)}
 .grid{columns:3 360px;column-gap:16px}.grid section{margin:0 0 16px;break-inside:avoid}.found small{display:block;color:var(--soft)}.grid section>p{font-size:13.5px}
@@ -227,7 +227,7 @@ main{max-width:1280px}h1{margin:0 0 4px}nav{display:flex;flex-wrap:wrap;gap:6px 
 .failed>a,.failed>b,.recalibrate>b,td.recalibrate,.retrain>b,td.retrain,.rollback>b,td.rollback,.stop>b,td.stop,.alarm>b,td.alarm{color:var(--different)}.warn>b,td.warn{color:var(--unsure)}
 .told{width:100%}.told tbody th{color:var(--ink);font-weight:500;white-space:nowrap}.told small{display:block;color:var(--soft);font-weight:400;font-size:12px}code{font-size:12px}.told th,.told td{overflow-wrap:normal}.told th small,.told thead th{white-space:normal}
 h3{margin:14px 0 4px}form{margin:8px 0;font-size:13.5px}input,button{font:inherit;color:var(--ink);background:var(--back);border:1px solid var(--line);border-radius:6px;padding:3px 8px;max-width:100%}
-.facts td{overflow-wrap:normal}.facts td.level,.facts td.about{white-space:nowrap}.facts td:last-child{min-width:300px}.told-in-full table{margin:0 0 14px}.told-in-full h2{margin:26px 0 6px;scroll-margin-top:12px}.told-in-full h2:target{background:var(--mark)}.told-in-full p,.told-in-full li{color:var(--ink)}.facts th,.facts td{font-size:13.5px}.facts th{white-space:nowrap}:focus-visible{outline:2px solid var(--bar);outline-offset:2px}
+.facts td{overflow-wrap:normal}.facts td.level,.facts td.about{white-space:nowrap}.facts td:last-child{min-width:300px}.told-in-full table{margin:0 0 14px}.told-in-full td,.told-in-full th{overflow-wrap:break-word}.told-in-full h2{margin:26px 0 6px;scroll-margin-top:12px}.told-in-full h2:target{background:var(--mark)}.told-in-full p,.told-in-full li{color:var(--ink)}.facts th,.facts td{font-size:13.5px}.facts th{white-space:nowrap}:focus-visible{outline:2px solid var(--bar);outline-offset:2px}
 @media screen and (prefers-color-scheme:dark){.failed>a,.failed>b,.recalibrate>b,td.recalibrate,.retrain>b,td.retrain,.rollback>b,td.rollback,.stop>b,td.stop,.alarm>b,td.alarm{color:#e58b80}.warn>b,td.warn{color:#d9a651}}
 @media(max-width:640px){main{padding:20px 12px 60px}section{padding:16px 14px}.stacked thead,.stacked td:empty{display:none}.stacked tr{display:block;padding:8px 0;border-bottom:1px solid var(--line)}.stacked td,.stacked th{display:block;padding:1px 0;border:0;text-align:left}}
 """.strip().replace("\n", "")

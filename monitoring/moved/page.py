@@ -17,6 +17,7 @@ def html(answer: Answer) -> str:
     """The whole page; every value of the data is escaped."""
     said = "".join(f"<li>{escape(each)}</li>" for each in words.in_short(answer))
     body = [
+        "<p><a href=/>whence</a> · <a href=./>every change that was asked about</a></p>",
         plots.HATCH,
         page.figures(_figures(answer)),
         section("In short", "", f"<ul class=short>{said}</ul>"),
@@ -24,7 +25,6 @@ def html(answer: Answer) -> str:
         section("What each was", "", _versions(answer)),
         section("What each means", "", _meanings(answer)),
         section("How it was computed", words.ground(answer), folded("Every mixture", "", _mixtures(answer), is_folded=True)),
-        "<p><a href=./>Every change that was asked about</a></p>",
     ]
     return page.document(words.title(answer), "".join(body), plots.STYLE + REPORT_STYLE)
 
@@ -40,7 +40,7 @@ def listed(answers: Sequence[tuple[str, Answer]]) -> str:
         "<p>Ask by <code>whence moved METRIC DAY1 DAY2</code>, with a measure as findings name it: <code>conversions/match_rate</code>, "
         "<code>credits/credit_share/search</code>, <code>conversion-value/observed_over_expected</code>.</p>"
     )
-    return page.document("Why did it move?", f"{ask}{told}<p><a href=/>The front page</a></p>", REPORT_STYLE)
+    return page.document("Why did it move?", f"<p><a href=/>whence</a></p>{ask}{told}", REPORT_STYLE)
 
 
 def _figures(answer: Answer) -> list[tuple[str, str]]:
