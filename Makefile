@@ -1,10 +1,11 @@
 # What one can do here. `make` alone lists it.
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
+ROOMS := features training registry serving monitoring infra
 unexport PYTHONDONTWRITEBYTECODE
 export UV_NO_PROGRESS := 1
 .DEFAULT_GOAL := help
-.PHONY: help install demo up down test unit check bench lock clean
+.PHONY: help install demo up down test unit unit-core unit-rooms check bench lock clean
 
 help: ## list the verbs
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-17s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -29,10 +30,15 @@ down: ## stop the local platform
 	@test ! -x $(BIN)/whence || $(BIN)/whence down
 
 unit: install ## run the quick tests
-	$(BIN)/python -m pytest -q -n 2 --dist worksteal -m "not service"
+	@$(MAKE) --no-print-directory -j2 -O unit-core unit-rooms
 
-test: install ## run all tests, those on real services and the whole loop too
-	$(BIN)/python -m pytest -q -n 2 --dist worksteal -m "not service"
+unit-core: # those of the core, which loads none of the platforms
+	$(BIN)/python -m pytest -q -m "not service" tests whence $(addprefix --ignore=tests/,$(ROOMS) dags end_to_end)
+
+unit-rooms: # those of the rooms around it
+	$(BIN)/python -m pytest -q -m "not service" $(addprefix tests/,$(ROOMS) dags end_to_end) $(ROOMS)
+
+test: install unit ## run all tests, those on real services and the whole loop too
 	$(BIN)/python -m pytest -q -n 2 --dist loadfile -m service
 
 check: install ## lint, types, import contracts

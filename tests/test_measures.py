@@ -190,6 +190,7 @@ def test_the_worst_segment_is_the_one_that_is_off_for_sure_and_not_the_noisiest(
     assert worst.ratio.value == pytest.approx(1 / 0.7, rel=0.1)
 
 
+@pytest.mark.service
 def test_among_forty_right_segments_the_worst_is_rarely_called_off() -> None:
     alarms = 0
     for seed in range(60):

@@ -88,6 +88,7 @@ def many(number: int, **changes: Any) -> pd.DataFrame:
     return pd.DataFrame({**columns, "kind": "click", "campaign_id": "a", "channel": "s", **changes})
 
 
+@pytest.mark.service
 def test_a_conversion_with_a_hundred_thousand_touches_keeps_the_latest_and_counts_all_ghosts() -> None:
     kinds = np.where(np.arange(100_000) % 4 == 0, "eligible", "click")
     touches = many(100_000, kind=kinds, campaign_id=np.where(np.arange(100_000) % 8 == 0, "a", "b"))

@@ -61,6 +61,7 @@ def test_what_a_model_expects_takes_noise_away_and_no_bias_in() -> None:
     assert sharp["low"] < 0.1 < sharp["high"]
 
 
+@pytest.mark.service
 def test_intervals_of_lift_hold_the_truth_as_often_as_they_say() -> None:
     rng = np.random.default_rng(6)
     covered = 0

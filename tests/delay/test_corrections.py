@@ -33,6 +33,7 @@ def lessons(market: Clicks) -> dict[str, Taught]:
     return {name: correct(name, as_rows(market)) for name in CORRECTIONS}
 
 
+@pytest.mark.service
 @pytest.mark.parametrize("name", [name for name in CORRECTIONS if name != "naive"])
 def test_each_correction_brings_back_the_level_that_labels_as_seen_lack(
     market: Clicks, lessons: dict[str, Taught], name: str

@@ -35,6 +35,7 @@ def test_ripe_means_that_the_whole_window_has_passed() -> None:
     assert is_ripe([0.0, 9.99, 10.0, 11.0], WINDOW).tolist() == [False, False, True, True]
 
 
+@pytest.mark.service
 def test_weights_close_most_of_the_gap_between_labels_as_seen_and_final_ones() -> None:
     gaps = []
     for seed in (1, 2):

@@ -132,6 +132,7 @@ def test_whatever_comes_persons_stay_small_accounts_stay_apart_and_ids_stay_stab
     assert set(seen_before["person_id"]) <= set(known["person_id"])
 
 
+@pytest.mark.service
 @laws
 @given(rows=days)
 def test_where_no_two_accounts_meet_persons_are_the_components_that_networkx_finds(rows: list[dict[str, Any]]) -> None:

@@ -16,6 +16,7 @@ from whence.identity.quality import quality
 from whence.lake import Lake
 
 
+@pytest.mark.service
 @settings(max_examples=100, deadline=None, derandomize=True)
 @given(st.lists(st.tuples(st.sampled_from([None, "p", "q", "r"]), st.sampled_from("abc")), min_size=1, max_size=25))
 def test_counting_pairs_equals_listing_them(rows: list[tuple[str | None, str]]) -> None:

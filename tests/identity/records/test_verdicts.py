@@ -149,6 +149,7 @@ def test_the_order_of_pairs_does_not_matter() -> None:
     assert (again.codes == decide(pairs, p).codes[mixed]).all()
 
 
+@pytest.mark.service
 def test_more_labels_leave_less_in_doubt() -> None:
     rng = np.random.default_rng(5)
     raw = rng.normal(0, 2, 4000)

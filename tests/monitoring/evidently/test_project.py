@@ -27,6 +27,8 @@ from monitoring.findings import Finding
 from monitoring.findings.rules import Rule
 from whence.contracts.models import ATTRIBUTION_RANKER, IDENTITY_RANKER
 
+pytestmark = pytest.mark.service
+
 DAY = "2026-05-02"
 MEASURES = [
     share("touches", "null_share", "cookie_id", 2, 10),
@@ -115,7 +117,6 @@ def test_a_test_says_from_where_on_its_rule_speaks(rule: Rule, words: str) -> No
     assert limit(rule) == words
 
 
-@pytest.mark.service
 def test_a_day_written_again_is_the_same_bytes_and_what_is_gone_is_taken_away(tmp_path: Path) -> None:
     publish_day(tmp_path)
     before = written(tmp_path)
@@ -147,7 +148,6 @@ def test_of_too_many_lines_those_are_drawn_that_moved_most() -> None:
 WRITE = "import sys; from pathlib import Path; from tests.monitoring.evidently.test_project import publish_day; publish_day(Path(sys.argv[1]))"
 
 
-@pytest.mark.service
 def test_another_process_writes_the_same_bytes(tmp_path: Path) -> None:
     """Texts hash differently in each process, and Evidently adds up in the order of a set."""
     for seed in ("1", "2"):

@@ -13,6 +13,8 @@ from monitoring import drift
 from monitoring.drift import Column
 from monitoring.evidently.compared import compare
 
+pytestmark = pytest.mark.service
+
 MOMENT = datetime(2026, 5, 2, tzinfo=UTC)
 
 
@@ -47,7 +49,6 @@ def test_two_samples_of_one_world_have_not_drifted_and_a_shift_has() -> None:
     assert compared(inputs(1, shift=1.0), inputs(2)) == {"age": True, "count": False, "channel": False}
 
 
-@pytest.mark.service
 def test_few_rows_raise_the_bar_instead_of_the_alarm() -> None:
     few, many = (comparable(inputs(1, n), inputs(2, n))[0].threshold for n in (200, 5000))
     assert few > 0.15 > many == drift.LEAST_PSI
