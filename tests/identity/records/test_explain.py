@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import Any
 
 import networkx as nx
@@ -153,3 +154,10 @@ def test_a_picture_is_the_same_each_time_and_asks_for_nothing_from_outside() -> 
     assert one.startswith("<svg")
     assert 'href="http' not in one
     assert "@import" not in one
+
+
+def test_names_that_the_font_lacks_are_left_to_the_readers_own() -> None:
+    first, *rest = waterfall(Fixed([2.0, 1.5, -0.5, -1.0]), EVIDENCE, 0).steps
+    drawn = picture(Waterfall(-2.0, (replace(first, name="姓名"), *rest), 0.73))
+    assert "姓名" in drawn
+    assert "姓名" not in picture(Waterfall(-2.0, (first, *rest), 0.73))

@@ -199,13 +199,17 @@ def picture(fall: Waterfall, title: str = "", *, width: float = 6.4) -> str:
     """The waterfall as a picture: an SVG text that is the same for the same numbers, and asks for nothing from outside."""
     import io
     import re
+    import warnings
 
     import matplotlib
     from matplotlib.figure import Figure
 
     names = ["base", *(each.name for each in fall.steps), "together"]
     ends = np.cumsum([fall.base, *(each.log_odds for each in fall.steps)])
-    with matplotlib.rc_context({"svg.hashsalt": "whence", "svg.fonttype": "path", "font.size": 9, "font.family": "DejaVu Sans"}):
+    letters = "path" if _are_drawn("".join([*names, title])) else "none"
+    look = {"svg.hashsalt": "whence", "svg.fonttype": letters, "font.size": 9, "font.family": FONT}
+    with matplotlib.rc_context(look), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph .* missing", UserWarning)  # whoever looks has a font for these
         figure = Figure(figsize=(width, 0.9 + 0.27 * len(names)), layout="constrained")
         axes = figure.add_subplot()
         _draw(axes, names, fall, ends)
@@ -215,6 +219,17 @@ def picture(fall: Waterfall, title: str = "", *, width: float = 6.4) -> str:
         figure.savefig(written, format="svg", metadata={"Date": None, "Creator": None}, transparent=True)
     body = written.getvalue()
     return re.sub(r"^.*?(?=<svg)", "", body, count=1, flags=re.DOTALL)
+
+
+FONT = "DejaVu Sans"
+
+
+def _are_drawn(text: str) -> bool:
+    """Whether the font that is at hand has all signs of a text; the others are left to the reader's own fonts."""
+    from matplotlib.font_manager import findfont, get_font
+
+    known = get_font(findfont(FONT)).get_charmap()
+    return all(ord(sign) in known for sign in text)
 
 
 def _below(n: int, left: npt.NDArray[np.int64], right: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
