@@ -62,6 +62,14 @@ def test_what_a_user_says_is_all_that_is_done() -> None:
     assert align([ours(), theirs()], {}).same == {}
 
 
+def test_a_header_that_says_two_things_says_what_its_values_are() -> None:
+    """A product_name is called a name, as people's are, and its values are texts."""
+    kinds = ["Drill", "Kettle", "Lamp", "Chair"]
+    goods = [f"{maker} {kinds[row % 4]} {maker[:2]}{100 + row} black" for row in range(24) for maker in ("Bosch", "Makita")]
+    shop = pa.table({"title": goods, "category": [each.split()[1] for each in goods]})
+    assert align([shop, pa.table({"product_name": [f"new {each}" for each in goods]})]).same == {"product_name": "title"}
+
+
 def test_numbers_that_lie_elsewhere_are_not_the_same() -> None:
     one = pa.table({"stars": [str(1 + row % 9) for row in range(60)]})
     two = pa.table({"rooms": [str(100 + row * 7) for row in range(60)]})

@@ -168,7 +168,7 @@ def _score(one: Profile, other: Profile) -> tuple[float, str]:
     kind = 1.0 if one.kind == other.kind else RELATED if any({one.kind, other.kind} <= family for family in FAMILIES) else 0.0
     if not kind:
         return 0.0, ""
-    ours, theirs = next(iter(one.look.says.items()), None), next(iter(other.look.says.items()), None)
+    ours, theirs = _meaning(one), _meaning(other)
     header = 0.0 if ours is None or theirs is None else 1.0 if ours[0] == theirs[0] else -0.5
     few = min(len(one.values), len(other.values)) < FEWEST
     common = 0.0 if few else max(_common(one.rough, other.rough), OF_WORDS * _common(one.words, other.words))
@@ -181,6 +181,12 @@ def _score(one: Profile, other: Profile) -> tuple[float, str]:
     told += [f"the names say {ours[1]} and {theirs[1]}"] if header == 1.0 and ours and theirs else []
     told += [f"{common:.0%} of the values in common"] if common else []
     return score, ", ".join([*told, f"alike by {spread:.0%}"])
+
+
+def _meaning(column: Profile) -> tuple[str, str] | None:
+    """What a header says, and the word that does: first of all what the values are, such as a text for a product's name."""
+    said = column.look.says
+    return (column.kind, said[column.kind]) if column.kind in said else next(iter(said.items()), None)
 
 
 def _common(ours: frozenset[str], theirs: frozenset[str]) -> float:
