@@ -100,5 +100,18 @@ def _type(kind: pa.DataType) -> Any:
 
 
 def _digest(objects: list[Any]) -> str:
-    protos = b"".join(each.to_proto().SerializeToString(deterministic=True) for each in objects)
+    protos = b"".join(_timeless(each.to_proto()).SerializeToString(deterministic=True) for each in objects)
     return hashlib.sha256(protos).hexdigest()[:63]  # a tag's value
+
+
+def _timeless(message: Any) -> Any:
+    """The message without the moments at which Feast made its parts, which are other ones in every process."""
+    for field, value in message.ListFields():
+        if field.message_type is None or field.message_type.GetOptions().map_entry:
+            continue
+        if field.message_type.full_name == "google.protobuf.Timestamp":
+            message.ClearField(field.name)
+            continue
+        for part in value if field.is_repeated else [value]:
+            _timeless(part)
+    return message

@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 
 import features
+from features.definitions import DIGEST_TAG, definitions
 from features.online import FIELDS, JOIN_KEYS
 from features.store import HistoryError
 from tests.builders import rows as table_of
@@ -201,3 +202,9 @@ def test_a_zone_other_than_utc_means_the_same_instant(one_network: Settings) -> 
     found = features.historical(one_network, moved, ("network_features",))
     assert found["network_features__events_1d"].tolist() == [1]
     assert found["seen_at"].iloc[0] == datetime(2026, 5, 2, tzinfo=UTC)
+
+
+def test_definitions_made_at_another_moment_are_the_same_so_that_they_are_applied_once() -> None:
+    first, second = (definitions("/tables", 24.0)[0].tags[DIGEST_TAG] for _ in range(2))
+    assert first == second
+    assert definitions("/tables", 25.0)[0].tags[DIGEST_TAG] != first
