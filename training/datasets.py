@@ -122,13 +122,12 @@ def identity_examples(settings: Settings, lake: Lake, window: Window) -> Example
 
 def attribution_examples(settings: Settings, lake: Lake, window: Window) -> Examples:
     """A row for each conversion and each touch before it, where a click_id tells which touch it was."""
-    touches = known.events(lake, "touches", window)
     told = orders.fill_identifiers(known.events(lake, "conversions", window))
     people, policy = known.persons(lake, window.last), policies.of(settings)
     told["person_id"] = exact.who(told, people)
     conversions = orders.sort_out(told, told.head(0), policy).counted
     conversions["owner"] = known.owners(conversions["person_id"], conversions)
-    touches["person_id"] = exact.who(touches, people)
+    touches = known.touches_near(lake, window, people, conversions, policy)
     pairs = journeys.candidate_touches(conversions, touches, policy, _activity(lake, window, people, told, policy))
     pairs = pairs.assign(label=journey_evidence.labels(pairs)).dropna(subset="label").reset_index(drop=True)
     pairs["owner"] = pairs["conversion_id"].map(conversions.drop_duplicates("conversion_id").set_index("conversion_id")["owner"])

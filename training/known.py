@@ -5,8 +5,11 @@ from __future__ import annotations
 from datetime import date
 
 import pandas as pd
+import pyarrow as pa
 
-from whence.contracts.events import EVENTS
+from whence.attribution.near import near
+from whence.attribution.policy import Policy
+from whence.contracts.events import EVENTS, LINK_KEYS
 from whence.contracts.times import Window
 from whence.identity.signals import strongest
 from whence.lake import Lake
@@ -19,6 +22,23 @@ def events(lake: Lake, name: str, window: Window) -> pd.DataFrame:
     with lake.connect(window, name) as con:
         rows: pd.DataFrame = con.execute(query, [stopped]).df()
     return rows
+
+
+def touches_near(lake: Lake, window: Window, people: pd.DataFrame, conversions: pd.DataFrame, policy: Policy) -> pa.Table:
+    """The window's touches that these conversions may owe themselves to, each with its person, without the days that are stopped.
+
+    Nothing else is held in memory: neither what led to no conversion, nor more of a busy person than the policy looks at.
+    """
+    stopped = ", ".join(f"'{day}'" for day in stopped_days(lake, window))
+    person = ", ".join(f"{key}_is.person_id" for key in LINK_KEYS)
+    joins = " ".join(f"LEFT JOIN whose {key}_is ON {key}_is.identifier = '{key}:' || t.{key}" for key in LINK_KEYS)
+    with lake.connect(window, "touches") as con:
+        con.register("whose", people[["identifier", "person_id"]])
+        con.execute(
+            f"CREATE TEMP VIEW named_touches AS SELECT t.*, coalesce({person})::VARCHAR AS person_id FROM touches t {joins} "
+            f"WHERE NOT list_contains([{stopped}]::VARCHAR[], t.day)"
+        )
+        return near(con, "named_touches", conversions, policy)
 
 
 def stopped_days(lake: Lake, window: Window) -> tuple[str, ...]:
