@@ -39,6 +39,8 @@ FAILURES = 3
 """One late answer is a hiccup; so many in a row, and the store is left alone."""
 REST_SECONDS = 1.0
 """How long a store that did not answer is left alone before one read tries it again."""
+MOST_FURTHER = 2
+"""How often a question goes on: a match once, for its candidates; a conversion twice, for its person and for their touches."""
 KEPT_BYTES = 128 * 2**20
 """What one process keeps of the file; beyond it, it starts anew."""
 CHUNK = 500
@@ -339,22 +341,58 @@ class Breaker:
             self._shut_until = self.clock() + self.rest
 
 
+_Key = tuple[str, tuple[str | None, ...], bool]
+"""A view, the keys of the rows wanted, and whether they are wanted whole."""
+
+
 class _Part:
     """The rows of one view in a question: as Redis is asked for them, and what it answered last."""
 
-    def __init__(self, view: str, keys: tuple[str | None, ...], is_whole: bool) -> None:
-        self.view, self.keys, self.is_whole = view, keys, is_whole
-        self.layout = LAYOUTS[view]
-        names = [name.encode() for key in keys if key is not None for name in _redis_keys(self.layout, key, is_whole)]
+    def __init__(self, key: _Key) -> None:
+        self.key = key
+        self.view, self.keys, self.is_whole = key
+        self.layout = LAYOUTS[self.view]
+        names = [name.encode() for key in self.keys if key is not None for name in _redis_keys(self.layout, key, self.is_whole)]
         self.wanted = len(names)
         self.packed = b"".join([b"$%d\r\n%b\r\n" % (len(name), name) for name in names])
         self.last: tuple[bytes, Block] | None = None
         """What came for it last, and what was made of that; one reference, for threads read at the same time."""
+        self.followed: Sequence[_Part] = ()
+        """What was asked for next, when this was asked for last."""
 
     def block(self, found: list[bytes | None]) -> Block:
         """The block of what was found for the names."""
         rest = iter(_rows(self.layout, found, self.is_whole))
         return block_of(self.layout, [None if key is None else next(rest) for key in self.keys], STAMP, self.is_whole)
+
+
+class _Reader:
+    """One thread's line, and what came over it before it was asked for."""
+
+    def __init__(self, line: Line) -> None:
+        self.line = line
+        self.leader: _Part | None = None
+        """The last part that was asked for."""
+        self.ahead: dict[_Key, tuple[_Part, Block]] = {}
+
+    def taken(self, keys: Sequence[_Key]) -> list[Block] | None:
+        """What came ahead for these keys; None where something did not."""
+        if not self.ahead or not all(key in self.ahead for key in keys):
+            return None
+        found = [self.ahead[key] for key in keys]
+        self.leader = found[-1][0]
+        return [block for _, block in found]
+
+    def begin(self, parts: Sequence[_Part], is_further: bool) -> list[_Part]:
+        """Note that these are asked for; what is to be asked for with them."""
+        if self.leader is not None:
+            self.leader.followed = parts if is_further else ()
+        ahead, last, self.leader, self.ahead = list[_Part](), parts[-1], parts[-1], {}
+        for _ in range(MOST_FURTHER):
+            if last.followed:
+                ahead += last.followed
+                last = last.followed[-1]
+        return ahead
 
 
 class _Parts:
@@ -364,12 +402,12 @@ class _Parts:
     """
 
     def __init__(self) -> None:
-        self._kept: dict[tuple[str, tuple[str | None, ...], bool], _Part] = {}
+        self._kept: dict[_Key, _Part] = {}
         self._bytes = 0
 
-    def part(self, view: str, keys: tuple[str | None, ...], is_whole: bool) -> _Part:
+    def part(self, key: _Key) -> _Part:
         """The part of a question for these keys."""
-        return self._kept.get((view, keys, is_whole)) or _Part(view, keys, is_whole)
+        return self._kept.get(key) or _Part(key)
 
     def block(self, part: _Part, reply: Reply) -> Block:
         """What comes next for the keys that are not None, side by side."""
@@ -381,7 +419,7 @@ class _Parts:
         block = part.block(found)
         if last is None:
             self._make_room(kept_bytes(block) + 2 * len(raw))  # as it came, and its texts
-            self._kept[part.view, part.keys, part.is_whole] = part
+            self._kept[part.key] = part
         part.last = raw, block
         return block
 
@@ -400,7 +438,7 @@ class RedisShelf:
     reader: redis.Redis
     address: str
     breaker: Breaker = field(default_factory=Breaker)
-    lines: threading.local = field(default_factory=threading.local)
+    readers: threading.local = field(default_factory=threading.local)
     """A connection for each thread that reads."""
     kept: _Parts = field(default_factory=_Parts, repr=False)
 
@@ -430,10 +468,26 @@ class RedisShelf:
         return [None if packed is None else (int(packed[:STAMP], 16), packed[STAMP:]) for packed in rows]
 
     def blocks(self, asked: Asked, *, is_further: bool = False, is_whole: bool = False) -> list[Block]:
-        """The rows of several views by one MGET."""
+        """The rows of several views by one MGET.
+
+        What such a question went on to ask for last time is asked for at once: a round trip costs as much as half of its rows.
+        """
         import redis
 
-        parts = [self.kept.part(view, tuple(keys), is_whole) for view, keys in asked]
+        keys = [(view, tuple(each), is_whole) for view, each in asked]
+        return self.breaker.call(lambda: self._blocks(keys, is_further), (redis.RedisError, OSError))
+
+    def _blocks(self, keys: Sequence[_Key], is_further: bool) -> list[Block]:
+        reader = self._reader()
+        if is_further and (found := reader.taken(keys)) is not None:
+            return found
+        parts = [self.kept.part(key) for key in keys]
+        ahead = reader.begin(parts, is_further)
+        found = self._read(reader.line, [*parts, *ahead])
+        reader.ahead = {part.key: (part, block) for part, block in zip(ahead, found[len(parts) :], strict=True)}
+        return found[: len(parts)]
+
+    def _read(self, line: Line, parts: Sequence[_Part]) -> list[Block]:
         if not (wanted := sum(part.wanted for part in parts)):
             return [empty_block(part.view, len(part.keys)) for part in parts]
         packed = b"".join((b"*%d\r\n$4\r\nMGET\r\n" % (wanted + 1), *(part.packed for part in parts)))
@@ -442,7 +496,7 @@ class RedisShelf:
             reply.open(wanted)
             return [self.kept.block(part, reply) for part in parts]
 
-        return self.breaker.call(lambda: self._line().ask(packed, read), (redis.RedisError, OSError))
+        return line.ask(packed, read)
 
     def drop(self, view: str) -> None:
         """Forget all rows of the view."""
@@ -456,11 +510,11 @@ class RedisShelf:
         self.writer.close()
         self.reader.close()
 
-    def _line(self) -> Line:
-        """This thread's own connection for reading."""
-        if (line := getattr(self.lines, "line", None)) is None:
-            line = self.lines.line = Line(self.reader.connection_pool.get_connection())
-        return line
+    def _reader(self) -> _Reader:
+        """This thread's own."""
+        if (reader := getattr(self.readers, "reader", None)) is None:
+            reader = self.readers.reader = _Reader(Line(self.reader.connection_pool.get_connection()))
+        return reader
 
     @contextmanager
     def _answering(self) -> Iterator[None]:

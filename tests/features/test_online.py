@@ -23,7 +23,7 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 import features
-from features.online import FIELDS, JOIN_KEYS, Held, OnlineStore, key_text, micros, pack
+from features.online import FIELDS, JOIN_KEYS, Held, OnlineStore, judged, key_text, micros, pack
 from features.packing import FORMAT, INSTANTS, LAYOUTS, NOT_A_TIME, PackError, unpack
 from features.shelves import Breaker, OnlineError, RedisShelf, Shelf, SqliteShelf, StoreDown, chunks, open_shelf
 from whence.contracts.settings import Features, Settings
@@ -257,6 +257,26 @@ def test_a_row_without_its_long_texts_is_not_there_and_one_with_is_read_once_mor
     assert told() == [None, 1, "de-DE", 0]
     redis_shelf.put("person_features", [("p", pack("person_features", {"recent_sales": "[2]"}, micros(NOW)))])
     assert told() == ["[2]", 0, None, 0]
+
+
+def test_what_a_question_went_on_to_ask_last_time_comes_with_it_and_is_as_new(redis_shelf: RedisShelf) -> None:
+    def trips() -> int:
+        told: Any = redis_shelf.writer.info("commandstats")
+        return int(told.get("cmdstat_mget", {"calls": 0})["calls"])
+
+    def ask(*names: str) -> tuple[int, list[float]]:
+        """The round trips of a question that goes on from one network to the next, and what they are known by."""
+        before = trips()
+        blocks = [redis_shelf.blocks([("network_features", [name])], is_further=place > 0)[0] for place, name in enumerate(names)]
+        return trips() - before, [judged(each, 9 * HOUR, 48.0).numbers("events_1d")[0] for each in blocks]
+
+    redis_shelf.drop("network_features")
+    redis_shelf.put("network_features", [(name, held(HOUR, 1)) for name in "nabc"])
+    assert [ask("n", "a", "b"), ask("n", "a", "b")] == [(3, [1, 1, 1]), (1, [1, 1, 1])]
+    redis_shelf.put("network_features", [(name, held(2 * HOUR, 2)) for name in "ab"])
+    assert ask("n", "a", "b") == (1, [1, 2, 2])
+    assert [ask("n", "c")[0], ask("n", "c")[0]] == [2, 1]
+    assert [ask("n")[0], ask("n", "c")[0]] == [1, 2], "it is not asked for again where it came in vain"
 
 
 @pytest.mark.parametrize(
