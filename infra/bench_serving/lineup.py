@@ -23,6 +23,7 @@ from whence.contracts.models import CONVERSION_VALUE
 from whence.contracts.settings import Settings, load
 
 MATCH_REDIS, MATCH_SQLITE, UNSCORED, SCORE = "match from Redis", "match from SQLite", "match without scoring", "rows scored"
+CREDIT_REDIS, CREDIT_SQLITE = "credit from Redis", "credit from SQLite"
 FIRST_REDIS, FIRST_SQLITE = f"{MATCH_REDIS}, nothing remembered", f"{MATCH_SQLITE}, nothing remembered"
 TRIES = 10
 FEAST, MLFLOW = "FastAPI and Feast", "mlflow models serve"
@@ -64,9 +65,11 @@ def up(*names: str) -> Iterator[Lineup]:
         started: dict[str, Server] = {}
         if MATCH_REDIS in names:
             started[MATCH_REDIS] = stack.enter_context(_ours(own["redis"], world, folder / "redis"))
+            started[CREDIT_REDIS] = _crediting(started[MATCH_REDIS], world, folder)
         if MATCH_SQLITE in names or SCORE in names:
             started[MATCH_SQLITE] = stack.enter_context(_ours(own["sqlite"], world, folder / "sqlite"))
             started[SCORE] = _scoring(started[MATCH_SQLITE], folder)
+            started[CREDIT_SQLITE] = _crediting(started[MATCH_SQLITE], world, folder)
         if UNSCORED in names:
             module = "infra.bench_serving.unscored"
             started[UNSCORED] = stack.enter_context(_ours(own["unscored"], world, folder / "unscored", module))
@@ -121,6 +124,13 @@ def _scoring(server: Server, folder: Path) -> Server:
         bodies.append(json.dumps({"model": CONVERSION_VALUE, "names": list(columns), "rows": rows}))
     questions.write_text("".join(f"{each}\n" for each in bodies))
     return replace(server, url=server.url.replace("/v1/match", "/v1/score"), bodies=questions)
+
+
+def _crediting(server: Server, world: World, folder: Path) -> Server:
+    """The same server, asked which touches earned the purchases of known people."""
+    questions = folder / "purchases"
+    questions.write_text("".join(f"{json.dumps(each)}\n" for each in world.conversions))
+    return replace(server, url=server.url.replace("/v1/match", "/v1/attribute"), bodies=questions)
 
 
 def _feast(folder: Path, redis: str, world: World, port: int) -> Any:

@@ -1,18 +1,20 @@
 """The models that are scored with: 500 trees of 63 leaves over 40 features, some categories or none; made once.
 
-A third one ranks identities, with the inputs that the service computes for it.
+Two more rank identities and touches, with the inputs that the service computes for them.
 """
 
 from __future__ import annotations
 
 import os
 import tempfile
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from whence.attribution import evidence as journey_evidence
 from whence.contracts.models import FeatureSchema
 from whence.identity.evidence import SCHEMA_NUMBERS
 
@@ -75,6 +77,49 @@ def identity_rows(count: int, seed: int) -> Floats:
     return made
 
 
+CHANNELS = ("search", "social", "video", "mail")
+CAMPAIGNS = tuple(f"campaign-{number}" for number in range(40))
+JOURNEY = FeatureSchema(
+    journey_evidence.SCHEMA_NUMBERS,
+    {
+        "channel": CHANNELS,
+        "touch_kind": ("click", "engaged_view", "view"),
+        "campaign_id": CAMPAIGNS,
+        "conversion_kind": ("install", "purchase"),
+    },
+)
+"""The inputs of the ranker of touches."""
+
+
+def journey_rows(count: int, seed: int) -> Floats:
+    """Made-up inputs of the ranker of touches: numbers, some missing, then category codes."""
+    rng = np.random.default_rng(seed)
+    numbers = np.round(rng.uniform(0, 24, (count, len(JOURNEY.numbers))), 1)
+    numbers[rng.random(numbers.shape) < MISSING] = np.nan
+    return np.column_stack([numbers, *(rng.integers(0, len(known), count) for known in JOURNEY.categories.values())])
+
+
+def journey_columns(matrix: Floats) -> dict[str, list[Any]]:
+    """The same by name: categories as texts, missing as None."""
+    numbers = len(JOURNEY.numbers)
+    told: dict[str, list[Any]] = {
+        name: [None if np.isnan(value) else value for value in column]
+        for name, column in zip(JOURNEY.numbers, matrix.T[:numbers].tolist(), strict=True)
+    }
+    for (name, known), column in zip(JOURNEY.categories.items(), matrix.T[numbers:].tolist(), strict=True):
+        told[name] = [known[int(code)] for code in column]
+    return told
+
+
+KINDS: Mapping[str, tuple[Callable[[int, int], Floats], FeatureSchema]] = {
+    "numeric": (rows, FeatureSchema(SCHEMA.names)),
+    "categorical": (rows, SCHEMA),
+    "identity": (identity_rows, FeatureSchema(SCHEMA_NUMBERS)),
+    "attribution": (journey_rows, JOURNEY),
+}
+"""The models: what makes their rows, by count and seed, and what they take."""
+
+
 def labels(matrix: Floats, seed: int) -> npt.NDArray[np.int64]:
     """Labels whose log-odds hang on some columns, on pairs of them, and on every category."""
     rng = np.random.default_rng(seed)
@@ -87,7 +132,7 @@ def labels(matrix: Floats, seed: int) -> npt.NDArray[np.int64]:
 
 
 def text(kind: str) -> str:
-    """The model's text, `numeric`, `categorical` or `identity`; trained at first use, a minute of CPU each, and kept in the temp folder."""
+    """The text of a model of KINDS; trained at first use, a minute of CPU each, and kept in the temp folder."""
     path = FOLDER / f"{kind}-{TREES}-{LEAVES}-{LEARNED}.txt"
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -100,11 +145,14 @@ def text(kind: str) -> str:
 def _trained(kind: str) -> str:
     import lightgbm
 
-    is_identity = kind == "identity"
-    matrix, called = (identity_rows(LEARNED, 1), list(SCHEMA_NUMBERS)) if is_identity else (rows(LEARNED, 1), names())
-    categories = list(SCHEMA.categories) if kind == "categorical" else []
+    made, schema = KINDS[kind]
+    matrix = made(LEARNED, 1)
     data = lightgbm.Dataset(
-        matrix, labels(matrix, seed=2), feature_name=called, categorical_feature=categories, params={"verbosity": -1}
+        matrix,
+        labels(matrix, seed=2),
+        feature_name=list(schema.names),
+        categorical_feature=list(schema.categories),
+        params={"verbosity": -1},
     )
     parameters = {
         "objective": "binary",

@@ -20,12 +20,14 @@ from infra.bench_serving import models
 from registry.journal import Journal
 from whence import calibration
 from whence.bundle import golden_rows, write_bundle
-from whence.contracts.models import CONVERSION_VALUE, IDENTITY_RANKER, FeatureSchema
+from whence.contracts.models import ATTRIBUTION_RANKER, CONVERSION_VALUE, IDENTITY_RANKER, FeatureSchema
 from whence.contracts.settings import Settings, load
 from whence.identity import evidence
 
 SETTINGS = "whence.toml"
 NETWORKS, CANDIDATES, PEOPLE = 200, 50, 4000
+TOUCHES, CAMPAIGNS = 10, 40
+"""That each person met, and that there are."""
 AGENTS = tuple(
     f"Mozilla/5.0 ({system}) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/{release}.0 Safari/537.36"
     for system in ("Windows NT 10.0; Win64; x64", "Macintosh; Intel Mac OS X 10_15_7", "Linux; Android 14; Pixel 8", "iPhone")
@@ -44,7 +46,11 @@ class World:
     seen_at: datetime
     """When the features became known, on a whole second: Feast keeps no finer time."""
     views: Mapping[str, View]
+    """What a match reads, here and at the peer."""
+    campaigns: View
     signals: tuple[dict[str, Any], ...]
+    conversions: tuple[dict[str, Any], ...]
+    """Each with its person, who met TOUCHES touches."""
 
     @classmethod
     def of(cls, now: datetime) -> World:
@@ -59,7 +65,9 @@ class World:
                 ((_network(place), person), _of_pair(rng, seen_at)) for place, each in enumerate(listed) for person in each
             ],
         }
-        return cls(seen_at, views, tuple(_signal(place, rng, now) for place in range(NETWORKS)))
+        signals = tuple(_signal(place, rng, now) for place in range(NETWORKS))
+        campaigns: View = [((name,), _of_campaign(rng)) for name in models.CAMPAIGNS]
+        return cls(seen_at, views, campaigns, signals, tuple(_conversion(place, now) for place in range(NETWORKS)))
 
 
 def _network(place: int) -> str:
@@ -82,12 +90,17 @@ def _of_person(rng: np.random.Generator, seen_at: datetime) -> dict[str, Any]:
     touches = [
         {
             "touch_id": f"touch-{rng.integers(10**9)}",
-            "happened_at": (seen_at - timedelta(hours=float(rng.uniform(1, 90)))).isoformat(),
+            "happened_at": (seen_at - timedelta(hours=float(rng.uniform(1, 160)))).isoformat(),
             "kind": "click",
-            "campaign_id": f"campaign-{rng.integers(40)}",
-            "channel": "search",
+            "campaign_id": str(rng.choice(models.CAMPAIGNS)),
+            "channel": str(rng.choice(models.CHANNELS)),
+            "product": None,
+            "click_id": f"click-{rng.integers(10**9)}",
+            "ip_key": _network(int(rng.integers(NETWORKS))),
+            "cookie_id": None,
+            "device_id": f"device-{rng.integers(10**9)}",
         }
-        for _ in range(3)
+        for _ in range(TOUCHES)
     ]
     return {
         "identifiers": int(rng.integers(1, 8)),
@@ -112,6 +125,30 @@ def _of_pair(rng: np.random.Generator, seen_at: datetime) -> dict[str, Any]:
         "share_of_person_14d": float(np.round(rng.uniform(), 3)),
         "last_together_at": _before(seen_at, rng),
     }
+
+
+def _of_campaign(rng: np.random.Generator) -> dict[str, Any]:
+    views, clicks = int(rng.integers(100, 9000)), int(rng.integers(10, 100))
+    return {
+        "views_7d": views,
+        "clicks_7d": clicks,
+        "conversions_7d": int(rng.integers(0, 9)),
+        "click_rate_7d": clicks / views,
+        "conversion_rate_7d": float(np.round(rng.uniform(0, 0.1), 4)),
+    }
+
+
+def _conversion(place: int, now: datetime) -> dict[str, Any]:
+    """A purchase by a known person."""
+    conversion = {
+        "conversion_id": f"conversion-{place}",
+        "seen_at": now.isoformat(),
+        "kind": "purchase",
+        "value_micros": 12_345_678 + place,
+        "currency": "USD",
+        "ip_key": _network(place),
+    }
+    return {"conversion": conversion, "person_id": f"person-{place:06d}"}
 
 
 def _before(moment: datetime, rng: np.random.Generator) -> datetime:
@@ -151,7 +188,7 @@ def _home(home: Path, kind: str, world: World, redis: str, ports: tuple[int, int
     (home / SETTINGS).write_text(tomli_w.dumps(said))
     settings = load(home / SETTINGS)
     with open_online(settings) as store:
-        for view, rows in world.views.items():
+        for view, rows in {**world.views, "campaign_features": world.campaigns}.items():
             store.shelf.put(view, [(key_text(key), pack(view, values, micros(world.seen_at))) for key, values in rows])
     journal = Journal.of(settings)
     for model, digest in _bundles(settings.bundles).items():
@@ -160,12 +197,18 @@ def _home(home: Path, kind: str, world: World, redis: str, ports: tuple[int, int
 
 
 def _bundles(root: Path) -> dict[str, str]:
-    """The ranker of identities, and the model of forty features in the place of conversion values."""
+    """The rankers of identities and of touches, and the model of forty features in the place of conversion values."""
     import pandas as pd
 
+    met = pd.DataFrame(models.journey_columns(models.journey_rows(400, seed=5)))
+    touches = models.text("attribution"), calibrator("attribution").to_json(), models.JOURNEY, golden_rows(met, models.JOURNEY)
     wide = pd.DataFrame(models.columns(models.rows(400, seed=5)))
     value = models.text("categorical"), calibrator("categorical").to_json(), models.SCHEMA, golden_rows(wide, models.SCHEMA)
-    return {IDENTITY_RANKER: ranker(root), CONVERSION_VALUE: write_bundle(root, CONVERSION_VALUE, *value, {})}
+    return {
+        IDENTITY_RANKER: ranker(root),
+        ATTRIBUTION_RANKER: write_bundle(root, ATTRIBUTION_RANKER, *touches, {}),
+        CONVERSION_VALUE: write_bundle(root, CONVERSION_VALUE, *value, {}),
+    }
 
 
 def ranker(root: Path, **about: str) -> str:
@@ -182,8 +225,8 @@ def calibrator(kind: str) -> calibration.Calibrator:
     """A staircase fitted to the model's scores on rows of its own."""
     from whence.trees import Trees
 
-    made = models.identity_rows if kind == "identity" else models.rows
-    matrix = made(3000, seed=6)
+    made, _ = models.KINDS[kind]
+    matrix = made(3000, 6)
     labels: npt.NDArray[np.int64] = models.labels(matrix, seed=2)
     return calibration.fit("isotonic", Trees(models.text(kind)).raw(matrix), labels)
 
