@@ -12,7 +12,7 @@ import features.tamed  # noqa: F401  before Feast
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from datetime import UTC, date, datetime, timedelta
-from typing import Any
+from typing import Any, NamedTuple
 
 import ibis
 import ibis.expr.operations as ops
@@ -20,11 +20,11 @@ import pandas as pd
 import pyarrow as pa
 from feast.infra.offline_stores.duckdb import DuckDBOfflineStore, DuckDBOfflineStoreConfig
 from feast.infra.offline_stores.ibis import (
-    IbisRetrievalJob,
     get_historical_features_ibis,
     pull_all_from_table_or_query_ibis,
     pull_latest_from_table_or_query_ibis,
 )
+from feast.infra.offline_stores.offline_store import RetrievalJob
 from feast.infra.online_stores.online_store import OnlineStore as FeastOnlineStore
 from feast.protos.feast.types.Value_pb2 import Value
 from feast.repo_config import FeastConfigBaseModel
@@ -76,18 +76,25 @@ class LakeOfflineStore(DuckDBOfflineStore):  # type: ignore[misc]
         """As-of rows of the views for each entity row, and `{view}__known_at` besides."""
         times = pd.to_datetime(entity_df["event_timestamp"], utc=True)
         longest = max((view.ttl for view in feature_views), default=timedelta(0))
-        job = get_historical_features_ibis(
-            config=config,
-            feature_views=feature_views,
-            feature_refs=[*feature_refs, *(f"{view.projection.name_to_use()}:{KNOWN_AT}" for view in feature_views)],
-            entity_df=entity_df,
-            registry=registry,
-            project=project,
-            full_feature_names=full_feature_names,
-            data_source_reader=_with_known_at,
-            data_source_writer=_no_writer,
-        )
-        return LakeJob(job, config.offline_store.lake, _days_known(times.min() - longest, times.max()))
+        columns = tuple(zip(entity_df.columns, map(str, entity_df.dtypes), strict=True))
+        asked = (columns, tuple(feature_refs), tuple((view.name, view.ttl) for view in feature_views), full_feature_names)
+        if (
+            asked not in _HISTORICAL
+        ):  # the same question of other rows is the same SQL, and making that takes longer than to run it
+            job = get_historical_features_ibis(
+                config=config,
+                feature_views=feature_views,
+                feature_refs=[*feature_refs, *(f"{view.projection.name_to_use()}:{KNOWN_AT}" for view in feature_views)],
+                entity_df=entity_df,
+                registry=registry,
+                project=project,
+                full_feature_names=full_feature_names,
+                data_source_reader=_with_known_at,
+                data_source_writer=_no_writer,
+            )
+            _HISTORICAL[asked] = Query.of(job.table)
+        window = _days_known(times.min() - longest, times.max())
+        return LakeJob(_HISTORICAL[asked], config.offline_store.lake, window, entity_df, full_feature_names)
 
     @staticmethod
     def pull_latest_from_table_or_query(
@@ -113,7 +120,7 @@ class LakeOfflineStore(DuckDBOfflineStore):  # type: ignore[misc]
             data_source_reader=_read,
             data_source_writer=_no_writer,
         )
-        return LakeJob(job, config.offline_store.lake, _days_known(start_date, end_date))
+        return LakeJob(Query.of(job.table), config.offline_store.lake, _days_known(start_date, end_date))
 
     @staticmethod
     def pull_all_from_table_or_query(
@@ -139,25 +146,65 @@ class LakeOfflineStore(DuckDBOfflineStore):  # type: ignore[misc]
             start_date=start_date,
             end_date=end_date,
         )
-        return LakeJob(job, config.offline_store.lake, _days_known(start_date, end_date) if start_date and end_date else None)
+        window = _days_known(start_date, end_date) if start_date and end_date else None
+        return LakeJob(Query.of(job.table), config.offline_store.lake, window)
 
 
-class LakeJob(IbisRetrievalJob):  # type: ignore[misc]
+class Query(NamedTuple):
+    """What Ibis made of a question: SQL over tables of the lake, and over at most one of rows that are given."""
+
+    sql: str
+    tables: tuple[str, ...]
+    given: str
+    """The name by which the SQL calls the given rows; empty without any."""
+    schema: pa.Schema
+    """Of the given rows."""
+
+    @classmethod
+    def of(cls, table: Any) -> Query:
+        """The query of an Ibis expression."""
+        node = table.op()
+        tables = tuple(each.name for each in node.find(ops.UnboundTable))
+        given = next(iter(node.find(ops.InMemoryTable)), None)
+        # Through SQL: Ibis' own execution calls what DuckDB 2.0 has deprecated.
+        sql = str(ibis.to_sql(table, dialect="duckdb"))
+        return cls(sql, tables, given.name, given.schema.to_pyarrow()) if given else cls(sql, tables, "", pa.schema([]))
+
+
+_HISTORICAL: dict[Any, Query] = {}
+"""By what is asked for and of which columns, which code decides: a handful."""
+
+
+class LakeJob(RetrievalJob):  # type: ignore[misc]
     """A retrieval whose tables are read from the lake when it runs."""
 
-    def __init__(self, job: Any, lake: Lake, window: Window | None) -> None:
-        super().__init__(job.table, job.on_demand_feature_views, job.full_feature_names, job.metadata, _no_writer, None, None, "")
+    def __init__(
+        self, query: Query, lake: Lake, window: Window | None, given: pd.DataFrame | None = None, full_feature_names: bool = False
+    ) -> None:
+        super().__init__()
+        self._query = query
         self._lake = lake
         self._window = window
+        self._given = given
+        self._full_feature_names = full_feature_names
+
+    @property
+    def full_feature_names(self) -> bool:
+        """Whether a feature is called by its view, too."""
+        return self._full_feature_names
+
+    @property
+    def on_demand_feature_views(self) -> list[Any]:
+        """None: our features are made by the day."""
+        return []
 
     def _to_arrow_internal(self, timeout: int | None = None) -> pa.Table:
-        node = self.table.op()
-        names = [each.name for each in node.find(ops.UnboundTable)]
-        with self._lake.connect(self._window, *names) as con:
-            for given in node.find(ops.InMemoryTable):
-                con.register(given.name, given.data.to_pyarrow(given.schema))
-            # Through SQL: Ibis' own execution calls what DuckDB 2.0 has deprecated.
-            rows = con.sql(str(ibis.to_sql(self.table, dialect="duckdb"))).to_arrow_table()
+        with self._lake.connect(self._window, *self._query.tables) as con:
+            if self._query.given:
+                con.register(
+                    self._query.given, pa.Table.from_pandas(self._given, schema=self._query.schema, preserve_index=False)
+                )
+            rows = con.sql(self._query.sql).to_arrow_table()
         return rows.combine_chunks()
 
     def _to_df_internal(self, timeout: int | None = None) -> pd.DataFrame:
