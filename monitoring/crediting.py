@@ -13,6 +13,7 @@ from monitoring.checks import Check
 from monitoring.quality import reading
 from whence.attribution import statements
 from whence.attribution.policy import of as policy_of
+from whence.contracts.events import LINK_KEYS
 from whence.contracts.times import Window
 from whence.identity import exact
 from whence.lake import Lake
@@ -24,6 +25,9 @@ LATE_DAYS = 7
 """A touch that earned a conversion may have been seen so much later than the look-back window says."""
 LIFT_DAYS = 14
 """Days of people, held out and not, whose conversions are compared."""
+BOTH = ", ".join(("kind", "click_id", "happened_at", "seen_at", *LINK_KEYS))
+TRIED, BOUGHT = f"{BOTH}, campaign_id, experiment, holdout", f"{BOTH}, conversion_id, refund_of"
+"""What is looked at of touches and of conversions: the columns of all of them take seconds to read."""
 
 
 def crediting_checks(settings: Settings, lake: Lake, day: date) -> list[Check]:
@@ -57,8 +61,9 @@ def _truth(settings: Settings, lake: Lake, day: date, credits: pd.DataFrame) -> 
 def _experiments(settings: Settings, lake: Lake, day: date, stated: pd.DataFrame) -> list[Check]:
     span = Window(day - timedelta(days=LIFT_DAYS - 1), day)
     with lake.connect(span, "touches", "conversions") as con:
-        touches = con.sql("SELECT * FROM touches WHERE experiment IS NOT NULL OR kind = 'click' ORDER BY seen_at, event_id").df()
-        sold = con.sql("SELECT * FROM conversions WHERE kind <> 'refund' ORDER BY seen_at, event_id").df()
+        tried = f"SELECT {TRIED} FROM touches WHERE experiment IS NOT NULL OR kind = 'click' ORDER BY seen_at, event_id"
+        bought = f"SELECT {BOUGHT} FROM conversions WHERE kind <> 'refund' ORDER BY seen_at, event_id"
+        touches, sold = con.sql(tried).df(), con.sql(bought).df()
     people = reading.answers(lake, day)
     touches, sold = (rows.assign(person_id=exact.who(rows, people)) for rows in (touches, sold))
     found = experiments.lift_checks(touches, sold.drop_duplicates("conversion_id"), stated)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
 import pandas as pd
@@ -36,17 +36,17 @@ def ripening(model: str, conversion_days: float) -> Ripening:
 
 @dataclass(frozen=True)
 class Known:
-    """What is known at the end of the day that judges; frames with the columns of the contracts' tables."""
+    """What is known at the end of the day that judges; frames with columns of the contracts' tables, empty where the model's labels do not look."""
 
-    touches: pd.DataFrame
-    conversions: pd.DataFrame
-    signals: pd.DataFrame
+    touches: pd.DataFrame = field(default_factory=pd.DataFrame)
+    conversions: pd.DataFrame = field(default_factory=pd.DataFrame)
+    signals: pd.DataFrame = field(default_factory=pd.DataFrame)
     """Events that were decided about, with their identifiers."""
-    persons: pd.DataFrame
+    persons: pd.DataFrame = field(default_factory=pd.DataFrame)
     """For each identifier its latest answer."""
-    exact_before: pd.DataFrame
+    exact_before: pd.DataFrame = field(default_factory=pd.DataFrame)
     """For each identifier its exact person when the decisions were made."""
-    exact_now: pd.DataFrame
+    exact_now: pd.DataFrame = field(default_factory=pd.DataFrame)
     """For each identifier its exact person today."""
 
 

@@ -12,7 +12,7 @@ from monitoring.quality import labels
 from monitoring.quality.labels import Known
 from whence.attribution.policy import of as policy_of
 from whence.contracts.events import EVENTS
-from whence.contracts.models import ATTRIBUTION_RANKER
+from whence.contracts.models import ATTRIBUTION_RANKER, EXPOSURE_RESPONSE, IDENTITY_RANKER
 from whence.contracts.times import Window
 
 if TYPE_CHECKING:
@@ -25,6 +25,10 @@ MOST_ROWS = 100_000
 """Decisions of a span that are measured: a level that is a tenth off shows in some thousands of them."""
 FIELDS = ("channel", "campaign_id", "placement", "kind", "touch_kind", "conversion_kind")
 """Inputs whose worst value is told, where the model has them; the route is told for every model."""
+
+TOUCHES = (*labels.NEEDED, "touch_id", "kind")
+CONVERSIONS = (*labels.NEEDED, "conversion_id", "kind", "refund_of")
+"""What labels look at of an event."""
 
 
 def decided(lake: Lake, model: str, days: Sequence[str]) -> pd.DataFrame:
@@ -42,17 +46,23 @@ def decided(lake: Lake, model: str, days: Sequence[str]) -> pd.DataFrame:
 
 
 def known(settings: Settings, lake: Lake, model: str, span: Window, last: date, decisions: pd.DataFrame) -> Known:
-    """What is known at the end of `last` about the decisions of the span."""
+    """What is known at the end of `last` about the decisions of the span: as much of it as the model's labels look at."""
+    if model == EXPOSURE_RESPONSE:
+        return Known()
     reach = policy_of(settings).reach_days if model == ATTRIBUTION_RANKER else 1.0
-    wide = Window(span.first - timedelta(days=int(reach) + 1), last)
-    with lake.connect(wide, *EVENTS) as con:
-        con.register("asked", decisions[["subject"]].drop_duplicates().astype("string"))
-        touches, conversions = (
-            con.sql(f'SELECT * FROM "{name}" ORDER BY seen_at, event_id').df() for name in ("touches", "conversions")
-        )
-        told = signals(con, "event_id IN (SELECT subject FROM asked)")
-    then, now = answers(lake, span.first - timedelta(days=1), exactly=True), answers(lake, last, exactly=True)
-    return Known(touches, conversions, told, answers(lake, last), then, now)
+    with lake.connect(Window(span.first - timedelta(days=int(reach) + 1), last), *EVENTS) as con:
+        if model == IDENTITY_RANKER:
+            con.register("asked", decisions[["subject"]].drop_duplicates().astype("string"))
+            told = signals(con, "event_id IN (SELECT subject FROM asked)")
+            before = answers(lake, span.first - timedelta(days=1), exactly=True)
+            return Known(signals=told, exact_before=before, exact_now=answers(lake, last, exactly=True))
+        return Known(_events(con, "touches", TOUCHES), _events(con, "conversions", CONVERSIONS), persons=answers(lake, last))
+
+
+def _events(con: duckdb.DuckDBPyConnection, name: str, columns: Sequence[str]) -> pd.DataFrame:
+    chosen = ", ".join(f'"{column}"' for column in columns)
+    frame: pd.DataFrame = con.sql(f'SELECT {chosen} FROM "{name}" ORDER BY seen_at, event_id').df()
+    return frame
 
 
 def signals(con: duckdb.DuckDBPyConnection, which: str) -> pd.DataFrame:
