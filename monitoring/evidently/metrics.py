@@ -8,7 +8,6 @@ import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
-from typing import Any
 
 import pandas as pd
 
@@ -31,8 +30,12 @@ with warnings.catch_warnings():
         TestStatus,
     )
     from evidently.core.report import Context, Snapshot
-    from evidently.legacy.renderers.html_widgets import CounterData, WidgetSize, counter, table_data
+    from evidently.legacy.renderers.html_widgets import table_data
 
+KEY = ["model", "metric", "segment"]
+"""What names a measure."""
+KINDS = tuple(f"{kind}_columns" for kind in ("numerical", "categorical", "text", "datetime", "unknown", "list"))
+"""The kinds of columns that a dataset of Evidently's can be told of."""
 STATUS: Mapping[str, TestStatus] = {CALM: TestStatus.SUCCESS, WARN: TestStatus.WARNING}
 """How a level shows as the outcome of a test; more urgent ones have failed it."""
 
@@ -46,16 +49,12 @@ class Measured(SingleValueMetric):  # type: ignore[misc]  # Evidently has no typ
 
 
 class MeasuredCalculation(SingleValueCalculation[Measured]):  # type: ignore[misc]
-    """Looks the measure up, and shows it with its interval and its rows."""
+    """Looks the measure up; the table at the head of the report shows it."""
 
     def calculate(self, context: Context, current_data: Dataset, reference_data: Dataset | None) -> SingleValue:
         """The measure's value."""
-        row = _row(current_data.as_dataframe(), self.metric).iloc[0]
-        result = self.result(float(row["value"]))
-        known = pd.notna(row["low"]) and pd.notna(row["high"])
-        doubt = f" [{row['low']:.4g}, {row['high']:.4g}]" if known else ""
-        label = f"{self.display_name()} · {int(row['n']):,} rows"
-        result.widget = [counter(counters=[CounterData(label, f"{row['value']:.4g}{doubt}")], size=WidgetSize.HALF)]
+        result = self.result(float(current_data.as_dataframe().at[_key(self.metric), "value"]))
+        result.widget = []
         return result
 
     def display_name(self) -> str:
@@ -74,8 +73,8 @@ class Judged(MetricTest):  # type: ignore[misc]
         """The measure's line in the additional dataset `judged`: a finding names all the measures that its harm moved."""
 
         def judged(context: Context, calculation: MeasuredCalculation, value: SingleValue) -> MetricTestResult:
-            found = _row(context.additional_data["judged"].as_dataframe(), calculation.metric)
-            level, words = (found.iloc[0]["level"], found.iloc[0]["reason"]) if len(found) else (CALM, "as expected")
+            rows, asked = context.additional_data["judged"].as_dataframe(), _key(calculation.metric)
+            level, words = rows.loc[asked, ["level", "reason"]] if asked in rows.index else (CALM, "as expected")
             return MetricTestResult(
                 id="judged",
                 name=f"{value.display_name}: {self.limit}",
@@ -88,55 +87,74 @@ class Judged(MetricTest):  # type: ignore[misc]
         return judged
 
 
-class FindingsTold(SingleValueMetric):  # type: ignore[misc]
-    """The day's findings as a table of words; the value is how many are not calm."""
+class Told(SingleValueMetric):  # type: ignore[misc]
+    """A table of words at the head of a report; the value is how many rows it has."""
 
-    day: str
+    title: str
 
 
-class FindingsToldCalculation(SingleValueCalculation[FindingsTold]):  # type: ignore[misc]
-    """Takes the findings from the additional dataset `findings`."""
+class ToldCalculation(SingleValueCalculation[Told]):  # type: ignore[misc]
+    """Takes the table from the additional dataset `told`."""
 
     def calculate(self, context: Context, current_data: Dataset, reference_data: Dataset | None) -> SingleValue:
-        """The number of findings that are not calm, with a table of all."""
-        rows = context.additional_data["findings"].as_dataframe()
-        result = self.result(float((rows["level"] != CALM).sum()))
-        shown = rows[["level", "model", "cause", "since", "reason"]].to_numpy().tolist()
-        names = ["level", "about", "cause", "since", "reason"]
-        result.widget = [table_data(column_names=names, data=shown, title=f"Findings of {self.metric.day}")]
+        """The number of rows, with the table."""
+        rows = context.additional_data["told"].as_dataframe()
+        result = self.result(float(len(rows)))
+        result.widget = [table_data(column_names=list(rows.columns), data=rows.to_numpy().tolist(), title=self.metric.title)]
         return result
 
     def display_name(self) -> str:
         """The table's title."""
-        return f"Findings of {self.metric.day}"
+        return str(self.metric.title)
 
 
-def report(checks: Sequence[Check], findings: Sequence[Finding], moment: datetime, day: str = "") -> Snapshot:
-    """A report of measures, those that have a rule with its test; with a `day` it begins with the day's findings in words."""
+def report(checks: Sequence[Check], judged: Dataset, moment: datetime, title: str, told: pd.DataFrame) -> Snapshot:
+    """A report of measures, those that have a rule with its test; it shows the table `told`, and the tests below it."""
     rows = pd.DataFrame([vars(check) for check in checks], columns=list(Check.__dataclass_fields__))
-    rows = rows.astype({"value": "float64", "low": "float64", "high": "float64"})
-    words = DataDefinition(categorical_columns=["model", "metric", "segment"], numerical_columns=["value", "low", "high", "n"])
-    told = pd.DataFrame([vars(finding) for finding in findings], columns=list(Finding.__dataclass_fields__))
-    more = {"findings": _texts(told), "judged": _texts(_judged(findings))}
-    metrics: list[Any] = [FindingsTold(day=day)] if day else []
-    metrics += [Measured(model=c.model, metric=c.metric, segment=c.segment, tests=_tests(c)) for c in checks]
+    measured = [Measured(model=c.model, metric=c.metric, segment=c.segment, tests=_tests(c)) for c in checks]
     with quiet():
-        sides = Dataset.from_pandas(rows, data_definition=words)
-        return Report(metrics).run(sides, additional_data=more, timestamp=moment)
+        return Report([Told(title=title), *measured]).run(
+            _dataset(_by_key(rows.astype({"value": "float64"}))),
+            additional_data={"judged": judged, "told": _dataset(told)},
+            timestamp=moment,
+        )
+
+
+def findings_table(findings: Sequence[Finding]) -> pd.DataFrame:
+    """Findings as people read them."""
+    rows = [(each.level, each.model, each.cause.replace("_", " "), each.since, each.reason) for each in findings]
+    return pd.DataFrame(rows, columns=["level", "about", "cause", "since", "what was found"])
+
+
+def measures_table(checks: Sequence[Check]) -> pd.DataFrame:
+    """Measures as people read them, each with its interval and the rows behind it."""
+    rows = [(c.model, c.metric, c.segment, f"{c.value:.4g}", _interval(c), f"{c.n:,}") for c in checks]
+    return pd.DataFrame(rows, columns=["about", "measure", "of", "value", "interval", "rows"])
+
+
+def _interval(check: Check) -> str:
+    known = check.low is not None and check.high is not None
+    return f"{check.low:.4g} to {check.high:.4g}" if known else ""
+
+
+def judged(findings: Sequence[Finding]) -> Dataset:
+    """What tests ask for: each measure that a finding is about, with the worst of them."""
+    return _dataset(_judged(findings))
 
 
 def _judged(findings: Sequence[Finding]) -> pd.DataFrame:
     """Each measure that a finding is about, the worst finding first."""
     rows = [
-        (*(series[name] for name in ("model", "metric", "segment")), finding.level, finding.reason)
+        (*(series[name] for name in KEY), finding.level, finding.reason)
         for finding in sorted(findings, key=lambda each: -URGENCY[each.level])
         for series in (vars(finding), *finding.facts.get("series", ()))
     ]
-    return pd.DataFrame(rows, columns=["model", "metric", "segment", "level", "reason"])
+    return _by_key(pd.DataFrame(rows, columns=[*KEY, "level", "reason"], dtype="object"))
 
 
-def _texts(rows: pd.DataFrame) -> Dataset:
-    return Dataset.from_pandas(rows.astype("string"), data_definition=DataDefinition(categorical_columns=list(rows.columns)))
+def _dataset(rows: pd.DataFrame) -> Dataset:
+    """The rows for Evidently; it is told of no column, so that it does not count each one's values, which nobody asks for."""
+    return Dataset.from_pandas(rows, data_definition=DataDefinition(**{kind: [] for kind in KINDS}))
 
 
 def level_counts(findings: Sequence[Finding]) -> list[Check]:
@@ -155,8 +173,13 @@ def quiet() -> Iterator[None]:
         yield
 
 
-def _row(rows: pd.DataFrame, asked: Measured) -> pd.DataFrame:
-    return rows[(rows["model"] == asked.model) & (rows["metric"] == asked.metric) & (rows["segment"] == asked.segment)]
+def _by_key(rows: pd.DataFrame) -> pd.DataFrame:
+    """The rows so that one is found by what names a measure, the first where there are several."""
+    return rows.drop_duplicates(KEY).set_index(KEY, drop=False)
+
+
+def _key(asked: Measured) -> tuple[str, str, str]:
+    return asked.model, asked.metric, asked.segment
 
 
 def _tests(check: Check) -> list[Judged] | None:

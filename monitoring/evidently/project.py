@@ -37,10 +37,14 @@ def publish(root: Path, day: str, checks: Sequence[Check], findings: Sequence[Fi
     held = dashboards.parts(checks)
     for project in PROJECTS:
         about = [each for each in findings if project.key in (PLATFORM, each.model)]
+        judged = metrics.judged(about)
         for tab in project.tabs:
-            shown = metrics.level_counts(about) if tab == OVERVIEW else held.get((project.key, tab), [])
-            report = metrics.report(shown, about, _moment(day), day if tab == OVERVIEW else "") if shown else None
-            _write(workspace, project.key, day, tab, report)
+            if tab == OVERVIEW:
+                shown, title, told = metrics.level_counts(about), f"Findings of {day}", metrics.findings_table(about)
+            else:
+                shown = held.get((project.key, tab), [])
+                title, told = f"Measures of {day}: {tab.lower()}", metrics.measures_table(shown)
+            _write(workspace, project.key, day, tab, metrics.report(shown, judged, _moment(day), title, told) if shown else None)
         drift = drifts.get(project.key)
         _write(workspace, project.key, day, COLUMNS, drift.report if drift else None)
 
@@ -119,8 +123,15 @@ def _write(workspace: LocalState, project: str, day: str, tab: str, report: Snap
     report.set_name(f"{day} {tab.lower()}")
     model = report.to_snapshot_model()
     model.metadata, model.tags = {"day": day, "tab": tab}, [tab]
-    told = json.loads(json.dumps(model.dict(), cls=NumpyEncoder), parse_float=lambda text: round(float(text), DIGITS))
-    _replace(where, _steady(json.dumps(told), where.stem))
+    for result in model.metric_results.values():
+        result.widget = None  # the report holds all of them once more, in their order, and shows those
+    _replace(where, _steady(_slim(json.dumps(model.dict(), cls=NumpyEncoder)), where.stem))
+
+
+def _slim(report: str) -> str:
+    """The report with as many digits as all machines agree on, and gaps where there is no number."""
+    told = json.loads(report, parse_float=lambda text: round(float(text), DIGITS), parse_constant=lambda _: None)
+    return json.dumps(told, separators=(",", ":"))
 
 
 def _steady(text: str, name: str) -> str:

@@ -1,4 +1,4 @@
-// The tabs at the head of a project's dashboard, and the way back to the front page.
+// The tabs at the head of a project's dashboard, and the way back to the front page; Evidently's own script comes after them.
 (() => {
   const told = JSON.parse(document.getElementById('whence-told').textContent)
   const bar = document.getElementById('whence')
@@ -12,7 +12,15 @@
     #whence a:focus-visible{outline:2px solid currentColor;outline-offset:1px}
     #whence .home{font-weight:600;margin-right:8px}
     .dark #whence{background:#121212;color:#e8e8e8;border-color:#444}
-    @media(max-width:700px){#whence~#root .MuiTabs-flexContainer{flex-wrap:wrap}#whence~#root .MuiTabs-scroller{white-space:normal}}`
+    #root .MuiChartsLegend-root,#root :has(>.MuiTable-root){overflow:auto}#root .MuiTableCell-root{text-align:left}
+    @media(max-width:700px){
+      #root header .MuiToolbar-root>.MuiLink-root{display:none}#root .MuiGrid-root{min-width:0;overflow-wrap:anywhere}
+      #root .MuiStack-root:has(>.MuiBox-root>.MuiBreadcrumbs-root){flex-direction:column;align-items:stretch}
+      #root .MuiTabs-flexContainer{flex-wrap:wrap}#root .MuiTabs-scroller{white-space:normal}
+      #root .MuiStack-root:has(>.MuiBox-root>.MuiChartsLegend-root){flex-direction:column}
+      #root .MuiBox-root:has(>.MuiChartsLegend-root){max-width:none}
+      #root .MuiChartsLegend-root{flex-flow:row wrap;height:auto;gap:4px 12px}
+    }`
   document.head.append(style)
 
   const link = (text, to) => {
@@ -44,4 +52,10 @@
   }
   addEventListener('popstate', draw)
   draw()
+
+  requestAnimationFrame(() =>
+    setTimeout(() => {
+      for (const src of told.app) document.head.append(Object.assign(document.createElement('script'), { type: 'module', src }))
+    })
+  )
 })()

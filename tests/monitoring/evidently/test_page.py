@@ -77,3 +77,5 @@ def test_reports_that_are_published_while_it_runs_are_shown(address: str, tmp_pa
     assert len(whole["panels"]) > len(asked["panels"])
     page = httpx.get(f"{root}/projects/{project}").text
     assert f'"{project}": ["Overview", "{DATA}", "{IDENTITY}"]' in page
+    assert "<script type=" not in page.partition("<nav")[0]  # the tabs are painted before Evidently's script begins
+    assert '"app": ["/static/js/' in page
