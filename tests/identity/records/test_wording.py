@@ -47,6 +47,20 @@ def test_a_code_is_found_however_it_is_written(shop):
     assert other["codes_similarity"] == pytest.approx(7 / 8)
 
 
+def test_two_codes_of_one_shape_are_two_things_and_the_more_alike_the_surer(shop):
+    same, other = said(shop, 0, 1), said(shop, 0, 2)
+    assert (same["clashes"], same["clash_similarity"]) == (0, 0)
+    assert (other["clashes"], other["clash_similarity"]) == (1, pytest.approx(7 / 8))
+    assert pair_of("nuvi 0101081500", "nuvi fm12x")["clashes"] == 0
+
+
+def test_what_a_code_ends_in_may_stand_for_a_word_on_the_other_side():
+    silver, orange = pair_of("cushion f8n044slv", "cushion f8n044 silver"), pair_of("cushion f8n044slv", "cushion f8n044 orange")
+    assert silver["lower_code_explained"] == 1
+    assert orange["lower_code_explained"] == 0
+    assert silver["lower_code_found"] == pytest.approx(7 / 9)
+
+
 def test_another_number_beside_the_same_word_is_a_conflict(shop):
     same, other = said(shop, 0, 1), said(shop, 0, 2)
     assert (same["amounts_same"] > 0, same["amounts_conflict"]) == (True, 0)

@@ -7,7 +7,8 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
+from itertools import groupby
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -34,6 +35,7 @@ _SPLIT = re.compile(r"\d+(?:\.\d+)+|[^\W_]+", re.UNICODE)
 _RUN = re.compile(r"[^\W_]+", re.UNICODE)
 _PART = re.compile(r"\d+(?:\.\d+)?|[^\W\d_]+", re.UNICODE)
 _NUMBER = re.compile(r"\d+(?:\.\d+)?")
+_TAIL = re.compile(r"[^\W\d_]+$")
 
 
 @dataclass(frozen=True)
@@ -381,6 +383,10 @@ ONE_SIDED = (
     "numeric_unmatched",
     "codes_unmatched",
     "words",
+    "code_found",
+    "code_ending",
+    "code_similarity",
+    "code_explained",
 )
 TWO_SIDED = (
     "softly_found",
@@ -399,6 +405,10 @@ TWO_SIDED = (
     "codes_start_shared",
     "codes_stem_found",
     "codes_ending",
+    "clash_similarity",
+    "clashes",
+    "rough_clash_similarity",
+    "clash_start_shared",
     "parts_same",
 )
 
@@ -434,6 +444,7 @@ def _aligned(one: Text, other: Text, weight: dict[str, float]) -> tuple[float, .
         *_numbers(one, other),
         *_codes(one, other),
         *_stems(one, other),
+        *_clashes(one, other),
         _parts(one, other),
     )
 
@@ -482,6 +493,7 @@ def _one_sided(one: Text, other: Text, alone: list[str], weight: dict[str, float
         max((weight[word] for word in alone if any(map(str.isdecimal, word))), default=0.0),
         float(len(lost)),
         float(len(one.words)),
+        *_longest(one, other),
     )
 
 
@@ -530,6 +542,60 @@ def _stem(code: str, squashed: str) -> tuple[int, int]:
         if code[:end] in squashed:
             return (end, end - len(code)) if any(map(str.isdigit, code[:end])) else (0, -len(code))
     return 0, -len(code)
+
+
+def _longest(one: Text, other: Text) -> tuple[float, float, float, float]:
+    """Of the longest code the share that the other side starts something with, how much comes after, how near the nearest code
+    there is, and whether nothing comes after but what stands for a word there, as slv for silver.
+    """
+    if not one.codes:
+        return (math.nan,) * 4
+    code = max(sorted(one.codes), key=len)
+    start, _ = _stem(code, other.squashed)
+    ending = code[start:]
+    near = max((Levenshtein.normalized_similarity(code, each) for each in other.codes), default=math.nan)
+    tail = _TAIL.search(code)
+    is_short = tail is not None and tail.start() <= start and any(_shortens(tail.group(), word) for word in other.bag)
+    explained = float(not ending or (start > 0 and is_short))
+    return start / len(code), float(len(ending)), near, explained
+
+
+def _shortens(short: str, word: str) -> bool:
+    """Whether a word starts as another does, and has its letters in order.
+
+    >>> _shortens("slv", "silver"), _shortens("blk", "blue")
+    (True, False)
+    """
+    letters = iter(word)
+    return word[0] == short[0] and all(letter in letters for letter in short)
+
+
+def _clashes(one: Text, other: Text) -> tuple[float, float, float, float]:
+    """Codes that are found on one side alone: how alike those of one shape are, and how many; of one rough shape; how much of
+    a start they share. Two numbers of one maker's kind are two things, and the more alike they are the surer.
+    """
+    ours = [code for code in one.codes if code not in other.squashed]
+    theirs = [code for code in other.codes if code not in one.squashed]
+    pairs = [(a, b) for a in ours for b in theirs]
+    same = [Levenshtein.normalized_similarity(a, b) for a, b in pairs if _shape(a) == _shape(b)]
+    rough = [Levenshtein.normalized_similarity(a, b) for a, b in pairs if _rough(a) == _rough(b)]
+    start = max((Prefix.similarity(a, b) / min(len(a), len(b)) for a, b in pairs), default=0.0)
+    return max(same, default=0.0), float(len(same)), max(rough, default=0.0), start
+
+
+@lru_cache(100_000)
+def _shape(code: str) -> str:
+    """Where a code has digits and where letters.
+
+    >>> _shape("dscw120"), _rough("dscw120")
+    ('aaaa000', 'a0')
+    """
+    return "".join("0" if sign.isdecimal() else "a" for sign in code)
+
+
+@lru_cache(100_000)
+def _rough(code: str) -> str:
+    return "".join(sign for sign, _ in groupby(_shape(code)))
 
 
 def _parts(one: Text, other: Text) -> float:
