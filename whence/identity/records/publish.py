@@ -451,15 +451,10 @@ def _retrieval(resolved: Resolved) -> list[report.Table]:
     told = resolved.retrieved
     if told is None:
         return []
-    recall = (
-        ""
-        if told.estimated_recall is None
-        else f" We estimate that they hold {told.estimated_recall:.1%} of the pairs that are one."
-    )
     tables = [
         report.Table(
             "Which pairs were compared",
-            f"{told.per_record:.1f} candidates a record.{recall}",
+            f"{told.per_record:.1f} candidates a record. {_hint(told.estimated_recall)}",
             ("found by", "pairs", "by nothing else"),
             [(each.by, each.pairs, each.only) for each in told.found],
         )
@@ -471,6 +466,16 @@ def _retrieval(resolved: Resolved) -> list[report.Table]:
         )
         tables.append(report.Table("Blocks that were too large", lead, ("key", "value", "records", "pairs left out"), rows))
     return tables
+
+
+def _hint(estimated: float | None) -> str:
+    """What can be said without labels of how many true pairs are among those compared."""
+    if estimated is None:
+        return "Nothing here tells how many of the true pairs are among them."
+    return (
+        f"Keys of different columns find {estimated:.0%} of each other's likely pairs. That is a hint of how many true pairs are "
+        "among the candidates, and no measurement: what is wrong in all columns at once is seen by no key."
+    )
 
 
 def _refusals(resolved: Resolved) -> report.Table:
