@@ -93,13 +93,19 @@ def test_a_tie_is_unsure_and_teaches_nothing() -> None:
     assert found.known == {}
 
 
+def test_who_says_two_things_at_one_time_is_not_sure_and_is_named() -> None:
+    found = settle([a_label("same"), a_label("different")])
+    assert found.verdicts == {("a", "b"): "unsure"}
+    assert [word for _, word in found.conflicts[0].said] == ["different", "same"]
+    assert settle([a_label("same"), a_label("same")]).conflicts == ()
+
+
 @given(
-    st.lists(st.tuples(st.sampled_from(["same", "different", "unsure"]), st.sampled_from("ABC"), st.integers(0, 99)), max_size=9),
+    st.lists(st.tuples(st.sampled_from(["same", "different", "unsure"]), st.sampled_from("ABC"), st.integers(0, 9)), max_size=9),
     st.randoms(),
 )
 def test_the_order_of_lines_does_not_matter(said: list[tuple[str, str, int]], random: object) -> None:
-    distinct = {(by, minute): a_label(verdict, by=by, minute=minute) for verdict, by, minute in said}
-    labels = list(distinct.values())
+    labels = [a_label(verdict, by=by, minute=minute) for verdict, by, minute in said]
     assert settle(labels) == settle(labels[::-1])
 
 

@@ -107,6 +107,8 @@ class Question:
 def settle(labels: Iterable[Label]) -> Settled:
     """The latest word of each author counts, and then the majority; a tie, or nobody sure, is unsure.
 
+    Who says two things at one time, as a file without times may, is not sure either.
+
     >>> noon, later = datetime(2026, 5, 1, 12, tzinfo=UTC), datetime(2026, 5, 1, 13, tzinfo=UTC)
     >>> said = [Label("a", "b", "same", "Ada", noon), Label("b", "a", "different", "Bo", noon)]
     >>> settle(said).verdicts
@@ -114,14 +116,18 @@ def settle(labels: Iterable[Label]) -> Settled:
     >>> settle([*said, Label("a", "b", "same", "Bo", later)]).verdicts
     {('a', 'b'): 'same'}
     """
-    last: dict[tuple[str, str], dict[str, str]] = defaultdict(dict)
+    last: dict[tuple[str, str], dict[str, tuple[datetime, frozenset[str]]]] = defaultdict(dict)
     for each in sorted(labels, key=lambda label: label.at):
-        last[each.pair][each.author] = each.verdict
-    verdicts = {pair: _majority(said.values()) for pair, said in sorted(last.items())}
+        at, before = last[each.pair].get(each.author, (each.at, frozenset[str]()))
+        last[each.pair][each.author] = each.at, (before if at == each.at else frozenset()) | {each.verdict}
+    words = {pair: {author: said for author, (_, said) in of.items()} for pair, of in sorted(last.items())}
+    verdicts = {
+        pair: _majority([min(said) if len(said) == 1 else "unsure" for said in of.values()]) for pair, of in words.items()
+    }
     conflicts = tuple(
-        Conflict(*pair, tuple(sorted(said.items())))
-        for pair, said in sorted(last.items())
-        if len({each for each in said.values() if each != "unsure"}) > 1
+        Conflict(*pair, tuple(sorted((author, word) for author, said in of.items() for word in said)))
+        for pair, of in words.items()
+        if len(frozenset().union(*of.values()) - {"unsure"}) > 1
     )
     return Settled(verdicts, conflicts)
 
