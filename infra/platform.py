@@ -14,19 +14,22 @@ import tempfile
 import time
 import xmlrpc.client
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import httpx
+import psutil
 
 from whence.contracts.settings import FILE_VARIABLE, Settings
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 LOOPBACK = "127.0.0.1"
 START_SECONDS = 180
+ORPHAN_SECONDS = 10
+"""So long a process that nobody supervises any more may take to end by itself."""
 
 
 class PlatformError(RuntimeError):
@@ -150,6 +153,7 @@ def down(settings: Settings) -> bool:
         if time.monotonic() > deadline:
             raise PlatformError(f"The supervisor (process {pid}) does not stop. End it, and look at {settings.home / 'logs'}.")
         time.sleep(0.2)
+    end_orphans(settings)
     return True
 
 
@@ -369,6 +373,26 @@ def _is_alive(pid: int) -> bool:
     except ProcessLookupError:
         return False
     return True
+
+
+def end_orphans(settings: Settings) -> None:
+    """End what a killed program has left behind, such as a scheduler's workers: its group has lost its leader."""
+    left = [each for each in psutil.process_iter(["environ"]) if _is_orphan(each, str(settings.home))]
+    for each in left:
+        with suppress(psutil.NoSuchProcess):
+            each.terminate()
+    for each in psutil.wait_procs(left, timeout=ORPHAN_SECONDS)[1]:
+        with suppress(psutil.NoSuchProcess):
+            each.kill()
+
+
+def _is_orphan(process: psutil.Process, home: str) -> bool:
+    if (process.info["environ"] or {}).get("WHENCE_HOME") != home:
+        return False
+    try:
+        return not psutil.pid_exists(os.getpgid(process.pid))
+    except ProcessLookupError:
+        return False
 
 
 def wipe(settings: Settings) -> None:

@@ -1,0 +1,50 @@
+"""What is left behind when a supervised program is killed."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import psutil
+
+from infra import platform
+from whence.contracts.settings import Settings
+
+LEADER = "import subprocess, sys, time; print(subprocess.Popen(['sleep', '60']).pid, flush=True); time.sleep(60)"
+
+
+def program(home: Path) -> tuple[subprocess.Popen[str], psutil.Process]:
+    """A program in a group of its own, as supervisord starts them, and the process that it has started."""
+    leader = subprocess.Popen(
+        [sys.executable, "-c", LEADER],
+        env={**os.environ, "WHENCE_HOME": str(home)},
+        start_new_session=True,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert leader.stdout is not None
+    with leader.stdout as told:
+        return leader, psutil.Process(int(told.readline()))
+
+
+def test_what_a_killed_program_has_started_is_ended_and_nothing_else(tmp_path: Path) -> None:
+    killed, orphan = program(tmp_path / "home")
+    running, supervised = program(tmp_path / "home")
+    other, stranger = program(tmp_path / "another home")
+    try:
+        for leader in (killed, other):
+            leader.kill()
+            leader.wait()
+        platform.end_orphans(Settings(home=tmp_path / "home"))
+        assert [each.is_running() and each.status() != psutil.STATUS_ZOMBIE for each in (orphan, supervised, stranger)] == [
+            False,
+            True,
+            True,
+        ]
+    finally:
+        os.killpg(running.pid, signal.SIGKILL)
+        os.killpg(other.pid, signal.SIGKILL)
+        running.wait()
