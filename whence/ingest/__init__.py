@@ -58,7 +58,7 @@ def peek(settings: Settings, window: Window, table: str) -> pa.Table:
 
 def suggest(path: str | Path, out: Path | None = None) -> str:
     """A first mapping for a CSV or Parquet file, as TOML, from a look at its columns; written to `out` if given."""
-    from whence.ingest.suggest import draft
+    from whence.ingest.drafting import draft
 
     text = draft(str(path))
     if out:
