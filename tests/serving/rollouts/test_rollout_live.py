@@ -100,7 +100,11 @@ def test_a_challenger_that_the_gate_lets_pass_is_found_out_online_and_takes_over
         wait_for_bundle(settings, first.bundle)
         traffic = Traffic(asked)
 
-        broken = followed(settings, traffic, start(settings, a_bundle(settings.bundles, little_world.BROKEN)))
+        broken = followed(
+            settings,
+            traffic,
+            start(settings, a_bundle(settings.bundles, little_world.BROKEN), "it needs a feature that nobody serves"),
+        )
         assert kinds(journal, broken) == [SHADOW, ABORT]
         assert "answers failed, and 0 of the champion's" in last(journal).reasons[0]
         assert (datetime.fromisoformat(last(journal).at) - broken.since).total_seconds() < 30
@@ -114,7 +118,9 @@ def test_a_challenger_that_the_gate_lets_pass_is_found_out_online_and_takes_over
         assert {each["bundle"] for each in traffic.answers[stale.number]} == {first.bundle}
 
         put_online(settings, SIGNALS, factor=0.5, age=timedelta(hours=5))
-        drifted = followed(settings, traffic, start(settings, candidate.bundle))
+        drifted = followed(
+            settings, traffic, start(settings, candidate.bundle, "features are fresh again, and half of what they were")
+        )
         assert kinds(journal, drifted) == [SHADOW, CANARY, CANARY, ABORT]
         reason = last(journal).reasons[0]
         assert "In the canary of 50 %" in reason
@@ -125,7 +131,7 @@ def test_a_challenger_that_the_gate_lets_pass_is_found_out_online_and_takes_over
         only_the_canary_was_answered(settings, drifted, traffic)
 
         put_online(settings, SIGNALS, age=timedelta(hours=4))
-        good = followed(settings, traffic, start(settings, candidate.bundle))
+        good = followed(settings, traffic, start(settings, candidate.bundle, "features are as it learned them"))
         assert kinds(journal, good) == [SHADOW, CANARY, CANARY, FINISH, PROMOTE]
         only_the_canary_was_answered(settings, good, traffic)
         wait_for_bundle(settings, candidate.bundle)
@@ -138,9 +144,9 @@ def test_a_challenger_that_the_gate_lets_pass_is_found_out_online_and_takes_over
     assert (row.bundle, row.who) == (candidate.bundle, "rollout")
 
 
-def start(settings: Settings, bundle: str) -> Promotion:
-    """Send it once more, by hand: what was aborted is not tried again by itself."""
-    return rollouts.start(settings, IDENTITY_RANKER, bundle, ("what was wrong online is mended",), "ann", datetime.now(UTC))
+def start(settings: Settings, bundle: str, reason: str) -> Promotion:
+    """Send it by hand: what was aborted is not tried again by itself."""
+    return rollouts.start(settings, IDENTITY_RANKER, bundle, (reason,), "ann", datetime.now(UTC))
 
 
 def followed(settings: Settings, traffic: Traffic, row: Promotion) -> Rollout:
