@@ -16,7 +16,7 @@ from features import historical
 from training import known
 from training.audit import Audited, Trained
 from training.examples import Examples, made
-from whence.attribution import lift, orders, response
+from whence.attribution import levels, lift, orders, response
 from whence.attribution import policy as policies
 from whence.contracts.settings import Settings
 from whence.contracts.times import Window
@@ -63,21 +63,33 @@ def against_lift(
     """What the model says that tested streams lift, over what their experiments measured, among persons it has not met.
 
     Both sides count the conversions of treated persons from their first opportunity on. The bundle gets the factors by
-    which credit is moved towards lift. Nothing where there is no experiment.
+    which credit is brought to the level of levels.Regression, which learns from the other persons, and from there moved
+    towards lift. Nothing where there is no experiment.
     """
-    is_case = (moments["label"] > 0) & moments["person_id"].isin(persons)
+    is_stranger = moments["person_id"].isin(persons)
+    is_case = (moments["label"] > 0) & is_stranger
     people, told = arms[arms["person_id"].isin(persons)], moments[is_case]
     lifts = lift.measured(people, bought[bought["conversion_id"].isin(told["row_id"])])
     if lifts.empty:
         return Audited()
-    lost = response.losses(inputs[is_case], model)
+    taught = inputs[~is_stranger], moments.loc[~is_stranger, "label"].to_numpy(dtype=np.float64)
+    regression = levels.fit(*taught)
+    said = _claims(response.losses(inputs[is_case], model), told, people)
+    meant = _claims(response.losses(inputs[is_case], regression), told, people) if regression else said
+    factors = lift.shrunk(meant, lifts)["factor"]
+    scale = levels.factors(inputs[is_case], model, regression)
+    streams = factors.index.union(scale.index)
+    factors = factors.reindex(streams, fill_value=1.0) * scale.reindex(streams, fill_value=1.0)
+    return Audited({"lift_agreement": lift.agreement(said, lifts)}, {"factors": factors.round(6).to_dict()})
+
+
+def _claims(lost: pd.DataFrame, told: pd.DataFrame, people: pd.DataFrame) -> pd.Series:
+    """What losses (response.losses of the conversions `told`) say that each stream lifts among those treated in its experiment."""
     said = {}
     for stream, each in people[~people["is_held_out"]].groupby("stream"):
         since = told["person_id"].map(each.set_index("person_id")["since"])
         said[str(stream)] = float(lost.loc[told["happened_at"] > since, str(stream)].sum()) if str(stream) in lost else 0.0
-    claims = pd.Series(said, dtype="float64")
-    factors = lift.shrunk(claims, lifts)["factor"].round(6)
-    return Audited({"lift_agreement": lift.agreement(claims, lifts)}, {"factors": factors.to_dict()})
+    return pd.Series(said, dtype="float64")
 
 
 def _moments(bought: pd.DataFrame, touches: pd.DataFrame, window: Window, settings: Settings) -> pd.DataFrame:

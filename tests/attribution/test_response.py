@@ -104,6 +104,14 @@ def test_credit_between_campaigns_is_that_of_every_order_tried() -> None:
     assert 0 < shares.sum() < 1, "somebody converts without any ad"
 
 
+def test_the_worth_of_streams_is_their_credit_where_every_exposure_is_paid() -> None:
+    columns = response.columns_of(SHOWN)
+    model = Formula(columns)
+    shares, said = response.share(pairs(SHOWN), CONVERSION, SHOWN, AGE, model)
+    worth = response.worths(said.inputs, model)
+    assert worth.loc[0].to_dict() == pytest.approx(shares.groupby(pairs(SHOWN)["campaign_id"]).sum().to_dict(), abs=1e-12)
+
+
 def test_opportunities_are_a_column_only_where_somebody_was_held_out() -> None:
     assert response.columns_of(SHOWN).offered == ("tv",)
     assert response.columns_named(response.columns_of(SHOWN).names) == response.columns_of(SHOWN)

@@ -80,6 +80,29 @@ def test_the_true_model_agrees_with_lift_and_one_that_sees_no_effects_does_not(l
     assert wrong.measures["lift_agreement"].high < 0.1
 
 
+class ShyModel(TrueModel):
+    """One that learned every effect too small."""
+
+    def score(self, frame: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
+        return super().score(frame.assign(**{name: frame[name] / 3 for name in frame if name.startswith("shown.")}))
+
+
+@pytest.mark.service  # long
+def test_effects_that_are_learned_too_small_are_made_larger_by_what_others_tell(lived: effects.Lived) -> None:
+    touches, bought, everybody = effects.touches(lived), effects.conversions(lived), effects.people(lived)
+    columns = response.columns_of(touches, response.WHOLE)
+    inputs = response.frame(everybody, touches, columns, pd.DataFrame({"base": logit(lived.without)}))
+    cases = bought.set_index("person_id")["conversion_id"]
+    moments = everybody[["person_id", "happened_at", "label"]].assign(row_id=everybody["person_id"].map(cases))
+    shy, strangers = ShyModel(lived, list(columns.names)), set(moments["person_id"][::2])
+    found = exposures.against_lift(moments, inputs, bought, lift.arms(touches), shy, strangers)
+    is_case = (moments["label"] > 0) & moments["person_id"].isin(strangers)
+    said = response.worths(inputs[is_case], shy).sum()
+    truth = response.worths(inputs[is_case], TrueModel(lived, list(columns.names))).sum()
+    assert said.sum() < 0.8 * truth.sum()
+    assert (said * pd.Series(found.about["factors"])).sum() == pytest.approx(truth.sum(), rel=0.15)
+
+
 def test_without_an_experiment_there_is_nothing_to_hold_credit_against(lived: effects.Lived) -> None:
     none = lift.arms(effects.touches(effects.live(effects.Known(people=50, held_out=0.0))))
     bought = effects.conversions(lived)

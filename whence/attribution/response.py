@@ -106,8 +106,8 @@ class Columns:
     @property
     def names(self) -> tuple[str, ...]:
         """The columns' names in order: shown.<fading>.<kind>.<stream>, then offered.<fading>.<stream>."""
-        seen = [_name(self.by, "shown", fading, kind, stream) for fading in self.fadings for stream, kind in self.shown]
-        return (*seen, *(_name(self.by, "offered", fading, stream) for fading in self.fadings for stream in self.offered))
+        seen = [column_name(self.by, "shown", fading, kind, stream) for fading in self.fadings for stream, kind in self.shown]
+        return (*seen, *(column_name(self.by, "offered", fading, stream) for fading in self.fadings for stream in self.offered))
 
 
 def columns_of(touches: pd.DataFrame, fadings: tuple[str, ...] = PASSING) -> Columns:
@@ -204,14 +204,7 @@ def share(
     said = Said(asked[["conversion_id", "seen_at"]].set_axis(["subject", "made_at"], axis=1), inputs, raw, probability)
     if not len(pairs):
         return pd.Series(dtype="float64", index=pairs.index), said
-    rest = given.to_numpy(dtype=np.float64)
-
-    def rate(rows: Ints, counts: Floats) -> Floats:
-        filled = np.where(counts < SMALLEST, 0.0, counts)
-        asked_again = pd.DataFrame(np.column_stack([filled, rest[rows]]), columns=[*columns.names, *given.columns])
-        chance = scorer.score(asked_again)[1]
-        return np.asarray(chance / (1 - chance) if sampled else chance)
-
+    rate = _rate(scorer, columns, given, sampled=sampled)
     earned = _by_order(story, rate) if backwards else _by_stream(story, rate)
     scale = getattr(scorer, "about", {}).get("factors", {}) if factors is None else factors
     earned = earned * np.array([scale.get(stream, 1.0) for stream in story.streams] or [1.0])[story.stream]
@@ -232,11 +225,23 @@ def losses(inputs: pd.DataFrame, scorer: Scores, *, sampled: bool = True) -> pd.
         return np.asarray(chance / (1 - chance) if sampled else chance)
 
     whole, found = rate(inputs), {}
-    for stream in sorted({stream for stream, _ in columns.shown}):
+    for stream in _streams(columns):
         mine = [name for name in columns.names if _parts(name)[0] == "shown" and _parts(name)[4] == stream]
         left = rate(inputs.assign(**dict.fromkeys(mine, 0.0)))
         found[stream] = np.maximum(1 - left / whole, 0.0)
     return pd.DataFrame(found, index=inputs.index)
+
+
+def worths(inputs: pd.DataFrame, scorer: Scores, *, sampled: bool = True) -> pd.DataFrame:
+    """Each row's credit as in `share`, when every exposure may be paid for: a column a stream, the index kept."""
+    columns = columns_named(scorer.schema.names)
+    full = inputs[list(columns.names)].to_numpy(dtype=np.float64)
+    streams = _streams(columns)
+    of = _owners(columns, streams)
+    lot = _lot(pd.Series(np.arange(len(inputs))), len(streams))
+    given = inputs[[name for name in scorer.schema.names if name not in set(columns.names)]]
+    worth, whole = _worth(_Counts(full, full * (of >= 0), lot, streams, of), _rate(scorer, columns, given, sampled=sampled))
+    return pd.DataFrame(np.maximum(worth, 0.0) / whole[:, None], index=inputs.index, columns=list(streams))
 
 
 @dataclass(frozen=True)
@@ -295,13 +300,24 @@ def learn(inputs: pd.DataFrame, label: Floats, seed: int = 0) -> Learned:
 
 
 @dataclass(frozen=True)
-class _Story:
-    """Conversions, and what each pair added to the counts of its conversion."""
+class _Counts:
+    """What conversions met, and what of it may be taken away."""
 
     full: Floats
     """The counts of each conversion with all its touches: conversions × columns."""
     paid: Floats
-    """Of these, what pairs added."""
+    """Of these, what may be taken away: what pairs added."""
+    lot: npt.NDArray[np.uint64]
+    """A number for each conversion and stream that orders the streams by lot, always the same for the same conversion."""
+    streams: tuple[str, ...]
+    stream_of: Ints
+    """The place of each column's stream, -1 for opportunities, which are kept whatever is taken away."""
+
+
+@dataclass(frozen=True)
+class _Story(_Counts):
+    """Conversions, and what each pair added to the counts of its conversion."""
+
     row: Ints
     """The conversion of each pair …"""
     stream: Ints
@@ -311,11 +327,6 @@ class _Story:
     amount: Floats
     """… and the amounts."""
     touched_at: Ints
-    lot: npt.NDArray[np.uint64]
-    """A number for each conversion and stream that orders the streams by lot, always the same for the same conversion."""
-    streams: tuple[str, ...]
-    stream_of: Ints
-    """The place of each column's stream, -1 for opportunities, which are kept whatever is taken away."""
 
     def without(self, pairs: Ints) -> Floats:
         """The counts of each of these pairs' conversion without that pair alone."""
@@ -344,9 +355,8 @@ def _story(pairs: pd.DataFrame, asked: pd.DataFrame, touches: pd.DataFrame, colu
     place, amount = _amounts(paid_touches, columns, "shown")
     paid = _sums(paid_touches["row"].to_numpy(), place, amount, (len(asked), len(columns.names)))
     full = _counts(met[~is_paid], columns, len(asked)) + _counts(paid_touches, columns, len(asked))
-    streams = tuple(sorted({stream for stream, _ in columns.shown}))
+    streams = _streams(columns)
     known = {stream: at for at, stream in enumerate(streams)}
-    owner = [known[parts[4]] if parts[0] == "shown" else -1 for parts in map(_parts, columns.names)]
     stream = paid_touches["stream"].map(known).fillna(0).to_numpy(dtype=np.int64)
     return _Story(
         full=full,
@@ -358,7 +368,30 @@ def _story(pairs: pd.DataFrame, asked: pd.DataFrame, touches: pd.DataFrame, colu
         amount=amount,
         touched_at=pd.to_datetime(pairs["touched_at"], utc=True).astype("datetime64[us, UTC]").astype("int64").to_numpy(),
         streams=streams,
-        stream_of=np.array(owner, dtype=np.int64),
+        stream_of=_owners(columns, streams),
+    )
+
+
+def _rate(scorer: Scores, columns: Columns, given: pd.DataFrame, *, sampled: bool) -> Rate:
+    """What a scorer says of these conversions, whose covariates are `given`, at other counts."""
+    rest, names = given.to_numpy(dtype=np.float64), [*columns.names, *given.columns]
+
+    def rate(rows: Ints, counts: Floats) -> Floats:
+        filled = np.where(counts < SMALLEST, 0.0, counts)
+        asked_again = pd.DataFrame(np.column_stack([filled, rest[rows]]), columns=names)
+        chance = scorer.score(asked_again)[1]
+        return np.asarray(chance / (1 - chance) if sampled else chance)
+
+    return rate
+
+
+def _streams(columns: Columns) -> tuple[str, ...]:
+    return tuple(sorted({stream for stream, _ in columns.shown}))
+
+
+def _owners(columns: Columns, streams: tuple[str, ...]) -> Ints:
+    return np.array(
+        [streams.index(parts[4]) if parts[0] == "shown" else -1 for parts in map(_parts, columns.names)], dtype=np.int64
     )
 
 
@@ -370,18 +403,7 @@ def _lot(conversions: pd.Series, streams: int) -> npt.NDArray[np.uint64]:
 
 def _by_stream(story: _Story, rate: Rate) -> Floats:
     """Each pair's share: of its stream's Shapley value by what the rate would lose without the pair alone."""
-    worth, whole = np.zeros((len(story.full), len(story.streams))), np.ones(len(story.full))
-    has = np.zeros(worth.shape, dtype=bool)
-    for at in range(len(story.streams)):
-        has[:, at] = (story.paid[:, story.stream_of == at] > 0).any(axis=1)
-    size = has.sum(axis=1)
-    for m in np.unique(size[size > 0]):
-        for rows in _batches(np.flatnonzero(size == m), 1):
-            members = np.nonzero(has[rows])[1].reshape(len(rows), m)
-            members = np.take_along_axis(members, np.argsort(story.lot[rows[:, None], members], axis=1), axis=1)
-            game = _game(story, rate, rows, members)
-            value, whole[rows] = shapley(game, m) if m <= EXACT else sampled_shapley(game, m)
-            worth[rows[:, None], members] = value
+    worth, whole = _worth(story, rate)
     loss = np.zeros(len(story.row))
     for pairs in _batches(np.arange(len(story.row)), 1):
         loss[pairs] = whole[story.row[pairs]] - rate(story.row[pairs], story.without(pairs))
@@ -393,15 +415,32 @@ def _by_stream(story: _Story, rate: Rate) -> Floats:
     return np.asarray(np.maximum(worth, 0.0)[story.row, story.stream] * part / whole[story.row])
 
 
+def _worth(met: _Counts, rate: Rate) -> tuple[Floats, Floats]:
+    """Each stream's Shapley value in the rate of each conversion, and that rate: 1 where nothing may be taken away."""
+    worth, whole = np.zeros((len(met.full), len(met.streams))), np.ones(len(met.full))
+    has = np.zeros(worth.shape, dtype=bool)
+    for at in range(len(met.streams)):
+        has[:, at] = (met.paid[:, met.stream_of == at] > 0).any(axis=1)
+    size = has.sum(axis=1)
+    for m in np.unique(size[size > 0]):
+        for rows in _batches(np.flatnonzero(size == m), 1):
+            members = np.nonzero(has[rows])[1].reshape(len(rows), m)
+            members = np.take_along_axis(members, np.argsort(met.lot[rows[:, None], members], axis=1), axis=1)
+            game = _game(met, rate, rows, members)
+            value, whole[rows] = shapley(game, m) if m <= EXACT else sampled_shapley(game, m)
+            worth[rows[:, None], members] = value
+    return worth, whole
+
+
 Game = Callable[[Bools], Floats]
 """The rate of each conversion when only these of its streams were shown: a coalition → a value a conversion."""
 
 
-def _game(story: _Story, rate: Rate, rows: Ints, members: Ints) -> Game:
+def _game(met: _Counts, rate: Rate, rows: Ints, members: Ints) -> Game:
     def value(coalition: Bools) -> Floats:
-        off = np.zeros((len(rows), len(story.streams) + 1), dtype=bool)  # the last is of opportunities: never off
+        off = np.zeros((len(rows), len(met.streams) + 1), dtype=bool)  # the last is of opportunities: never off
         off[np.arange(len(rows))[:, None], members] = ~coalition
-        return rate(rows, story.full[rows] - story.paid[rows] * off[:, story.stream_of])
+        return rate(rows, met.full[rows] - met.paid[rows] * off[:, met.stream_of])
 
     return value
 
@@ -520,7 +559,7 @@ def _amounts(met: pd.DataFrame, columns: Columns, what: str) -> tuple[Ints, Floa
     place, amount = np.zeros(shape, dtype=np.int64), np.zeros(shape)
     for at, fading in enumerate(columns.fadings):
         half, look_back = FADINGS[fading]
-        names = [_name(columns.by, what, fading, *(each if what == "shown" else each[1:])) for each in values]
+        names = [column_name(columns.by, what, fading, *(each if what == "shown" else each[1:])) for each in values]
         to = np.array([known.get(name, -1) for name in names], dtype=np.int64)[cell]
         place[:, at] = np.maximum(to, 0)
         amount[:, at] = np.where((to >= 0) & (days <= look_back), np.exp2(-days / half), 0.0)
@@ -533,7 +572,8 @@ def _sums(row: Ints, place: Ints, amount: Floats, shape: tuple[int, int]) -> Flo
     return summed
 
 
-def _name(by: str, what: str, fading: str, *rest: str) -> str:
+def column_name(by: str, what: str, fading: str, *rest: str) -> str:
+    """The name of a column of exposures (`rest` is kind and stream) or of opportunities (the stream alone)."""
     return ".".join((what, by, fading, *(quote(str(each), safe="") for each in rest)))
 
 
