@@ -13,7 +13,7 @@ import pandas as pd
 from sklearn.metrics import roc_auc_score
 
 from infra.benching import Interval, Row, verdict
-from whence.attribution import journeys, lift, response, rules
+from whence.attribution import journeys, levels, lift, response, rules
 from whence.attribution.policy import Policy, Reach
 from whence.world import effects
 from whence.world.effects import COVARIATES, Known
@@ -23,7 +23,8 @@ EVERYTHING = Policy(name="everything", windows=(Reach(effects.DAYS + 1.0),), max
 L1, L1_BLIND, RANK, LEVEL = 0.12, 0.25, 0.9, (0.95, 1.05)
 FOLDS, SWEEP_FOLDS, SWEEP_RUNS = 4, 2, 1
 CONFOUNDING = (0.0, 0.5, 2.0)
-MANY = "20 channels"
+MANY = 20
+"""As many channels as there may be."""
 
 
 @dataclass(frozen=True)
@@ -53,39 +54,38 @@ class Judged:
 
 
 def measure(runs: int) -> list[Row]:
-    """The rows of the issue on worlds of seeds 0 to runs − 1, then what other worlds do to the same methods."""
+    """The rows of the issue on worlds of seeds 0 to runs − 1, few channels and many, then what other worlds do to the same methods."""
     worlds = [Known(seed=seed) for seed in range(runs)]
-    found = [_judge(world, METHODS, FOLDS) for world in worlds]
-    rows = [row for name in found[0] for row in _rows(name, [each[name] for each in found])]
-    return [*rows, *_sweep(min(runs, SWEEP_RUNS))]
+    many = [replace(world, channels=MANY) for world in worlds]
+    return [
+        *_judged(worlds, METHODS, FOLDS),
+        *_judged(many, MANY_METHODS, SWEEP_FOLDS),
+        *_sweep(min(runs, SWEEP_RUNS)),
+    ]
 
 
-def _rows(name: str, found: Sequence[Judged]) -> list[Row]:
-    what = f"5 channels, {name}"
+def _judged(worlds: Sequence[Known], methods: Sequence[Method], folds: int) -> list[Row]:
+    """The rows of each method over worlds that differ by their seed alone."""
+    found = [_judge(world, methods, folds) for world in worlds]
+    return [row for name in found[0] for row in _rows(worlds[0].channels, name, [each[name] for each in found])]
+
+
+def _rows(channels: int, name: str, found: Sequence[Judged]) -> list[Row]:
+    what = f"{channels} channels, {name}"
     error, level, rank = ([getattr(each, part) for each in found] for part in ("error", "level", "rank"))
     auc = statistics.mean(each.auc for each in found)
-    note = f"AUC {auc:.3f} on people that the model has not met" if auc == auc else ""
-    if name not in (GHOSTS, BLIND):
-        note = "; ".join(filter(None, (f"credited/true {statistics.mean(level):.2f}, rank {statistics.mean(rank):.2f}", note)))
-        return [Row(f"{what}: L1 error of credit", *_mean(error), note=note)]
-    bound = L1 if name == GHOSTS else L1_BLIND
-    rows = [Row(f"{what}: L1 error of credit", *_mean(error), f"≤ {bound}", verdict(met=statistics.mean(error) <= bound), note)]
-    is_judged = name == GHOSTS
+    note = f"{len(found)} seeds" + (f"; AUC {auc:.3f} on people that the model has not met" if auc == auc else "")
+    means = f"credited/true {statistics.mean(level):.2f}, rank {statistics.mean(rank):.2f}"
+    bound = {BUNDLED: L1, BLIND: L1_BLIND}.get(name)
+    judged = (f"≤ {bound}", verdict(met=statistics.mean(error) <= bound)) if bound else ("", "-")
+    rows = [Row(f"{what}: L1 error of credit", *_mean(error), *judged, note if name == BUNDLED else f"{means}; {note}")]
+    if name != BUNDLED:
+        return rows
     rank_met, level_met = statistics.mean(rank) >= RANK, LEVEL[0] <= statistics.mean(level) <= LEVEL[1]
     return [
         *rows,
-        Row(
-            f"{what}: rank correlation",
-            *_mean(rank),
-            f"≥ {RANK}" if is_judged else "",
-            verdict(met=rank_met) if is_judged else "-",
-        ),
-        Row(
-            f"{what}: credited/true",
-            *_mean(level),
-            "0.95–1.05" if is_judged else "",
-            verdict(met=level_met) if is_judged else "-",
-        ),
+        Row(f"{what}: rank correlation", *_mean(rank), f"≥ {RANK}", verdict(met=rank_met)),
+        Row(f"{what}: credited/true", *_mean(level), "0.95–1.05", verdict(met=level_met)),
     ]
 
 
@@ -94,20 +94,17 @@ def _mean(values: Sequence[float]) -> tuple[str, str]:
 
 
 def _sweep(runs: int) -> list[Row]:
-    """Other strengths of confounding, rarer conversions and no effect at all, for information; and as many channels as there may be."""
+    """Other strengths of confounding, rarer conversions and no effect at all, for information."""
     asked = {f"confounding × {strength}": Known(confounding=strength) for strength in CONFOUNDING}
-    asked |= {MANY: Known(channels=20), "conversions a third as frequent": Known(base=-4.6)}
+    asked |= {"conversions a third as frequent": Known(base=-4.6)}
     rows = []
     for what, world in asked.items():
-        found = [_judge(replace(world, seed=seed), MANY_SWEPT if what == MANY else SWEPT, SWEEP_FOLDS) for seed in range(runs)]
+        found = [_judge(replace(world, seed=seed), SWEPT, SWEEP_FOLDS) for seed in range(runs)]
         for name in found[0]:
             each = [one[name] for one in found]
             level, rank = (statistics.mean(getattr(one, part) for one in each) for part in ("level", "rank"))
-            errors = [one.error for one in each]
-            bound = {f"{GHOSTS}{LEANING}": L1, BLIND: L1_BLIND}.get(name) if what == MANY else None
-            judged = (f"≤ {bound}", verdict(met=statistics.mean(errors) <= bound)) if bound else ("", "-")
             note = f"credited/true {level:.2f}, rank {rank:.2f}; {runs} seed, {SWEEP_FOLDS} folds"
-            rows.append(Row(f"{what}, {name}: L1 error of credit", *_mean(errors), *judged, note))
+            rows.append(Row(f"{what}, {name}: L1 error of credit", *_mean([one.error for one in each]), note=note))
     null = [_judge(Known(effect=0.0, seed=seed), SWEPT, SWEEP_FOLDS) for seed in range(runs)]
     return [
         *rows,
@@ -141,15 +138,18 @@ def _judge(world: Known, methods: Sequence[Method], folds: int) -> dict[str, Jud
     return found
 
 
-def _rule(rule: str) -> Method:
+def _rule(name: str) -> Method:
     def method(told: Told, _: int) -> Credits:
-        return {rule.replace("_", " "): (_by_channel(told, rules.share(told.pairs, rule, EVERYTHING)), float("nan"))}
+        return {name.replace("_", " "): (_by_channel(told, rules.share(told.pairs, name, EVERYTHING)), float("nan"))}
 
     return method
 
 
 def _learned(name: str, *, ghosts: bool, covariates: bool, lean: bool = False) -> Method:
-    """Credit by a model that has not met the person, with or without opportunities and covariates; then leaning towards lift."""
+    """Credit by a model that has not met the person, with or without opportunities and covariates.
+
+    With ghosts, by trees alone, and brought to the level of the regression; then leaning towards lift.
+    """
 
     def method(told: Told, folds: int) -> Credits:
         touches = told.touches if ghosts else told.touches[told.touches["kind"] != response.GHOST]
@@ -158,21 +158,26 @@ def _learned(name: str, *, ghosts: bool, covariates: bool, lean: bool = False) -
             told.people, touches, response.columns_of(touches, response.WHOLE), known.set_axis(told.people.index)
         )
         label, persons = told.people["label"].to_numpy(dtype="float64"), told.people["person_id"]
-        said, parts, lost = pd.Series(0.0, index=persons), [], []
+        said, plain, levelled, lost = pd.Series(0.0, index=persons), [], [], []
         for rows, model in response.crossfit(inputs, label, persons, folds):
             said[persons[rows]] = model.score(inputs[rows])[0]
             theirs = told.conversions[told.conversions["person_id"].isin(persons[rows])]
             pairs = told.pairs[told.pairs["conversion_id"].isin(theirs["conversion_id"])]
-            features = known.loc[theirs["person_id"]].set_axis(theirs.index)
-            parts.append(response.share(pairs, theirs, touches, features, model, sampled=False)[0])
+            features, is_case = known.loc[theirs["person_id"]].set_axis(theirs.index), rows & (label > 0)
+            shares = response.share(pairs, theirs, touches, features, model, sampled=False)[0]
+            regression = levels.fit(inputs[~rows], label[~rows])
+            scale = levels.factors(inputs[is_case], model, regression, sampled=False)
+            plain.append(shares)
+            levelled.append(shares * pairs["channel"].map(scale).fillna(1.0))
             if lean:
-                is_case = rows & (label > 0)
-                lost.append(response.losses(inputs[is_case], model, sampled=False).set_axis(persons[is_case]))
-        credit, auc = _by_channel(told, pd.concat(parts).reindex(told.pairs.index)), float(roc_auc_score(label, said.to_numpy()))
-        if not lean:
-            return {name: (credit, auc)}
-        leaning = credit * _leaning(told, pd.concat(lost)).reindex(credit.index).fillna(1.0)
-        return {name: (credit, auc), f"{name}{LEANING}": (leaning, auc)}
+                lost.append(response.losses(inputs[is_case], regression or model, sampled=False).set_axis(persons[is_case]))
+        auc = float(roc_auc_score(label, said.to_numpy()))
+        alone, credit = (_by_channel(told, pd.concat(each).reindex(told.pairs.index)) for each in (plain, levelled))
+        found = {f"{name}{TREES}": (alone, auc), name: (credit, auc)} if ghosts else {name: (credit, auc)}
+        if lean:
+            leaning = credit * _leaning(told, pd.concat(lost)).reindex(credit.index).fillna(1.0)
+            found[f"{name}{LEANING}"] = leaning, auc
+        return found
 
     return method
 
@@ -195,16 +200,17 @@ def _by_channel(told: Told, shares: pd.Series) -> pd.Series:
 
 
 GHOSTS, BLIND = "exposures, ghosts and covariates", "exposures and covariates, no ghosts"
-LEANING = ", leaning towards lift"
-"""As a bundle's credit does."""
+TREES, LEANING = ", by trees alone", ", leaning towards lift"
+BUNDLED = f"{GHOSTS}{LEANING}"
+"""As a bundle gives credit."""
 METHODS: tuple[Method, ...] = (
     _learned(GHOSTS, ghosts=True, covariates=True, lean=True),
     _learned(BLIND, ghosts=False, covariates=True, lean=True),
     _learned("exposures alone (path only)", ghosts=False, covariates=False),
     _lift_alone,
-    *(_rule(rule) for rule in ("last_touch", "first_touch", "linear")),
+    *(_rule(name) for name in ("last_touch", "first_touch", "linear")),
 )
-MANY_SWEPT: tuple[Method, ...] = (
+MANY_METHODS: tuple[Method, ...] = (
     _learned(GHOSTS, ghosts=True, covariates=True, lean=True),
     _learned(BLIND, ghosts=False, covariates=True),
     _rule("last_touch"),

@@ -19,6 +19,7 @@ from whence.contracts.times import Window
 from whence.ingest import ingest, source_days
 
 CLICKS = DATA / "talkingdata_100k" / "train_sample.csv"
+TARGET = 0.98
 TEST_SHARE = 0.2
 """The last fifth in time, as `whence demo --source talkingdata=PATH` has it."""
 ANCHOR = "winner of the challenge 0.984, on all 185 million clicks"
@@ -28,15 +29,18 @@ def measure(runs: int) -> list[Row]:
     """The rows; `runs` is not used, since the same file gives the same figures."""
     what = "TalkingData: which click earned the install, time-split ROC AUC"
     if not CLICKS.exists():
-        return [absent(what, "≥ 0.98")]
+        return [absent(what, f"≥ {TARGET}")]
     with tempfile.TemporaryDirectory() as home:
         found = _trained(Path(home))
     taken, rows = found["metrics"], found["data"]["rows"]
     auc, ratio = taken["roc_auc"], taken["observed_over_expected"]
-    note = f"{rows['test']} clicks, {found['data']['positives']['test']} installs in the last fifth; interval by person; {ANCHOR}"
+    installs = found["data"]["positives"]["test"]
+    note = f"{rows['test']} clicks, {installs} installs in the last fifth; interval by person; {ANCHOR}"
+    if auc["low"] < TARGET <= auc["high"]:
+        note += f"; {installs} installs cannot tell whether it is {TARGET}"
     is_calibrated = ratio["low"] <= 1 <= ratio["high"]
     return [
-        Row(what, f"{auc['value']:.4f}", _spread(auc), "≥ 0.98", verdict(met=auc["value"] >= 0.98), note),
+        Row(what, f"{auc['value']:.4f}", _spread(auc), f"≥ {TARGET}", verdict(met=auc["value"] >= TARGET), note),
         Row(
             "TalkingData: observed / expected installs",
             f"{ratio['value']:.3f}",
