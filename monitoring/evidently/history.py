@@ -71,6 +71,8 @@ class Months(LocalState):  # type: ignore[misc]  # Evidently has no types
         file = Path(self.path, str(project.id), "snapshots", f"{snapshot_id}.json")
         try:
             self.snapshots[project.id][snapshot_id] = self._report(orjson.loads(file.read_bytes()))
+        except FileNotFoundError:  # its day was written anew, without it
+            self.snapshots[project.id].pop(snapshot_id, None)
         except (orjson.JSONDecodeError, KeyError, TypeError) as trouble:
             self.snapshots[project.id].pop(snapshot_id, None)
             print(f"{file} is no report of ours, and not shown: {trouble}. Watch its day again.", file=sys.stderr)
