@@ -152,7 +152,7 @@ def take_back(refunds: pd.DataFrame, known: pd.DataFrame, algorithms: Sequence[s
     rows["credit_micros"] = credit.apportion(takes, given, starts)
     rows["clean_micros"] = credit.apportion(takes, _clean_weights(rows, starts, given), starts)
     rows["share"] = given * _part(rows["takes_micros"], rows["value_micros"])
-    rest = [_no_ad(refunds, rows[rows["algorithm"] == each], each) for each in algorithms]
+    rest = [_typed(_no_ad(refunds, rows[rows["algorithm"] == each], each), rows) for each in algorithms]
     return _summed(pd.concat([each for each in (rows, *rest) if len(each)] or [rows], ignore_index=True))
 
 
@@ -185,10 +185,15 @@ def _no_ad(refunds: pd.DataFrame, taken: pd.DataFrame, algorithm: str) -> pd.Dat
     micros = refunds["value_micros"] - refunds["takes_micros"].where(is_taken, 0)
     left, micros = refunds[(micros != 0) | ~is_taken], micros[(micros != 0) | ~is_taken]
     place = dict.fromkeys(("touch_id", "campaign_id", "channel", "suspect"), credit.NO_AD)
-    known = {"touched_at": pd.NaT, "certainty": 1.0, "new_to_brand": None, "bundle": None, "person_id": left["person_id"]}
+    known = {"touched_at": None, "certainty": 1.0, "new_to_brand": None, "bundle": None, "person_id": left["person_id"]}
     facts = left[["conversion_id", "currency", "seen_at"]]
     share = _part(micros, left["value_micros"])
     return facts.assign(algorithm=algorithm, share=share, credit_micros=micros, clean_micros=micros, **place, **known)
+
+
+def _typed(rows: pd.DataFrame, like: pd.DataFrame) -> pd.DataFrame:
+    """The rows with the types that `like` has: where all that is known of a column is that nothing is, it has none of its own."""
+    return rows.astype({name: like[name].dtype for name in rows if name in like}) if len(like) else rows
 
 
 _COPIED = tuple(name for name in credit.ROW if name not in ("day", "conversion_id", "credit_micros", "currency"))

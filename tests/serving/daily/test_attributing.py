@@ -56,6 +56,14 @@ def test_a_refund_of_more_than_the_conversion_takes_the_rest_from_no_ad() -> Non
     assert rows["share"].sum() == pytest.approx(1.0)
 
 
+def test_what_no_ad_does_not_have_keeps_the_type_that_ads_give_it() -> None:
+    given = credits_of("v", 0.75, 0.25)
+    given["touched_at"] = given["touched_at"].astype("datetime64[us, UTC]")
+    rows = take_back(frame(a_refund("v", -120, takes=-100)), given, ("linear",))
+    assert rows["touched_at"].dtype == given["touched_at"].dtype
+    assert rows["touched_at"].isna().tolist() == [True, False, False]
+
+
 def test_a_refund_of_something_never_credited_takes_from_no_ad() -> None:
     rows = take_back(frame(a_refund(None, -100)), credits_of("v", 1.0), ("linear", "last_touch"))
     assert rows[["algorithm", "touch_id", "credit_micros"]].to_numpy().tolist() == [
