@@ -104,6 +104,7 @@ def _tabs(evidently: str, project: str) -> list[str]:
 def _look(browser: Browser, name: str, to: str, pictures: Path, width: str, scheme: str) -> Looked:
     across, down = WIDTHS[width]
     page = browser.new_page(viewport={"width": across, "height": down}, color_scheme="dark" if scheme == "dark" else "light")
+    page.set_default_timeout(READY_SECONDS * 1000)
     errors: list[str] = []
     elsewhere: list[str] = []
     page.on("console", lambda said: errors.append(said.text) if said.type == "error" else None)
