@@ -109,7 +109,7 @@ class ToldCalculation(SingleValueCalculation[Told]):  # type: ignore[misc]
 
 
 def report(checks: Sequence[Check], judged: Dataset, moment: datetime, title: str, told: pd.DataFrame) -> Snapshot:
-    """A report of measures, those that have a rule with its test; it shows the table `told`, and the tests below it."""
+    """A report of measures, those that have a rule with its test; it shows the table `told`, and the tests in a tab beside it."""
     rows = pd.DataFrame([vars(check) for check in checks], columns=list(Check.__dataclass_fields__))
     measured = [Measured(model=c.model, metric=c.metric, segment=c.segment, tests=_tests(c)) for c in checks]
     with quiet():
