@@ -119,13 +119,13 @@ def _patterns(seen: Levels) -> tuple[Levels, Floats]:
     return patterns, times.astype(np.float64)
 
 
-def _first_guess() -> Floats:
-    """Most matches agree in full; the rest are spread, more among the alike."""
+def first_guess() -> Floats:
+    """A first guess at how true pairs agree: most matches agree in full; the rest are spread, more among the alike."""
     guess = np.append(np.linspace(0.01, 0.06, len(EDGES) + 1), np.full(len(RARITIES) + 1, 0.8 / (len(RARITIES) + 1)))
     return np.asarray(guess / guess.sum())
 
 
-def _strangers(overall: Floats) -> Floats:
+def of_strangers(overall: Floats) -> Floats:
     """A first guess at how strangers agree: as pairs do overall, but equal values are mostly those of matches."""
     guess = overall * np.where(np.arange(COUNT) > len(EDGES), 0.2, 1.0)
     return np.asarray(guess / guess.sum())
@@ -144,8 +144,8 @@ def _expect_and_maximise(
     fields = range(patterns.shape[1])
     whole = max(float(times.sum()) + others, 1.0)
     base = float(logit(np.clip(share, 1e-9, 0.5)))
-    matches = [_first_guess() for _ in fields]
-    strangers = [_strangers(rates(patterns[:, place], times, rest[place])) for place in fields]
+    matches = [first_guess() for _ in fields]
+    strangers = [of_strangers(rates(patterns[:, place], times, rest[place])) for place in fields]
     for _ in range(ROUNDS):
         odds = np.full(len(patterns), base)
         for place in fields:

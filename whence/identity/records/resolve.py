@@ -14,7 +14,18 @@ import pyarrow as pa
 from scipy.special import expit
 
 from whence.identity.clusters import Refusal, Rules, cluster
-from whence.identity.records import boosted, cascade, context, fellegi_sunter, logins, rivals, strangers, vouching, worded
+from whence.identity.records import (
+    boosted,
+    cascade,
+    context,
+    fellegi_sunter,
+    logins,
+    relatives,
+    rivals,
+    strangers,
+    vouching,
+    worded,
+)
 from whence.identity.records.compare import Comparer
 from whence.identity.records.known import Known, labelled, settled, stands_for, with_known
 from whence.identity.records.retrieve import Plan, Report
@@ -251,22 +262,42 @@ def _untaught(records: Records, pairs: Pairs, evidence: Evidence, comparer: Comp
     rows = _asked(records, pairs, is_linked)
     asked = Evidence(evidence.names, evidence.values[rows]) if is_linked else evidence
     some = _some(asked, options.seed)
-    share = len(some.values) / max(len(asked.values), 1)
     chance = comparer(chance_pairs(records, options.seed))
-    weights = fellegi_sunter.fit_to_all(some, chance, share * max(_possible(records) - len(asked.values), 0.0))
+    share = len(some.values) / max(len(asked.values), 1)
+    others = share * max(_possible(records) - len(asked.values), 0.0)
+    weights = fellegi_sunter.fit_to_all(some, chance, others)
     vouched = vouching.fit(records, asked, weights, seed=options.seed, threads=options.threads)
-    if vouched is not None and vouched.worth >= (WORTH_LINKED if is_linked else WORTH):
-        return vouched.scorer, f"No labels: {', '.join(vouched.witnesses)} vouched for each other; {UNCONFIRMED}"
+    how = {"seed": options.seed, "threads": options.threads}
+    if is_linked and vouched is not None and vouched.worth >= WORTH_LINKED:
+        return vouched.scorer, _vouching(vouched)
     if is_linked and records.source is not None and len(asked.values) >= FEWEST:
         counted = fellegi_sunter.fit(some)
-        how = {"seed": options.seed, "threads": options.threads}
         odds = rivals.judged(len(records), pairs, evidence, records.source, counted.log_odds(evidence), **how)
         return vouching.student(asked, odds[rows], **how), f"No labels: partners against what strangers look like; {UNCONFIRMED}"
+    scorer, basis = _counted(some, weights, vouched, options)
+    believed = scorer.log_odds(some)
+    told = relatives.told_apart(records, some, believed, weights, chance, others)
+    if told is None:
+        return scorer, basis
+    doubting = vouching.student(some, np.minimum(believed, told.log_odds), **how)
+    return doubting, f"{basis.removesuffix(UNCONFIRMED)}{', '.join(told.fields)} tell relatives apart; {UNCONFIRMED}"
+
+
+def _counted(
+    some: Evidence, weights: fellegi_sunter.FellegiSunter, vouched: vouching.Vouched | None, options: Options
+) -> tuple[PairScorer, str]:
+    """By fields that vouch for each other where they have enough to say; else by how often they agree."""
     if vouched is None:
         return fellegi_sunter.fit(some), f"No labels: a model of agreement fitted to the candidates; {UNCONFIRMED}"
+    if vouched.worth >= WORTH:
+        return vouched.scorer, _vouching(vouched)
     least = np.minimum(vouched.scorer.log_odds(some), weights.log_odds(some))
     scorer = vouching.student(some, least, seed=options.seed, threads=options.threads)
     return scorer, f"No labels: fields say little of each other, so that a pair must be rare among strangers too; {UNCONFIRMED}"
+
+
+def _vouching(vouched: vouching.Vouched) -> str:
+    return f"No labels: {', '.join(vouched.witnesses)} vouched for each other; {UNCONFIRMED}"
 
 
 def _unlike_strangers(

@@ -1,0 +1,186 @@
+"""Relatives: pairs that share a home and what goes with it, and agree no more than strangers in what a person has alone.
+
+Without labels those who agree in a surname, an address and a phone are taken for one person, since these vouch for each
+other; families, and firms of one group, do as well. So Fellegi and Sunter's model gets classes of its own for them: one
+that agrees in nothing personal, and one for each personal field that alone is as among strangers, such as twins. Mistakes
+come one at a time: where hardly any pair differs in all that is personal, there are no relatives, and nothing is changed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from scipy.special import expit, logsumexp
+
+from whence.identity.records import fellegi_sunter as agreement
+from whence.identity.records import headers
+from whence.identity.records.fellegi_sunter import COUNT, EDGES, SILENT, FellegiSunter, Levels
+from whence.identity.records.table import Evidence, Field, Floats, Records
+from whence.identity.records.vouching import STRICT
+
+Ints = npt.NDArray[np.int64]
+
+PERSONAL = frozenset({"given_name", "name", "date", "code", "text"})
+"""Kinds of which a person has one value that lasts; names of things and firms are texts."""
+DIFFERS = int(np.searchsorted(EDGES, 0.5, side="right"))
+"""Levels below this one are of values that are not one value misspelt."""
+SELDOM = 0.03
+"""The share of true pairs whose personal field may differ for no reason at all."""
+LASTING = 0.5
+"""A field that differs more often than that where all else speaks for one person is not personal, such as remarks."""
+MANY = 0.2
+"""The share of the pairs that would be joined that agree in nothing personal, from which they are believed no longer …"""
+RARE = 30
+"""… and how many there must be at least."""
+SAMPLE = 10_000
+"""Pairs from which rates are found."""
+ROUNDS = 30
+
+
+@dataclass(frozen=True)
+class Told:
+    """Log-odds of pairs, and the fields that tell relatives from one person."""
+
+    log_odds: Floats
+    fields: tuple[str, ...]
+
+
+def told_apart(
+    records: Records, evidence: Evidence, log_odds: Floats, weights: FellegiSunter, chance: Evidence, others: float
+) -> Told | None:
+    """The log-odds that each pair is one person, with relatives as classes of their own; None where those are hardly joined.
+
+    `log_odds` are what is believed so far, `weights` those of `fit_to_all`, `chance` pairs of strangers, and `others` the
+    number of pairs that are no candidates.
+    """
+    rows = np.unique(np.linspace(0, len(log_odds) - 1, min(len(log_odds), SAMPLE)).astype(np.int64))
+    some = agreement.all_levels(Evidence(evidence.names, evidence.values[rows]))
+    own = _personal(records, some, weights) if len(rows) else ()
+    if not _is_enough(records, own) or len(own) == some.shape[1] or not len(chance.values):
+        return None
+    found = _fitted(some, agreement.all_levels(chance), others * len(rows) / len(log_odds), own)
+    if not _are_joined(found.joint(some), log_odds[rows], some[:, list(own)]):
+        return None
+    odds = found.joint(agreement.all_levels(evidence))
+    named = tuple(records.columns[place].field.name for place in own)
+    return Told(np.asarray(odds[0] - logsumexp(odds[1:], axis=0)), named)
+
+
+def _is_enough(records: Records, own: Sequence[int]) -> bool:
+    """Two fields that are personal, or a given name, which is it by itself; one text alone may be a genre."""
+    return len(own) > 1 or any(records.columns[place].field.kind == "given_name" for place in own)
+
+
+def _are_joined(joint: Floats, log_odds: Floats, personal: Levels) -> bool:
+    """Whether many of the pairs that would be joined are relatives who agree in nothing personal."""
+    would, chance = expit(log_odds), np.exp(joint - logsumexp(joint, axis=0))
+    in_nothing = (personal < STRICT).all(axis=1) & (personal != SILENT).any(axis=1)
+    relatives = (1 - chance[0] - chance[-1]) * in_nothing
+    return bool(would @ relatives >= max(RARE, MANY * would.sum()))
+
+
+def _personal(records: Records, seen: Levels, weights: FellegiSunter) -> tuple[int, ...]:
+    """The places of the fields that only one person has, and keeps."""
+    may_be = [place for place, column in enumerate(records.columns) if _is_personal(column.field) and _agrees(seen[:, place])]
+    added = np.column_stack([np.append(each.levels, 0.0)[seen[:, place]] for place, each in enumerate(weights.weights)])
+    odds = weights.base + added.sum(axis=1)
+    return tuple(
+        place for place in may_be if _lasts(seen, place, [each for each in may_be if each != place], odds - added[:, place])
+    )
+
+
+def _agrees(level: Levels) -> bool:
+    """Whether anybody agrees at all: what names each row anew, such as the article number of a shop, tells nothing."""
+    return int((level >= STRICT).sum()) >= RARE
+
+
+def _is_personal(field: Field) -> bool:
+    """By its kind; firms of one group share the address of a page, though it is a code."""
+    if field.kind == "year":
+        return headers.is_birth(field.name)
+    return field.kind in PERSONAL and "url" not in headers.says(field.name)
+
+
+def _lasts(seen: Levels, place: int, others: Sequence[int], odds: Floats) -> bool:
+    """Whether a field seldom differs where another personal one agrees, none differs, and all others speak for one person."""
+    rest = seen[:, list(others)]
+    differs = ((rest != SILENT) & (rest < DIFFERS)).any(axis=1)
+    one = (rest >= STRICT).any(axis=1) & ~differs & (odds > 0) & (seen[:, place] != SILENT)
+    return bool(one.sum() < RARE or (seen[one, place] < DIFFERS).mean() <= LASTING)
+
+
+@dataclass(frozen=True)
+class _Classes:
+    """What pairs of each class are like: those of one person first, relatives, strangers last."""
+
+    shares: Floats
+    rates: list[list[Floats]]
+    """By class and field, the share of each level."""
+
+    def joint(self, seen: Levels) -> Floats:
+        """The logarithm of each class's share times the chance of what is seen, shape (classes, pairs)."""
+        found = np.repeat(np.log(self.shares)[:, None], len(seen), axis=1)
+        for place in range(seen.shape[1]):
+            logs = np.column_stack([np.log(np.stack([of[place] for of in self.rates])), np.zeros(len(self.rates))])
+            found += logs[:, seen[:, place]]
+        return found
+
+
+def _fitted(seen: Levels, drawn: Levels, others: float, own: tuple[int, ...]) -> _Classes:
+    """Shares and rates by expectation and maximisation, of candidates and of `others` that agree as those drawn do."""
+    levels, times = np.unique(seen, axis=0, return_counts=True)
+    rest = [_counts(drawn[:, place]) * others / len(drawn) for place in range(seen.shape[1])]
+    apart = [own, *((place,) for place in own)] if len(own) > 1 else [own]
+    model = _start(levels, times.astype(np.float64), rest, others, apart)
+    for _ in range(ROUNDS):
+        joint = model.joint(levels)
+        model = _maximised(levels, np.exp(joint - logsumexp(joint, axis=0)) * times, rest, others, (own, apart))
+    return model
+
+
+def _counts(level: Levels) -> Floats:
+    return np.asarray(np.bincount(level[level != SILENT], minlength=COUNT) + 1e-3)
+
+
+def _start(levels: Levels, times: Floats, rest: list[Floats], others: float, apart: list[tuple[int, ...]]) -> _Classes:
+    """Where pairs of one person and relatives agree, most do in full; a sixth of the candidates are of either."""
+    fields = range(levels.shape[1])
+    strangers = [agreement.of_strangers(agreement.rates(levels[:, place], times, rest[place])) for place in fields]
+    first = agreement.first_guess()
+    relatives = [[_as_strangers(strangers[at], strangers[at]) if at in places else first for at in fields] for places in apart]
+    part = times.sum() / (times.sum() + others) / 6
+    shares = np.asarray([part, *[part / len(apart)] * len(apart), 1 - 2 * part])
+    return _Classes(shares, [[first for _ in fields], *relatives, strangers])
+
+
+def _maximised(
+    levels: Levels, pairs: Floats, rest: list[Floats], others: float, tied: tuple[tuple[int, ...], list[tuple[int, ...]]]
+) -> _Classes:
+    """Rates and shares from the chance of each class; what is tied stays as among strangers, or seldom differs."""
+    (own, apart), fields = tied, range(levels.shape[1])
+    found = [[agreement.rates(levels[:, place], weight) for place in fields] for weight in pairs[:-1]]
+    strangers = [agreement.rates(levels[:, place], pairs[-1], rest[place]) for place in fields]
+    for rates, places in zip(found[1:], apart, strict=True):
+        for place in places:
+            rates[place] = _as_strangers(rates[place], strangers[place])
+    for place in own:
+        found[0][place] = _seldom_differing(found[0][place])
+    total = pairs.sum(axis=1)
+    shares = (total + np.append(np.zeros(len(total) - 1), others)) / (total.sum() + others)
+    return _Classes(np.clip(shares, 1e-12, 1.0), [*found, strangers])
+
+
+def _as_strangers(rates: Floats, strangers: Floats) -> Floats:
+    """Agreement as rare as among strangers; what is less than that, such as a name within a name, as it comes."""
+    below = rates[:STRICT] / rates[:STRICT].sum() * strangers[:STRICT].sum()
+    return np.concatenate([below, strangers[STRICT:]])
+
+
+def _seldom_differing(rates: Floats) -> Floats:
+    differing = rates[:DIFFERS].sum()
+    if differing <= SELDOM:
+        return rates
+    return np.concatenate([rates[:DIFFERS] * SELDOM / differing, rates[DIFFERS:] * (1 - SELDOM) / (1 - differing)])
