@@ -1,4 +1,6 @@
-"""The command as a stranger runs it: files in, people out, no labels and no fields file, on every public set that is here."""
+"""The command as a stranger runs it: files in, people out, no labels and no fields file, on every public set that is here,
+and on tables made up to mislead it.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +10,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -15,6 +18,7 @@ from tempfile import TemporaryDirectory
 import numpy as np
 import pyarrow.parquet as pq
 
+from infra.bench_identity import made_up
 from infra.bench_identity.historical import quality
 from infra.benching import DATA, Interval, Row, absent
 from whence.identity.records.publish import Request, publish
@@ -39,7 +43,9 @@ class Given:
 
 def measure(runs: int) -> list[Row]:
     """A row for each set; there is no target, and no set was left out because it goes badly."""
-    return [_measured(each) if all(file.exists() for file in each.files) else absent(_what(each), "") for each in _sets()]
+    with TemporaryDirectory() as folder:
+        sets = [*_sets(), *_made_up(Path(folder))]
+        return [_measured(each) if all(file.exists() for file in each.files) else absent(_what(each), "") for each in sets]
 
 
 def _sets() -> Iterator[Given]:
@@ -63,6 +69,11 @@ def _sets() -> Iterator[Given]:
     yield Given("bank transfers", both, _transfers(both))
 
 
+def _made_up(folder: Path) -> Iterator[Given]:
+    for name, path, who in made_up.tables(folder):
+        yield Given(f"made-up {name}", (path,), partial(_known, who))
+
+
 def _measured(given: Given) -> Row:
     with TemporaryDirectory() as folder:
         started = time.process_time()
@@ -77,8 +88,19 @@ def _measured(given: Given) -> Row:
     people = np.unique(np.array(list(found.values())), return_inverse=True)[1].astype(np.int64)
     measured = quality(people, truth)
     pair, b3 = (Interval(value, *np.quantile(drawn, [0.025, 0.975])) for value, drawn in measured.values())
-    note = f"B-cubed {b3.value:.3f} {b3.show(3)}; {len(place):,} records, {seconds:.0f} CPU s; {outcome.basis}"
+    note = f"B-cubed {b3.value:.3f} {b3.show(3)}; {_right(people, truth)}; {len(place):,} records, {seconds:.0f} CPU s; {outcome.basis}"
     return Row(_what(given), f"{pair.value:.3f}", pair.show(3), note=note)
+
+
+def _right(people: np.ndarray, truth: np.ndarray) -> str:
+    """How many of the pairs that were joined are true, and how many of the true ones were joined."""
+    joined, true, both = (_pairs(each) for each in (people, truth, people * (truth.max() + 1) + truth))
+    return f"{both / max(joined, 1):.1%} of the joined pairs are true, {both / max(true, 1):.1%} of the true ones joined"
+
+
+def _pairs(groups: np.ndarray) -> int:
+    sizes = np.unique(groups, return_counts=True)[1]
+    return int((sizes * (sizes - 1) // 2).sum())
 
 
 def _what(given: Given) -> str:
@@ -102,6 +124,10 @@ def _grouped(of: Mapping[str, str]) -> Pairs:
     for name, whose in of.items():
         groups.setdefault(whose, []).append(name)
     return _chained(groups.values())
+
+
+def _known(who: Mapping[str, str], place: Mapping[str, int]) -> Pairs:
+    return _grouped({name: who[name] for name in place})
 
 
 def _entity(place: Mapping[str, int]) -> Pairs:

@@ -1,0 +1,164 @@
+"""Tables made up to mislead whoever takes relatives for one person: families with twins, firms of one group, fathers and sons."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Callable, Iterator, Mapping
+from datetime import date, timedelta
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+Row = dict[str, Any]
+Draw = np.random.Generator
+
+SYLLABLES = (
+    "ba",
+    "do",
+    "fe",
+    "gi",
+    "ka",
+    "lo",
+    "mu",
+    "ne",
+    "pi",
+    "ro",
+    "su",
+    "ta",
+    "vi",
+    "we",
+    "zo",
+    "ci",
+    "ha",
+    "le",
+    "mo",
+    "ra",
+)
+LETTERS = "abcdefghijklmnopqrstuvwxyz"
+FORMATS = ("%Y-%m-%d", "%d/%m/%Y", "%d.%m.%Y", "%d %b %Y")
+TRADES = ("Logistics", "Software", "Foods", "Trading", "Energy", "Media", "Medical", "Building")
+FORMS = (("GmbH", "Gesellschaft mbH"), ("Ltd", "Limited"), ("SA", "S.A."), ("BV", "B.V."))
+
+
+def tables(folder: Path, seed: int = 0) -> Iterator[tuple[str, Path, Mapping[str, str]]]:
+    """Each table's name, its file in the folder, and who each record really is."""
+    for name, make in MADE.items():
+        draw = np.random.default_rng(seed)
+        rows = [row | {"id": f"r{at:05d}"} for at, row in enumerate(_shuffled(list(make(draw)), draw))]
+        path = folder / f"{name.replace(' ', '_')}.csv"
+        with path.open("w", newline="", encoding="utf-8") as file:
+            written = csv.DictWriter(
+                file, ["id", *(column for column in rows[0] if column not in ("id", "who"))], extrasaction="ignore"
+            )
+            written.writeheader()
+            written.writerows(rows)
+        yield name, path, {row["id"]: str(row["who"]) for row in rows}
+
+
+def families(draw: Draw, homes: int = 900) -> Iterator[Row]:
+    """Patients of one surname, home and phone, some of them twins; dates in four forms, names with slips or the wrong way round."""
+    firsts = [_word(draw, 2) for _ in range(120)]
+    who = 0
+    for _ in range(homes):
+        home = {"last": _word(draw), "address": f"{draw.integers(1, 200)} {_word(draw)} Street", "city": _word(draw, 2)}
+        phone, born = f"07{draw.integers(10**8, 10**9)}", _day(draw)
+        for first in draw.choice(firsts, draw.integers(1, 5), replace=False):
+            born = born if draw.random() < 0.05 else _day(draw)
+            person = {"first": str(first), **home}
+            for copy in range(draw.choice([1, 1, 1, 2, 3])):
+                shown = _slipped(person, draw) if copy else person
+                filled = {"mobile": phone if draw.random() < 0.6 else "", "born": born.strftime(draw.choice(FORMATS))}
+                yield {
+                    "first": shown["first"],
+                    "last": shown["last"],
+                    **filled,
+                    **{at: shown[at] for at in ("address", "city")},
+                    "who": who,
+                }
+            who += 1
+
+
+def _slipped(person: Mapping[str, str], draw: Draw) -> dict[str, str]:
+    """A further record: typing errors, an initial, names the wrong way round, or a move."""
+    shown = {name: _mistyped(value, draw) if draw.random() < 0.1 else value for name, value in person.items()}
+    if draw.random() < 0.05:
+        shown["first"], shown["last"] = shown["last"], shown["first"]
+    if draw.random() < 0.05:
+        shown["first"] = f"{shown['first'][0]}."
+    if draw.random() < 0.1:
+        shown["address"] = f"{draw.integers(1, 200)} {_word(draw)} Street"
+    return shown
+
+
+def groups(draw: Draw, number: int = 1500) -> Iterator[Row]:
+    """Firms, one in three with sisters of its name, house, phone and page in another trade; their tax numbers are often missing."""
+    who = 0
+    for _ in range(number):
+        name, place = _word(draw), _word(draw)
+        shared = {
+            "street": f"{_word(draw)} Street {draw.integers(1, 99)}",
+            "city": place,
+            "phone": f"+4930{draw.integers(10**6, 10**7)}",
+        }
+        for trade in draw.choice(TRADES, draw.choice([1, 1, 2]), replace=False):
+            tax, form = f"DE{draw.integers(10**8, 10**9)}", FORMS[draw.integers(len(FORMS))]
+            for copy in range(draw.choice([1, 1, 2])):
+                firm = f"{name} {trade} {form[copy]}"
+                known = {
+                    "vat_id": tax if draw.random() < 0.7 else "",
+                    "website": f"{name.lower()}.example" if draw.random() < 0.5 else "",
+                }
+                yield {"company": _mistyped(firm, draw) if copy and draw.random() < 0.3 else firm, **shared, **known, "who": who}
+            who += 1
+
+
+def sons(draw: Draw, homes: int = 2500) -> Iterator[Row]:
+    """Voters with a year of birth alone; one home in six has a son of his father's name, and half have somebody else."""
+    firsts, lasts = [_word(draw, 2) for _ in range(60)], [_word(draw) for _ in range(400)]
+    who = 0
+    for _ in range(homes):
+        first, year = draw.choice(firsts), int(draw.integers(1930, 1975))
+        people = [(first, year)]
+        people += [(first, year + int(draw.integers(22, 36)))] if draw.random() < 1 / 6 else []
+        people += [(draw.choice(firsts), year + int(draw.integers(-5, 6)))] if draw.random() < 0.5 else []
+        home = {
+            "last": draw.choice(lasts),
+            "residence": f"{draw.integers(1, 999)} {_word(draw, 2)} Avenue",
+            "zip": f"{draw.integers(10000, 10100)}",
+        }
+        for given, born in people:
+            for copy in range(draw.choice([1, 1, 1, 2])):
+                shown = _mistyped(given, draw) if copy and draw.random() < 0.15 else given
+                yield {"first": shown, "birth_year": born if draw.random() < 0.95 else "", **home, "who": who}
+            who += 1
+
+
+MADE: Mapping[str, Callable[[Draw], Iterator[Row]]] = {
+    "families": families,
+    "firms of one group": groups,
+    "fathers and sons": sons,
+}
+
+
+def _word(draw: Draw, syllables: int = 3) -> str:
+    return "".join(draw.choice(SYLLABLES, syllables)).capitalize()
+
+
+def _day(draw: Draw) -> date:
+    return date(1930, 1, 1) + timedelta(days=int(draw.integers(30_000)))
+
+
+def _mistyped(text: str, draw: Draw) -> str:
+    """One letter left out, doubled, swapped or another."""
+    if len(text) < 3:
+        return text
+    at = int(draw.integers(len(text) - 1))
+    slips = (text[:at], text[: at + 1] + text[at], text[:at] + text[at + 1] + text[at], text[:at] + LETTERS[draw.integers(26)])
+    ends = (text[at + 1 :], text[at + 1 :], text[at + 2 :], text[at + 1 :])
+    which = int(draw.integers(4))
+    return slips[which] + ends[which]
+
+
+def _shuffled(rows: list[Row], draw: Draw) -> list[Row]:
+    return [rows[at] for at in draw.permutation(len(rows))]
