@@ -101,6 +101,13 @@ def test_one_conversion_gets_what_it_gets_in_a_table(
         assert credited == list(rows[["touch_id", "share", "credit_micros"]].itertuples(index=False, name=None)), name
 
 
+def test_a_ghost_is_context_for_somebody_who_was_busy_too() -> None:
+    policy = Policy(windows=(Reach(3.0),), reengagement=Reengagement(("purchase",), 0.25))
+    touches = [a_click(NOON - timedelta(hours=30)), a_touch(NOON - timedelta(hours=2), kind="eligible")]
+    found = one.journey(_conversion(NOON, "now"), "p", touches, policy, AT_NOON, [NOON - timedelta(hours=3)])
+    assert found.path["eligible_any"].tolist() == [1.0]
+
+
 def test_shares_above_one_are_a_mistake_in_a_table_and_alone() -> None:
     walked = one.journey(a_conversion("12:00"), "p", [a_click("10:00"), a_touch("11:00")], Policy(), AT_NOON, ())
     with pytest.raises(ValueError, match=r"sum to 1\.500000, above 1"):

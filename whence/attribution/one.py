@@ -62,7 +62,8 @@ def journey(
         when = micros(touch["happened_at"])
         seen = touch.get("seen_at")
         is_known = (when if seen is None else micros(seen)) < end
-        if when < at and is_known and when >= at - _look_back(touch, conversion, windows, policy) and not busy.before(when):
+        is_met = when < at and is_known and when >= at - _look_back(touch, conversion, windows, policy)
+        if is_met and (touch["kind"] == GHOST or not busy.before(when)):  # a ghost is context, whoever was busy
             met.append((when, touch["touch_id"], touch))
     met.sort(key=lambda each: each[:2])
     return _journey(conversion, at, _paid(met, policy), [touch for _, _, touch in met if touch["kind"] == GHOST])
