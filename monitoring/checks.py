@@ -63,8 +63,13 @@ def mean(model: str, metric: str, segment: str, value: float | None, spread: flo
     """A mean of n rows with its normal interval; `spread` is the rows' standard deviation."""
     if value is None or n <= 0:
         return Check(model, metric, segment, None, None, None, n)
-    half = Z95 * (spread or 0.0) / math.sqrt(n)
-    return Check(model, metric, segment, value, value - half, value + half, n)
+    middle, half = _steady(value), _steady(Z95 * (spread or 0.0) / math.sqrt(n))
+    return Check(model, metric, segment, middle, middle - half, middle + half, n)
+
+
+def _steady(number: float) -> float:
+    """The number without its last digits, which depend on the order in which a database's threads have added."""
+    return float(f"{number:.12g}")
 
 
 def plain(model: str, metric: str, segment: str, value: float | None, n: int) -> Check:
