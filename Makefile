@@ -33,10 +33,10 @@ unit: install ## run the quick tests
 	@$(MAKE) --no-print-directory -j2 -O unit-core unit-rooms
 
 unit-core: # those of the core, which loads none of the platforms
-	$(BIN)/python -m pytest -q -m "not service" tests whence $(addprefix --ignore=tests/,$(ROOMS) dags end_to_end)
+	$(BIN)/python -m pytest -q -m "not service" tests $(addprefix --ignore=tests/,$(ROOMS) dags end_to_end)
 
-unit-rooms: # those of the rooms around it
-	$(BIN)/python -m pytest -q -m "not service" $(addprefix tests/,$(ROOMS) dags end_to_end) $(ROOMS)
+unit-rooms: # those of the rooms around it, and every example in a docstring
+	$(BIN)/python -m pytest -q -m "not service" $(addprefix tests/,$(ROOMS) dags end_to_end) $(ROOMS) whence
 
 test: install unit ## run all tests, those on real services and the whole loop too
 	$(BIN)/python -m pytest -q -n 2 --dist loadfile -m service

@@ -88,6 +88,7 @@ def test_many_conversions_are_split_as_each_alone(asked: list[tuple[int, list[fl
     assert together.tolist() == [part for value, given_shares in asked for part in credit.split(value, given_shares)]
 
 
+@pytest.mark.service
 @pytest.mark.parametrize("value", [-9_000_000_000_000_000, 2**63 - 1])
 def test_a_journey_of_100_000_touches_is_split_to_the_last_micro(value: int) -> None:
     weights = np.random.default_rng(0).random(100_000)

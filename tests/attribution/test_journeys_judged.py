@@ -24,6 +24,7 @@ from whence.attribution.policy import Policy, Reengagement
 SEEDS = st.integers(0, 2**32)
 
 
+@pytest.mark.service
 @settings(max_examples=25, deadline=None)
 @given(SEEDS)
 def test_plain_loops_find_the_same_pairs_with_the_same_context(seed: int) -> None:
