@@ -182,7 +182,7 @@ def only_the_canary_was_answered(settings: Settings, rollout: Rollout, traffic: 
     outside = {each for each in {a["person"] for a in answers} if place(key, rollout, each).height >= rollout.policy.shares[-1]}
     assert len(theirs) > 50
     assert len(outside) > 50
-    assert not theirs & outside
+    assert theirs & outside == set()
 
 
 def kinds(journal: Journal, rollout: Rollout) -> list[str]:
