@@ -68,6 +68,7 @@ def test_credit_adds_up_to_the_last_micro(value: int, given_shares: list[float])
     assert tuple(-part for part in parts) == credit.split(-value, given_shares)
 
 
+@pytest.mark.service
 @laws
 @given(value=st.integers(0, 10**12), given_shares=shares)
 def test_who_has_the_larger_share_never_gets_less(value: int, given_shares: list[float]) -> None:

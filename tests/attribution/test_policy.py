@@ -260,6 +260,7 @@ names = st.sampled_from(["", "", "a", "b"])
 windows = st.builds(Reach, st.integers(1, 30).map(float), st.sampled_from(["", *PAID_KINDS]), names, names, names, names)
 
 
+@pytest.mark.service
 @settings(max_examples=60, deadline=None, derandomize=True)
 @given(st.lists(windows, min_size=1, max_size=5), st.randoms(use_true_random=False))
 def test_a_policy_that_is_taken_means_the_same_in_any_order_of_its_windows(given: list[Reach], random: Any) -> None:

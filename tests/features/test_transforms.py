@@ -38,6 +38,7 @@ def only(lake: Lake, name: str, day: date = DAY) -> dict[str, Any]:
     return row
 
 
+@pytest.mark.service
 def test_an_identifier_is_counted_by_day_and_by_week_with_its_networks(tmp_path: Path) -> None:
     lake = a_lake(
         tmp_path,

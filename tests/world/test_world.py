@@ -156,6 +156,7 @@ def test_a_unit_change_makes_the_servers_values_a_hundred_times_too_high(tmp_pat
     assert since < 2 * before
 
 
+@pytest.mark.service
 def test_every_signal_and_every_conversion_has_one_true_answer(world: Settings) -> None:
     for table in ("touches", "conversions", "sightings"):
         assert ask(world, f"SELECT count(*) FROM {table} ANTI JOIN truth_signals USING (event_id)") == [(0,)]

@@ -49,6 +49,7 @@ def counts_of(found: Profiles, view: str) -> dict[str, float]:
     return dict(zip(found.devices, np.asarray(found.counts[view].sum(axis=1)).ravel().tolist(), strict=True))
 
 
+@pytest.mark.service
 def test_a_request_that_was_seen_later_is_not_known_yet() -> None:
     rows = [a_request(), a_request(day=1), a_request("cookie_id:b", seen_at=FIRST + timedelta(days=5))]
     assert some_profiles(*rows, as_of=FIRST + timedelta(days=2)).devices == ("cookie_id:a",)
