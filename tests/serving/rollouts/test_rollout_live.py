@@ -166,6 +166,8 @@ def followed(settings: Settings, traffic: Traffic, row: Promotion) -> Rollout:
 
     looked: list[dict[str, str]] = []
     traffic.until(is_over, begun.number)
+    if under_way(journal, IDENTITY_RANKER, datetime.now(UTC)) is None:  # the service hears of it from the journal, a moment later
+        traffic.until(lambda: traffic.answers[begun.number][-1]["arm"] is None, begun.number)
     return begun
 
 
