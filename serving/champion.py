@@ -17,6 +17,8 @@ from whence.bundle import BundleError, BundleMissing, Scorer
 from whence.contracts.models import MODELS
 
 RETRY_SECONDS = 10.0
+SPARE = 2
+"""Bundles of a model that stay loaded beside the champion and the one before: a challenger, and who was any of these a moment ago."""
 log = logging.getLogger("serving.champion")
 
 
@@ -94,10 +96,12 @@ class Follower:
     """Challengers that cannot be loaded, or were stood down."""
     has_polled: bool = False
     _failed: dict[str, tuple[int, float]] = field(default_factory=dict)
-    _standby: dict[str, tuple[int, Champion | None]] = field(default_factory=dict)
-    """By model: since which epoch, and the champion before."""
+    _standby: dict[str, tuple[int, str | None]] = field(default_factory=dict)
+    """By model the bundle that a rollback would bring back, and the epoch of the champion for which it was asked."""
     _lock: threading.Lock = field(default_factory=threading.Lock)
-    """Over `trials` and `refused`, which several threads change."""
+    """Over `trials`, `refused` and `_loaded`, which several threads change."""
+    _loaded: dict[str, dict[str, Scorer]] = field(default_factory=dict)
+    """By model and digest, the bundles asked for last, the newest at the end."""
     _is_cut_off: bool = False
     _is_challenged: bool = False
     """Whether a rollout was under way when they were asked for last."""
@@ -132,7 +136,8 @@ class Follower:
         self._is_challenged = any(tried)
         for model, champion in self.lineup.items():
             if self._standby.get(model, (-1, None))[0] != champion.epoch:
-                self._standby[model] = champion.epoch, self._ready_to_return(model)
+                self._standby[model] = champion.epoch, self.before(model)
+                self._stand_by(model)
         self._seen["trials"] = look
 
     def stand_down(self, rollout: Rollout, step: Step | None) -> None:
@@ -180,40 +185,27 @@ class Follower:
 
     def _swap(self, model: str, head: Promoted) -> None:
         try:
-            scorer = self._loaded(model, head)
+            scorer = self._scorer(model, head.bundle)
         except (BundleError, OSError) as bad:
             log.error("Champion %s of %s cannot serve: %s", head.bundle[:12], model, bad)
             self._failed[model] = (head.epoch, self.clock())
             self.count(model, "failed")
             return
         self._failed.pop(model, None)
-        if was := self.lineup.get(model):
-            self._standby[model] = -1, was
         self.lineup = MappingProxyType({**self.lineup, model: Champion(scorer, head.epoch)})
         self.count(model, "done")
         log.info("Champion of %s is now %s (epoch %s)", model, head.bundle[:12], head.epoch)
 
-    def _ready_to_return(self, model: str) -> Champion | None:
-        digest = self.before(model)
+    def _stand_by(self, model: str) -> None:
+        digest = self._standby[model][1]
         if digest is None:
-            return None
+            return
         try:
-            ready = self._known(model, digest) or Champion(self._checked(model, digest), 0)
+            self._scorer(model, digest)
         except (BundleError, OSError) as bad:
             log.error("%s could not go back to %s: %s", model, digest[:12], bad)
-            return None
-        log.info("%s could go back to %s at once", model, digest[:12])
-        return ready
-
-    def _known(self, model: str, digest: str) -> Champion | None:
-        """A bundle that is loaded already, in whatever part."""
-        trial = self.trials.get(model)
-        parts = [
-            self.lineup.get(model),
-            *((trial.challenger, trial.champion) if trial else ()),
-            self._standby.get(model, (0, None))[1],
-        ]
-        return next((each for each in parts if each is not None and each.scorer.digest == digest), None)
+        else:
+            log.info("%s could go back to %s at once", model, digest[:12])
 
     def _try(self, model: str) -> bool:
         """Put the model's rollout on trial as the journal has it; whatever is wrong with it, the champion answers.
@@ -261,8 +253,7 @@ class Follower:
         return rollout
 
     def _of(self, model: str, digest: str, rollout: Rollout) -> Champion:
-        """A bundle of the trial, taken from what is loaded already where it can be."""
-        return self._known(model, digest) or Champion(self._checked(model, digest), rollout.epoch)
+        return Champion(self._scorer(model, digest), rollout.epoch)
 
     def _set_trial(self, model: str, trial: Trial | None) -> None:
         """Put a trial in its place, or take it away; one that was stood down meanwhile does not come back."""
@@ -273,9 +264,19 @@ class Follower:
             others = {name: each for name, each in self.trials.items() if name != model}
             self.trials = MappingProxyType({**others, model: trial} if trial is not None else others)
 
-    def _loaded(self, model: str, head: Promoted) -> Scorer:
-        known = self._known(model, head.bundle)
-        return known.scorer if known else self._checked(model, head.bundle)
+    def _scorer(self, model: str, digest: str) -> Scorer:
+        """A bundle, read and checked unless it is loaded still: a promotion that goes to and fro costs one check of each."""
+        with self._lock:
+            known = self._loaded.get(model, {}).get(digest)
+        scorer = known or self._checked(model, digest)
+        with self._lock:
+            kept = {name: each for name, each in self._loaded.get(model, {}).items() if name != digest}
+            champion, before = self.lineup.get(model), self._standby.get(model, (-1, None))[1]
+            spare = [name for name in kept if name != before and not (champion and name == champion.scorer.digest)]
+            for name in spare[:-SPARE]:
+                del kept[name]
+            self._loaded[model] = {**kept, digest: scorer}
+        return scorer
 
     def _checked(self, model: str, digest: str) -> Scorer:
         scorer = self.load(digest)

@@ -6,6 +6,7 @@ The service runs on one core, and is asked in an open loop at half of what that 
 from __future__ import annotations
 
 import contextlib
+import os
 import threading
 import time
 from collections.abc import Iterator, Sequence
@@ -54,6 +55,7 @@ def _while_swapping(found: Lineup, settings: Settings, rate: float, bundles: Seq
     count = SWAPS + SPARE
 
     def swap() -> None:
+        os.sched_setaffinity(0, {servers.CLIENT_CORE})  # of this thread; whoever promotes takes nothing of the server's core
         for number in range(count):
             _promote(settings, bundles[number % len(bundles)])
             time.sleep(PACE)

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
+from registry.rollouts import Rollout, load_policy
+from registry.succession import SHADOW
 from serving.champion import RETRY_SECONDS, Follower
 from tests.serving.tiny import a_bundle, a_scorer
 from whence.bundle import BundleBroken, Scorer, load_bundle
 from whence.contracts.models import CONVERSION_VALUE, IDENTITY_RANKER, MODELS
+
+NOON = datetime(2026, 5, 2, 12, tzinfo=UTC)
 
 
 @dataclass(frozen=True)
@@ -151,6 +156,35 @@ def test_who_served_before_stays_loaded(one: Scorer) -> None:
         follower.poll()
     assert follower.lineup[IDENTITY_RANKER].scorer.digest == "b1"
     assert shop.loads == ["b1", "b2"]
+
+
+def test_a_promotion_that_goes_to_and_fro_checks_each_bundle_once_though_the_journal_is_ahead_of_the_lineup(one: Scorer) -> None:
+    shop = Shop(scorers={name: replace(one, digest=name) for name in ("b1", "b2")})
+    bundles = ("b1", "b2")
+    follower = Follower(shop.heads.get, shop.load, before=lambda model: bundles[(shop.heads[model].epoch - 1) % 2])
+    for epoch in range(1, 9):
+        shop.promote(IDENTITY_RANKER, bundles[epoch % 2], epoch)
+        follower.poll_champions()
+        shop.promote(IDENTITY_RANKER, bundles[(epoch + 1) % 2], epoch + 1)
+        follower.poll_trials()
+    assert sorted(shop.loads) == ["b1", "b2"]
+
+
+def test_challengers_that_come_and_go_do_not_push_out_the_champion_before(one: Scorer) -> None:
+    shop = Shop(scorers={name: replace(one, digest=name) for name in ("b1", "b2", "c1", "c2", "c3", "c4")})
+    tried = dict[str, Rollout]()
+    follower = Follower(shop.heads.get, shop.load, before={IDENTITY_RANKER: "b1"}.get, challenged=tried.get)
+    shop.promote(IDENTITY_RANKER, "b2", 2)
+    follower.poll()
+    for number, name in enumerate(("c1", "c2", "c3", "c4"), start=3):
+        tried[IDENTITY_RANKER] = Rollout(
+            IDENTITY_RANKER, number, "b2", name, SHADOW, 0.0, number, NOON, load_policy(IDENTITY_RANKER)
+        )
+        follower.poll()
+    shop.promote(IDENTITY_RANKER, "b1", 9)
+    follower.poll()
+    assert follower.lineup[IDENTITY_RANKER].scorer.digest == "b1"
+    assert shop.loads == ["b2", "b1", "c1", "c2", "c3", "c4"]
 
 
 def test_a_champion_before_that_is_broken_costs_nothing(one: Scorer) -> None:
