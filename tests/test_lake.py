@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import multiprocessing
+import shutil
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
@@ -57,6 +58,17 @@ def test_the_same_rows_again_make_no_new_version(lake: Lake):
     version = lake.version("ingest_counts")
     assert not lake.replace("ingest_counts", counts("2026-05-01", "b", "a"), FIRST)
     assert lake.version("ingest_counts") == version
+
+
+def test_what_others_wrote_is_seen_and_a_table_made_anew_is_not_taken_for_the_old_one(lake: Lake):
+    lake.replace("ingest_counts", counts("2026-05-01", "a"), FIRST)
+    write_deltalake(f"{lake.uri}/ingest_counts", counts("2026-05-02", "b"), mode="append", partition_by=["day"])
+    assert lake.days("ingest_counts") == ("2026-05-01", "2026-05-02")
+    shutil.rmtree(lake.uri)
+    assert lake.version("ingest_counts") == -1
+    lake.replace("ingest_counts", counts("2026-05-02", "c"), SECOND)
+    assert lake.read("ingest_counts")["source"].to_pylist() == ["c"]
+    assert lake.version("ingest_counts") == 0
 
 
 def test_a_table_of_an_older_version_gets_the_columns_that_came_since(lake: Lake):

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
+import threading
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
     from whence.contracts.settings import Settings
 
 ATTEMPTS = 12
+MOST_KNOWN = 100
+"""Tables that a thread remembers the log of."""
 
 
 class LakeError(RuntimeError):
@@ -128,10 +131,12 @@ class Lake:
     def _open(self, name: str) -> DeltaTable | None:
         from deltalake import DeltaTable
 
-        options = dict(self.options)
-        if not DeltaTable.is_deltatable(self._address(name), storage_options=options):
+        options, address = dict(self.options), self._address(name)
+        if not DeltaTable.is_deltatable(address, storage_options=options):
             return None
-        return DeltaTable(self._address(name), self.versions.get(name), storage_options=options)
+        if "://" in self.uri or name in self.versions:
+            return DeltaTable(address, self.versions.get(name), storage_options=options)
+        return _caught_up(address)
 
     def _remote(self, name: str, window: Window | None) -> pa.Table | None:
         table = self._open(name)
@@ -174,6 +179,27 @@ class Lake:
             predicate=None if table is None else f"day in ({days}){mine}",
             storage_options=dict(self.options) if table is None else None,
         )
+
+
+def _caught_up(address: str) -> DeltaTable:
+    """A table on this machine at its newest version: where this thread has read its log before, only what came since is read."""
+    from deltalake import DeltaTable
+
+    log = Path(address, "_delta_log")
+    first = log / f"{0:020}.json"
+    made = (first if first.exists() else log).stat()  # another table may lie here since
+    mark = (os.getpid(), made.st_ino, made.st_mtime_ns)  # a fork has no part in another process's table
+    tables: dict[str, tuple[Any, DeltaTable]] = _known.__dict__
+    if len(tables) > MOST_KNOWN:
+        tables.clear()
+    if tables.get(address, (None,))[0] != mark:
+        tables[address] = mark, DeltaTable(address)
+    else:
+        tables[address][1].update_incremental()
+    return tables[address][1]
+
+
+_known = threading.local()
 
 
 def _in_words_of(table: DeltaTable, rows: pa.Table) -> pa.Table:
