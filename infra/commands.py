@@ -100,6 +100,9 @@ def demo(
     context: typer.Context,
     source: Annotated[str, typer.Option(help="world, or talkingdata=PATH for a click log.")] = "world",
     kill: Annotated[bool, typer.Option("--kill", help="Kill a task, the scheduler and the scoring service on the way.")] = False,
+    off_level: Annotated[
+        bool, typer.Option("--off-level", help="Put a champion's probabilities off their level, and see it recalibrated.")
+    ] = False,
 ) -> None:
     """Run the whole loop on real Airflow, from events to a promoted model and dashboards.
 
@@ -108,7 +111,7 @@ def demo(
     from infra import demo as demonstration
 
     with spoken():
-        demonstration.run(context.obj, source=source, kill=kill)
+        demonstration.run(context.obj, source=source, kill=kill, off_level=off_level)
 
 
 @app.command()

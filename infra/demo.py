@@ -13,9 +13,9 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from infra import chaos, platform, scores, show, traffic
+from infra import chaos, drills, platform, scores, show, traffic
 from infra.airflow import Airflow
-from whence.contracts.models import MODELS
+from whence.contracts.models import ATTRIBUTION_RANKER, MODELS
 from whence.contracts.settings import FILE_VARIABLE, Scenario, Settings, Source
 from whence.contracts.times import Window
 
@@ -51,11 +51,12 @@ class Story:
         (self.settings.home / "demo.json").write_text(json.dumps(self.steps, indent=2))
 
 
-def run(settings: Settings, *, source: str = "world", kill: bool = False) -> dict[str, Any]:
+def run(settings: Settings, *, source: str = "world", kill: bool = False, off_level: bool = False) -> dict[str, Any]:
     """Run the demo from nothing, print its story, and leave the platform up; what it found, as plain values.
 
     `source` is `world` or `talkingdata=PATH`. With `kill` a running task, the scheduler and the scoring
-    service are each killed once on the way. What an earlier demo left is removed first; a folder with
+    service are each killed once on the way. With `off_level` a champion's probabilities are far too high on the last day but
+    one, and it is waited until it has been recalibrated. What an earlier demo left is removed first; a folder with
     anything else in it is refused with a DemoError.
     """
     settings = _prepared(settings, source)
@@ -74,7 +75,12 @@ def run(settings: Settings, *, source: str = "world", kill: bool = False) -> dic
     _first_champions(story, airflow, history)
     _drill(story, airflow, history)
     for number, day in enumerate(last_days):
+        is_drill = off_level and number == len(last_days) - 2
+        if is_drill:
+            _put_off_level(story)
         _one_day(story, airflow, day, kills=("task", "scheduler", "serving") if kill and number == 0 else ())
+        if is_drill:
+            _level_returns(story, airflow, day)
     _loop_closes(story, airflow, last_days[-1])
     _roll_back(story)
     return _summary(story, began)
@@ -186,6 +192,21 @@ def _one_day(story: Story, airflow: Airflow, day: Window, kills: tuple[str, ...]
         for dag in DAILY:
             airflow.wait(dag, key=str(day), seconds=WAIT_SECONDS, tick=monkey.tick)
         said(f"{served or live.result()}; {scores.findings(story.settings, day)}{monkey.told()}")
+
+
+def _put_off_level(story: Story) -> None:
+    with story.step("a drill: a champion whose probabilities are far too high") as said:
+        row = drills.put_off_level(story.settings, ATTRIBUTION_RANKER, who="demo", now=datetime.now(UTC))
+        seconds = traffic.wait_for_bundle(story.settings, row.model, row.bundle)
+        said(f"{row.model}: {row.previous[:8]} → {row.bundle[:8]}, served {seconds:.1f} s later")
+
+
+def _level_returns(story: Story, airflow: Airflow, day: Window) -> None:
+    """Nobody starts anything here: the day's finding does."""
+    with story.step("recalibration that the watcher asked for") as said:
+        airflow.wait("recalibrate_models", key=str(day), seconds=WAIT_SECONDS)
+        airflow.wait("judge_and_promote", key=str(day), seconds=WAIT_SECONDS)
+        said(scores.verdicts(story.settings, day.last))
 
 
 def _loop_closes(story: Story, airflow: Airflow, day: Window) -> None:

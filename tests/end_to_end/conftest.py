@@ -69,8 +69,8 @@ def free_ports(count: int) -> list[int]:
 
 @pytest.fixture(scope="package")
 def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Demo]:
-    """The demo on the world, with a task, the scheduler and the scoring service killed on the way."""
-    yield from run_demo(tmp_path_factory.mktemp("demo"), "--kill")
+    """The demo on the world, with a task, the scheduler and the scoring service killed on the way, and a champion off its level."""
+    yield from run_demo(tmp_path_factory.mktemp("demo"), "--kill", "--off-level")
 
 
 @pytest.fixture(scope="package")

@@ -13,14 +13,16 @@ from typing import Any
 import httpx
 import pytest
 
-from infra import platform, scores, traffic
+from infra import drills, platform, scores, traffic
 from infra.demo import DAILY, DAYS_ONE_BY_ONE, TRAINING
+from registry import candidates
 from registry.journal import Journal
 from tests.end_to_end import pages
 from tests.end_to_end.conftest import Demo, whence
 from whence.attribution import statements
 from whence.attribution.policy import ALGORITHMS
-from whence.contracts.models import CONVERSION_VALUE, MODELS
+from whence.bundle import bundle_manifest
+from whence.contracts.models import ATTRIBUTION_RANKER, CONVERSION_VALUE, MODELS
 from whence.contracts.tables import TABLES
 from whence.contracts.times import Window
 from whence.lake import Lake
@@ -77,12 +79,29 @@ def test_candidates_of_shuffled_labels_were_refused_and_mlflow_says_why(demo: De
 
 def test_the_loss_of_signals_was_noticed_and_caused_the_retraining(demo: Demo):
     last = days(demo)[-1]
-    calm = [scores.findings(demo.settings, day) for day in days(demo)[-3:-1]]
-    assert calm == ["calm", "calm"]
+    assert scores.findings(demo.settings, days(demo)[-3]) == "calm"
+    assert not scores.wants_retrain(demo.settings, days(demo)[-2])
     assert scores.wants_retrain(demo.settings, last)
     caused = [run for run in demo.airflow.runs("retrain_rankers") if run.run_id.startswith("asset_triggered")]
     assert [run.key for run in caused] == [str(last)]
     assert any(scores.promotions(demo.settings, model) > 1 for model in MODELS), "no retrained candidate was promoted"
+
+
+def test_a_champion_off_its_level_was_noticed_and_caused_a_recalibration_that_the_gate_judged(demo: Demo):
+    day = days(demo)[-2]
+    found = Lake.of(demo.settings).read("findings", day).to_pylist()
+    loud = [(row["model"], row["level"], row["cause"]) for row in found if row["level"] != "calm"]
+    assert loud == [(ATTRIBUTION_RANKER, "recalibrate", "prior_shift")]
+    caused = demo.airflow.runs("recalibrate_models")
+    assert [(run.key, run.run_id.startswith("asset_triggered")) for run in caused] == [(str(day), True)]
+    judged = [run for run in demo.airflow.runs("judge_and_promote") if run.key == str(day)]
+    assert [run.run_id.startswith("asset_triggered") for run in judged] == [True]
+    off = next(row for row in Journal(demo.settings.journal_url).rows(ATTRIBUTION_RANKER) if row.reasons[0].startswith("A drill"))
+    (candidate,) = (each for each in candidates(demo.settings, day.last) if each.model == ATTRIBUTION_RANKER)
+    assert candidate.recalibrates == off.bundle
+    moved = bundle_manifest(demo.settings.bundles, candidate.bundle)["about"]["recalibrated"]
+    assert -1.5 * drills.SURER < moved["shift"] < -0.5 * drills.SURER
+    assert scores.verdict_of(candidate)["decision"] in ("promote", "no_decision")
 
 
 def test_the_rollback_is_a_row_and_is_served(demo: Demo):

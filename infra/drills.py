@@ -1,0 +1,37 @@
+"""Harm done on purpose, to see that it is found and mended."""
+
+from __future__ import annotations
+
+import json
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from whence.contracts.settings import Settings
+
+if TYPE_CHECKING:
+    from registry.journal import Promotion
+
+SURER = 2.0
+"""Log-odds: what was one in ten is said to be nearly one in two."""
+
+
+def put_off_level(settings: Settings, model: str, who: str, now: datetime) -> Promotion:
+    """Make a champion of the champion's own trees with probabilities that are far too high; no gate is asked."""
+    from registry.journal import Journal
+    from whence import bundle_store
+    from whence.bundle import bundle_content, write_bundle
+    from whence.calibration import Calibrator, moved
+
+    journal = Journal.of(settings)
+    row = journal.champion(model)
+    if row is None:
+        raise ValueError(f"{model} has no champion whose level could be put off. Promote one first.")
+    scorer, content = bundle_store.load(settings, row.bundle), bundle_content(settings.bundles, row.bundle)
+    calibrator = moved(Calibrator.from_json(json.loads(content["calibrator.json"])), SURER)
+    golden = json.loads(content["golden.json"])["columns"]
+    about = {**scorer.about, "drill": f"log-odds plus {SURER:g}"}
+    text = content["model.txt"].decode()
+    digest = write_bundle(settings.bundles, model, text, calibrator.to_json(), scorer.schema, golden, about)
+    bundle_store.share(settings, digest)
+    reasons = (f"A drill: the log-odds of {row.bundle[:12]} plus {SURER:g}.",)
+    return journal.promote(model, digest, "", reasons, who, row.epoch, now, row.versions)
