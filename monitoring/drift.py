@@ -59,12 +59,15 @@ def comparable(
     `days` names the day of each reference row, `subjects` how many distinct ones are behind today's and the
     reference's rows: rows of one subject move together, so that they count as fewer. Clean days differ among
     themselves too (eight campaigns have eight click rates, new ones every day): a column must be further away
-    than they are from each other. With fewer than LEAST_DAYS of them nothing is compared.
+    than they are from each other. With fewer than LEAST_DAYS of them nothing is compared. Lists and mappings
+    never are: what there is to say of embeddings their summaries say.
     """
     if days.nunique() < LEAST_DAYS:
         return []
     found = []
     for name in [name for name in reference.columns if name in today.columns]:
+        if not (_is_plain(today[name]) and _is_plain(reference[name])):
+            continue
         now, then = clean(today[name]), clean(reference[name])
         if min(len(now), len(then)) < LEAST_ROWS:
             continue
@@ -74,6 +77,10 @@ def comparable(
         threshold = max(chance_psi(both, sizes, seed), MARGIN * clean_psi(then, days.reindex(then.index), number))
         found.append(Column(name, number, threshold))
     return found
+
+
+def _is_plain(values: pd.Series) -> bool:
+    return not any(isinstance(value, list | dict) for value in values)
 
 
 def clean_psi(then: pd.Series, days: pd.Series, number: bool) -> float:

@@ -6,7 +6,7 @@ import sys
 
 from infra.benching import gather
 
-PARTS = ("clean", "scenarios", "levels", "prior_shift", "corruptions", "drift", "dirty", "pages")
+PARTS = ("clean", "scenarios", "levels", "prior_shift", "corruptions", "candidates", "drift", "embeddings", "dirty", "pages")
 PACKAGES = ("evidently", "lightgbm", "numpy", "pandas")
 
 

@@ -25,6 +25,8 @@ ROWS = 250_000
 """Decisions that are held at once."""
 REFERENCE = "reference.parquet"
 SUBJECT, SCORE, PROBABILITY = "subject", "score", "probability"
+NUMBERS = ("DOUBLE", "BIGINT", "UBIGINT", "HUGEINT")
+"""What DuckDB calls a number in JSON."""
 OWN = (SUBJECT, SCORE, PROBABILITY)
 """What is summed up beside the inputs."""
 
@@ -70,7 +72,9 @@ def _of_bundle(con: duckdb.DuckDBPyConnection, model: str, bundle: str) -> Summa
     return {**found, SUBJECT: replace(found[SUBJECT], names={})}  # how many there are is asked, not who
 
 
-def _kind(found: object) -> str:
-    """The type that an input is read as: text stays text, lists and mappings are read as text, all else is a number."""
+def _kind(found: object) -> str | list[str]:
+    """The type that an input is read as: text stays text, a list of numbers one of numbers, other lists and mappings are read as text, all else is a number."""
     kinds: Mapping[str, str] = {"VARCHAR": "VARCHAR", "BOOLEAN": "BOOLEAN"}
+    if isinstance(found, list) and found[0] in NUMBERS:
+        return ["DOUBLE"]
     return kinds.get(found, "DOUBLE") if isinstance(found, str) else "VARCHAR"

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
-from scipy.special import chdtri
+from scipy.special import chdtri, ndtri
 
 from whence.summaries import Summary
 from whence.summaries.histogram import Histogram, edges
@@ -26,8 +26,6 @@ RARE = 0.01
 """Values of less than this share are compared together: chance empties small bins, and an empty bin weighs too much."""
 CHANCE = 1e-4
 """How often two samples of one distribution may be further apart than `threshold`."""
-SIGMAS = 3.9
-"""The same for a mean, two-sided."""
 MARGIN = 1.25
 """Chi-squared is right for large bins; small ones reach further."""
 FARTHEST = 1000.0
@@ -40,6 +38,8 @@ class Distance:
     measure: str
     value: float
     threshold: float
+    part: str = ""
+    """Of vectors, what of them is that far apart."""
 
     @property
     def is_drift(self) -> bool:
@@ -47,11 +47,14 @@ class Distance:
         return self.value >= self.threshold
 
 
-def distances(now: Summary, then: Summary, sizes: tuple[float, float] | None = None) -> list[Distance]:
+def distances(now: Summary, then: Summary, sizes: tuple[float, float] | None = None, chance: float = CHANCE) -> list[Distance]:
     """The distances of a column from its reference, on the scales that suit its kind; none when one side has no values.
 
-    `sizes` are how many independent values stand behind each side, where that is fewer than there are rows.
+    `sizes` are how many independent values stand behind each side, where that is fewer than there are rows. Of vectors that part
+    is told that is furthest beyond chance, which is shared out among all parts (Bonferroni), since one of many is far soon.
     """
+    if now.is_vectors and then.is_vectors:
+        return _of_vectors(now, then, sizes, chance)
     if now.is_words != then.is_words:
         return [Distance(PSI, FARTHEST, LEAST)] if now.held and then.held else []
     one, other = (now.words, then.words) if now.is_words else (now.spread, then.spread)
@@ -59,13 +62,27 @@ def distances(now: Summary, then: Summary, sizes: tuple[float, float] | None = N
         return []
     noise = _noise(now, then, sizes)
     a, b = binned(one, other) if now.is_words else cut_by_mass(one, other)
-    found = [psi(a, b, noise)]
+    found = [psi(a, b, noise, chance)]
     if now.is_words:
-        return [*found, jensen_shannon(a, b, noise)]
-    return [*found, wasserstein(one, other, noise)]
+        return [*found, jensen_shannon(a, b, noise, chance)]
+    return [*found, wasserstein(one, other, noise, chance)]
 
 
-def psi(now: Floats, then: Floats, noise: float) -> Distance:
+def _of_vectors(now: Summary, then: Summary, sizes: tuple[float, float] | None, chance: float) -> list[Distance]:
+    nothing = Summary()
+    names = sorted({*now.parts, *then.parts})
+    found = [
+        replace(each, part=name)
+        for name in names
+        for each in distances(now.parts.get(name, nothing), then.parts.get(name, nothing), sizes, chance / len(names))
+    ]
+    return [
+        max((each for each in found if each.measure == measure), key=lambda each: each.value / each.threshold)
+        for measure in dict.fromkeys(each.measure for each in found)
+    ]
+
+
+def psi(now: Floats, then: Floats, noise: float, chance: float = CHANCE) -> Distance:
     """The population stability index of two rows of counts; half a value is added to each bin, so that none is empty.
 
     `noise` is 1 / n of one side plus that of the other: between samples of one distribution the index is near to
@@ -75,19 +92,19 @@ def psi(now: Floats, then: Floats, noise: float) -> Distance:
     0.27
     """
     a, b = _shares(now), _shares(then)
-    return Distance(PSI, float(((a - b) * np.log(a / b)).sum()), _threshold(len(a), noise, lambda chance: chance))
+    return Distance(PSI, float(((a - b) * np.log(a / b)).sum()), _threshold(len(a), noise, chance, lambda psi: psi))
 
 
-def jensen_shannon(now: Floats, then: Floats, noise: float) -> Distance:
+def jensen_shannon(now: Floats, then: Floats, noise: float, chance: float = CHANCE) -> Distance:
     """The square root of the Jensen-Shannon divergence in nats; an eighth of the index above for small distances."""
     a, b = _shares(now), _shares(then)
     middle = (a + b) / 2
     divergence = float((a * np.log(a / middle) + b * np.log(b / middle)).sum()) / 2
     value = math.sqrt(max(divergence, 0.0))
-    return Distance(JENSEN_SHANNON, value, _threshold(len(a), noise, lambda chance: math.sqrt(chance / 8)))
+    return Distance(JENSEN_SHANNON, value, _threshold(len(a), noise, chance, lambda psi: math.sqrt(psi / 8)))
 
 
-def wasserstein(now: Histogram, then: Histogram, noise: float) -> Distance:
+def wasserstein(now: Histogram, then: Histogram, noise: float, chance: float = CHANCE) -> Distance:
     """How far values have to be carried, in standard deviations of both together; exact up to the width of a bucket.
 
     Of both together, since a single far value that one side happens to have would else look like a move of all.
@@ -100,7 +117,7 @@ def wasserstein(now: Histogram, then: Histogram, noise: float) -> Distance:
     carried = float((np.abs(np.cumsum(a - b))[:-1] * np.diff(x)).sum())
     deviation = math.sqrt(float((both * (x - float((both * x).sum())) ** 2).sum()))
     value = carried / deviation if deviation > 0 else 0.0
-    return Distance(WASSERSTEIN, value, max(LEAST, SIGMAS * math.sqrt(noise)))
+    return Distance(WASSERSTEIN, value, max(LEAST, -float(ndtri(chance / 2)) * math.sqrt(noise)))
 
 
 def binned(now: Histogram, then: Histogram) -> tuple[Floats, Floats]:
@@ -156,8 +173,8 @@ def _is_many(side: Summary) -> bool:
     return side.is_words and not side.words.is_exact
 
 
-def _threshold(bins: int, noise: float, scale: Callable[[float], float]) -> float:
-    return max(LEAST, scale(MARGIN * float(chdtri(max(bins - 1, 1), CHANCE)) * noise))
+def _threshold(bins: int, noise: float, chance: float, scale: Callable[[float], float]) -> float:
+    return max(LEAST, scale(MARGIN * float(chdtri(max(bins - 1, 1), chance)) * noise))
 
 
 def _shares(counts: Floats) -> Floats:

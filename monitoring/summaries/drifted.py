@@ -54,7 +54,7 @@ def drift_checks(model: str, now: Summaries, reference: Summaries | None, clean:
 
 
 def _input(model: str, name: str, now: Summary, then: Summary | None) -> list[Check]:
-    found = [checks.share(model, "null_share", name, now.nulls, now.rows)]
+    found = [checks.share(model, "null_share", name, now.nulls + now.lacking, now.rows)]
     if not (now.is_words or (then is not None and then.is_words)):
         found.append(checks.share(model, "infinite_share", name, now.infinite, now.rows))
         found.append(checks.share(model, "zero_share", name, now.zeros, now.rows))

@@ -11,6 +11,7 @@ import pandas as pd
 from monitoring.summaries.distances import Distance, distances
 from whence.summaries import Summary, summarise
 from whence.summaries.frame import Summaries, distinct_names
+from whence.summaries.vectors import LENGTH
 
 LEAST_ROWS = 50
 """With fewer rows nothing is compared, and the column says so."""
@@ -70,7 +71,9 @@ def _against(name: str, now: Summary, then: Summary) -> Verdict:
     reasons += _changes(now, then)
     found = distances(now, then) if min(now.held, then.held) >= LEAST_ROWS else []
     reasons += [
-        f"{each.measure} is {each.value:.3g}, and chance stays below {each.threshold:.3g}" for each in found if each.is_drift
+        f"{each.measure}{f' of {each.part}' if each.part else ''} is {each.value:.3g}, and chance stays below {each.threshold:.3g}"
+        for each in found
+        if each.is_drift
     ]
     return Verdict(name, tuple(reasons), tuple(found))
 
@@ -87,12 +90,22 @@ def _dirt(now: Summary, then: Summary | None) -> Iterator[str]:
         yield "every value is the same"
     if len(now.kinds) > 1:
         yield "kinds are mixed: " + ", ".join(f"{count:,} {kind.replace('_', ' ')}" for kind, count in now.kinds.items())
+    if now.vectors:
+        yield from _odd_vectors(now, then)
     if now.others:
         yield f"{now.others:,} values are lists, mappings or the like"
     if now.inexact:
         yield f"{now.inexact:,} whole numbers are too large to be told apart as floats"
     if now.longest > LONG_TEXT:
         yield f"a text has {now.longest:,} characters"
+
+
+def _odd_vectors(now: Summary, then: Summary | None) -> Iterator[str]:
+    lengths = now.parts[LENGTH]
+    if lengths.low < lengths.high and (then is None or len(then.parts.get(LENGTH, NOTHING).spread.buckets) < 2):
+        yield f"vectors are of different lengths, {lengths.low:,.0f} to {lengths.high:,.0f} numbers"
+    if now.lacking:
+        yield f"{now.lacking:,} of {now.vectors:,} vectors lack numbers"
 
 
 def _changes(now: Summary, then: Summary) -> Iterator[str]:

@@ -15,6 +15,7 @@ from whence.summaries import from_rows, merge_all, summarise, summarise_batch, t
 from whence.summaries.column import KINDS, Summary
 from whence.summaries.distinct import K
 from whence.summaries.histogram import MOST
+from whence.summaries.vectors import LENGTH, NORM, names
 
 ROWS = 6000
 
@@ -68,7 +69,7 @@ def test_no_column_has_more_than_its_buckets_and_each_row_is_counted_once(month:
     for each in summarise(month).values():
         assert max(len(each.spread.buckets), len(each.words.buckets)) <= MOST
         assert each.nulls + sum(getattr(each, kind) for kind in KINDS) == each.rows == ROWS
-        assert each.spread.total + each.infinite + each.words.total == each.held
+        assert each.spread.total + each.infinite + each.words.total == each.held - each.vectors
 
 
 def test_different_values_are_counted_exactly_while_they_are_few_and_nearly_when_they_are_many(month: pd.DataFrame) -> None:
@@ -97,3 +98,37 @@ def test_zero_and_minus_zero_are_one_value() -> None:
 
 def test_nothing_is_a_summary_too() -> None:
     assert summarise(pd.DataFrame({"x": pd.Series([], dtype=object)})) == {"x": Summary()}
+
+
+def test_vectors_merge_exactly_whatever_their_lengths_and_whatever_they_lack(embedded: pd.DataFrame) -> None:
+    days = [summarise(embedded.iloc[first:last]) for first, last in pairwise([0, 1, 40, 41, len(embedded)])]
+    whole = summarise(embedded)
+    assert merge_all(days) == merge_all(days[::-1]) == whole
+    assert summarise_batch(pa.table({"v": pa.array(embedded["v"], pa.list_(pa.float64()))})) == whole
+    assert from_rows(to_rows(whole, day="2026-05-01", model="m")) == {("2026-05-01", "m", ""): whole}
+
+
+def test_vectors_are_told_by_their_lengths_norms_and_places_along_directions(embedded: pd.DataFrame) -> None:
+    found = summarise(embedded)["v"]
+    assert (found.rows, found.nulls, found.vectors, found.others) == (406, 2, 403, 1)
+    assert (found.infinite, found.zeros, found.lacking) == (1, 1, 1)
+    assert set(found.parts) == {LENGTH, NORM, *names()}
+    assert (found.parts[LENGTH].low, found.parts[LENGTH].high, found.parts[NORM].low) == (3, 16, 0)
+
+
+def test_a_summary_of_long_vectors_is_as_large_as_one_of_short_ones() -> None:
+    rng = np.random.default_rng(7)
+    sizes = [to_rows(summarise(_vectors(rng, 700, length)), day="2026-05-01", model="m").nbytes for length in (8, 256)]
+    assert sizes[1] < 1.05 * sizes[0] < 110_000
+
+
+@pytest.fixture(scope="module")
+def embedded() -> pd.DataFrame:
+    """Vectors of 16 numbers, and among them a short one, zeros, one that lacks a number, an infinite one, an empty one, and two nulls."""
+    odd: list[Any] = [[1.0, 2.0, 2.0], [0.0] * 16, [1.0] * 15 + [None], [np.inf] + [1.0] * 15, [], None, None]
+    rows = _vectors(np.random.default_rng(7), 399, 16)
+    return pd.DataFrame({"v": pd.Series([*rows["v"].iloc[:100], *odd, *rows["v"].iloc[100:]], dtype=object)})
+
+
+def _vectors(rng: np.random.Generator, rows: int, length: int) -> pd.DataFrame:
+    return pd.DataFrame({"v": list(rng.normal(size=(rows, length)))})

@@ -10,8 +10,9 @@ import numpy as np
 
 from whence.summaries import distinct
 from whence.summaries.histogram import ALL_BITS, Codes, Histogram
+from whence.summaries.vectors import NORM
 
-KINDS = ("numbers", "truths", "texts", "instants", "naive_instants", "others")
+KINDS = ("numbers", "truths", "texts", "instants", "naive_instants", "vectors", "others")
 EMPTY = Histogram(ALL_BITS, np.zeros(0, np.uint64), np.zeros(0, np.int64))
 NAME_LENGTH = 80
 """Characters of a text that are kept to name it."""
@@ -30,10 +31,14 @@ class Summary:
     """Points in time with a zone."""
     naive_instants: int = 0
     """Points in time of which nobody knows the zone."""
+    vectors: int = 0
+    """Rows of numbers, as embeddings are; see whence.summaries.vectors."""
     others: int = 0
-    """Lists, mappings, and whatever else is no value; counted by how they read."""
+    """Other lists, mappings, and whatever else is no value; counted by how they read."""
     infinite: int = 0
+    """Values that are infinite, and vectors that hold an infinity."""
     zeros: int = 0
+    """Values that are zero, and vectors of zeros alone."""
     inexact: int = 0
     """Whole numbers of which a float does not keep every digit."""
     longest: int = 0
@@ -49,6 +54,8 @@ class Summary:
     """The texts behind the hashes, while each has a bucket of its own."""
     sketch: Codes = field(default_factory=lambda: distinct.NONE)
     """See whence.summaries.distinct."""
+    parts: Mapping[str, Summary] = field(default_factory=dict)
+    """Of vectors: their lengths, norms, and places along each direction."""
 
     @property
     def held(self) -> int:
@@ -63,7 +70,17 @@ class Summary:
     @property
     def is_words(self) -> bool:
         """Whether it is a column of texts more than of numbers."""
-        return self.texts + self.others > self.numbers + self.truths + self.instants + self.naive_instants
+        return self.texts + self.others > self.held - self.texts - self.others
+
+    @property
+    def is_vectors(self) -> bool:
+        """Whether it is a column of vectors more than of anything else."""
+        return self.vectors > self.held - self.vectors
+
+    @property
+    def lacking(self) -> int:
+        """Vectors that lack some of their numbers."""
+        return self.parts[NORM].nulls if NORM in self.parts else 0
 
     @property
     def distinct(self) -> float:
@@ -83,6 +100,7 @@ class Summary:
             words=words,
             names={**self.names, **other.names} if words.is_exact else {},
             sketch=distinct.merge(self.sketch, other.sketch),
+            parts=_merged(self.parts, other.parts),
         )
 
     def __eq__(self, other: object) -> bool:
@@ -96,3 +114,8 @@ class Summary:
 
 
 ADDED = ("rows", "nulls", *KINDS, "infinite", "zeros", "inexact")
+
+
+def _merged(one: Mapping[str, Summary], other: Mapping[str, Summary]) -> dict[str, Summary]:
+    nothing = Summary()
+    return {name: one.get(name, nothing).merge(other.get(name, nothing)) for name in {**one, **other}}

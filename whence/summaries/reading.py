@@ -16,12 +16,13 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from whence.summaries import distinct
+from whence.summaries import distinct, vectors
 from whence.summaries.column import NAME_LENGTH, Summary
 from whence.summaries.histogram import Counts, Floats, number_codes, of_counted, of_sorted
 
 KEPT_DIGITS = 2**53
 """Whole numbers up to this are floats without loss."""
+LISTS = (pa.ListType, pa.LargeListType, pa.FixedSizeListType)
 
 
 def of_series(values: pd.Series) -> Summary:
@@ -56,6 +57,8 @@ def of_arrow(values: pa.Array | pa.ChunkedArray) -> Summary:
         return _numbers(values.cast(pa.int8()).to_numpy(zero_copy_only=False).astype(np.float64), "truths")
     if pa.types.is_floating(kind) or pa.types.is_integer(kind):
         return _numbers(np.asarray(values.to_numpy(zero_copy_only=False)), "numbers")
+    if isinstance(kind, LISTS) and (pa.types.is_floating(kind.value_type) or pa.types.is_integer(kind.value_type)):
+        return _lists(values.combine_chunks() if isinstance(values, pa.ChunkedArray) else values)
     return of_series(values.to_pandas())
 
 
@@ -83,6 +86,36 @@ def _numbers(values: npt.NDArray[Any], kind: str) -> Summary:
         high=float(finite[-1]) if len(finite) else -math.inf,
         spread=spread,
         sketch=distinct.merge(distinct.smallest(hashes), ends),
+    )
+
+
+def _lists(values: pa.Array) -> Summary:
+    """Lists of numbers: vectors, but for those that are empty."""
+    lengths = pc.list_value_length(values)
+    found = Summary()
+    for length in sorted(pc.unique(lengths).drop_null().to_pylist()):
+        chosen = values.filter(pc.equal(lengths, length))
+        if not length:
+            found = found.merge(_texts(["[]"], np.array([len(chosen)], dtype=np.int64), "others"))
+            continue
+        flat = pc.list_flatten(chosen).cast(pa.float64(), safe=False)
+        found = found.merge(_vectors(flat.to_numpy(zero_copy_only=False).reshape(-1, length)))
+    return _with_nulls(found, values.null_count)
+
+
+def _vectors(rows: Floats) -> Summary:
+    """Vectors of one length, rows of a matrix."""
+    told = vectors.seen(rows)
+    norms = told[vectors.NORM]
+    lengths = np.full(len(rows), rows.shape[1])
+    parts = {vectors.LENGTH: _numbers(lengths, "numbers"), **{name: _numbers(each, "numbers") for name, each in told.items()}}
+    return Summary(
+        rows=len(rows),
+        vectors=len(rows),
+        infinite=int(np.isinf(norms).sum()),
+        zeros=int((norms == 0).sum()),
+        sketch=distinct.smallest(vectors.hashes(told)),
+        parts={name: replace(each, sketch=distinct.NONE) for name, each in parts.items()},
     )
 
 
@@ -144,8 +177,12 @@ def _each(held: npt.NDArray[np.object_]) -> Summary:
     """Values one by one, by their kinds."""
     numbers: dict[str, list[float]] = {}
     texts: dict[str, dict[str, int]] = {}
+    rows: dict[int, list[Floats]] = {}
     inexact = 0
     for value in held:
+        if (vector := vectors.as_vector(value)) is not None:
+            rows.setdefault(len(vector), []).append(vector)
+            continue
         kind, plain = _plain(value)
         if isinstance(plain, str):
             counted = texts.setdefault(kind, {})
@@ -156,6 +193,8 @@ def _each(held: npt.NDArray[np.object_]) -> Summary:
     found = Summary()
     for kind, floats in numbers.items():
         found = found.merge(_numbers(np.array(floats, dtype=np.float64), kind))
+    for row in rows.values():
+        found = found.merge(_vectors(np.stack(row)))
     for kind, counted in texts.items():
         found = found.merge(_texts(list(counted), np.array(list(counted.values()), dtype=np.int64), kind))
     return replace(found, inexact=inexact)
@@ -176,15 +215,8 @@ def _plain(value: object) -> tuple[str, float | str]:
     if isinstance(value, timedelta):
         return "numbers", value.total_seconds()
     if isinstance(value, Real | Decimal):
-        return "numbers", _float(value)
+        return "numbers", vectors.as_float(value)
     return "others", _read(value)
-
-
-def _float(value: Any) -> float:
-    try:
-        return float(value)
-    except OverflowError:  # a whole number beyond all floats
-        return math.inf if value > 0 else -math.inf
 
 
 def _read(value: object) -> str:
