@@ -25,6 +25,7 @@ import numpy as np
 import numpy.typing as npt
 import orjson
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from whence.contracts.tables import FEATURES
 from whence.contracts.times import EPOCH, micros
@@ -148,6 +149,45 @@ def pack(view: str, values: Mapping[str, Any], seen_at: int) -> Held:
     lengths = [-1 if text is None else len(text) for text in texts]
     head = layout.struct.pack(layout.mark, seen_at, *slots, *lengths)
     return seen_at, head + b"".join(text for text in texts if text is not None)
+
+
+def pack_rows(view: str, rows: pa.RecordBatch) -> list[Held]:
+    """Rows with the view's features and their `seen_at`, each packed as `pack` packs it; many times faster than one by one.
+
+    Raises PackError for a whole number that float64 does not hold.
+    """
+    layout = LAYOUTS[view]
+    slots = np.tile(layout.nothing, (len(rows), 1))
+    floats = slots.view(np.float64)
+    slots[:, MARK], slots[:, SEEN_AT] = layout.mark, _instants(rows["seen_at"])
+    for name in layout.names:
+        at = layout.slots[name]
+        if name in layout.times:
+            slots[:, at] = _instants(rows[name])
+        else:
+            floats[:, at] = _floats(layout, name, rows[name])
+    texts = [rows[name].cast(pa.large_binary()) for name in layout.texts]
+    for name, column in zip(layout.texts, texts, strict=True):
+        slots[:, layout.slots[name]] = pc.fill_null(pc.binary_length(column), -1).to_numpy()
+    nothing = pa.scalar(b"", pa.large_binary())
+    filled = [pc.fill_null(each, nothing) for each in texts]
+    joined = pc.binary_join_element_wise(*filled, nothing).to_pylist() if filled else [b""] * len(rows)
+    heads, size = slots.astype("<i8").tobytes(), layout.size
+    times = slots[:, SEEN_AT].tolist()
+    return [(at, heads[row * size : (row + 1) * size] + text) for row, (at, text) in enumerate(zip(times, joined, strict=True))]
+
+
+def _instants(column: pa.Array) -> Ints:
+    whole = pc.fill_null(column.cast(pa.timestamp("us", "UTC")).cast(pa.int64()), NOT_A_TIME)
+    return np.asarray(whole.to_numpy())
+
+
+def _floats(layout: Layout, name: str, column: pa.Array) -> npt.NDArray[np.float64]:
+    if name in layout.whole and (far := pc.max(pc.abs(column)).as_py() or 0) > EXACT:
+        _number(layout, name, {name: far})
+    values = np.array(column.cast(pa.float64()).to_numpy(zero_copy_only=False))
+    values[np.isnan(values)] = math.nan
+    return values
 
 
 def unpack(view: str, payload: bytes) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""How Feast reaches our tables and our online rows: an offline store over the lake, an online store over the shelf.
+"""How Feast reaches our tables and our online rows: an offline store over the lake, an online store over the shelf, an engine between.
 
 Feast finds the classes by the names in the settings of `features/store.py`, and each one's `…Config` beside it. Its classes
 are untyped, so a type checker sees Any beneath ours.
@@ -18,6 +18,9 @@ import ibis
 import ibis.expr.operations as ops
 import pandas as pd
 import pyarrow as pa
+from feast.infra.common.materialization_job import MaterializationJobStatus
+from feast.infra.compute_engines.local.compute import LocalComputeEngine
+from feast.infra.compute_engines.local.job import LocalMaterializationJob
 from feast.infra.offline_stores.duckdb import DuckDBOfflineStore, DuckDBOfflineStoreConfig
 from feast.infra.offline_stores.ibis import (
     get_historical_features_ibis,
@@ -31,7 +34,7 @@ from feast.repo_config import FeastConfigBaseModel
 from pydantic import Field
 
 from features.online import key_text
-from features.packing import FIELDS, INSTANTS, JOIN_KEYS, NOT_A_TIME, Held, pack, unpack
+from features.packing import FIELDS, INSTANTS, JOIN_KEYS, NOT_A_TIME, Held, pack, pack_rows, unpack
 from features.shelves import Shelf, open_shelf
 from features.transforms import named
 from whence.contracts.times import EPOCH, Window, micros
@@ -210,6 +213,34 @@ class LakeJob(RetrievalJob):  # type: ignore[misc]
     def _to_df_internal(self, timeout: int | None = None) -> pd.DataFrame:
         frame: pd.DataFrame = self._to_arrow_internal(timeout).to_pandas()
         return frame
+
+
+class ShelfEngineConfig(FeastConfigBaseModel):  # type: ignore[misc]
+    """Nothing to set."""
+
+    type: str = "features.plugins.ShelfEngine"
+
+
+class ShelfEngine(LocalComputeEngine):  # type: ignore[misc]
+    """Feast's own engine, save that what is known lately goes to the shelf in columns: Feast makes an object of every cell."""
+
+    def _materialize_one(self, registry: Any, task: Any, **_: Any) -> LocalMaterializationJob:
+        view = task.feature_view
+        known = self.offline_store.pull_latest_from_table_or_query(
+            self.repo_config,
+            view.batch_source,
+            list(JOIN_KEYS[view.name]),
+            list(FIELDS[view.name]),
+            view.batch_source.timestamp_field,
+            None,
+            task.start_time,
+            task.end_time,
+        ).to_arrow()
+        with _shelf(self.repo_config) as shelf:
+            for rows in known.to_batches(self.repo_config.materialization_config.online_write_batch_size):
+                keys = zip(*(rows[name].to_pylist() for name in JOIN_KEYS[view.name]), strict=True)
+                shelf.put(view.name, zip(map(key_text, keys), pack_rows(view.name, rows), strict=True))
+        return LocalMaterializationJob(view.name, MaterializationJobStatus.SUCCEEDED)
 
 
 class ShelfOnlineStoreConfig(FeastConfigBaseModel):  # type: ignore[misc]

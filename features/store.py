@@ -123,6 +123,7 @@ def _config(settings: Settings) -> RepoConfig:
             "kind": settings.features.online,
             "address": shelf_address(settings),
         },
+        batch_engine="features.plugins.ShelfEngine",
         materialization={"online_write_batch_size": ROWS_AT_ONCE},  # without a size Feast writes the first Arrow chunk only
         entity_key_serialization_version=3,
         repo_path=folder,

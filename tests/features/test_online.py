@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
@@ -24,9 +25,10 @@ from hypothesis import strategies as st
 
 import features
 from features.online import FIELDS, JOIN_KEYS, Held, OnlineStore, judged, key_text, micros, pack
-from features.packing import FORMAT, INSTANTS, LAYOUTS, NOT_A_TIME, PackError, unpack
+from features.packing import FORMAT, INSTANTS, LAYOUTS, NOT_A_TIME, PackError, pack_rows, unpack
 from features.shelves import Breaker, OnlineError, RedisShelf, Shelf, SqliteShelf, StoreDown, chunks, open_shelf
 from whence.contracts.settings import Features, Settings
+from whence.contracts.tables import FEATURES
 from whence.contracts.times import EPOCH, NaiveTimeError
 
 NOW = datetime(2026, 5, 3, 12, tzinfo=UTC)
@@ -209,6 +211,25 @@ persons = st.fixed_dictionaries(
 @given(persons)
 def test_what_is_packed_comes_out_as_it_went_in(values: dict[str, Any]) -> None:
     assert unpack("person_features", pack("person_features", values, HOUR)[1]) == values
+
+
+@pytest.mark.parametrize("view", sorted(FEATURES))
+def test_rows_packed_in_columns_are_the_bytes_of_rows_packed_alone(view: str) -> None:
+    kinds = {name: FEATURES[view].schema.field(name).type for name in FIELDS[view]}
+    some = {
+        pa.int64(): [0, -1, 2**53, None],
+        pa.float64(): [math.nan, -0.0, 1.5, None],
+        pa.string(): ["", "Grüße", None, "[]"],
+    }
+    told = {name: some.get(kind) or [NOW, NOW + timedelta(microseconds=1), EPOCH, None] for name, kind in kinds.items()}
+    seen = [NOW, EPOCH, NOW, NOW]
+    rows = pa.record_batch({**{name: pa.array(told[name], kinds[name]) for name in kinds}, "seen_at": seen})
+    alone = [pack(view, {name: told[name][row] for name in kinds}, micros(at)) for row, at in enumerate(seen)]
+    assert pack_rows(view, rows) == alone
+    if whole := sorted(LAYOUTS[view].whole):
+        far = rows.set_column(rows.schema.get_field_index(whole[0]), whole[0], pa.array([0, 0, -(2**53) - 2, None]))
+        with pytest.raises(PackError, match=f"{view}.{whole[0]} is .*beyond 2.53"):
+            pack_rows(view, far)
 
 
 @hypothesis_settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
