@@ -30,7 +30,7 @@ from whence.lake import Lake
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
 
-PEOPLE, HISTORY, CALM_DAYS = 800, 10, 2
+PEOPLE, HISTORY, CALM_DAYS = 2_000, 13, 2
 SCENARIO = "signal_loss"
 WIDTHS = {"desktop": (1440, 900), "phone": (390, 844)}
 PAINT_MS = 1000
