@@ -1,4 +1,4 @@
-"""What the decision log tells of serving: how much was asked, found and answered, what was missing, and which versions decided."""
+"""What the decision log tells of serving: how much was asked, found and answered, how fast, what was missing, and which versions decided."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ SURE = 0.5
 
 
 def serving_checks(con: duckdb.DuckDBPyConnection, model: str, day: str, bundles: Path) -> list[Check]:
-    """By route, questions, options, answers and missing inputs; how many bundles decided, and the age of the one that decided most.
+    """By route, questions, options, answers and missing inputs; the service's times and what it did without; bundles and their age.
 
     `con` has a view of `decisions`; `bundles` is the folder that holds the bundles of this machine.
     """
@@ -31,6 +31,7 @@ def serving_checks(con: duckdb.DuckDBPyConnection, model: str, day: str, bundles
             found.append(checks.plain(model, "options_per_request", route, options, asked))
             found.append(checks.share(model, "answered_share", route, answered, asked))
         found.append(checks.plain(model, "route_null_share", route, nulls / inputs if inputs else None, asked))
+    found += _answer_checks(con, model, day)
     served = con.execute(
         "SELECT bundle, count(*) FROM decisions WHERE day = ? AND model = ? GROUP BY 1 ORDER BY 2 DESC, 1", [day, model]
     ).fetchall()
@@ -38,6 +39,20 @@ def serving_checks(con: duckdb.DuckDBPyConnection, model: str, day: str, bundles
         found.append(checks.plain(model, "bundles", "all", float(len(served)), sum(n for _, n in served)))
         found.append(checks.plain(model, "bundle_age_days", "all", _age(bundles, served[0][0], day), served[0][1]))
     return found
+
+
+def _answer_checks(con: duckdb.DuckDBPyConnection, model: str, day: str) -> list[Check]:
+    """How long the service took to decide, and the share of its answers that had to do without something, by what that was."""
+    asked, middle, late, degraded = con.execute(_ANSWERS, [day, model]).fetchall()[0]
+    if not asked:
+        return []
+    found = [
+        checks.plain(model, "answer_ms", "median", middle / 1000, asked),
+        checks.plain(model, "answer_ms", "99 of 100", late / 1000, asked),
+        checks.share(model, "degraded_share", "all", degraded, asked),
+    ]
+    kinds = con.execute(_KINDS, [day, model]).fetchall()
+    return found + [checks.share(model, "degraded_share", kind, answers, asked) for kind, answers in kinds]
 
 
 def margin_checks(con: duckdb.DuckDBPyConnection, day: str) -> list[Check]:
@@ -78,6 +93,12 @@ _ROUTES = """
     SELECT route, count(*), avg(options), count(*) FILTER (answered), sum(nulls), sum(inputs) FROM asked GROUP BY 1 ORDER BY 1
 """
 """Inputs are a JSON object without spaces, so that `:null` is a missing one."""
+_ONLINE = "FROM decisions WHERE day = ? AND model = ? AND micros IS NOT NULL AND decision_id LIKE '%-0'"
+"""An answer by its first option."""
+_ANSWERS = f"""
+    SELECT count(*), quantile_cont(micros, 0.5), quantile_cont(micros, 0.99), count(*) FILTER (degraded <> '') {_ONLINE}
+"""
+_KINDS = f"SELECT kind, count(*) FROM (SELECT unnest(string_split(degraded, ',')) AS kind {_ONLINE}) WHERE kind <> '' GROUP BY 1 ORDER BY 1"
 _MARGINS = """
     WITH ranked AS (
         SELECT subject, probability, row_number() OVER (PARTITION BY subject, route ORDER BY probability DESC, option) AS place, route

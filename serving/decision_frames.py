@@ -3,8 +3,8 @@
     mark "WHD1" | length of the head | length of the numbers | CRC-32 of both | head, JSON | numbers, float64
 
 A head is {"bundle": …, "names": [columns]} before the first decision of a bundle in a file, without numbers; or
-{"decision_id", "made_at", "model", "bundle", "subject", "arm", "options": [ids], "texts": {column: [text]}, "chosen": place}, and
-its numbers are the matrix (options × columns), the raw scores and the probabilities. All is little-endian. As text the
+{"decision_id", "made_at", "model", "bundle", "subject", "arm", "options": [ids], "texts": {column: [text]}, "chosen": place,
+"micros", "degraded"}, and its numbers are the matrix (options × columns), the raw scores and the probabilities. All is little-endian. As text the
 numbers would cost five times what the rest of a request's log does.
 
 Files from before, of JSON lines with a row each, are read, too.
@@ -31,7 +31,7 @@ MARK = b"WHD1"
 EDGE = struct.Struct("<4sIII")
 
 Row = dict[str, Any]
-"""A scored option: decision_id, made_at, model, bundle, subject, arm, option, features, score, probability, chosen."""
+"""A scored option: decision_id, made_at, model, bundle, subject, arm, option, features, score, probability, chosen, micros, degraded."""
 
 
 class Decision(NamedTuple):
@@ -46,6 +46,10 @@ class Decision(NamedTuple):
     scored: Scored
     arm: str = "champion"
     """champion, or challenger while one is on trial."""
+    micros: int = 0
+    """Microseconds since the request came."""
+    degraded: str = ""
+    """The kinds of what the answer had to do without, with commas."""
 
 
 def introduction(decision: Decision) -> bytes:
@@ -66,6 +70,8 @@ def frame(decision: Decision) -> bytes:
         "options": _listed(scored.options),
         "texts": scored.texts,
         "chosen": scored.chosen,
+        "micros": decision.micros,
+        "degraded": decision.degraded,
     }
     return _frame(head, b"".join(_bytes(part) for part in (scored.matrix, scored.raw, scored.probability)))
 
@@ -164,6 +170,8 @@ def _expanded(head: Mapping[str, Any], numbers: bytes, names: Sequence[str]) -> 
             "score": raw[place],
             "probability": probability[place],
             "chosen": place == head["chosen"],
+            "micros": head.get("micros"),
+            "degraded": head.get("degraded"),
         }
 
 

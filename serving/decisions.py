@@ -20,7 +20,10 @@ if TYPE_CHECKING:
     from serving.decision_log import Read
     from whence.bundle import Scorer
 
-ROW = ("decision_id", "made_at", "model", "bundle", "subject", "option", "score", "probability", "chosen")
+ROW = (
+    *("decision_id", "made_at", "model", "bundle", "subject", "option", "score", "probability", "chosen"),
+    *("micros", "degraded"),
+)
 """What a line of the service's log holds, beside the inputs."""
 
 
@@ -47,6 +50,7 @@ def batch(
         "score": [float(value) for value in raw],
         "probability": [float(value) for value in probability],
         "chosen": [bool(value) for value in subjects["chosen"]] if "chosen" in subjects else [None] * len(subjects),
+        **dict.fromkeys(("micros", "degraded"), [None] * len(subjects)),
     }
     return pa.table(columns, schema=TABLES["decisions"].schema)
 

@@ -95,7 +95,7 @@ LEADS: Mapping[str, str] = {
     DATA: "What came in. For a model: what it was asked about, as it was when it decided.",
     DRIFT: "Inputs and scores against clean days of the same bundle. PSI: 0 is the same, and what chance explains is no drift.",
     CALIBRATION: "Decisions whose outcome is known by now: each a value of that day, with its interval in the day's report.",
-    SERVING: "From the decision log. Latency and errors, second by second, are in Prometheus and Grafana.",
+    SERVING: "From the decision log, day by day. Errors, and all of it second by second, are in Prometheus and Grafana.",
     IDENTITY: "Who is known, how sure that is, and whether one person swallows others.",
     ATTRIBUTION: "Where credit went, and how sure that is. What is true is known in a simulated world alone.",
 }
@@ -103,7 +103,10 @@ _TABS: Mapping[str, str] = {
     **dict.fromkeys(("null_share", "mean_null_share", "zero_share", "infinite_share", "unseen_share"), DATA),
     **dict.fromkeys(("psi", "drifted_share", "drift_failed", "mean_probability", "score_distance"), DRIFT),
     **dict.fromkeys(
-        ("decisions", "requests", "options_per_request", "answered_share", "route_null_share", "bundles", "bundle_age_days"),
+        (
+            *("decisions", "requests", "options_per_request", "answered_share", "route_null_share"),
+            *("answer_ms", "degraded_share", "bundles", "bundle_age_days"),
+        ),
         SERVING,
     ),
 }
@@ -383,6 +386,18 @@ def _serving(model: str) -> list[Panel]:
         routes("Options", "Candidates of a question: few mean that retrieval finds little.", "options_per_request"),
         routes("Answered", "The share of the questions of which an option was chosen.", "answered_share"),
         routes("Missing inputs", "Online above batch: the store knows less than the tables.", "route_null_share"),
+        Panel(
+            SERVING,
+            "Time to an answer",
+            "Milliseconds from the request until the service had decided: half of the answers took less, and all but one in a hundred.",
+            tuple(Line(segment, model, "answer_ms", segment) for segment in ("median", "99 of 100")),
+        ),
+        Panel(
+            SERVING,
+            "Degraded answers",
+            "The share of the service's answers that had to do without something, and without what.",
+            tuple(Line(kind, model, "degraded_share", kind) for kind in ("all", "stale", "unknown")),
+        ),
         Panel(SERVING, "Bundles", "How many different bundles decided on the day.", (Line("bundles", model, "bundles"),)),
         Panel(
             SERVING, "Age of the bundle", "Days since the day that it learned until.", (Line("days", model, "bundle_age_days"),)

@@ -70,6 +70,8 @@ class Asked:
     now: datetime
     demand_time: Callable[[], None] = lambda: None
     """Raises Refusal when it has waited for too long to be begun; for a handler that lets it wait once more."""
+    arrived: float = 0.0
+    """By `time.perf_counter`; of a batch's question, when its turn came."""
 
 
 class Reply(NamedTuple):
@@ -186,7 +188,7 @@ class Doors:
         questions = _several(content) if endpoint.is_batch else None
         self._demand_permits(caller, 1 if questions is None else len(questions))
         if questions is None:
-            return await endpoint.handle(Asked(content, now, partial(self._demand_time, arrived)))
+            return await endpoint.handle(Asked(content, now, partial(self._demand_time, arrived), arrived))
         return {"answers": await self._each(endpoint, questions, now)}
 
     async def _each(self, endpoint: Endpoint, questions: Sequence[Any], now: datetime) -> list[Any]:
@@ -196,7 +198,7 @@ class Doors:
             async with asyncio.TaskGroup() as group:
                 tasks = []
                 for each in questions[first : first + TOGETHER]:
-                    asked = Asked(each, now, partial(self._demand_begin, began))
+                    asked = Asked(each, now, partial(self._demand_begin, began), time.perf_counter())
                     tasks.append(group.create_task(self._one(endpoint, asked)))
                     await asyncio.sleep(0)
             given += [task.result() for task in tasks]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
@@ -134,3 +134,8 @@ def kind(note: str) -> str:
     ('stale', 'other')
     """
     return next((word for ending, word in REASONS if ending in note), OTHER)
+
+
+def kinds(notes: Sequence[str]) -> str:
+    """The kinds of an answer's notes, each once, with commas."""
+    return ",".join(sorted({kind(note) for note in notes})) if notes else ""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
+import time
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
@@ -20,7 +21,7 @@ from serving.rollouts.picking import Found, Mirrored, Picked, Picker
 from serving.scored import Scored
 from serving.web import answers, requests
 from serving.web.doors import Asked, Refusal, Reply
-from serving.web.metrics import Metrics
+from serving.web.metrics import Metrics, kinds
 from serving.web.shapes import RequestError
 from whence.attribution import policy as policies
 from whence.bundle import InputError, Scorer
@@ -65,7 +66,7 @@ class Service:
         name = secrets.token_hex(16)
         answer = answers.matched(name, found, _digest(picked), _arm(picked))
         subject = question.signal["event_id"] or name
-        await self._note(answer, picked, subject, known, found.scored, question.durable)
+        await self._note(answer, picked, subject, known, found.scored, asked.arrived, question.durable)
         self._mirror(picked, known, subject, found.scored, ask)
         return answer
 
@@ -76,7 +77,7 @@ class Service:
         picked, (known, credit) = self._answered(ATTRIBUTION_RANKER, question.person_key, ask)
         name, conversion = secrets.token_hex(16), question.conversion
         answer = answers.attributed(name, credit, self.policy.name, conversion["currency"], _digest(picked), _arm(picked))
-        await self._note(answer, picked, conversion["conversion_id"], known, credit.scored, question.durable)
+        await self._note(answer, picked, conversion["conversion_id"], known, credit.scored, asked.arrived, question.durable)
         self._mirror(picked, known, conversion["conversion_id"], credit.scored, ask)
         return answer
 
@@ -215,13 +216,15 @@ class Service:
         subject: str,
         known: matcher.Known,
         scored: Scored | None,
+        arrived: float,
         is_durable: bool,
     ) -> None:
         """Log what was scored, and say in the answer whether the disk has it; one that cannot be logged goes out all the same."""
         answer["logged"] = None
         if picked is not None and scored is not None:
             scorer = picked.champion.scorer
-            decision = Decision(answer["decision_id"], known.now, scorer.model, scorer.digest, subject, scored, picked.role)
+            about = (answer["decision_id"], known.now, scorer.model, scorer.digest, subject, scored, picked.role)
+            decision = Decision(*about, int((time.perf_counter() - arrived) * 1e6), kinds(answer["degraded"]))
             if is_durable:
                 answer["logged"] = await self.log.durably(decision)
             elif not self.log.offer(decision):

@@ -145,9 +145,17 @@ def test_decisions_of_batch_and_service_are_in_the_log_that_monitoring_reads(dem
     with Lake.of(demo.settings).connect(days(demo)[-2], "decisions") as con:
         routes = dict(con.sql("SELECT route, count(*) FROM decisions GROUP BY 1").fetchall())
         models = {row[0] for row in con.sql("SELECT DISTINCT model FROM decisions").fetchall()}
+        taken = dict(con.sql("SELECT route, count(micros) FROM decisions GROUP BY 1").fetchall())
     assert routes["online"] > 50
     assert routes["batch"] > 1000
     assert models == set(MODELS)
+    assert taken == {"online": routes["online"], "batch": 0}
+    told = {
+        (row["model"], row["metric"], row["segment"]): row["value"]
+        for row in Lake.of(demo.settings).read("checks", days(demo)[-2]).to_pylist()
+    }
+    assert 0 < told[ATTRIBUTION_RANKER, "answer_ms", "median"] <= told[ATTRIBUTION_RANKER, "answer_ms", "99 of 100"] < 1000
+    assert 0 <= told[ATTRIBUTION_RANKER, "degraded_share", "all"] <= 1
 
 
 def test_the_dashboard_has_every_day(demo: Demo):

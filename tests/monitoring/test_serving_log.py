@@ -13,11 +13,13 @@ from whence.contracts.models import IDENTITY_RANKER
 DAY = "2026-05-01"
 
 
-def decided(*given: tuple[str, str, str, float, bool | None, str]) -> duckdb.DuckDBPyConnection:
-    """Rows of route, subject, option, probability, chosen, features."""
+def decided(*given: tuple[str, str, str, float, bool | None, str], **answered: list[object]) -> duckdb.DuckDBPyConnection:
+    """Rows of route, subject, option, probability, chosen, features; and what the service noted of its answers."""
     frame = pd.DataFrame(given, columns=["route", "subject", "option", "probability", "chosen", "features"])
+    noted = {"decision_id": [f"d{place}" for place in range(len(given))], "micros": None, "degraded": None} | answered
+    frame = frame.assign(**noted).astype({"chosen": "boolean", "micros": "Int64", "degraded": "string"})
     con = duckdb.connect()
-    con.register("decisions", frame.astype({"chosen": "boolean"}).assign(day=DAY, model=IDENTITY_RANKER, bundle="b1"))
+    con.register("decisions", frame.assign(day=DAY, model=IDENTITY_RANKER, bundle="b1"))
     return con
 
 
@@ -37,6 +39,18 @@ def test_questions_options_answers_and_missing_inputs_are_told_by_route(tmp_path
     assert (found["route_null_share", "batch"], found["route_null_share", "online"]) == (0.75, 0)
     assert found["bundles", "all"] == 1
     assert found["bundle_age_days", "all"] is None, "the bundle is not on this machine"
+
+
+def test_how_long_the_service_took_and_what_it_did_without_are_told_by_answers(tmp_path: Path) -> None:
+    noted: dict[str, list[object]] = {
+        "decision_id": ["b-0", "b-1", "o-0", "o-10"],
+        "micros": [None, None, 1500, 1500],
+        "degraded": [None, None, *["stale"] * 2],
+    }
+    with decided(*ROWS, **noted) as con:
+        found = {(c.metric, c.segment): (c.value, c.n) for c in serving_checks(con, IDENTITY_RANKER, DAY, tmp_path)}
+    assert found["answer_ms", "median"] == found["answer_ms", "99 of 100"] == (1.5, 1)
+    assert found["degraded_share", "all"] == found["degraded_share", "stale"] == (1, 1)
 
 
 def test_a_signal_is_surely_found_when_its_best_candidate_leads_by_far() -> None:

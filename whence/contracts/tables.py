@@ -283,6 +283,8 @@ TABLES: dict[str, Table] = {
             _number("score", "The raw score."),
             _number("probability", "The calibrated probability."),
             column("chosen", pa.bool_(), "True when the decision took this option."),
+            _count("micros", "Microseconds from the request until it was decided; null for batch."),
+            _text("degraded", "The kinds of what the answer had to do without, with commas; null for batch."),
         ],
         ("day", "decision_id"),
         "Everything that a model decided, with what it saw.",
