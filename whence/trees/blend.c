@@ -158,8 +158,10 @@ blend_avx2(const struct forest *forest, const struct group *group, struct part p
             taken[half] = _mm256_sub_epi8(leaf, _mm256_cmpgt_epi8(column[half], threshold));
     }
     for (; node < last_node; node++, taken += 2) {
-        const __m256i threshold = _mm256_set1_epi8(node->threshold), *column = at(slots, node->column);
-        const __m256i *left = at(slots, node->left), *right = at(slots, node->right);
+        uint64_t places; /* all of them by one load: it is loads that a node waits for */
+        memcpy(&places, node, sizeof places);
+        const __m256i threshold = _mm256_set1_epi8(node->threshold), *column = at(slots, places & 0xffff);
+        const __m256i *left = at(slots, places >> 16 & 0xffff), *right = at(slots, places >> 32 & 0xffff);
         for (int half = 0; half < halves; half++)
             taken[half] = _mm256_blendv_epi8(left[half], right[half], _mm256_cmpgt_epi8(column[half], threshold));
     }
