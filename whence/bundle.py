@@ -74,8 +74,6 @@ MAX_MANIFEST_BYTES = 2**20
 CHECK_SECONDS = 60
 CHECK_CPU_SECONDS = 20
 CHECK_MEMORY = 4 * 2**30
-POLITENESS = 10
-"""By so much a check steps back behind those who answer on the same core meanwhile."""
 HUGE = 1e300
 Numbers = npt.NDArray[np.float64]
 
@@ -514,7 +512,6 @@ def _check_in_child(folder: Path, digest: str) -> None:
 def _limit_this_process() -> None:
     import resource
 
-    os.nice(POLITENESS)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     resource.setrlimit(resource.RLIMIT_CPU, (CHECK_CPU_SECONDS, CHECK_CPU_SECONDS))
     resource.setrlimit(resource.RLIMIT_AS, (CHECK_MEMORY, CHECK_MEMORY))
