@@ -11,7 +11,9 @@ import pandas as pd
 
 from serving.daily.ranking import History
 from whence.attribution import credit, evidence, fraud, markov, paths, response, rules, shapley, value
+from whence.attribution.near import lately
 from whence.attribution.policy import Policy
+from whence.attribution.told import Touches
 from whence.bundle import Scorer
 from whence.contracts.models import ATTRIBUTION_RANKER, EXPOSURE_RESPONSE
 from whence.identity.signals import strongest
@@ -40,7 +42,7 @@ class Scored:
     probability: np.ndarray
 
 
-def judged(pairs: pd.DataFrame, touches: pd.DataFrame, policy: Policy) -> pd.DataFrame:
+def judged(pairs: pd.DataFrame, touches: Touches, policy: Policy) -> pd.DataFrame:
     """The pairs of journeys.candidate_touches, with why a touch looks like fraud; `touches` are all of the time around."""
     return pairs.assign(suspect=fraud.suspicions(pairs, touches, policy.fraud))
 
@@ -62,7 +64,7 @@ def without_a_model(policy: Policy) -> list[str]:
     return [name for name in policy.algorithms if name not in (rules.RANKER, INCREMENTAL)]
 
 
-def plain(policy: Policy, pairs: pd.DataFrame, touches: pd.DataFrame) -> list[Algorithm]:
+def plain(policy: Policy, pairs: pd.DataFrame, touches: Touches) -> list[Algorithm]:
     """The policy's algorithms that need no model: rules, and those that are solved for these journeys.
 
     `pairs` are of all conversions at hand, and `touches` all of the time, so that journeys to nothing count too.
@@ -80,7 +82,7 @@ def plain(policy: Policy, pairs: pd.DataFrame, touches: pd.DataFrame) -> list[Al
 
 
 def _by_rank(
-    pairs: pd.DataFrame, counted: pd.DataFrame, touches: pd.DataFrame, history: History, scorer: Scorer, policy: Policy
+    pairs: pd.DataFrame, counted: pd.DataFrame, touches: Touches, history: History, scorer: Scorer, policy: Policy
 ) -> tuple[Algorithm, Scored]:
     """Credit by what the ranker says of each pair."""
     scored = score_pairs(pairs, history, scorer)
@@ -89,19 +91,21 @@ def _by_rank(
 
 
 def _by_response(
-    pairs: pd.DataFrame, counted: pd.DataFrame, touches: pd.DataFrame, history: History, scorer: Scorer, policy: Policy
+    pairs: pd.DataFrame, counted: pd.DataFrame, touches: Touches, history: History, scorer: Scorer, policy: Policy
 ) -> tuple[Algorithm, Scored]:
     """Credit by what would not have happened without each touch; a suspect touch's part is of no ad when it is left out."""
     moments = counted.dropna(subset="person_id").reset_index(drop=True)
     backwards = policy.parameter(INCREMENTAL, "backwards", 0) > 0
     features = history(response.before(moments), response.VIEWS)
-    shares, said = response.share(pairs[pairs["person_id"].notna()], moments, touches, features, scorer, backwards=backwards)
+    columns = response.columns_named(scorer.schema.names)
+    met = lately(touches, moments, columns.by, columns.look_back, response.MOST_TOUCHES)
+    shares, said = response.share(pairs[pairs["person_id"].notna()], moments, met, features, scorer, backwards=backwards)
     full = shares.reindex(pairs.index, fill_value=0.0)
     algorithm = Algorithm(INCREMENTAL, lambda some: full.loc[some.index], scorer.digest)
     return algorithm, Scored(said.subjects, said.inputs, said.raw, said.probability)
 
 
-Learned = Callable[[pd.DataFrame, pd.DataFrame, pd.DataFrame, History, Scorer, Policy], tuple[Algorithm, Scored]]
+Learned = Callable[[pd.DataFrame, pd.DataFrame, Touches, History, Scorer, Policy], tuple[Algorithm, Scored]]
 
 
 def score_pairs(pairs: pd.DataFrame, history: History, ranker: Scorer) -> Scored:

@@ -77,8 +77,7 @@ def of_day(lake: Lake, day: date, policy: Policy, models: Models, moment: dateti
     computed = _stacked(computed, statements.withdrawn(stated[stated["day"] == str(day)], computed))
     rows = statements.news(stated, computed, _occasion(lake, day, policy, stated, moment))
     if (valuer := models.pinned(day, CONVERSION_VALUE)) is not None:
-        shown = now.touches[now.touches["day"] == str(day)]
-        said[CONVERSION_VALUE] = valuer, attributing.score_touches(shown, models.history, valuer)
+        said[CONVERSION_VALUE] = valuer, attributing.score_touches(knowledge.of_day(lake, now), models.history, valuer)
     told = int((now.conversions["day"] == str(day)).sum())
     return Credited(rows, int(of_today.sum()), int(own.sum()), told - int(of_today.sum()) - int(own.sum()), len(again), said)
 

@@ -14,6 +14,7 @@ from whence.attribution import doubt, journeys, partitions
 from whence.attribution import policy as policies
 from whence.attribution.policy import Policy
 from whence.attribution.summary import ENDS, View
+from whence.attribution.told import Touches
 from whence.contracts.models import IDENTITY_RANKER
 from whence.contracts.times import Window
 from whence.identity.exact import who
@@ -93,11 +94,12 @@ def _told(lake: Lake, last: date, view: View, policy: Policy, mine: pd.DataFrame
     stated = mine.groupby("conversion_id")["stated_on"].max()
     counted = orders.counted[orders.counted["conversion_id"].isin(stated.index)].reset_index(drop=True)
     counted = counted.assign(known_by=[Window.parse(day).end for day in counted["conversion_id"].map(stated)])
-    pairs = journeys.candidate_touches(counted, known.touches, policy, known.activity)
+    touches = known.touches.frame()
+    pairs = journeys.candidate_touches(counted, touches, policy, known.activity)
     exact = history.exact_persons(lake, last)
     return _Told(
         conversions=_by_unit(_net(counted, orders.refunds), exact),
-        touches=_by_unit(known.touches, exact),
+        touches=_by_unit(touches, exact),
         activity=_by_unit(known.activity, exact),
         share=_share(view.algorithm, policy, pairs, known.touches),
     )
@@ -118,7 +120,7 @@ def _by_unit(rows: pd.DataFrame, exact: pd.DataFrame) -> pd.DataFrame:
     return rows.drop(columns=["person_id", "person_probability"], errors="ignore").assign(unit=who(rows, exact))
 
 
-def _share(algorithm: str, policy: Policy, pairs: pd.DataFrame, touches: pd.DataFrame) -> Share:
+def _share(algorithm: str, policy: Policy, pairs: pd.DataFrame, touches: Touches) -> Share:
     every = {each.name: each.share for each in attributing.plain(policy, pairs, touches)}
     if algorithm not in every:
         raise DoubtError(

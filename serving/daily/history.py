@@ -25,11 +25,10 @@ def signals(lake: Lake, window: Window) -> pd.DataFrame:
     return found
 
 
-def events(lake: Lake, name: str, window: Window, without: tuple[str, ...] = ()) -> pd.DataFrame:
-    """One event table's rows of the window, by (seen_at, event_id); `without` are columns to leave out."""
-    columns = f"* EXCLUDE ({', '.join(without)})" if without else "*"
+def events(lake: Lake, name: str, window: Window) -> pd.DataFrame:
+    """One event table's rows of the window, by (seen_at, event_id)."""
     with lake.connect(window, name) as con:
-        found: pd.DataFrame = con.sql(f"SELECT {columns} FROM {name} ORDER BY seen_at, event_id").df()
+        found: pd.DataFrame = con.sql(f"SELECT * FROM {name} ORDER BY seen_at, event_id").df()
     return found
 
 

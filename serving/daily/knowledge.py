@@ -11,8 +11,11 @@ import pandas as pd
 
 from serving.daily import history
 from whence.attribution import journeys, orders
+from whence.attribution.near import near
 from whence.attribution.orders import Orders
 from whence.attribution.policy import Policy
+from whence.attribution.told import COLUMNS, ONCE, Touches
+from whence.contracts.events import LINK_KEYS
 from whence.contracts.times import Window
 from whence.identity.exact import who
 
@@ -21,16 +24,19 @@ if TYPE_CHECKING:
 
 ACTIVITY = ["person_id", "happened_at", "seen_at"]
 """What is asked of sightings and conversions to tell who was quiet."""
-UNREAD = ("ad_id", "creative_id", "bid_micros", "currency", "holdout", "experiment", "arm", "locale", "consent")
-"""Of touches, what credit does not ask for."""
+OWNED = ("person_id", "person_probability")
+READ = tuple(name for name in dict.fromkeys((*COLUMNS, *LINK_KEYS, "day")) if name not in OWNED)
+"""What credit asks of a touch, but for its person."""
 
 
 @dataclass(frozen=True)
 class Events:
-    """The rows of some days, by (seen_at, event_id), each touch once."""
+    """The rows of some days."""
 
-    touches: pd.DataFrame
+    touches: Touches
+    """Each once, in a table: a day's touches may be more than memory likes, and those of weeks are. None has a person yet."""
     conversions: pd.DataFrame
+    """By (seen_at, event_id), as sightings."""
     sightings: pd.DataFrame
     """Only where the policy asks who was quiet; else empty."""
 
@@ -40,7 +46,7 @@ class Known:
     """Events until the end of `at`, with the person_id and person_probability that they had then."""
 
     at: date
-    touches: pd.DataFrame
+    touches: Touches
     conversions: pd.DataFrame
     activity: pd.DataFrame
     policy: Policy
@@ -54,7 +60,8 @@ class Known:
     def pairs(self, counted: pd.DataFrame) -> pd.DataFrame:
         """The touches that may have earned these conversions, as known at the end of `at`."""
         asked = counted.assign(known_by=Window(self.at, self.at).end)
-        return journeys.candidate_touches(asked, self.touches, self.policy, self.activity)
+        found = near(self.touches.con, self.touches.name, asked, self.policy)
+        return journeys.candidate_touches(asked, found, self.policy, self.activity)
 
 
 def read(lake: Lake, day: date, policy: Policy, persons: pd.DataFrame) -> Events:
@@ -71,8 +78,22 @@ def read(lake: Lake, day: date, policy: Policy, persons: pd.DataFrame) -> Events
         customers = persons[persons["person_id"].isin(set(who(told, persons).dropna()))]
         conversions = pd.concat([history.events_of(lake, "conversions", older, customers["identifier"].tolist()), conversions])
     oldest = min([first, *told["happened_at"].dt.date]) - timedelta(days=math.ceil(policy.reach_days))
-    touches = history.events(lake, "touches", Window(oldest, day), UNREAD).drop_duplicates("touch_id", ignore_index=True)
-    return Events(touches, conversions.reset_index(drop=True), _sightings(lake, Window(oldest, day), policy))
+    return Events(
+        _touches(lake, Window(oldest, day)), conversions.reset_index(drop=True), _sightings(lake, Window(oldest, day), policy)
+    )
+
+
+def _touches(lake: Lake, window: Window) -> Touches:
+    con = lake.connect(window, "touches")
+    con.execute(f"CREATE TEMP TABLE told AS SELECT {', '.join(READ)} FROM touches {ONCE}")
+    return Touches(con, "told")
+
+
+def of_day(lake: Lake, known: Known) -> pd.DataFrame:
+    """The touches that were told first on the last day, whole, by (seen_at, event_id)."""
+    first = known.touches.con.sql(f"SELECT event_id FROM {known.touches.name} WHERE day = '{known.at}'").df()["event_id"]
+    today = history.events(lake, "touches", Window(known.at, known.at))
+    return today[today["event_id"].isin(first)].reset_index(drop=True)
 
 
 def _followed(policy: Policy) -> int:
@@ -93,14 +114,32 @@ def _sightings(lake: Lake, window: Window, policy: Policy) -> pd.DataFrame:
 
 def as_known(events: Events, persons: pd.DataFrame, at: date, policy: Policy) -> Known:
     """The events until the end of `at`, by these answers of who is who (`persons` as known then)."""
-    told = (
-        each[each["day"] <= str(at)].reset_index(drop=True) for each in (events.touches, events.conversions, events.sightings)
+    conversions, sightings = (
+        each[each["day"] <= str(at)].reset_index(drop=True) for each in (events.conversions, events.sightings)
     )
-    touches, conversions, sightings = told
-    touches, sightings = _named(touches, persons), _named(sightings, persons)
+    touches, sightings = _owned(events.touches, persons, at), _named(sightings, persons)
     conversions = _named(orders.fill_identifiers(conversions), persons)
     activity = pd.concat([conversions[ACTIVITY], sightings[ACTIVITY]], ignore_index=True)
     return Known(at, touches, conversions, activity, policy)
+
+
+def _owned(told: Touches, persons: pd.DataFrame, at: date) -> Touches:
+    """The touches until the end of `at`, each with the person of its strongest identifier that is known."""
+    name, con = f"known_{at:%Y%m%d}", told.con
+    con.register("whose", persons[["identifier", "person_id", "probability"]].drop_duplicates("identifier"))
+    joins = " ".join(f"LEFT JOIN owners {key}_is ON {key}_is.identifier = '{key}:' || t.{key}" for key in LINK_KEYS)
+    con.execute(f"""
+        CREATE OR REPLACE TEMP TABLE {name} AS
+        WITH owners AS (
+            SELECT identifier::VARCHAR AS identifier, struct_pack(person_id := person_id::VARCHAR, probability := probability::DOUBLE) AS owner FROM whose
+        )
+        SELECT t.* EXCLUDE (owned), owned.person_id, owned.probability AS person_probability FROM (
+            SELECT t.*, coalesce({", ".join(f"{key}_is.owner" for key in LINK_KEYS)}) AS owned
+            FROM {told.name} t {joins} WHERE t.day <= '{at}'
+        ) t
+    """)
+    con.unregister("whose")
+    return Touches(con, name)
 
 
 def _named(rows: pd.DataFrame, persons: pd.DataFrame) -> pd.DataFrame:

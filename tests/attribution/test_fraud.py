@@ -16,6 +16,7 @@ from whence.attribution import fraud, rules
 from whence.attribution.fraud import CLICK_FLOOD, CLICK_INJECTION, HUB, IMPOSSIBLE_ORDER
 from whence.attribution.journeys import candidate_touches
 from whence.attribution.policy import Fraud, Policy
+from whence.attribution.told import Touches
 from whence.contracts.settings import Scenario, World
 from whence.world import simulate
 
@@ -29,7 +30,13 @@ def frame(*rows: dict[str, Any], person: str | None = "p") -> pd.DataFrame:
 def said(conversions: pd.DataFrame, touches: pd.DataFrame, bounds: Fraud = BOUNDS) -> dict[str, str]:
     """What is said of each pair's touch."""
     pairs = candidate_touches(conversions, touches, Policy())
-    return dict(zip(pairs["touch_id"], fraud.suspicions(pairs, touches, bounds), strict=True))
+    return dict(zip(pairs["touch_id"], fraud.suspicions(pairs, Touches.of(touches), bounds), strict=True))
+
+
+def by_itself(touches: pd.DataFrame, bounds: Fraud) -> pd.Series:
+    """What is said of each touch, row by row."""
+    found = fraud.touch_suspicions(Touches.of(touches), bounds)
+    return found.reindex(touches["touch_id"]).set_axis(touches.index)
 
 
 def test_a_click_seconds_before_an_install_is_injected() -> None:
@@ -53,18 +60,18 @@ def test_a_network_floods_by_clicks_for_each_person_and_not_by_clicks_alone() ->
     clicks = [a_click(f"{8 + i % 3:02d}:{i:02d}", ip_key="n") for i in range(40)]
     few = frame(*clicks).assign(person_id=[f"p{i % 4}" for i in range(40)])
     many = frame(*clicks).assign(person_id=[f"p{i}" for i in range(40)])
-    assert (fraud.touch_suspicions(few, BOUNDS) == CLICK_FLOOD).all()
-    assert (fraud.touch_suspicions(many, BOUNDS) == "").all()
+    assert (by_itself(few, BOUNDS) == CLICK_FLOOD).all()
+    assert (by_itself(many, BOUNDS) == "").all()
 
 
 def test_a_device_of_many_persons_is_a_hub_and_so_is_a_network_of_too_many() -> None:
     shown = frame(*(a_touch("10:00", device_id="d", ip_key="n") for _ in range(11))).assign(
         person_id=[f"p{i}" for i in range(11)]
     )
-    assert (fraud.touch_suspicions(shown, BOUNDS) == HUB).all()
-    assert (fraud.touch_suspicions(shown.drop(columns="device_id"), BOUNDS) == "").all()
-    assert (fraud.touch_suspicions(shown.drop(columns="device_id"), replace(BOUNDS, persons_per_network=10)) == HUB).all()
-    assert (fraud.touch_suspicions(shown.head(10), BOUNDS) == "").all()
+    assert (by_itself(shown, BOUNDS) == HUB).all()
+    assert (by_itself(shown.drop(columns="device_id"), BOUNDS) == "").all()
+    assert (by_itself(shown.drop(columns="device_id"), replace(BOUNDS, persons_per_network=10)) == HUB).all()
+    assert (by_itself(shown.head(10), BOUNDS) == "").all()
 
 
 def test_a_touch_seen_before_it_happened_is_impossible_beyond_what_clocks_differ() -> None:
@@ -103,7 +110,7 @@ def test_a_source_floods_when_its_times_are_flat_and_its_clicks_many(is_flat: bo
     at = converted - pd.to_timedelta(np.concatenate([hours, rng.uniform(0, 168, clicks)]), unit="h")
     shown = pd.DataFrame({"touch_id": [f"t{i}" for i in range(n + clicks)], "happened_at": at, "seen_at": at})
     shown = shown.assign(kind="click", campaign_id="m", placement="feed", click_id=None)
-    found = fraud.suspicions(pairs, shown, bounds)
+    found = fraud.suspicions(pairs, Touches.of(shown), bounds)
     assert set(found) == {CLICK_FLOOD if is_found else ""}
 
 
@@ -112,7 +119,7 @@ def test_a_ghost_is_never_suspect_and_reasons_are_joined() -> None:
     shown = frame(
         a_click("10:00", ip_key="n", seen_at="2026-05-01T09:00:00+00:00"), a_touch("10:00", kind="eligible", ip_key="n")
     ).assign(person_id=["p", "q"])
-    assert fraud.touch_suspicions(shown, bounds).tolist() == [f"{HUB},{IMPOSSIBLE_ORDER}", ""]
+    assert by_itself(shown, bounds).tolist() == [f"{HUB},{IMPOSSIBLE_ORDER}", ""]
 
 
 def test_clean_pairs_are_counted_as_if_the_suspect_had_not_been() -> None:
@@ -129,12 +136,12 @@ def test_clean_pairs_are_counted_as_if_the_suspect_had_not_been() -> None:
 
 def test_order_and_time_zone_do_not_matter() -> None:
     shown = frame(*(a_click(f"{i % 24:02d}:{i:02d}", ip_key="n", cookie_id=f"k{i % 2}") for i in range(59)))
-    found = fraud.touch_suspicions(shown, BOUNDS)
+    found = by_itself(shown, BOUNDS)
     assert set(found) == {CLICK_FLOOD}
     there = shown.assign(happened_at=shown["happened_at"].dt.tz_convert("Asia/Tokyo"))
-    assert fraud.touch_suspicions(there, BOUNDS).equals(found)
-    assert fraud.touch_suspicions(shown.iloc[::-1], BOUNDS).sort_index().equals(found)
-    assert fraud.touch_suspicions(shown.head(0), BOUNDS).empty
+    assert by_itself(there, BOUNDS).equals(found)
+    assert by_itself(shown.iloc[::-1], BOUNDS).sort_index().equals(found)
+    assert by_itself(shown.head(0), BOUNDS).empty
 
 
 def _told(folder: Path, *scenarios: Scenario) -> pd.DataFrame:
@@ -152,9 +159,9 @@ def _told(folder: Path, *scenarios: Scenario) -> pd.DataFrame:
 @pytest.mark.service
 def test_a_flood_of_bots_is_found_and_honest_people_are_left_alone(tmp_path: Path) -> None:
     quiet = _told(tmp_path / "quiet")
-    assert (fraud.touch_suspicions(quiet, BOUNDS) != "").mean() < 0.005
+    assert (by_itself(quiet, BOUNDS) != "").mean() < 0.005
     flooded = _told(tmp_path / "flooded", Scenario("bot_flood", date(2026, 5, 2)))
-    suspect = fraud.touch_suspicions(flooded, BOUNDS) != ""
+    suspect = by_itself(flooded, BOUNDS) != ""
     is_robot = flooded["is_bot"].astype(bool)
     assert suspect[~is_robot].mean() < 0.005
     assert suspect[is_robot & (flooded["happened_at"].dt.day == 2)].mean() > 0.6

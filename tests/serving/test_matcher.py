@@ -27,6 +27,7 @@ from tests.serving.known import a_home, a_signal, a_store
 from whence.attribution import journeys, orders, rules
 from whence.attribution.policy import PAID_KINDS, CoolDown, NewToBrand, Policy, Reach, Reengagement
 from whence.attribution.policy import Orders as Telling
+from whence.attribution.told import Touches
 from whence.bundle import Scorer, encode
 from whence.contracts.events import CONVERSIONS
 from whence.contracts.models import IDENTITY_RANKER
@@ -83,8 +84,9 @@ def by_day(conversions: Sequence[dict[str, Any]], touches: Sequence[dict[str, An
     counted = orders.sort_out(told[last], told[~last], policy).counted
     shown = pd.DataFrame(touches).reindex(columns=list(journeys.TOUCH_COLUMNS)).assign(person_id="p")
     pairs = journeys.candidate_touches(counted, shown, policy, told[["person_id", "happened_at", "seen_at"]])
-    algorithms = attributing.plain(replace(policy, algorithms=(policy.algorithm,)), pairs, shown)
-    return attributing.credits_of(counted, attributing.judged(pairs, shown, policy), algorithms)
+    every = Touches.of(shown)
+    algorithms = attributing.plain(replace(policy, algorithms=(policy.algorithm,)), pairs, every)
+    return attributing.credits_of(counted, attributing.judged(pairs, every, policy), algorithms)
 
 
 hours = st.integers(0, 60)

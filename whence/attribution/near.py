@@ -20,6 +20,8 @@ from whence.attribution.policy import Policy
 if TYPE_CHECKING:
     import duckdb
 
+    from whence.attribution.told import Touches
+
 KEYS = ("person_id", "click_id")
 TOLD_APART = {"channel": "channel", "campaign_id": "campaign", "product": "product"}
 """What a policy's windows may name beside the kind of a touch: the column, and what a window calls it."""
@@ -50,6 +52,27 @@ def near(con: duckdb.DuckDBPyConnection, touches: str, conversions: pd.DataFrame
         if again <= spare:
             return rows
         spare = 4 * again
+
+
+def lately(touches: Touches, moments: pd.DataFrame, told_apart: str, days: float, most: int) -> pd.DataFrame:
+    """The touches of moments' persons (person_id, happened_at) among which are the latest `most` of so many days before each.
+
+    Touches without `told_apart` (a column) are left out. Of those between two moments of a person at most `most` are held, so
+    that neither many touches nor many moments of one person make many rows. By (seen_at, event_id).
+    """
+    asked = journeys.table(moments.assign(conversion_id=None), CONVERSION_COLUMNS).select(["person_id", "happened_at"])
+    touches.con.register("asked_moments", asked)
+    found: pd.DataFrame = touches.con.sql(f"""
+        SELECT t.* FROM {touches.name} t
+        ASOF JOIN (SELECT DISTINCT * FROM asked_moments) m ON t.person_id = m.person_id AND t.happened_at < m.happened_at
+        WHERE t."{told_apart}" IS NOT NULL AND epoch_us(m.happened_at) - epoch_us(t.happened_at) <= {round(days * DAY)}
+        QUALIFY row_number() OVER (
+            PARTITION BY m.person_id, m.happened_at ORDER BY t.happened_at DESC, t.seen_at DESC, t.event_id DESC
+        ) <= {most}
+        ORDER BY t.seen_at, t.event_id
+    """).df()
+    touches.con.unregister("asked_moments")
+    return found
 
 
 @dataclass(frozen=True)

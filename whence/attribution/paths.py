@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+
+if TYPE_CHECKING:
+    from whence.attribution.told import Touches
 
 GHOST = "eligible"
 """The kind of a touch that was held out: it was never met."""
+AT_ONCE = 1_000_000
+"""Touches that led to nothing that are looked at at a time."""
 Codes = npt.NDArray[np.int32]
 Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
@@ -109,26 +117,24 @@ def alone(length: int) -> Steps:
     return Steps(pd.RangeIndex(length), place, place[:1], place, np.full(length, length))
 
 
-def of_journeys(pairs: pd.DataFrame, touches: pd.DataFrame | None = None, by: str = "channel") -> Paths:
+def of_journeys(pairs: pd.DataFrame, touches: Touches | None = None, by: str = "channel") -> Paths:
     """Paths of channels (or of another column, `by`): a journey that converted for each conversion in `pairs`, and nulls.
 
-    `pairs` come from journeys.candidate_touches. `touches` (touch_id, person_id, happened_at, kind and `by`) are all of the
-    time that is looked at: those that no conversion can owe itself to are journeys that led to nothing, one for each
+    `pairs` come from journeys.candidate_touches. `touches` are all of the time that is looked at: those that no conversion can owe itself to are journeys that led to nothing, one for each
     person and each time between that person's conversions, and one for each touch of nobody known. A journey that may still
     convert is one to nothing, as known now; so is a touch that the policy lets no conversion owe itself to.
     """
     walked = steps(pairs)
-    parts = [walked.taken(pairs[by])]
-    lengths = [walked.length[walked.starts]]
+    codes, names = pd.factorize(walked.taken(pairs[by]))
+    met = [_Met(codes, names, walked.length[walked.starts], np.ones(len(walked.starts)))]
     if touches is not None:
-        named, run = _idle(pairs, touches, by)
-        parts.append(named)
-        lengths.append(run)
-    codes, channels = pd.factorize(np.concatenate(parts).astype(object), sort=True)
-    ends = np.cumsum(np.concatenate(lengths))
-    is_null = np.arange(len(ends)) >= len(walked.starts)
-    starts = np.concatenate([[0], ends]).astype(np.int64)
-    return Paths(tuple(channels), codes.astype(np.int32), starts, (~is_null).astype(np.float64), is_null.astype(np.float64))
+        met += _idle(pairs, touches, by)
+    channels = sorted({name for each in met for name in each.names})
+    places = [np.array([channels.index(name) for name in each.names], dtype=np.int32)[each.codes] for each in met]
+    starts = np.concatenate([[0], np.cumsum(np.concatenate([each.lengths for each in met]))]).astype(np.int64)
+    times = np.concatenate([each.times for each in met])
+    is_null = np.arange(len(times)) >= len(walked.starts)
+    return Paths(tuple(channels), np.concatenate(places), starts, np.where(is_null, 0.0, times), np.where(is_null, times, 0.0))
 
 
 def of_texts(texts: Sequence[str], conversions: npt.ArrayLike, nulls: npt.ArrayLike | None = None, separator: str = ">") -> Paths:
@@ -152,20 +158,55 @@ def _in_order(code: Ints, at: Ints, touch: npt.NDArray[np.object_]) -> bool:
     return bool((np.diff(code) >= 0).all() and (np.diff(at)[same] >= 0).all() and (touch[tied] < touch[tied + 1]).all())
 
 
-def _idle(pairs: pd.DataFrame, touches: pd.DataFrame, by: str) -> tuple[npt.NDArray[np.object_], Ints]:
-    """The names that journeys to nothing met, one journey after the other, and how long each of them is."""
-    met = touches[(touches["kind"] != GHOST) & ~touches["touch_id"].isin(pairs["touch_id"])].drop_duplicates("touch_id")
+@dataclass(frozen=True)
+class _Met:
+    """Journeys one after the other."""
+
+    codes: Ints | Codes
+    """A place in `names` for each touch."""
+    names: Sequence[str]
+    lengths: Ints
+    times: Floats
+    """How many there are of each journey."""
+
+
+def _idle(pairs: pd.DataFrame, touches: Touches, by: str) -> list[_Met]:
+    """Journeys to nothing: those of persons, of whose touches a number each is held, and those of nobody known, by their one name."""
+    con = touches.con
     bought = pairs[["person_id", "converted_at"]].dropna().drop_duplicates()
-    is_end = np.arange(len(bought) + len(met)) < len(bought)
-    person, people = pd.factorize(np.r_[_objects(bought["person_id"]), _objects(met["person_id"])], sort=True)
-    touch = np.r_[np.zeros(len(bought), dtype=np.int64), pd.factorize(_objects(met["touch_id"]), sort=True)[0]]
-    who = np.where(person < 0, len(people) + touch, person)  # nobody known is somebody else each time
-    at = np.concatenate([_instants(bought["converted_at"]), _instants(met["happened_at"])])
-    order = np.lexsort((touch, ~is_end, at, who))
-    is_end, who = is_end[order], who[order]
-    journey = np.cumsum(is_end | (np.diff(who, prepend=-1) != 0))[~is_end]
-    first = np.flatnonzero(np.diff(journey, prepend=-1))
-    return _objects(met[by])[order[~is_end] - len(bought)], np.diff(np.append(first, len(journey)))
+    ended = pa.array(_instants(bought["converted_at"]), pa.timestamp("us")).cast(pa.timestamp("us", "UTC"))
+    con.register("ends", pa.table({"person_id": pa.array(bought["person_id"], pa.string()), "ended": ended}))
+    con.register("paid", pa.table({"touch_id": pa.array(pairs["touch_id"].unique(), pa.string())}))
+    idle = f"(SELECT * FROM {touches.name} ANTI JOIN paid USING (touch_id) WHERE kind <> '{GHOST}')"
+    alone = con.sql(f'SELECT "{by}", count(*) FROM {idle} WHERE person_id IS NULL GROUP BY ALL ORDER BY ALL').fetchall()
+    told = con.sql(f"""
+        SELECT i."{by}" AS name, i.person_id AS person, epoch_us(e.ended) AS since
+        FROM {idle} i ASOF LEFT JOIN ends e ON i.person_id = e.person_id AND i.happened_at >= e.ended
+        WHERE i.person_id IS NOT NULL ORDER BY i.person_id, i.happened_at, i.touch_id
+    """)
+    runs = _in_runs(told.to_arrow_reader(AT_ONCE))
+    con.unregister("ends")
+    con.unregister("paid")
+    once = np.arange(len(alone))
+    return [runs, _Met(once, [name for name, _ in alone], np.ones_like(once), np.array([n for _, n in alone], dtype=np.float64))]
+
+
+def _in_runs(told: Iterable[pa.RecordBatch]) -> _Met:
+    """Touches by journey: the next one begins where person or `since` are others than of the touch before."""
+    codes, begins, names, before = [np.zeros(0, dtype=np.int32)], [np.zeros(0, dtype=bool)], dict[str, int](), (None, None)
+    for rows in told:
+        met, person = (rows[name].dictionary_encode() for name in ("name", "person"))
+        since = pc.fill_null(rows["since"], -1).to_numpy()
+        codes.append(
+            np.array([names.setdefault(each, len(names)) for each in met.dictionary.to_pylist()], dtype=np.int32)[met.indices]
+        )
+        is_next = (np.diff(person.indices, prepend=-1) != 0) | (np.diff(since, prepend=since[:1]) != 0)
+        is_next[:1] = before != (rows["person"][0].as_py(), since[0])
+        begins.append(is_next)
+        before = (rows["person"][-1].as_py(), since[-1])
+    first = np.flatnonzero(np.concatenate(begins))
+    lengths = np.diff(np.append(first, sum(map(len, codes))))
+    return _Met(np.concatenate(codes), list(names), lengths, np.ones(len(lengths)))
 
 
 def _objects(column: pd.Series) -> npt.NDArray[np.object_]:
