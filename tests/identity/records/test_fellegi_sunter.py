@@ -33,10 +33,22 @@ def test_the_share_of_matches_is_found_without_labels():
 def test_strangers_that_agree_as_often_take_the_weight_off_a_field():
     evidence, _ = some_pairs()
     chance = Evidence(NAMES, np.tile(np.array([1, 6.5, 0.1, 0, 0.1, 0], dtype=np.float32), (500, 1)))
-    scorer = fellegi_sunter.fit_to_all(evidence, chance, 1e6)
+    scorer = fellegi_sunter.fit_to_all(evidence, chance, 1e6, np.eye(3, dtype=np.bool_))
     a_alone = Evidence(NAMES, np.array([[1, 6.5, np.nan, np.nan, np.nan, np.nan]], dtype=np.float32))
     b_alone = Evidence(NAMES, np.array([[np.nan, np.nan, 1, 6.5, np.nan, np.nan]], dtype=np.float32))
     assert scorer.log_odds(a_alone)[0] < scorer.base + 3 < scorer.base + 6 < scorer.log_odds(b_alone)[0]
+
+
+def test_fields_that_say_the_same_count_as_one_together():
+    evidence, _ = some_pairs()
+    twice = Evidence((*NAMES, "town:likeness", "town:rarity"), np.column_stack([evidence.values, evidence.values[:, :2]]))
+    strangers = np.random.default_rng(2).uniform(0, 0.4, (500, 4)).astype(np.float32)
+    chance = Evidence(twice.names, np.repeat(strangers, 2, axis=1) * np.tile([1, 0], 4))
+    apart, implied = np.eye(4, dtype=np.bool_), np.eye(4, dtype=np.bool_)
+    implied[0, 3] = implied[3, 0] = True
+    both = Evidence(twice.names, np.array([[1, 6.5, np.nan, np.nan, np.nan, np.nan, 1, 6.5]], dtype=np.float32))
+    counted_twice, counted_once = (fellegi_sunter.fit_to_all(twice, chance, 1e6, said) for said in (apart, implied))
+    assert counted_once.log_odds(both)[0] - counted_once.base < 0.7 * (counted_twice.log_odds(both)[0] - counted_twice.base)
 
 
 def test_more_likeness_never_counts_less_and_a_missing_value_counts_nothing():

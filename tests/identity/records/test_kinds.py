@@ -145,3 +145,21 @@ def test_three_hundred_columns_take_no_time() -> None:
 )
 def test_headers_are_read_in_many_languages(header: str, kind: str) -> None:
     assert next(iter(headers.says(header))) == kind
+
+
+def test_addresses_of_the_web_and_long_numbers_name_rows_where_the_header_says_id() -> None:
+    rows = range(60)
+    pages = pa.table({"id": [f"http://geo.example/{at * 7919 % 1000}" for at in rows], "city": ["Ulm", "Bonn"] * 30})
+    accounts = pa.table({"Account ID": [f"001{at * 7919 % 1000:09}" for at in rows], "city": ["Ulm", "Bonn"] * 30})
+    assert (study(pages).fields.id, study(accounts).fields.id) == ("id", "Account ID")
+    assert study(pages.rename_columns(["page", "city"])).fields.id is None
+
+
+def test_a_label_in_words_is_what_a_thing_is_called_and_one_in_numbers_an_answer() -> None:
+    words = pa.table({"label": [f"{each} {other}" for each in ("New", "Old", "Upper") for other in TOWNS]})
+    numbers = pa.table({"label": [str(at // 2) for at in range(60)], "city": ["Ulm", "Bonn"] * 30})
+    assert [each.name for each in study(words).fields.fields] == ["label"]
+    assert "known answer" in study(numbers).why["label"]
+
+
+TOWNS = ("Ulm", "Bonn", "Jena", "Kiel", "Trier", "Hof", "Celle", "Fulda", "Gera", "Suhl")

@@ -29,7 +29,7 @@ def pairs_of(fields, **counts):
 def told_apart(evidence, fields=FIELDS, believed=None):
     records = Records((), tuple(Column(field, np.empty(0, np.int32), ()) for field in fields))
     chance = pairs_of(fields, strangers=2000)
-    weights = fellegi_sunter.fit_to_all(evidence, chance, 1e6)
+    weights = fellegi_sunter.fit_to_all(evidence, chance, 1e6, np.eye(len(fields), dtype=np.bool_))
     odds = weights.log_odds(evidence) if believed is None else believed
     return relatives.told_apart(records, evidence, odds, weights, chance, 1e6)
 
@@ -65,8 +65,26 @@ def test_remarks_that_differ_each_time_are_not_personal():
     remarks = np.column_stack([np.random.default_rng(1).uniform(0, 0.3, 2000), np.zeros(2000)]).astype(np.float32)
     evidence = Evidence((*known.names, "remarks:likeness", "remarks:rarity"), np.column_stack([known.values, remarks]))
     records = Records((), tuple(Column(field, np.empty(0, np.int32), ()) for field in fields))
-    weights = fellegi_sunter.fit_to_all(evidence, Evidence(evidence.names, evidence.values[600:]), 1e6)
-    assert relatives._personal(records, fellegi_sunter.all_levels(evidence), weights) == (0, 1)
+    chance = Evidence(evidence.names, evidence.values[600:])
+    weights = fellegi_sunter.fit_to_all(evidence, chance, 1e6, np.eye(len(fields), dtype=np.bool_))
+    believed = np.arange(2000) < 600
+    assert relatives._personal(records, fellegi_sunter.all_levels(evidence), weights, believed) == (0, 1)
+
+
+def test_songs_of_one_album_are_told_apart_by_the_title_that_comes_and_goes_with_the_length():
+    fields = (Field("title", "name"), Field("length", "number"), Field("artist", "name"), Field("album", "name"))
+    told = told_apart(pairs_of(fields, one=300, kin=900, strangers=1400), fields, np.repeat([5.0, -5.0], [1200, 1400]))
+    assert told is not None
+    assert told.fields == ("title",)
+    assert (told.log_odds[:300] > 0).mean() > 0.95
+    assert (told.log_odds[300:] < -2).all()
+
+
+def test_a_description_that_every_shop_writes_anew_tells_nobody_apart():
+    fields = (Field("description", "text"), Field("title", "name"), Field("brand", "name"))
+    draw, evidence = np.random.default_rng(1), pairs_of(fields, one=600, strangers=1400)
+    evidence.values[:600:2, :2] = np.column_stack([draw.uniform(0, 0.3, 300), np.zeros(300)])
+    assert told_apart(evidence, fields, np.repeat([5.0, -5.0], [600, 1400])) is None
 
 
 def a_town_of_families(families=250, seed=0):

@@ -32,6 +32,24 @@ def test_what_agrees_in_most_is_left_alone_and_what_agrees_in_little_is_not_beli
     assert left.tolist() == [strangers.REFUSED, strangers.REFUSED, 4.0]
 
 
+def test_neighbours_share_a_phone_and_nobody_shares_an_account_unless_another_says_otherwise() -> None:
+    rows = [
+        {"account": "a1", "mail": "ann@x.org", "tel": "+4930111111", "first": "Ann"},
+        {"account": "a1", "mail": None, "tel": None, "first": None},
+        {"account": None, "mail": "ann@x.org", "tel": None, "first": "Bertram"},
+        {"account": "b2", "mail": "ann@x.org", "tel": "+4930111111", "first": None},
+        {"account": None, "mail": None, "tel": "+4930111111", "first": None},
+        {"account": None, "mail": "ann@x.org", "tel": None, "first": None},
+    ]
+    rows += [{"account": f"c{at}", "mail": f"c{at}@x.org", "tel": None, "first": None} for at in range(60)]
+    told = Fields((Field("account", "code"), Field("mail", "email"), Field("tel", "phone"), Field("first", "given_name")))
+    records = fields.prepare(pa.Table.from_pylist(rows), told)
+    others = np.arange(1, 6, dtype=np.int32)
+    shares, mailed = strangers.named(records, compare(records, Pairs(np.zeros(5, np.int32), others)))
+    assert shares.tolist() == [True, False, False, False, True]
+    assert mailed.tolist() == [False, False, False, False, True]
+
+
 @pytest.mark.service
 def test_neighbours_in_a_register_without_duplicates_are_not_joined() -> None:
     table = register(3000)

@@ -37,6 +37,19 @@ def test_a_name_within_an_email_is_said_twice():
     assert not said[1, 2]
 
 
+def test_a_town_and_its_postcode_say_the_same_and_a_country_that_nearly_all_share_says_nothing():
+    towns = np.arange(600, dtype=np.int32) % 20
+    columns = (
+        Column(Field("town", "place"), towns, tuple(f"town{at:02}" for at in range(20))),
+        Column(Field("code", "postcode"), towns, tuple(f"1{at:03}" for at in range(20))),
+        Column(Field("born", "year"), np.arange(600, dtype=np.int32) // 10, tuple(f"{1940 + at}" for at in range(60))),
+        Column(Field("country", "place"), (np.arange(600) % 9 == 0).astype(np.int32), ("at", "de")),
+    )
+    said = vouching.implied(Records(tuple(f"r{at:03}" for at in range(600)), columns, None, None, False))
+    assert said[0, 1]
+    assert said.sum() == 4 + 2
+
+
 def test_a_difference_that_no_match_shows_speaks_against_whatever_others_say():
     chance = np.repeat([0.5, 0.001], [200, 2000])
     level = np.where(np.arange(2200) < 100, 20, 0)  # half of those alike in all else agree, nobody else does

@@ -13,6 +13,7 @@ from scipy.special import expit, logit
 from whence.identity.records.table import Evidence, Floats
 
 Levels = npt.NDArray[np.int8]
+Bools = npt.NDArray[np.bool_]
 
 EDGES = (0.1, 0.2, 0.3, 0.4, 0.5, 0.55, 0.6, 0.65, 0.7, 0.75, 0.8, 0.84, 0.88, 0.92, 0.96)
 """Likeness is cut here; equal values come above, cut by their rarity."""
@@ -91,26 +92,34 @@ def fit(evidence: Evidence, share: float = 0.2) -> FellegiSunter:
 
     `share` is the first guess of how many of the candidates are matches.
     """
-    return _fitted(fields(evidence), all_levels(evidence), None, 0.0, share)
+    named = fields(evidence)
+    return _fitted(named, all_levels(evidence), None, 0.0, share, np.ones(len(named)))
 
 
-def fit_to_all(evidence: Evidence, chance: Evidence, others: float) -> FellegiSunter:
+def fit_to_all(evidence: Evidence, chance: Evidence, others: float, implied: Bools) -> FellegiSunter:
     """Rates of agreement among matches and all other pairs: candidates, and `others` more pairs that agree as `chance` does.
 
-    Fields that many strangers share weigh little here, whichever way candidates were found.
+    Fields that many strangers share weigh little here, whichever way candidates were found. Fields that say the same, as
+    `implied` has it for each two of them, count as one together.
     """
-    return _fitted(fields(evidence), all_levels(evidence), all_levels(chance), others, len(evidence.values) / max(others, 1) / 3)
+    share = len(evidence.values) / max(others, 1) / 3
+    return _fitted(fields(evidence), all_levels(evidence), all_levels(chance), others, share, 1 / implied.sum(axis=1))
 
 
-def _fitted(named: tuple[str, ...], seen: Levels, drawn: Levels | None, others: float, share: float) -> FellegiSunter:
+def _fitted(
+    named: tuple[str, ...], seen: Levels, drawn: Levels | None, others: float, share: float, counts: Floats
+) -> FellegiSunter:
     patterns, times = _patterns(seen)
     rest = np.zeros((seen.shape[1], COUNT))
     if drawn is not None and len(drawn):
         for place in range(seen.shape[1]):
             known = drawn[:, place][drawn[:, place] != SILENT]
             rest[place] = others / len(drawn) * (np.bincount(known, minlength=COUNT) + 1e-3)
-    base, matches, strangers = _expect_and_maximise(patterns, times, rest, others, share)
-    weights = tuple(Weights(name, tuple(rising(m, u).tolist())) for name, m, u in zip(named, matches, strangers, strict=True))
+    base, matches, strangers = _expect_and_maximise(patterns, times, rest, others, share, counts)
+    weights = tuple(
+        Weights(name, tuple((count * rising(m, u)).tolist()))
+        for name, m, u, count in zip(named, matches, strangers, counts, strict=True)
+    )
     return FellegiSunter(base, weights)
 
 
@@ -139,7 +148,7 @@ def rates(level: Levels, weight: Floats, more: Floats | None = None) -> Floats:
 
 
 def _expect_and_maximise(
-    patterns: Levels, times: Floats, rest: Floats, others: float, share: float
+    patterns: Levels, times: Floats, rest: Floats, others: float, share: float, counts: Floats
 ) -> tuple[float, list[Floats], list[Floats]]:
     fields = range(patterns.shape[1])
     whole = max(float(times.sum()) + others, 1.0)
@@ -149,7 +158,7 @@ def _expect_and_maximise(
     for _ in range(ROUNDS):
         odds = np.full(len(patterns), base)
         for place in fields:
-            odds += np.append(np.log(matches[place] / strangers[place]), 0.0)[patterns[:, place]]
+            odds += counts[place] * np.append(np.log(matches[place] / strangers[place]), 0.0)[patterns[:, place]]
         chance = expit(odds) * times
         matches = [rates(patterns[:, place], chance) for place in fields]
         strangers = [rates(patterns[:, place], times - chance, rest[place]) for place in fields]

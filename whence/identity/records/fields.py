@@ -287,7 +287,7 @@ def _useless(look: kinds.Look, ids: Mapping[str, str], parts: Sequence[pa.Table]
         return "no row has a value"
     if look.distinct == 1 and look.rows > 1:
         return f"every value is {look.sample[0]!r}"
-    if headers.is_known_answer(look.name):
+    if headers.is_known_answer(look.name) and not kinds.is_called(look):
         return "looks like a known answer; name it as label to learn from it"
     if look.name in ids:
         return f"one more that names the row: {ids[look.name]}"

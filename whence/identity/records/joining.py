@@ -31,7 +31,7 @@ import pyarrow.compute as pc
 from scipy.special import expit
 
 from whence.identity.clusters import Rules, cluster
-from whence.identity.records import fields, incremental, publish, reading, retrieve, review, store
+from whence.identity.records import fields, incremental, publish, reading, retrieve, review, store, whole_names
 from whence.identity.records.incremental import Joined, State, StateError
 from whence.identity.records.known import SAID, places
 from whence.identity.records.publish import Found, Outcome, Request
@@ -154,6 +154,7 @@ def _rows(run: Run, before: pa.Table, request: Request) -> tuple[pa.Table, list[
         run, before, given.table.rename_columns([same.get(name, name) for name in given.table.column_names]), request
     )
     needed = [chosen.id, *(each.name for each in chosen.fields), *chosen.unique]
+    table = whole_names.needed(table, needed)
     lacking = [name for name in dict.fromkeys(needed) if name not in table.column_names]
     if lacking:
         raise StateError(

@@ -267,14 +267,29 @@ def names_rows(look: Look, parts: Sequence[Look] = ()) -> str | None:
     return None
 
 
+def is_called(look: Look) -> bool:
+    """Whether a column named `label` holds what things are called, in words, and no answer.
+
+    >>> is_called(Look("label", 90, 90, 80, ("San José", "Oslo"))), is_called(Look("label", 90, 90, 30, ("17", "c4")))
+    (True, False)
+    """
+    return "".join(headers.split(look.name)) == "label" and look.distinct > FEW and look.digits < SOME
+
+
 def is_evidence(look: Look, parts: Sequence[Look]) -> bool:
-    """Whether unique values would still be a person's own, or a thing's, and not a row's: phone numbers, ISBNs, dates."""
-    if _patterned(look):
+    """Whether unique values would still be a person's own, or a thing's, and not a row's: phone numbers, ISBNs, dates.
+
+    Numbers and addresses of the web name rows where the header says id, and nothing of phones or pages.
+    """
+    found = _patterned(look)
+    if found and not (found[0] in UNSAID and headers.names_a_row(look.name) == 2 and not look.says.keys() & {"phone", "url"}):
         return True
     kind = next((each for each in look.says if each in STRONG), None)
     return kind is not None and FITS[kind](look) and not all(map(is_counted, parts))
 
 
+UNSAID = ("phone", "code")
+"""Kinds that rows are named alike: 001000000012 could be dialled, and http://example.org/12 opened."""
 STRONG = ("email", "phone", "date", "postcode", "given_name", "surname", "code")
 """What a header must say for unique values to be more than names of rows."""
 

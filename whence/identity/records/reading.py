@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
+from whence.identity.records import whole_names
 from whence.identity.records.aligning import align
 from whence.identity.records.files import InputError, Part, file, free
 from whence.identity.records.texts import texts
@@ -46,7 +47,7 @@ def read(paths: Sequence[Path], same: Mapping[str, str] | None = None) -> Input:
     if len(parts) == 1:
         return Input(parts[0].table, tuple(notes))
     _refuse_unheard(paths, parts, same or {})
-    found = align([part.table for part in parts], same)
+    found = align(whole_names.composed([part.table for part in parts]), same)
     shared = set.intersection(*(set(table.column_names) for table in found.tables))
     if not shared:
         raise InputError(

@@ -22,6 +22,7 @@ from whence.identity.records.table import Evidence, Field, Floats, Records
 from whence.identity.records.vouching import STRICT
 
 Ints = npt.NDArray[np.int64]
+Bools = npt.NDArray[np.bool_]
 
 PERSONAL = frozenset({"given_name", "name", "date", "code", "text"})
 """Kinds of which a person has one value that lasts; names of things and firms are texts."""
@@ -33,8 +34,12 @@ LASTING = 0.5
 """A field that differs more often than that where all else speaks for one person is not personal, such as remarks."""
 MANY = 0.2
 """The share of the pairs that would be joined that agree in nothing personal, from which they are believed no longer …"""
+COMES_AND_GOES = 0.3
+"""How much more often another field agrees where a lone personal one does."""
 RARE = 30
 """… and how many there must be at least."""
+FAR_MORE = 3.0
+"""How much more often those who agree are believed than those who do not, of a field that says something by itself."""
 SAMPLE = 10_000
 """Pairs from which rates are found."""
 ROUNDS = 30
@@ -56,22 +61,35 @@ def told_apart(
     `log_odds` are what is believed so far, `weights` those of `fit_to_all`, `chance` pairs of strangers, and `others` the
     number of pairs that are no candidates.
     """
+    seen = agreement.all_levels(evidence)
+    own = _personal(records, seen, weights, log_odds > 0) if len(seen) else ()
+    if not _is_enough(records, own, seen, log_odds > 0) or len(own) == seen.shape[1] or not len(chance.values):
+        return None
     rows = np.unique(np.linspace(0, len(log_odds) - 1, min(len(log_odds), SAMPLE)).astype(np.int64))
-    some = agreement.all_levels(Evidence(evidence.names, evidence.values[rows]))
-    own = _personal(records, some, weights) if len(rows) else ()
-    if not _is_enough(records, own) or len(own) == some.shape[1] or not len(chance.values):
+    found = _fitted(seen[rows], agreement.all_levels(chance), others * len(rows) / len(log_odds), own)
+    odds = found.joint(seen)
+    if not _are_joined(odds, log_odds, seen[:, list(own)]):
         return None
-    found = _fitted(some, agreement.all_levels(chance), others * len(rows) / len(log_odds), own)
-    if not _are_joined(found.joint(some), log_odds[rows], some[:, list(own)]):
-        return None
-    odds = found.joint(agreement.all_levels(evidence))
     named = tuple(records.columns[place].field.name for place in own)
     return Told(np.asarray(odds[0] - logsumexp(odds[1:], axis=0)), named)
 
 
-def _is_enough(records: Records, own: Sequence[int]) -> bool:
-    """Two fields that are personal, or a given name, which is it by itself; one text alone may be a genre."""
-    return len(own) > 1 or any(records.columns[place].field.kind == "given_name" for place in own)
+def _is_enough(records: Records, own: Sequence[int], seen: Levels, believed: Bools) -> bool:
+    """Two fields that are personal, a given name, which is it by itself, or a title with which another field comes and goes.
+
+    One text alone may be a genre, or a description that every shop writes anew.
+    """
+    if len(own) != 1 or records.columns[own[0]].field.kind == "given_name":
+        return len(own) > 0
+    agrees, differs = (believed & (seen[:, own[0]] >= STRICT), believed & (seen[:, own[0]] >= 0) & (seen[:, own[0]] < DIFFERS))
+    others = [place for place in range(seen.shape[1]) if place != own[0]]
+    return any(_share(seen[agrees, place]) - _share(seen[differs, place]) >= COMES_AND_GOES for place in others)
+
+
+def _share(level: Levels) -> float:
+    """How often two values agree where both are there; 0 where hardly any are."""
+    known = level[level != SILENT]
+    return float((known >= STRICT).mean()) if len(known) >= RARE else 0.0
 
 
 def _are_joined(joint: Floats, log_odds: Floats, personal: Levels) -> bool:
@@ -82,19 +100,31 @@ def _are_joined(joint: Floats, log_odds: Floats, personal: Levels) -> bool:
     return bool(would @ relatives >= max(RARE, MANY * would.sum()))
 
 
-def _personal(records: Records, seen: Levels, weights: FellegiSunter) -> tuple[int, ...]:
-    """The places of the fields that only one person has, and keeps."""
-    may_be = [place for place, column in enumerate(records.columns) if _is_personal(column.field) and _agrees(seen[:, place])]
+def _personal(records: Records, seen: Levels, weights: FellegiSunter, believed: Bools) -> tuple[int, ...]:
+    """The places of the fields that only one person has, and keeps; what all who would be joined share tells nobody apart."""
+    may_be = [
+        place
+        for place, column in enumerate(records.columns)
+        if _is_personal(column.field) and _agrees(seen[:, place]) and _tells(seen[believed, place])
+    ]
     added = np.column_stack([np.append(each.levels, 0.0)[seen[:, place]] for place, each in enumerate(weights.weights)])
     odds = weights.base + added.sum(axis=1)
     return tuple(
-        place for place in may_be if _lasts(seen, place, [each for each in may_be if each != place], odds - added[:, place])
+        place
+        for place in may_be
+        if _lasts(seen, place, [each for each in may_be if each != place], odds - added[:, place], believed)
     )
 
 
 def _agrees(level: Levels) -> bool:
     """Whether anybody agrees at all: what names each row anew, such as the article number of a shop, tells nothing."""
     return int((level >= STRICT).sum()) >= RARE
+
+
+def _tells(level: Levels) -> bool:
+    """Whether many of those who would be joined do not agree."""
+    known = level[level != SILENT]
+    return bool((known < STRICT).sum() >= MANY * len(known))
 
 
 def _is_personal(field: Field) -> bool:
@@ -104,12 +134,19 @@ def _is_personal(field: Field) -> bool:
     return field.kind in PERSONAL and "url" not in headers.says(field.name)
 
 
-def _lasts(seen: Levels, place: int, others: Sequence[int], odds: Floats) -> bool:
-    """Whether a field seldom differs where another personal one agrees, none differs, and all others speak for one person."""
-    rest = seen[:, list(others)]
+def _lasts(seen: Levels, place: int, others: Sequence[int], odds: Floats, believed: Bools) -> bool:
+    """Whether a field seldom differs where another personal one agrees, none differs, and all others speak for one person.
+
+    Where no other ever agrees with it, those who agree in it must be believed far more often than those who do not: days and
+    remarks agree anywhere.
+    """
+    rest, level = seen[:, list(others)], seen[:, place]
     differs = ((rest != SILENT) & (rest < DIFFERS)).any(axis=1)
-    one = (rest >= STRICT).any(axis=1) & ~differs & (odds > 0) & (seen[:, place] != SILENT)
-    return bool(one.sum() < RARE or (seen[one, place] < DIFFERS).mean() <= LASTING)
+    one = (rest >= STRICT).any(axis=1) & ~differs & (odds > 0) & (level != SILENT)
+    if one.sum() >= RARE:
+        return bool((level[one] < DIFFERS).mean() <= LASTING)
+    agree, differ = believed[level >= STRICT].mean(), believed[(level != SILENT) & (level < DIFFERS)].mean()
+    return not others or bool(agree >= FAR_MORE * differ)
 
 
 @dataclass(frozen=True)

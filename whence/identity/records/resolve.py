@@ -206,7 +206,7 @@ def _in_one(records: Records, pairs: Pairs, options: Options, watch: _Watch) -> 
         taught = _by_words(records, pairs, evidence, options) or _learned(records, pairs, evidence, options)
         seen, scorer, basis = taught or (evidence, *_untaught(records, pairs, evidence, comparer, options))
         if taught is None and not _is_linked(records, pairs, evidence):
-            scorer, basis = _unlike_strangers(records, evidence, scorer, basis, options)
+            scorer, basis = _unlike_strangers(records, pairs, evidence, scorer, basis, options)
         if taught is None and (found := logins.fit(records, pairs, evidence, scorer.log_odds(evidence), **how)):
             scorer, basis = found[0], f"{found[1]:,} pairs by log-ins, of which a person may have several; {UNCONFIRMED}"
         log_odds = scorer.log_odds(seen)
@@ -265,16 +265,20 @@ def _untaught(records: Records, pairs: Pairs, evidence: Evidence, comparer: Comp
     chance = comparer(chance_pairs(records, options.seed))
     share = len(some.values) / max(len(asked.values), 1)
     others = share * max(_possible(records) - len(asked.values), 0.0)
-    weights = fellegi_sunter.fit_to_all(some, chance, others)
-    vouched = vouching.fit(records, asked, weights, seed=options.seed, threads=options.threads)
+    implied = vouching.implied(records)
+    is_implied = bool(implied.sum() > len(implied))
+    weights = fellegi_sunter.fit_to_all(some, chance, others, implied)
+    vouched = vouching.fit(records, asked, weights, implied, seed=options.seed, threads=options.threads)
     how = {"seed": options.seed, "threads": options.threads}
-    if is_linked and vouched is not None and vouched.worth >= WORTH_LINKED:
-        return vouched.scorer, _vouching(vouched)
+    is_vouched = is_linked and vouched is not None and vouched.worth >= WORTH_LINKED
     if is_linked and records.source is not None and len(asked.values) >= FEWEST:
-        counted = fellegi_sunter.fit(some)
-        odds = rivals.judged(len(records), pairs, evidence, records.source, counted.log_odds(evidence), **how)
-        return vouching.student(asked, odds[rows], **how), f"No labels: partners against what strangers look like; {UNCONFIRMED}"
-    scorer, basis = _counted(some, weights, vouched, options)
+        start = vouched.scorer.log_odds(evidence) if vouched and is_vouched else fellegi_sunter.fit(some).log_odds(evidence)
+        if not is_vouched or rivals.outnumbered(len(records), pairs, records.source, start):
+            odds = rivals.judged(len(records), pairs, evidence, records.source, start, **how)
+            return vouching.student(
+                asked, odds[rows], **how
+            ), f"No labels: partners against what strangers look like; {UNCONFIRMED}"
+    scorer, basis = _counted(some, weights, vouched, WORTH_LINKED if is_linked else WORTH, is_implied, options)
     believed = scorer.log_odds(some)
     told = relatives.told_apart(records, some, believed, weights, chance, others)
     if told is None:
@@ -284,12 +288,17 @@ def _untaught(records: Records, pairs: Pairs, evidence: Evidence, comparer: Comp
 
 
 def _counted(
-    some: Evidence, weights: fellegi_sunter.FellegiSunter, vouched: vouching.Vouched | None, options: Options
+    some: Evidence,
+    weights: fellegi_sunter.FellegiSunter,
+    vouched: vouching.Vouched | None,
+    worth: float,
+    is_implied: bool,
+    options: Options,
 ) -> tuple[PairScorer, str]:
     """By fields that vouch for each other where they have enough to say; else by how often they agree."""
     if vouched is None:
         return fellegi_sunter.fit(some), f"No labels: a model of agreement fitted to the candidates; {UNCONFIRMED}"
-    if vouched.worth >= WORTH:
+    if vouched.worth >= worth and not is_implied:
         return vouched.scorer, _vouching(vouched)
     least = np.minimum(vouched.scorer.log_odds(some), weights.log_odds(some))
     scorer = vouching.student(some, least, seed=options.seed, threads=options.threads)
@@ -301,15 +310,25 @@ def _vouching(vouched: vouching.Vouched) -> str:
 
 
 def _unlike_strangers(
-    records: Records, evidence: Evidence, scorer: PairScorer, basis: str, options: Options
+    records: Records, pairs: Pairs, evidence: Evidence, scorer: PairScorer, basis: str, options: Options
 ) -> tuple[PairScorer, str]:
     """The same scorer, or one that has learned to doubt it where those whom it joins agree in too little to be people."""
     some = _some(evidence, options.seed)
-    least = strangers.doubted(strangers.agreement(records, some), scorer.log_odds(some))
+    believed = scorer.log_odds(some)
+    least = strangers.doubted(strangers.agreement(records, some), believed)
     if least is None:
         return scorer, basis
-    doubting = vouching.student(some, least, seed=options.seed, threads=options.threads)
-    return doubting, f"No labels: hardly anybody seems to be there twice, so that a pair must agree in nearly all; {UNCONFIRMED}"
+    how = {"seed": options.seed, "threads": options.threads}
+    if len(records.columns) == 1 and some is evidence:
+        contest = np.minimum(believed, rivals.alone(len(records), pairs, believed))
+        odds = np.maximum(least, contest - strangers.CAUTION)
+        return vouching.student(some, odds, **how), f"No labels: partners against the next best; {UNCONFIRMED}"
+    shares, mailed = strangers.named(records, some)
+    odds = np.where(mailed, np.maximum(believed, strangers.MAILED), np.where(shares, believed, least))
+    told = "a pair must agree in nearly all, or share what only one has"
+    return vouching.student(
+        some, odds, **how
+    ), f"No labels: hardly anybody seems to be there twice, so that {told}; {UNCONFIRMED}"
 
 
 def _is_linked(records: Records, pairs: Pairs, evidence: Evidence) -> bool:

@@ -37,16 +37,18 @@ TOLD = 0.7
 """What their equal values tell at least, as a share of what it takes to name one record."""
 REPEATED = 0.25
 """How many records may have one like them in their own source, for each that has one in the other …"""
+OUTNUMBERED = 1.4
+"""How many times as many partners may be believed as look better than strangers do."""
 COMMON = 0.1
 """… or for each record at all."""
 
 
 def are_without_repeats(pairs: Pairs, evidence: Evidence, source: Codes) -> bool:
-    """Whether two sources seem to hold nobody twice: pairs that are alike in all they tell lie between them, hardly within.
+    """Whether sources seem to hold nobody twice: pairs that are alike in all they tell lie between them, hardly within.
 
-    Where hardly any pairs are alike there is nothing to see, and two tables are taken to be without repeats.
+    Where hardly any pairs are alike there is nothing to see, and several tables are taken to be without repeats.
     """
-    if len(np.unique(source)) != 2:
+    if len(np.unique(source)) < 2:
         return False
     likeness = evidence.values[:, [place for place, name in enumerate(evidence.names) if name.endswith(":likeness")]]
     known = (~np.isnan(likeness)).sum(axis=1)
@@ -64,24 +66,59 @@ def _records(pairs: Pairs, rows: Bools) -> int:
 
 def judged(n: int, pairs: Pairs, evidence: Evidence, source: Codes, start: Floats, *, seed: int = 0, threads: int = 1) -> Floats:
     """Log-odds of each pair, from a first score that only has to put matches near the top; shape (pairs,)."""
-    between = source[pairs.left] != source[pairs.right]
+    sides = _Sides(n, pairs, source)
     score = start
     side = np.random.default_rng(seed).random(n) < 0.5
     for _ in range(TURNS):
-        best, second, within = _contest(n, pairs, score, between)
+        best, second, within = _contest(sides, score)
         if min(best.sum(), second.sum()) < FEWEST:
             break
         chance = np.where(best, expit(_least(score, best, second, within)), 0.0)
         shown = best | second | within
         score = _learned(pairs, evidence, shown, chance, side, LEARNER | {"seed": seed, "num_threads": threads})
-    return _least(score, *_contest(n, pairs, score, between))
+    return _least(score, *_contest(sides, score))
 
 
-def _contest(n: int, pairs: Pairs, score: Floats, between: Bools) -> tuple[Bools, Bools, Bools]:
+def outnumbered(n: int, pairs: Pairs, source: Codes, score: Floats) -> bool:
+    """Whether far more partners are believed than look better than strangers do."""
+    sides = _Sides(n, pairs, source)
+    best, second, within = _contest(sides, score)
+    if min(best.sum(), second.sum()) < FEWEST:
+        return False
+    return bool(expit(score[best]).sum() > OUTNUMBERED * expit(_least(score, best, second, within)[best]).sum())
+
+
+def alone(n: int, pairs: Pairs, score: Floats) -> Floats:
+    """The log-odds of pairs of one table by how much better its records' best partners look than their second best."""
+    sides = _Sides(n, pairs, np.zeros(n, dtype=np.int32))
+    best = _both_best(sides, score)
+    second = _a_best(sides, np.where(best, -np.inf, score))
+    return _against(score, best, second) if min(best.sum(), second.sum()) >= FEWEST else score
+
+
+class _Sides:
+    """The contests that pairs are part of: one for each record and source that it may have a partner in."""
+
+    def __init__(self, n: int, pairs: Pairs, source: Codes) -> None:
+        sources = int(source.max()) + 1
+        self.between = source[pairs.left] != source[pairs.right]
+        self.left = pairs.left.astype(np.int64) * sources + source[pairs.right]
+        self.right = pairs.right.astype(np.int64) * sources + source[pairs.left]
+        self.contests = n * sources
+
+    def tops(self, score: Floats) -> Floats:
+        """The best score in each contest."""
+        top = np.full(self.contests, -np.inf)
+        np.maximum.at(top, self.left, score)
+        np.maximum.at(top, self.right, score)
+        return top
+
+
+def _contest(sides: _Sides, score: Floats) -> tuple[Bools, Bools, Bools]:
     """Pairs that are the one best of both records between the sources; the second best there; the best within sources."""
-    best = _both_best(n, pairs, np.where(between, score, -np.inf))
-    second = _a_best(n, pairs, np.where(between & ~best, score, -np.inf))
-    within = _both_best(n, pairs, np.where(between, -np.inf, score))
+    best = _both_best(sides, np.where(sides.between, score, -np.inf))
+    second = _a_best(sides, np.where(sides.between & ~best, score, -np.inf))
+    within = _both_best(sides, np.where(sides.between, -np.inf, score))
     return best, second, within
 
 
@@ -91,24 +128,18 @@ def _least(score: Floats, best: Bools, second: Bools, within: Bools) -> Floats:
     return np.minimum(odds, _against(score, best, within)) if within.sum() >= FEWEST else odds
 
 
-def _tops(n: int, pairs: Pairs, score: Floats) -> Floats:
-    top = np.full(n, -np.inf)
-    np.maximum.at(top, pairs.left, score)
-    np.maximum.at(top, pairs.right, score)
-    return top
+def _a_best(sides: _Sides, score: Floats) -> Bools:
+    top = sides.tops(score)
+    return np.asarray(np.isfinite(score) & ((score == top[sides.left]) | (score == top[sides.right])))
 
 
-def _a_best(n: int, pairs: Pairs, score: Floats) -> Bools:
-    top = _tops(n, pairs, score)
-    return np.asarray(np.isfinite(score) & ((score == top[pairs.left]) | (score == top[pairs.right])))
-
-
-def _both_best(n: int, pairs: Pairs, score: Floats) -> Bools:
+def _both_best(sides: _Sides, score: Floats) -> Bools:
     """Pairs that no other of either record equals."""
-    top = _tops(n, pairs, score)
-    leads = np.isfinite(score) & (score == top[pairs.left]), np.isfinite(score) & (score == top[pairs.right])
-    ties = np.bincount(pairs.left[leads[0]], minlength=n) + np.bincount(pairs.right[leads[1]], minlength=n)
-    return np.asarray(leads[0] & leads[1] & (ties[pairs.left] == 1) & (ties[pairs.right] == 1))
+    top = sides.tops(score)
+    leads = np.isfinite(score) & (score == top[sides.left]), np.isfinite(score) & (score == top[sides.right])
+    ties = np.bincount(sides.left[leads[0]], minlength=sides.contests)
+    ties += np.bincount(sides.right[leads[1]], minlength=sides.contests)
+    return np.asarray(leads[0] & leads[1] & (ties[sides.left] == 1) & (ties[sides.right] == 1))
 
 
 def _against(score: Floats, best: Bools, strangers: Bools) -> Floats:

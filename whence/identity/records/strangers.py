@@ -8,11 +8,15 @@ tell agrees, when each field counts by how much it tells.
 from __future__ import annotations
 
 import numpy as np
+import numpy.typing as npt
 from scipy.special import expit
 
+from whence.identity.records import headers
 from whence.identity.records.choose import HOME
 from whence.identity.records.table import Evidence, Floats, Records
 from whence.identity.records.vouching import repeats
+
+Bools = npt.NDArray[np.bool_]
 
 BLURRED = 0.5
 """Likeness that strangers have of each other anyway; only what is above it counts."""
@@ -20,6 +24,14 @@ MOSTLY = 0.45
 """Agreement that likely matches have on average at least: those of real duplicates have a half and more, neighbours a quarter."""
 OWN = 0.65
 """What a single pair must agree in to be believed where the others are strangers."""
+FEW = 20
+"""Records that hold a value at most which is believed to be one person's."""
+ALIKE = 0.8
+"""Likeness below which two accounts, or two addresses for mail, are not one misspelt."""
+MAILED = 2.0
+"""Log-odds, at least, of a pair to whom the same mail is sent."""
+CAUTION = 1.0
+"""What is taken off the log-odds of pairs in a table of one column, where nothing but likeness speaks for them."""
 REFUSED = -6.0
 """Log-odds of a pair that agrees in less."""
 
@@ -39,6 +51,27 @@ def agreement(records: Records, evidence: Evidence) -> Floats:
     told = ~np.isnan(likeness) @ bits
     agreed = np.clip((np.nan_to_num(likeness) - BLURRED) / (1 - BLURRED), 0, 1) @ bits
     return np.asarray(agreed / np.maximum(told, np.log2(max(len(records), 2))))
+
+
+def named(records: Records, evidence: Evidence) -> tuple[Bools, Bools]:
+    """Pairs that share what only one person has, and differ in nothing of that kind nor in their names; and of those, e-mails.
+
+    Neighbours share homes, phones and pages; hardly anybody shares an account, a device, or an address to which mail is sent.
+    """
+    shares, mailed = np.zeros(len(evidence.values), dtype=np.bool_), np.zeros(len(evidence.values), dtype=np.bool_)
+    differs = np.zeros(len(evidence.values), dtype=np.bool_)
+    for column in records.columns:
+        likeness, rarity = (
+            evidence.values[:, evidence.names.index(f"{column.field.name}:{signal}")] for signal in ("likeness", "rarity")
+        )
+        says = headers.says(column.field.name)
+        if column.field.kind in ("email", "code") and "url" not in says:
+            is_own = (likeness == 1.0) & (rarity >= np.log(column.counts.sum() / FEW))
+            shares |= is_own
+            mailed |= is_own & (column.field.kind == "email" or not says.keys().isdisjoint(("email", "phone")))
+        if column.field.kind in ("email", "code", "given_name", "name") and "url" not in says:
+            differs |= likeness < (BLURRED if column.field.kind in ("given_name", "name") else ALIKE)
+    return shares & ~differs, mailed & ~differs
 
 
 def _bits(counts: Floats) -> float:

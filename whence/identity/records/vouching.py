@@ -23,7 +23,7 @@ from whence.calibration import Calibrator
 from whence.identity.records import fellegi_sunter as agreement
 from whence.identity.records.boosted import Boosted, direction
 from whence.identity.records.fellegi_sunter import SILENT, FellegiSunter, Levels
-from whence.identity.records.table import MISSING, Evidence, Floats, Records
+from whence.identity.records.table import MISSING, Codes, Column, Evidence, Floats, Records
 
 Matrix = npt.NDArray[np.float32]
 Bools = npt.NDArray[np.bool_]
@@ -58,6 +58,10 @@ AMPLE = 1.5
 WORD = re.compile(r"[^\W\d_]+|\d+")
 COMMON = 0.02
 """The chance that two records share a value from which a field is too common to vouch: what strangers share proves nothing."""
+CROWD = 10
+"""Others that share a value, beyond which those who do are taken for strangers …"""
+IMPLIED = 0.7
+"""… and the share of them that agree elsewhere, too, beyond chance, from which both fields say the same of a group."""
 TEXTUAL = 0.3
 """Share of words found in another field of the same record, beyond chance, from which two fields say the same."""
 
@@ -91,12 +95,14 @@ class Vouched:
     worth: float
 
 
-def fit(records: Records, evidence: Evidence, weights: FellegiSunter, *, seed: int = 0, threads: int = 1) -> Vouched | None:
-    """A scorer without labels; None when no field can be foretold from the others."""
+def fit(
+    records: Records, evidence: Evidence, weights: FellegiSunter, said: Bools, *, seed: int = 0, threads: int = 1
+) -> Vouched | None:
+    """A scorer without labels; None when no field can be foretold from the others; `said` are those of `implied`."""
     rows = _sample(len(evidence.values), seed)
     sampled = Evidence(evidence.names, evidence.values[rows])
     learner = LEARNER | {"seed": seed, "num_threads": threads}
-    found = _witnesses(sampled, weights, repeats(records), _is_common(records), learner)
+    found = _witnesses(sampled, weights, repeats(records) | said, _is_common(records), learner)
     if not found:
         return None
     odds = _together(found)
@@ -123,6 +129,39 @@ def repeats(records: Records, seed: int = 0) -> Bools:
             others = [words[other][place] for place in shuffled]
             said[one, other] = said[other, one] = _found(words[one], words[other]) - _found(words[one], others) > TEXTUAL
     return said
+
+
+def implied(records: Records, seed: int = 0) -> Bools:
+    """Which fields say the same of whole groups: most of the many strangers that share one share the other, as towns and postcodes.
+
+    A field is looked at where its values are shared by so many that hardly any of those who share one are one person.
+    """
+    said = np.eye(len(records.columns), dtype=np.bool_)
+    for place, column in enumerate(records.columns):
+        left, right = _sharing(column, seed)
+        for other, theirs in enumerate(records.columns):
+            ours = theirs.codes[left]
+            known = (ours != MISSING) & (theirs.codes[right] != MISSING)
+            by_chance = float(((theirs.counts / max(theirs.counts.sum(), 1)) ** 2).sum())
+            if known.sum() >= RARE and (ours == theirs.codes[right])[known].mean() > by_chance + IMPLIED * (1 - by_chance):
+                said[place, other] = said[other, place] = True
+    return said
+
+
+def _sharing(column: Column, seed: int) -> tuple[Codes, Codes]:
+    """Pairs of records drawn from those that share a value with more than CROWD others; none where there are few."""
+    crowd = np.append(column.counts > CROWD, False)[column.codes]
+    rows = np.flatnonzero(crowd).astype(np.int32)
+    if not len(rows) or len(rows) < 0.5 * (column.codes != MISSING).sum():
+        return rows[:0], rows[:0]
+    generator = np.random.default_rng(seed)
+    rows = rows[np.argsort(column.codes[rows], kind="stable")]
+    starts = np.searchsorted(column.codes[rows], column.codes[rows], side="left")
+    sizes = column.counts[column.codes[rows]]
+    drawn = generator.integers(0, len(rows), 20_000)
+    other = rows[starts[drawn] + generator.integers(0, sizes[drawn])]
+    apart = rows[drawn] != other
+    return rows[drawn][apart], other[apart]
 
 
 def _is_common(records: Records) -> Bools:
