@@ -16,7 +16,7 @@ import pytest
 from infra import drills, platform, scores, traffic
 from infra.demo import DAILY, DAYS_ONE_BY_ONE, TRAINING
 from registry import candidates
-from registry.journal import Journal
+from registry.journal import Journal, Promotion
 from tests.end_to_end import pages
 from tests.end_to_end.conftest import Demo, whence
 from whence.attribution import statements
@@ -87,6 +87,11 @@ def test_the_loss_of_signals_was_noticed_and_caused_the_retraining(demo: Demo):
     assert any(scores.promotions(demo.settings, model) > 1 for model in MODELS), "no retrained candidate was promoted"
 
 
+def _drilled(demo: Demo) -> list[Promotion]:
+    """The champion that came past the gate."""
+    return [row for row in Journal(demo.settings.journal_url).rows() if row.reasons[0].startswith("A drill")]
+
+
 def test_a_champion_off_its_level_was_noticed_and_caused_a_recalibration_that_the_gate_judged(demo: Demo):
     day = days(demo)[-2]
     found = Lake.of(demo.settings).read("findings", day).to_pylist()
@@ -96,7 +101,7 @@ def test_a_champion_off_its_level_was_noticed_and_caused_a_recalibration_that_th
     assert [(run.key, run.run_id.startswith("asset_triggered")) for run in caused] == [(str(day), True)]
     judged = [run for run in demo.airflow.runs("judge_and_promote") if run.key == str(day)]
     assert [run.run_id.startswith("asset_triggered") for run in judged] == [True]
-    off = next(row for row in Journal(demo.settings.journal_url).rows(ATTRIBUTION_RANKER) if row.reasons[0].startswith("A drill"))
+    (off,) = _drilled(demo)
     (candidate,) = (each for each in candidates(demo.settings, day.last) if each.model == ATTRIBUTION_RANKER)
     assert candidate.recalibrates == off.bundle
     moved = bundle_manifest(demo.settings.bundles, candidate.bundle)["about"]["recalibrated"]
@@ -200,7 +205,10 @@ def test_the_command_line_tells_programs_the_same(demo: Demo):
     assert {each["name"] for each in status if each["is_well"]} == {each.name for each in platform.programs(demo.settings)}
     journal = json.loads(whence(file, "journal", "--json").stdout)
     assert [row["epoch"] for row in journal] == list(range(1, len(journal) + 1))
-    assert whence(file, "doctor").returncode == 0
+    ails = [each for each in json.loads(whence(file, "doctor", "--json").stdout) if not each["is_well"]]
+    (off,) = _drilled(demo)
+    assert [each["what"] for each in ails] == ["alarms"], ails
+    assert f"{off.model}: the champion {off.bundle[:12]} is not registered in MLflow" in ails[0]["says"]
     refused = whence(file, "rollback", "no-such-model", "--reason", "x")
     assert refused.returncode == 1
     assert refused.stderr.strip().splitlines() == [
@@ -251,6 +259,7 @@ def test_real_clicks_give_attributed_installs_and_a_champion(clicks: Demo):
     assert installs == credited == 227
     assert to_touches >= 0.95 * installs, "last touch names another click than the one that truly led to the install"
     assert {run.state for dag in clicks.airflow.dags() for run in clicks.airflow.runs(dag)} == {"success"}
+    assert whence(clicks.settings.home / "demo.toml", "doctor").returncode == 0
 
 
 def test_down_stops_everything(clicks: Demo):
