@@ -37,13 +37,13 @@ def test_a_name_within_an_email_is_said_twice():
     assert not said[1, 2]
 
 
-def test_a_town_and_its_postcode_say_the_same_and_a_country_that_nearly_all_share_says_nothing():
+def test_a_town_and_its_postcode_say_the_same_and_the_sex_that_a_name_tells_does_not():
     towns = np.arange(600, dtype=np.int32) % 20
     columns = (
         Column(Field("town", "place"), towns, tuple(f"town{at:02}" for at in range(20))),
         Column(Field("code", "postcode"), towns, tuple(f"1{at:03}" for at in range(20))),
         Column(Field("born", "year"), np.arange(600, dtype=np.int32) // 10, tuple(f"{1940 + at}" for at in range(60))),
-        Column(Field("country", "place"), (np.arange(600) % 9 == 0).astype(np.int32), ("at", "de")),
+        Column(Field("sex", "category"), towns % 2, ("f", "m")),
     )
     said = vouching.implied(Records(tuple(f"r{at:03}" for at in range(600)), columns, None, None, False))
     assert said[0, 1]

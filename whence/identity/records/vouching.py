@@ -62,6 +62,8 @@ CROWD = 10
 """Others that share a value, beyond which those who do are taken for strangers …"""
 IMPLIED = 0.7
 """… and the share of them that agree elsewhere, too, beyond chance, from which both fields say the same of a group."""
+TOO_COMMON = 0.1
+"""The chance that two records share a value from which a field is left alone: a given name tells the sex, and adds to it."""
 TEXTUAL = 0.3
 """Share of words found in another field of the same record, beyond chance, from which two fields say the same."""
 
@@ -140,10 +142,12 @@ def implied(records: Records, seed: int = 0) -> Bools:
     for place, column in enumerate(records.columns):
         left, right = _sharing(column, seed)
         for other, theirs in enumerate(records.columns):
+            by_chance = _by_chance(theirs)
             ours = theirs.codes[left]
             known = (ours != MISSING) & (theirs.codes[right] != MISSING)
-            by_chance = float(((theirs.counts / max(theirs.counts.sum(), 1)) ** 2).sum())
-            if known.sum() >= RARE and (ours == theirs.codes[right])[known].mean() > by_chance + IMPLIED * (1 - by_chance):
+            if known.sum() < RARE or by_chance > TOO_COMMON:
+                continue
+            if (ours == theirs.codes[right])[known].mean() > by_chance + IMPLIED * (1 - by_chance):
                 said[place, other] = said[other, place] = True
     return said
 
@@ -165,8 +169,13 @@ def _sharing(column: Column, seed: int) -> tuple[Codes, Codes]:
 
 
 def _is_common(records: Records) -> Bools:
-    shares = [column.counts / max(column.counts.sum(), 1) for column in records.columns]
-    return np.asarray([float(share @ share) > COMMON for share in shares], dtype=np.bool_)
+    return np.asarray([_by_chance(column) > COMMON for column in records.columns], dtype=np.bool_)
+
+
+def _by_chance(column: Column) -> float:
+    """The chance that two records share a value."""
+    share = column.counts / max(column.counts.sum(), 1)
+    return float(share @ share)
 
 
 def _words(values: tuple[str, ...], codes: npt.NDArray[np.int32]) -> list[frozenset[str]]:
