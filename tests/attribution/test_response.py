@@ -194,7 +194,7 @@ def test_a_few_orders_come_close_to_every_coalition() -> None:
     gain, both = rng.random((50, 9)), rng.random((50, 1)) * 3
 
     def game(on: np.ndarray) -> np.ndarray:
-        return np.asarray(1 - np.exp(-(gain * on).sum(axis=1) - both[:, 0] * on[0] * on[1]))
+        return np.asarray(1 - np.exp(-gain @ on.T - both * (on[:, 0] & on[:, 1])))
 
     exact, whole = response.shapley(game, 9)
     near, _ = response.sampled_shapley(game, 9)

@@ -53,4 +53,4 @@ def _least(values: Ints, first: Ints, last: Ints) -> Ints:
 
 
 def _micros(times: pd.Series) -> Ints:
-    return np.asarray(pd.to_datetime(times, utc=True).astype("datetime64[us, UTC]").astype("int64").to_numpy())
+    return np.asarray(pd.to_datetime(times, utc=True, cache=False).astype("datetime64[us, UTC]").astype("int64").to_numpy())

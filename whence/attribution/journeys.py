@@ -193,7 +193,7 @@ def _column(rows: pd.DataFrame | pa.Table, name: str) -> pa.Array:
     if isinstance(rows, pa.Table):
         column = rows[name].combine_chunks()
     elif name in TIMES:
-        column = pa.array(pd.to_datetime(rows[name], utc=True).astype("datetime64[us, UTC]"), from_pandas=True)
+        column = pa.array(pd.to_datetime(rows[name], utc=True, cache=False).astype("datetime64[us, UTC]"), from_pandas=True)
     else:
         column = pa.array(rows[name], from_pandas=True)
     return column if column.type == kind else column.cast(kind)

@@ -214,4 +214,4 @@ def _objects(column: pd.Series) -> npt.NDArray[np.object_]:
 
 
 def _instants(column: pd.Series) -> npt.NDArray[np.datetime64]:
-    return np.asarray(pd.to_datetime(column, utc=True).to_numpy(dtype="datetime64[us]"))
+    return np.asarray(pd.to_datetime(column, utc=True, cache=False).to_numpy(dtype="datetime64[us]"))

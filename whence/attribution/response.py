@@ -39,7 +39,6 @@ COPIED = {
     "person_mean_hour": "person_features__mean_hour",
 }
 LOOK_BACK_DAYS = 7.0
-LOOK_BACK_DAYS = 7.0
 FADINGS: Mapping[str, tuple[float, float]] = {
     "soon": (0.25, LOOK_BACK_DAYS),
     "long": (3.0, LOOK_BACK_DAYS),
@@ -57,7 +56,7 @@ EXACT = 8
 """Up to so many streams in a journey every coalition is asked; beyond, twice as many orders as there are streams."""
 MOST_TOUCHES = 200
 """Of a person's touches in the look-back the latest so many are counted."""
-ROWS_AT_ONCE = 200_000
+ROWS_AT_ONCE = 50_000
 PARAMETERS: Mapping[str, Any] = {
     "objective": "binary",
     "num_leaves": 16,
@@ -433,27 +432,30 @@ def _worth(met: _Counts, rate: Rate) -> tuple[Floats, Floats]:
 
 
 Game = Callable[[Bools], Floats]
-"""The rate of each conversion when only these of its streams were shown: a coalition → a value a conversion."""
+"""The rates of each conversion when only some of its streams were shown: coalitions, one a row → conversions × coalitions."""
 
 
 def _game(met: _Counts, rate: Rate, rows: Ints, members: Ints) -> Game:
-    def value(coalition: Bools) -> Floats:
-        off = np.zeros((len(rows), len(met.streams) + 1), dtype=bool)  # the last is of opportunities: never off
-        off[np.arange(len(rows))[:, None], members] = ~coalition
-        return rate(rows, met.full[rows] - met.paid[rows] * off[:, met.stream_of])
+    def some(coalitions: Bools) -> Floats:
+        off = np.zeros((len(rows), len(coalitions), len(met.streams) + 1), dtype=bool)  # the last is of opportunities: never off
+        np.put_along_axis(off, members[:, None, :], ~coalitions[None], axis=2)
+        left = met.full[rows][:, None] - met.paid[rows][:, None] * off[:, :, met.stream_of]
+        return rate(np.repeat(rows, len(coalitions)), left.reshape(-1, left.shape[2])).reshape(off.shape[:2])
 
-    return value
+    return lambda coalitions: np.concatenate(
+        [some(coalitions[few]) for few in _batches(np.arange(len(coalitions)), len(rows))], 1
+    )
 
 
 def shapley(game: Game, players: int) -> tuple[Floats, Floats]:
     """Exact Shapley values of a game that is played many times at once: (rounds × players, the value of all together).
 
-    >>> both = lambda on: np.array([float(on.all())])
+    >>> both = lambda on: on.all(axis=1, keepdims=True).T.astype(float)
     >>> shapley(both, 2)[0].tolist()
     [[0.5, 0.5]]
     """
     on = (np.arange(2**players)[:, None] >> np.arange(players)) & 1 > 0
-    values = np.column_stack([game(each) for each in on])
+    values = game(on)
     size = on.sum(axis=1)
     weight = np.array([1 / (players * comb(players - 1, s)) if s < players else 0.0 for s in range(players + 1)])
     found = np.zeros((len(values), players))
@@ -469,16 +471,14 @@ def sampled_shapley(game: Game, players: int) -> tuple[Floats, Floats]:
 
     They sum to what exact ones sum to, and have no bias where each round of the game has its players in an order by lot.
     """
-    whole, nothing = game(np.ones(players, dtype=bool)), game(np.zeros(players, dtype=bool))
+    first, all_in = np.arange(players), np.ones((1, players), dtype=bool)
+    nothing, whole = game(~all_in), game(all_in)
     found = np.zeros((len(whole), players))
-    for order in (np.roll(line, turn) for line in (np.arange(players), np.arange(players)[::-1]) for turn in range(players)):
-        on, before = np.zeros(players, dtype=bool), nothing
-        for at, player in enumerate(order):
-            on[player] = True
-            after = whole if at == players - 1 else game(on)
-            found[:, player] += after - before
-            before = after
-    return found / (2 * players), whole
+    for order in (np.roll(line, turn) for line in (first, first[::-1]) for turn in range(players)):
+        comes = np.argsort(order)
+        values = np.column_stack([nothing, game(comes < first[1:, None]), whole])
+        found[:, order] += np.diff(values)
+    return found / (2 * players), whole[:, 0]
 
 
 def _by_order(story: _Story, rate: Rate) -> Floats:
@@ -590,4 +590,4 @@ def _parts_of(persons: pd.Series, folds: int, seed: int) -> Ints:
 
 
 def _micros(times: pd.Series) -> Ints:
-    return np.asarray(pd.to_datetime(times, utc=True).astype("datetime64[us, UTC]").astype("int64").to_numpy())
+    return np.asarray(pd.to_datetime(times, utc=True, cache=False).astype("datetime64[us, UTC]").astype("int64").to_numpy())
