@@ -98,9 +98,9 @@ def test_a_champion_off_its_level_was_noticed_and_caused_a_recalibration_that_th
     loud = [(row["model"], row["level"], row["cause"]) for row in found if row["level"] != "calm"]
     assert loud == [(ATTRIBUTION_RANKER, "recalibrate", "prior_shift")]
     caused = demo.airflow.runs("recalibrate_models")
-    assert [(run.key, run.run_id.startswith("asset_triggered")) for run in caused] == [(str(day), True)]
+    assert {(run.key, run.run_id.startswith("asset_triggered")) for run in caused} == {(str(day), True)}
     judged = [run for run in demo.airflow.runs("judge_and_promote") if run.key == str(day)]
-    assert [run.run_id.startswith("asset_triggered") for run in judged] == [True]
+    assert {run.run_id.startswith("asset_triggered") for run in judged} == {True}
     (off,) = _drilled(demo)
     (candidate,) = (each for each in candidates(demo.settings, day.last) if each.model == ATTRIBUTION_RANKER)
     assert candidate.recalibrates == off.bundle
