@@ -73,7 +73,7 @@ def _of_bundle(con: duckdb.DuckDBPyConnection, model: str, bundle: str) -> Summa
 
 
 def _kind(found: object) -> str | list[str]:
-    """The type that an input is read as: text stays text, a list of numbers one of numbers, other lists and mappings are read as text, all else is a number."""
+    """The type that an input is read as: texts and lists of numbers stay so, other lists and mappings are texts, all else is a number."""
     kinds: Mapping[str, str] = {"VARCHAR": "VARCHAR", "BOOLEAN": "BOOLEAN"}
     if isinstance(found, list) and found[0] in NUMBERS:
         return ["DOUBLE"]
