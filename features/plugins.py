@@ -77,7 +77,7 @@ class LakeOfflineStore(DuckDBOfflineStore):  # type: ignore[misc]
         filter_by_created_timestamp: bool = False,
     ) -> LakeJob:
         """As-of rows of the views for each entity row, and `{view}__known_at` besides."""
-        times = pd.to_datetime(entity_df["event_timestamp"], utc=True)
+        times = pd.to_datetime(entity_df["event_timestamp"], utc=True, cache=False)
         longest = max((view.ttl for view in feature_views), default=timedelta(0))
         columns = tuple(zip(entity_df.columns, map(str, entity_df.dtypes), strict=True))
         asked = (columns, tuple(feature_refs), tuple((view.name, view.ttl) for view in feature_views), full_feature_names)

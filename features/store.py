@@ -84,7 +84,7 @@ def historical(settings: Settings, rows: pd.DataFrame, views: tuple[str, ...]) -
     for view in views:
         columns = [f"{view}__{field}" for field in FIELDS[view]]
         result[columns] = found[columns].set_axis(rows.index)
-        ages = found["event_timestamp"] - pd.to_datetime(found[f"{view}__{KNOWN_AT}"], utc=True)
+        ages = found["event_timestamp"] - pd.to_datetime(found[f"{view}__{KNOWN_AT}"], utc=True, cache=False)
         result[f"{view}__age_hours"] = (ages / pd.Timedelta(hours=1)).set_axis(rows.index)
     return result
 

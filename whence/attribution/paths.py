@@ -120,9 +120,10 @@ def alone(length: int) -> Steps:
 def of_journeys(pairs: pd.DataFrame, touches: Touches | None = None, by: str = "channel") -> Paths:
     """Paths of channels (or of another column, `by`): a journey that converted for each conversion in `pairs`, and nulls.
 
-    `pairs` come from journeys.candidate_touches. `touches` are all of the time that is looked at: those that no conversion can owe itself to are journeys that led to nothing, one for each
-    person and each time between that person's conversions, and one for each touch of nobody known. A journey that may still
-    convert is one to nothing, as known now; so is a touch that the policy lets no conversion owe itself to.
+    `pairs` come from journeys.candidate_touches. `touches` are all of the time that is looked at: those that no conversion can
+    owe itself to are journeys that led to nothing, one for each person and each time between that person's conversions, and
+    one for each touch of nobody known. A journey that may still convert is one to nothing, as known now; so is a touch that
+    the policy lets no conversion owe itself to.
     """
     walked = steps(pairs)
     codes, names = pd.factorize(walked.taken(pairs[by]))

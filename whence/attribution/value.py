@@ -147,7 +147,7 @@ def _seen_before(touches: pd.DataFrame, past: pd.DataFrame, by: list[str]) -> tu
     asked = touches[[*by, "seen_at"]].assign(weight=0)
     told = past[[*by, "seen_at"]].assign(weight=1)
     both = pd.concat([asked, told], ignore_index=True) if len(told) else asked
-    seen_at = pd.to_datetime(both["seen_at"], utc=True).astype("datetime64[us, UTC]")
+    seen_at = pd.to_datetime(both["seen_at"], utc=True, cache=False).astype("datetime64[us, UTC]")
     group = both.assign(day=seen_at.dt.floor("D")).groupby([*by, "day"], sort=False, dropna=False).ngroup().to_numpy()
     # at the same instant the asking rows come first: what is seen at once is not known before
     micros = seen_at.astype("int64").to_numpy()
