@@ -132,3 +132,9 @@ def embedded() -> pd.DataFrame:
 
 def _vectors(rng: np.random.Generator, rows: int, length: int) -> pd.DataFrame:
     return pd.DataFrame({"v": list(rng.normal(size=(rows, length)))})
+
+
+def test_rows_of_before_vectors_were_told_apart_are_read(month: pd.DataFrame) -> None:
+    plain = summarise(month.drop(columns="anything"))
+    old = to_rows(plain, day="2026-05-01", model="m").drop_columns(["part", "vectors"])
+    assert from_rows(old) == {("2026-05-01", "m", ""): plain}
