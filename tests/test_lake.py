@@ -38,6 +38,12 @@ def test_a_table_that_nobody_wrote_is_empty(lake: Lake):
     assert lake.version("touches") == -1
 
 
+def test_a_folder_may_have_any_name(tmp_path: Path):
+    lake = Lake(str(tmp_path / "ours, 100 % ü" / "tables"))
+    lake.replace("ingest_counts", counts("2026-05-01", "a"), FIRST)
+    assert lake.read("ingest_counts")["source"].to_pylist() == ["a"]
+
+
 def test_rows_come_back_in_the_order_of_their_key_whatever_order_they_were_written_in(lake: Lake):
     lake.replace("ingest_counts", counts("2026-05-01", "c", "a", "b"), FIRST)
     assert lake.read("ingest_counts")["source"].to_pylist() == ["a", "b", "c"]

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -107,7 +108,7 @@ class Lake:
         if table is None or self._is_remote:
             return []
         parts = [("day", "in", list(window.days))] if window else None
-        return sorted(table.file_uris(file_pruning_predicate=parts))
+        return sorted(unquote(each) for each in table.file_uris(file_pruning_predicate=parts))
 
     def days(self, name: str) -> tuple[str, ...]:
         """The days that the table has rows for, in order."""
