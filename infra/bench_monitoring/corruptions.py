@@ -78,10 +78,7 @@ class Stored:
 
     def delivered(self, day: str) -> Day:
         """A day's rows as the source delivers them."""
-        files = {name: sorted((self.folder / f"day={day}").glob(f"{name}-*.parquet")) for name in EVENTS}
-        return {
-            name: pa.concat_tables([pq.read_table(path).cast(EVENTS[name]) for path in paths]) for name, paths in files.items()
-        }
+        return delivered(self.folder, day)
 
     def measured(self, day: str, delivery: Day | None = None) -> list[Check]:
         """The day's checks, as it was delivered or otherwise."""
@@ -114,6 +111,12 @@ class Stored:
             counts.append((day, name, "world", rows.num_rows, accepted, rows.num_rows - refused - accepted, refused))
         self.con.execute("DELETE FROM all_ingest_counts WHERE day = ?", [day])
         self.con.executemany("INSERT INTO all_ingest_counts VALUES (?, ?, ?, ?, ?, ?, ?)", counts)
+
+
+def delivered(folder: Path, day: str) -> Day:
+    """A day's rows as the world in this folder delivers them."""
+    files = {name: sorted((folder / f"day={day}").glob(f"{name}-*.parquet")) for name in EVENTS}
+    return {name: pa.concat_tables([pq.read_table(path).cast(EVENTS[name]) for path in paths]) for name, paths in files.items()}
 
 
 def _one_batch(rows: pa.Table) -> pa.RecordBatch:

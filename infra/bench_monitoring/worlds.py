@@ -36,19 +36,19 @@ def live(settings: Settings, days: int, history: int) -> None:
 
     The models win whatever the gate says, for that has a benchmark of its own.
     """
-    if not _was(settings, "history"):
+    if not was_lived(settings, "history"):
         _steps(settings, Window(FIRST, on(history - 1)))
         _crown(settings, on(history - 1))
-        _note(settings, "history")
+        note_lived(settings, "history")
     for number in range(history, days):
         one_day(settings, on(number))
 
 
 def one_day(settings: Settings, day: date) -> None:
     """Take a day through the steps before watching, as the DAGs do."""
-    if not _was(settings, str(day)):
+    if not was_lived(settings, str(day)):
         _steps(settings, Window(day, day))
-        _note(settings, str(day))
+        note_lived(settings, str(day))
 
 
 def watched_anew(settings: Settings) -> None:
@@ -63,7 +63,7 @@ def branch(settings: Settings, home: Path, scenario: str, first: date, days: int
     A copy that has lived the day takes over what watching has written since.
     """
     wrong = replace(settings, home=home, world=replace(settings.world, days=days, scenarios=(Scenario(scenario, first),)))
-    if not _was(wrong, str(first)):
+    if not was_lived(wrong, str(first)):
         shutil.rmtree(home, ignore_errors=True)
         shutil.copytree(settings.home, home, ignore=shutil.ignore_patterns("world", "world.*", "evidently"))
         return wrong
@@ -95,12 +95,14 @@ def _crown(settings: Settings, as_of: date) -> None:
         journal.promote(model, candidate.bundle, "", ("first of its kind",), "bench", row.epoch if row else 0, NOW)
 
 
-def _was(settings: Settings, name: str) -> bool:
+def was_lived(settings: Settings, name: str) -> bool:
+    """Whether this part of a home's days was lived already."""
     file = settings.home / "lived.json"
     return file.exists() and name in json.loads(file.read_text())
 
 
-def _note(settings: Settings, name: str) -> None:
+def note_lived(settings: Settings, name: str) -> None:
+    """Note that it was."""
     file = settings.home / "lived.json"
     lived = json.loads(file.read_text()) if file.exists() else []
     file.write_text(json.dumps([*lived, name]))
