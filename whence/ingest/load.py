@@ -208,7 +208,8 @@ def _open(
     earlier = Window(window.first - REPEATS_FOR, window.first - timedelta(days=1))
     with lake.connect(earlier, name, base=base) as con:
         if files := staging.files(name):
-            con.execute(f"CREATE TEMP VIEW staged AS SELECT * FROM read_parquet('{files[0]}')")
+            path = files[0].replace("'", "''")
+            con.execute(f"CREATE TEMP VIEW staged AS SELECT * FROM read_parquet('{path}')")
         else:
             con.register("staged", _shape(name).empty_table())
         yield con
