@@ -11,6 +11,7 @@ PARTS = (
     "markov",
     "shapley",
     "join",
+    "daily",
     "conservation",
     "peers",
     "causal",
