@@ -10,7 +10,9 @@ import pyarrow.csv
 import pytest
 
 from whence.identity.records import review, store
-from whence.identity.records.publish import FuseError, Outcome, Request, publish
+from whence.identity.records.publish import FuseError, Outcome, Request, _nothing_compared, publish
+from whence.identity.records.resolve import Options, resolve
+from whence.identity.records.retrieve import Plan
 from whence.identity.records.review import Label
 from whence.identity.records.saved import Saved
 from whence.identity.records.store import Folder, FolderError
@@ -80,6 +82,14 @@ def test_ids_survive_more_rows_and_another_order(tmp_path: Path) -> None:
     after = who(out)
     assert outcome.changes["records new"] == 20
     assert sum(after[record] == person for record, person in before.items()) >= 0.97 * len(before)
+
+
+def test_where_no_two_records_are_looked_at_a_note_says_what_is_lacking() -> None:
+    table = pyarrow.table({"name": ["John Smith", "Jon Smith"] * 30})
+    (note,) = _nothing_compared(resolve(table, options=Options(plan=Plan())))
+    assert "No two of the 60 records were compared" in note
+    assert "name (2 different)" in note
+    assert _nothing_compared(resolve(pyarrow.table({"name": GIVEN * 2}))) == []
 
 
 @pytest.mark.service

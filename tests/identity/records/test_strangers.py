@@ -32,6 +32,18 @@ def test_what_agrees_in_most_is_left_alone_and_what_agrees_in_little_is_not_beli
     assert left.tolist() == [strangers.REFUSED, strangers.REFUSED, 4.0]
 
 
+def test_who_agrees_in_one_field_of_three_is_there_by_chance() -> None:
+    draw = np.random.default_rng(0)
+    rows = [{name: f"{name}{draw.integers(10**6)}" for name in ("first", "last", "street")} for _ in range(60)]
+    twins = [row | {"first": f"Q{at}xyz{at}", "street": f"Z{at}w{at}"} for at, row in enumerate(rows)]
+    table = pa.Table.from_pylist([*rows, *twins])
+    records = fields.prepare(table, Fields((Field("first", "given_name"), Field("last", "surname"), Field("street", "surname"))))
+    at = np.arange(60, dtype=np.int32)
+    by_last, by_all = (compare(records, Pairs(at, other)) for other in (at + 60, at))
+    assert strangers.are_lone(records, by_last, np.full(60, 5.0))
+    assert not strangers.are_lone(records, by_all, np.full(60, 5.0))
+
+
 def test_neighbours_share_a_phone_and_nobody_shares_an_account_unless_another_says_otherwise() -> None:
     rows = [
         {"account": "a1", "mail": "ann@x.org", "tel": "+4930111111", "first": "Ann"},

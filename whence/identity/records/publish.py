@@ -130,7 +130,13 @@ def publish(request: Request, now: datetime) -> Outcome:
         answered = _answered(resolved, labels.settled.verdicts)
         questions = review.queue(resolved.pairs, resolved.probabilities, verdicts, resolved.people, answered, QUEUE)
         ledger, changed = _renewed(folder, resolved, request, now)
-        notes = (*given.notes, *labels.notes, *_large_blocks(resolved), *_few_labels(resolved, labels))
+        notes = (
+            *given.notes,
+            *labels.notes,
+            *_nothing_compared(resolved),
+            *_large_blocks(resolved),
+            *_few_labels(resolved, labels),
+        )
         found = Found(resolved, verdicts, questions, ledger, changed, notes, why, answered)
         is_new = not request.is_dry and _write(folder, found, given.table, chosen, request)
         return _outcome(found, request, is_new, time.monotonic() - started)
@@ -142,6 +148,17 @@ def _few_labels(resolved: Resolved, labels: Labels) -> list[str]:
         return []
     return [
         f"{len(known):,} labelled pairs are too few to learn from ({FEWEST} of each kind are needed); they are taken as said."
+    ]
+
+
+def _nothing_compared(resolved: Resolved) -> list[str]:
+    """Why nobody was found, where no two records were so much as looked at."""
+    if len(resolved.pairs.left) or len(resolved.records) < 2:
+        return []
+    told = ", ".join(f"{each.field.name} ({len(each.values):,} different)" for each in resolved.records.columns)
+    return [
+        f"No two of the {len(resolved.records):,} records were compared: nothing in {told} is shared by few enough. "
+        "Give a column that tells people apart, or name columns that were left out in fields.toml."
     ]
 
 

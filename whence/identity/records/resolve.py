@@ -40,6 +40,8 @@ WORTH = 0.5
 """How much the fields must have to say about each other before they are believed rather than counted."""
 WORTH_LINKED = 0.25
 """The same where a record has one partner at most, which rights much of what is amiss."""
+FAR_FEWER = 0.1
+"""The share of what fields vouch for that must be rare among strangers, too: where nobody is there twice, hardly any of it is."""
 ABSENT = -0.5
 """Log-odds of a pair that retrieval did not find worth a look."""
 NEVER = -20.0
@@ -298,9 +300,10 @@ def _counted(
     """By fields that vouch for each other where they have enough to say; else by how often they agree."""
     if vouched is None:
         return fellegi_sunter.fit(some), f"No labels: a model of agreement fitted to the candidates; {UNCONFIRMED}"
-    if vouched.worth >= worth and not is_implied:
+    said, rare = vouched.scorer.log_odds(some), weights.log_odds(some)
+    if vouched.worth >= worth and not is_implied and expit(rare).sum() >= FAR_FEWER * expit(said).sum():
         return vouched.scorer, _vouching(vouched)
-    least = np.minimum(vouched.scorer.log_odds(some), weights.log_odds(some))
+    least = np.minimum(said, rare)
     scorer = vouching.student(some, least, seed=options.seed, threads=options.threads)
     return scorer, f"No labels: fields say little of each other, so that a pair must be rare among strangers too; {UNCONFIRMED}"
 
@@ -315,7 +318,7 @@ def _unlike_strangers(
     """The same scorer, or one that has learned to doubt it where those whom it joins agree in too little to be people."""
     some = _some(evidence, options.seed)
     believed = scorer.log_odds(some)
-    least = strangers.doubted(strangers.agreement(records, some), believed)
+    least = strangers.doubted(strangers.agreement(records, some), believed, strangers.are_lone(records, some, believed))
     if least is None:
         return scorer, basis
     how = {"seed": options.seed, "threads": options.threads}

@@ -14,7 +14,7 @@ from scipy.special import expit
 from whence.identity.records import headers
 from whence.identity.records.choose import HOME
 from whence.identity.records.table import Evidence, Floats, Records
-from whence.identity.records.vouching import repeats
+from whence.identity.records.vouching import TOO_COMMON, by_chance, repeats
 
 Bools = npt.NDArray[np.bool_]
 
@@ -30,6 +30,10 @@ ALIKE = 0.8
 """Likeness below which two accounts, or two addresses for mail, are not one misspelt."""
 MAILED = 2.0
 """Log-odds, at least, of a pair to whom the same mail is sent."""
+LONE = 1.3
+"""Fields in which likely matches agree on average, below which one field alone makes them …"""
+SEVERAL = 2.5
+"""… where they tell so many."""
 CAUTION = 1.0
 """What is taken off the log-odds of pairs in a table of one column, where nothing but likeness speaks for them."""
 REFUSED = -6.0
@@ -79,7 +83,19 @@ def _bits(counts: Floats) -> float:
     return float(-np.log2(max(share @ share, 1e-12))) if len(counts) else 0.0
 
 
-def doubted(agreed: Floats, log_odds: Floats) -> Floats | None:
+def are_lone(records: Records, evidence: Evidence, log_odds: Floats) -> bool:
+    """Whether likely matches agree in hardly more than one field, of several that both tell: then chance alone explains it.
+
+    Fields that many strangers share do not count.
+    """
+    telling = [column.field.name for column in records.columns if by_chance(column) <= TOO_COMMON]
+    likeness = evidence.values[:, [evidence.names.index(f"{name}:likeness") for name in telling]]
+    chance = expit(log_odds) / max(float(expit(log_odds).sum()), 1.0)
+    agreeing, told = (float(chance @ which.sum(axis=1)) for which in (likeness >= ALIKE, ~np.isnan(likeness)))
+    return agreeing < LONE and told >= SEVERAL
+
+
+def doubted(agreed: Floats, log_odds: Floats, is_lone: bool = False) -> Floats | None:
     """The log-odds without those of strangers, where likely matches are mostly that; None where they are people.
 
     >>> doubted(np.array([0.2, 0.1, 0.9]), np.array([4.0, 5.0, 3.0])).tolist()
@@ -88,6 +104,6 @@ def doubted(agreed: Floats, log_odds: Floats) -> Floats | None:
     True
     """
     chance = expit(log_odds)
-    if chance.sum() < 1 or float(chance @ agreed / chance.sum()) >= MOSTLY:
+    if chance.sum() < 1 or (float(chance @ agreed / chance.sum()) >= MOSTLY and not is_lone):
         return None
     return np.where(agreed >= OWN, log_odds, np.minimum(log_odds, REFUSED))

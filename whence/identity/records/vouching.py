@@ -142,12 +142,12 @@ def implied(records: Records, seed: int = 0) -> Bools:
     for place, column in enumerate(records.columns):
         left, right = _sharing(column, seed)
         for other, theirs in enumerate(records.columns):
-            by_chance = _by_chance(theirs)
+            expected = by_chance(theirs)
             ours = theirs.codes[left]
             known = (ours != MISSING) & (theirs.codes[right] != MISSING)
-            if known.sum() < RARE or by_chance > TOO_COMMON:
+            if known.sum() < RARE or expected > TOO_COMMON:
                 continue
-            if (ours == theirs.codes[right])[known].mean() > by_chance + IMPLIED * (1 - by_chance):
+            if (ours == theirs.codes[right])[known].mean() > expected + IMPLIED * (1 - expected):
                 said[place, other] = said[other, place] = True
     return said
 
@@ -169,10 +169,10 @@ def _sharing(column: Column, seed: int) -> tuple[Codes, Codes]:
 
 
 def _is_common(records: Records) -> Bools:
-    return np.asarray([_by_chance(column) > COMMON for column in records.columns], dtype=np.bool_)
+    return np.asarray([by_chance(column) > COMMON for column in records.columns], dtype=np.bool_)
 
 
-def _by_chance(column: Column) -> float:
+def by_chance(column: Column) -> float:
     """The chance that two records share a value."""
     share = column.counts / max(column.counts.sum(), 1)
     return float(share @ share)
