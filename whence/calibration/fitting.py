@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 import numpy.typing as npt
 
-from whence.calibration import field_trees, lines, steps
+from whence.calibration import field_trees
 from whence.calibration.calibrator import KINDS, Calibrator
 from whence.calibration.errors import CalibrationError
 from whence.calibration.fields import Fields
@@ -34,6 +34,8 @@ def fit(
     >>> bool(rising.apply(1.0) > 0.9)
     True
     """
+    from whence.calibration import lines, steps  # here, for their optimiser is a third of what a process that only scores loads
+
     if kind not in KINDS:
         raise CalibrationError(f"There is no calibrator '{kind}'. Choose one of {', '.join(KINDS)}.")
     x, y = np.asarray(raw, dtype=np.float64).ravel(), np.asarray(labels, dtype=np.float64).ravel()
