@@ -3,8 +3,9 @@
 A world is taken through the real steps. Its last days before a training are delivered corrupted, through ingest, data checks,
 identities and features; then the real models are trained, and judged by the real gate against the champion, which knows the
 days before alone. The judge of the judge is what came on the days after, in the world that was never corrupted: a candidate is
-worse where it loses more log-loss there, for sure (95 %, resampled by person). A training leaves out days that the checks stop;
-here it learns from them all the same, for what was found on them is forgotten, and the gate is alone.
+worse where it loses more log-loss there, for sure (95 %, resampled by person). A training leaves out days that the checks stop.
+To see what the gate does alone it learns from them all the same, as if nothing had been found; what does harm then is tried
+again with the checks as they are.
 """
 
 from __future__ import annotations
@@ -82,11 +83,16 @@ def measure(runs: int) -> list[Row]:
     control = _judged(clean, truth)
     seen = [(name, severity, _judged(_corrupted(base, name, severity), truth)) for name, severity in OPEN]
     blind = [(name, severity, _judged(_corrupted(base, name, severity, blind=clean), truth)) for name, severity in WRONG]
+    harmful = [(name, severity) for name, severity, judged in blind if any(each.is_worse for each in judged)]
+    stopped = [(name, severity, _judged(_corrupted(base, name, severity), truth)) for name, severity in harmful]
     return [
         _row("nothing is corrupted", control),
-        *_sums("told and not stopped", seen),
-        *_sums("stopped, and learned from all the same, with checks that are blind", blind),
-        *(_row(f"{name}, {SEVERITIES[severity]}", judged) for name, severity, judged in (*seen, *blind)),
+        _sum("told and not stopped", seen, is_promised=True),
+        _sum("stopped, learned from all the same: checks that have seen nothing, and the gate alone", blind, is_promised=False),
+        _sum("that did harm there, with the checks as they are", stopped, is_promised=True),
+        *_each("", seen),
+        *_each(", unseen", blind),
+        *_each(", seen", stopped),
     ]
 
 
@@ -97,7 +103,7 @@ Truth = Mapping[str, tuple[pd.DataFrame, pd.DataFrame]]
 
 def _corrupted(base: Settings, name: str, severity: int, blind: Settings | None = None) -> Settings:
     """A home that has lived the corrupted days; with `blind`, what was found on them is what was found on its days."""
-    settings = _branch(base, f"{name}-{severity}")
+    settings = _branch(base, f"{name}-{severity}{'-unseen' if blind else ''}")
     for number in range(KNOWN, KNOWN + CORRUPTED):
         day = on(number)
         if was_lived(settings, str(day)):
@@ -176,18 +182,22 @@ def _afterwards(clean: Settings, model: str) -> tuple[pd.DataFrame, pd.DataFrame
     return chosen.inputs, chosen.facts
 
 
-def _sums(what: str, tried: Sequence[Tried]) -> Iterator[Row]:
+def _sum(what: str, tried: Sequence[Tried], *, is_promised: bool) -> Row:
     judged = [each for _, _, found in tried for each in found]
     promoted = [each for each in judged if each.decision == gate.PROMOTE]
     harm = sum(each.is_harm for each in judged)
-    note = f"{len(promoted)} promoted; {sum(each.is_worse for each in judged)} worse for sure on the {AFTER} days after, none of them promoted"
-    yield Row(
+    worse = sum(each.is_worse for each in judged)
+    return Row(
         f"candidates that were promoted and are worse, of corruptions {what}",
         f"{harm} of {len(judged)}",
-        target="0",
-        verdict=verdict(met=not harm),
-        note=note if not harm else note.replace("none of them promoted", f"{harm} of them promoted"),
+        target="0" if is_promised else "",
+        verdict=verdict(met=not harm) if is_promised else "-",
+        note=f"{len(promoted)} promoted; {worse} worse for sure on the {AFTER} days after",
     )
+
+
+def _each(how: str, tried: Sequence[Tried]) -> Iterator[Row]:
+    return (_row(f"{name}, {SEVERITIES[severity]}{how}", judged) for name, severity, judged in tried)
 
 
 def _row(what: str, judged: Sequence[Judged]) -> Row:
