@@ -1,4 +1,6 @@
-"""Tables made up to mislead whoever takes relatives for one person: families with twins, firms of one group, fathers and sons."""
+"""Tables made up to mislead whoever takes relatives for one person: families with twins, firms of one group, fathers and
+sons, songs of one album, doctors of one practice, voters of few towns.
+"""
 
 from __future__ import annotations
 
@@ -41,19 +43,24 @@ TRADES = ("Logistics", "Software", "Foods", "Trading", "Energy", "Media", "Medic
 FORMS = (("GmbH", "Gesellschaft mbH"), ("Ltd", "Limited"), ("SA", "S.A."), ("BV", "B.V."))
 
 
-def tables(folder: Path, seed: int = 0) -> Iterator[tuple[str, Path, Mapping[str, str]]]:
-    """Each table's name, its file in the folder, and who each record really is."""
+def tables(folder: Path, seed: int = 0) -> Iterator[tuple[str, tuple[Path, ...], Mapping[str, str]]]:
+    """Each set's name, its files in the folder, and who each record really is; rows that name a file are in that one."""
     for name, make in MADE.items():
         draw = np.random.default_rng(seed)
         rows = [row | {"id": f"r{at:05d}"} for at, row in enumerate(_shuffled(list(make(draw)), draw))]
-        path = folder / f"{name.replace(' ', '_')}.csv"
-        with path.open("w", newline="", encoding="utf-8") as file:
-            written = csv.DictWriter(
-                file, ["id", *(column for column in rows[0] if column not in ("id", "who"))], extrasaction="ignore"
-            )
-            written.writeheader()
-            written.writerows(rows)
-        yield name, path, {row["id"]: str(row["who"]) for row in rows}
+        files = sorted({str(row.get("file", "")) for row in rows})
+        paths = tuple(folder / f"{name.replace(' ', '_')}{file}.csv" for file in files)
+        for file, path in zip(files, paths, strict=True):
+            _write(path, [row for row in rows if row.get("file", "") == file])
+        yield name, paths, {row["id"]: str(row["who"]) for row in rows}
+
+
+def _write(path: Path, rows: list[Row]) -> None:
+    columns = [column for column in rows[0] if column not in ("id", "who", "file")]
+    with path.open("w", newline="", encoding="utf-8") as file:
+        written = csv.DictWriter(file, ["id", *columns], extrasaction="ignore")
+        written.writeheader()
+        written.writerows(rows)
 
 
 def families(draw: Draw, homes: int = 900) -> Iterator[Row]:
@@ -134,10 +141,87 @@ def sons(draw: Draw, homes: int = 2500) -> Iterator[Row]:
             who += 1
 
 
+def songs(draw: Draw, albums: int = 260) -> Iterator[Row]:
+    """Two shops' songs, ten or so of one artist, album, label and day; some with a remix of their own; the shops write otherwise."""
+    who = 0
+    for _ in range(albums):
+        day, price = _day(draw), draw.choice(["0.99", "1.29"])
+        album = {
+            "artist": f"{_word(draw)} {_word(draw)}",
+            "album": " ".join(_word(draw, 2) for _ in range(2)),
+            "label": _word(draw),
+        }
+        for _ in range(draw.integers(6, 14)):
+            title, seconds = " ".join(_word(draw, 2) for _ in range(draw.integers(1, 4))), int(draw.integers(150, 330))
+            for version in ("", " (Remix)")[: 1 + (draw.random() < 0.08)]:
+                length = seconds + (int(draw.integers(5, 90)) if version else 0)
+                told = album | {"title": f"{title}{version}", "length": f"{length // 60}:{length % 60:02}", "who": who}
+                which = draw.choice(["both", "one", "other"], p=[0.25, 0.35, 0.4])
+                if which != "other":
+                    yield told | {"released": day.strftime("%d-%b-%y"), "price": f"$ {price}", "file": "_shop"}
+                if which != "one":
+                    shown = f"{told['title']}{' [Explicit]' if draw.random() < 0.1 else ''}"
+                    yield told | {"title": shown, "released": day.strftime("%B %d, %Y"), "price": f"${price}", "file": "_store"}
+                who += 1
+
+
+def doctors(draw: Draw, number: int = 1600) -> Iterator[Row]:
+    """A hospital's doctors, names in parts, and a register's, names whole; four share a practice, and one in four has moved."""
+    practices = [
+        {
+            "street": f"{draw.integers(1, 999)} {_word(draw)} Street",
+            "phone": f"({draw.integers(201, 989)}) 555-{draw.integers(10**4):04}",
+        }
+        for _ in range(number // 4)
+    ]
+    for who in range(number):
+        first, last, home = _word(draw, 2), _word(draw), practices[draw.integers(len(practices))]
+        which = draw.choice(["both", "one", "other"], p=[0.5, 0.25, 0.25])
+        if which != "other":
+            yield {
+                "First Name": first,
+                "Last Name": last,
+                "Address": home["street"].upper(),
+                "Phone": home["phone"],
+                "who": who,
+                "file": "_a",
+            }
+        if which != "one":
+            now = home if draw.random() < 0.75 else practices[draw.integers(len(practices))]
+            name = f"Dr. {first} {last}" if draw.random() < 0.5 else f"{last}, {first} MD"
+            phone = now["phone"] if draw.random() < 0.7 else ""
+            yield {
+                "provider_name": _mistyped(name, draw) if draw.random() < 0.1 else name,
+                "practice": now["street"],
+                "tel": phone,
+                "who": who,
+                "file": "_b",
+            }
+
+
+def voters(draw: Draw, number: int = 3000) -> Iterator[Row]:
+    """Three registers of given name, surname, town and postcode, of seventy towns; a slip in one row of four."""
+    firsts, lasts = [_word(draw, 2) for _ in range(150)], [_word(draw) for _ in range(700)]
+    towns = [(_word(draw, 2), f"{draw.integers(10000, 99999)}") for _ in range(70)]
+    for who in range(number):
+        town, code = towns[draw.integers(len(towns))]
+        person = {"givenname": str(draw.choice(firsts)), "surname": str(draw.choice(lasts)), "suburb": town, "postcode": code}
+        for file in ("_one", "_two", "_three"):
+            if draw.random() < 0.55:
+                slip = str(draw.choice(list(person))) if draw.random() < 0.25 else None
+                yield {name: _mistyped(value, draw) if name == slip else value for name, value in person.items()} | {
+                    "who": who,
+                    "file": file,
+                }
+
+
 MADE: Mapping[str, Callable[[Draw], Iterator[Row]]] = {
     "families": families,
     "firms of one group": groups,
     "fathers and sons": sons,
+    "songs of one album": songs,
+    "doctors of one practice": doctors,
+    "voters of few towns": voters,
 }
 
 

@@ -70,8 +70,8 @@ def _sets() -> Iterator[Given]:
 
 
 def _made_up(folder: Path) -> Iterator[Given]:
-    for name, path, who in made_up.tables(folder):
-        yield Given(f"made-up {name}", (path,), partial(_known, who))
+    for name, paths, who in made_up.tables(folder):
+        yield Given(f"made-up {name}", paths, partial(_known, who))
 
 
 def _measured(given: Given) -> Row:

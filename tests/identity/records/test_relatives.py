@@ -80,6 +80,16 @@ def test_songs_of_one_album_are_told_apart_by_the_title_that_comes_and_goes_with
     assert (told.log_odds[300:] < -2).all()
 
 
+def test_doctors_of_one_practice_are_told_apart_by_their_whole_names_alone():
+    fields = (Field("name", "name"), Field("specialty", "category"), Field("street", "address"), Field("phone", "phone"))
+    evidence, draw = pairs_of(fields, one=300, kin=600, strangers=1400), np.random.default_rng(2)
+    evidence.values[:, 2] = draw.choice([0.1, 1.0], 2300)  # a specialty agrees with anybody's
+    told = told_apart(evidence, fields, np.repeat([5.0, -5.0], [900, 1400]))
+    assert told is not None
+    assert told.fields == ("name",)
+    assert (told.log_odds[300:900] < 0).all()
+
+
 def test_a_description_that_every_shop_writes_anew_tells_nobody_apart():
     fields = (Field("description", "text"), Field("title", "name"), Field("brand", "name"))
     draw, evidence = np.random.default_rng(1), pairs_of(fields, one=600, strangers=1400)

@@ -61,29 +61,42 @@ def told_apart(
     `log_odds` are what is believed so far, `weights` those of `fit_to_all`, `chance` pairs of strangers, and `others` the
     number of pairs that are no candidates.
     """
-    seen = agreement.all_levels(evidence)
-    own = _personal(records, seen, weights, log_odds > 0) if len(seen) else ()
-    if not _is_enough(records, own, seen, log_odds > 0) or len(own) == seen.shape[1] or not len(chance.values):
-        return None
     rows = np.unique(np.linspace(0, len(log_odds) - 1, min(len(log_odds), SAMPLE)).astype(np.int64))
-    found = _fitted(seen[rows], agreement.all_levels(chance), others * len(rows) / len(log_odds), own)
-    odds = found.joint(seen)
-    if not _are_joined(odds, log_odds, seen[:, list(own)]):
+    some, believed = agreement.all_levels(Evidence(evidence.names, evidence.values[rows])), log_odds[rows] > 0
+    own = _personal(records, some, weights, believed) if len(rows) else ()
+    if not _is_enough(records, own, some, believed) or len(own) == some.shape[1] or not len(chance.values):
         return None
+    found = _fitted(some, agreement.all_levels(chance), others * len(rows) / len(log_odds), own)
+    if not _are_joined(found.joint(some), log_odds[rows], some[:, list(own)]):
+        return None
+    odds = found.joint(agreement.all_levels(evidence))
     named = tuple(records.columns[place].field.name for place in own)
     return Told(np.asarray(odds[0] - logsumexp(odds[1:], axis=0)), named)
 
 
 def _is_enough(records: Records, own: Sequence[int], seen: Levels, believed: Bools) -> bool:
-    """Two fields that are personal, a given name, which is it by itself, or a title with which another field comes and goes.
+    """Two fields that are personal, a given name, which is it by itself, a name that says something, or a title with which
+    another field comes and goes.
 
     One text alone may be a genre, or a description that every shop writes anew.
     """
     if len(own) != 1 or records.columns[own[0]].field.kind == "given_name":
         return len(own) > 0
-    agrees, differs = (believed & (seen[:, own[0]] >= STRICT), believed & (seen[:, own[0]] >= 0) & (seen[:, own[0]] < DIFFERS))
+    if records.columns[own[0]].field.kind == "name" and _says_something(seen[:, own[0]], believed):
+        return True
+    agrees, differs = believed & (seen[:, own[0]] >= STRICT), believed & _differs(seen[:, own[0]])
     others = [place for place in range(seen.shape[1]) if place != own[0]]
     return any(_share(seen[agrees, place]) - _share(seen[differs, place]) >= COMES_AND_GOES for place in others)
+
+
+def _says_something(level: Levels, believed: Bools) -> bool:
+    """Whether those who agree in a field are believed far more often than those who do not: days and remarks agree anywhere."""
+    agrees, differs = level >= STRICT, _differs(level)
+    return bool(agrees.any() and differs.any() and believed[agrees].mean() >= FAR_MORE * believed[differs].mean())
+
+
+def _differs(level: Levels) -> Bools:
+    return np.asarray((level != SILENT) & (level < DIFFERS))
 
 
 def _share(level: Levels) -> float:
@@ -109,11 +122,21 @@ def _personal(records: Records, seen: Levels, weights: FellegiSunter, believed: 
     ]
     added = np.column_stack([np.append(each.levels, 0.0)[seen[:, place]] for place, each in enumerate(weights.weights)])
     odds = weights.base + added.sum(axis=1)
-    return tuple(
-        place
-        for place in may_be
-        if _lasts(seen, place, [each for each in may_be if each != place], odds - added[:, place], believed)
-    )
+    own = []
+    for place in may_be:
+        others = [each for each in may_be if each != place]
+        lasts = _lasts(seen, place, others, odds - added[:, place])
+        if lasts is None:
+            field = records.columns[place].field
+            lasts = not others or _is_surely(field) or _says_something(seen[:, place], believed)
+        if lasts:
+            own.append(place)
+    return tuple(own)
+
+
+def _is_surely(field: Field) -> bool:
+    """Whether a field is a person's own whatever else is in the table; a day may be of anything, a text a remark."""
+    return field.kind == "given_name" or headers.is_birth(field.name)
 
 
 def _agrees(level: Levels) -> bool:
@@ -134,19 +157,14 @@ def _is_personal(field: Field) -> bool:
     return field.kind in PERSONAL and "url" not in headers.says(field.name)
 
 
-def _lasts(seen: Levels, place: int, others: Sequence[int], odds: Floats, believed: Bools) -> bool:
+def _lasts(seen: Levels, place: int, others: Sequence[int], odds: Floats) -> bool | None:
     """Whether a field seldom differs where another personal one agrees, none differs, and all others speak for one person.
 
-    Where no other ever agrees with it, those who agree in it must be believed far more often than those who do not: days and
-    remarks agree anywhere.
+    None where no other ever agrees with it.
     """
     rest, level = seen[:, list(others)], seen[:, place]
-    differs = ((rest != SILENT) & (rest < DIFFERS)).any(axis=1)
-    one = (rest >= STRICT).any(axis=1) & ~differs & (odds > 0) & (level != SILENT)
-    if one.sum() >= RARE:
-        return bool((level[one] < DIFFERS).mean() <= LASTING)
-    agree, differ = believed[level >= STRICT].mean(), believed[(level != SILENT) & (level < DIFFERS)].mean()
-    return not others or bool(agree >= FAR_MORE * differ)
+    one = (rest >= STRICT).any(axis=1) & ~_differs(rest).any(axis=1) & (odds > 0) & (level != SILENT)
+    return bool((level[one] < DIFFERS).mean() <= LASTING) if one.sum() >= RARE else None
 
 
 @dataclass(frozen=True)

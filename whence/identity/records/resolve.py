@@ -42,6 +42,8 @@ WORTH_LINKED = 0.25
 """The same where a record has one partner at most, which rights much of what is amiss."""
 FAR_FEWER = 0.1
 """The share of what fields vouch for that must be rare among strangers, too: where nobody is there twice, hardly any of it is."""
+FEWER = 0.3
+"""The same where fields say the same of whole groups, which look like people to each other."""
 ABSENT = -0.5
 """Log-odds of a pair that retrieval did not find worth a look."""
 NEVER = -20.0
@@ -301,7 +303,8 @@ def _counted(
     if vouched is None:
         return fellegi_sunter.fit(some), f"No labels: a model of agreement fitted to the candidates; {UNCONFIRMED}"
     said, rare = vouched.scorer.log_odds(some), weights.log_odds(some)
-    if vouched.worth >= worth and not is_implied and expit(rare).sum() >= FAR_FEWER * expit(said).sum():
+    fewest = (FEWER if is_implied else FAR_FEWER) * expit(said).sum()
+    if vouched.worth >= worth and expit(rare).sum() >= fewest:
         return vouched.scorer, _vouching(vouched)
     least = np.minimum(said, rare)
     scorer = vouching.student(some, least, seed=options.seed, threads=options.threads)
