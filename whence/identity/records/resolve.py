@@ -273,15 +273,9 @@ def _untaught(records: Records, pairs: Pairs, evidence: Evidence, comparer: Comp
     is_implied = bool(implied.sum() > len(implied))
     weights = fellegi_sunter.fit_to_all(some, chance, others, implied)
     vouched = vouching.fit(records, asked, weights, implied, seed=options.seed, threads=options.threads)
-    how = {"seed": options.seed, "threads": options.threads}
-    is_vouched = is_linked and vouched is not None and vouched.worth >= WORTH_LINKED
-    if is_linked and records.source is not None and len(asked.values) >= FEWEST:
-        start = vouched.scorer.log_odds(evidence) if vouched and is_vouched else fellegi_sunter.fit(some).log_odds(evidence)
-        if not is_vouched or rivals.outnumbered(len(records), pairs, records.source, start):
-            odds = rivals.judged(len(records), pairs, evidence, records.source, start, **how)
-            return vouching.student(
-                asked, odds[rows], **how
-            ), f"No labels: partners against what strangers look like; {UNCONFIRMED}"
+    how: Any = {"seed": options.seed, "threads": options.threads}
+    if is_linked and (odds := _contested(records, pairs, evidence, some, vouched, how)) is not None:
+        return vouching.student(asked, odds[rows], **how), f"No labels: partners against what strangers look like; {UNCONFIRMED}"
     scorer, basis = _counted(some, weights, vouched, WORTH_LINKED if is_linked else WORTH, is_implied, options)
     believed = scorer.log_odds(some)
     told = relatives.told_apart(records, some, believed, weights, chance, others)
@@ -289,6 +283,21 @@ def _untaught(records: Records, pairs: Pairs, evidence: Evidence, comparer: Comp
         return scorer, basis
     doubting = vouching.student(some, np.minimum(believed, told.log_odds), **how)
     return doubting, f"{basis.removesuffix(UNCONFIRMED)}{', '.join(told.fields)} tell relatives apart; {UNCONFIRMED}"
+
+
+def _contested(
+    records: Records, pairs: Pairs, evidence: Evidence, some: Evidence, vouched: vouching.Vouched | None, how: Any
+) -> Floats | None:
+    """Log-odds by how much better partners between sources look than strangers; None where fields vouch for no more than that."""
+    if records.source is None or len(some.values) < FEWEST:
+        return None
+    if vouched is None or vouched.worth < WORTH_LINKED:
+        start = fellegi_sunter.fit(some).log_odds(evidence)
+    else:
+        start = vouched.scorer.log_odds(evidence)
+        if not rivals.outnumbered(len(records), pairs, records.source, start):
+            return None
+    return rivals.judged(len(records), pairs, evidence, records.source, start, **how)
 
 
 def _counted(
