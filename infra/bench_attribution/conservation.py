@@ -20,6 +20,7 @@ from infra.benching import Row, verdict
 from whence.attribution import credit, markov, paths, rules, shapley
 from whence.attribution.journeys import TOUCH_COLUMNS, candidate_touches
 from whence.attribution.policy import Policy, load, presets
+from whence.attribution.told import Touches
 
 CONVERSIONS = 200_000
 """Under each of five presets: a million journeys."""
@@ -78,7 +79,7 @@ def algorithms(pairs: pd.DataFrame, touches: pd.DataFrame, policy: Policy, seed:
     """The rules, chains of an order that changes with the seed, Shapley by sets and by rates, and shares as a model draws them."""
     for rule in rules.RULES:
         yield rule, lambda some, rule=rule: rules.share(some, rule, policy)  # type: ignore[misc]
-    walked = paths.of_journeys(pairs, touches)
+    walked = paths.of_journeys(pairs, Touches.of(touches))
     chain, rates = markov.fit(walked, seed % 4 + 1), shapley.fit(walked)
     yield "markov", lambda some: markov.share(some, chain)
     yield "shapley", lambda some: shapley.share(some)

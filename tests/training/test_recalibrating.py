@@ -88,6 +88,8 @@ def some_decisions(settings: Settings, bundle: str, *, shift: float, days: tuple
             "score": 0.0,
             "probability": 0.5,
             "chosen": None,
+            "micros": None,
+            "degraded": None,
         }
     )
     window = Window(date.fromisoformat(days[0]), date.fromisoformat(days[-1]))
