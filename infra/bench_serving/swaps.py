@@ -47,7 +47,7 @@ def measure(runs: int) -> list[Row]:
             for is_mirrored in (False, True) if number % 2 else (True, False):
                 with _mirrored(found, settings, other) if is_mirrored else contextlib.nullcontext():
                     heard[is_mirrored].append(servers.open_loop(found.servers[MATCH_SQLITE], rate, OPEN, number))
-    return [_swap_row(swapped, rate), *_mirror_rows(heard[False], heard[True], rate)]
+    return [_swap_row(swapped, heard[False], rate), *_mirror_rows(heard[False], heard[True], rate)]
 
 
 def _while_swapping(found: Lineup, settings: Settings, rate: float, bundles: Sequence[str]) -> Heard:
@@ -95,14 +95,18 @@ def _wait(found: Lineup, field: str, wanted: str | None) -> None:
         time.sleep(0.1)
 
 
-def _swap_row(heard: Heard, rate: float) -> Row:
-    times = (heard.p99_near or float("nan")) / heard.p99_steady
+def _swap_row(heard: Heard, undisturbed: Sequence[Heard], rate: float) -> Row:
+    """What is asked during swaps against what is asked while nobody swaps, and not against the other questions of the same run."""
+    steady, near = median_range([each.p99 for each in undisturbed]).value, heard.p99_near or float("nan")
     note = (
-        f"{heard.p99_near or float('nan'):.1f} against {heard.p99_steady:.1f} ms; {heard.swaps} swaps between two bundles, {rate:.0f} "
-        f"questions a second, of which {heard.near:,} were asked within {NEAR * 1e3:.0f} ms of a swap; none failed"
+        f"{near:.1f} ms against {steady:.1f} ms while nobody swaps, and {heard.p99_steady:.1f} ms between the swaps; {heard.swaps} swaps "
+        f"between two bundles, one every {PACE} s, {rate:.0f} questions a second, of which {heard.near:,} were asked within "
+        f"{NEAR * 1e3:.0f} ms of a swap; none failed"
     )
-    is_met = heard.swaps >= SWAPS and times <= MOST
-    return Row("match from SQLite, p99 during a swap", f"{times:.2f} × steady", "", f"≤ {MOST} ×", verdict(met=is_met), note)
+    is_met = heard.swaps >= SWAPS and near <= MOST * steady
+    return Row(
+        "match from SQLite, p99 during a swap", f"{near / steady:.2f} × steady", "", f"≤ {MOST} ×", verdict(met=is_met), note
+    )
 
 
 def _mirror_rows(off: Sequence[Heard], on: Sequence[Heard], rate: float) -> list[Row]:
