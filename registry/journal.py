@@ -94,9 +94,12 @@ class Journal:
         return succession.challenger_of([newest] if newest else [])
 
     def before(self, model: str) -> str | None:
-        """The bundle that a rollback would bring back; None when there is none."""
-        standing = succession.standing(self.rows(model))
-        return standing[-2].bundle if len(standing) > 1 else None
+        """The bundle that a rollback would bring back; None when there is none. Of each row no more is read than that takes."""
+        is_mine = (promotions.c.model == model) & promotions.c.kind.in_(CHAMPION_KINDS)
+        with self._reading() as con:
+            told = con.execute(select(promotions.c.kind, promotions.c.bundle).where(is_mine).order_by(promotions.c.epoch)).all()
+        standing = succession.standing(told)
+        return str(standing[-2].bundle) if len(standing) > 1 else None
 
     def head(self, model: str) -> int:
         """The epoch of the model's newest row of any kind, which a step of a rollout is based on; 0 when there is none."""

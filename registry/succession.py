@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
 PROMOTE, ROLLBACK = "promote", "rollback"
 SHADOW, CANARY, FINISH, ABORT = "shadow", "canary", "finish", "abort"
@@ -34,6 +34,15 @@ class Conflict(JournalError):
 
 class Tampered(JournalError):
     """A row is not the row that was written, or is no longer there."""
+
+
+class _OfKind(Protocol):
+    @property
+    def kind(self) -> str: ...
+
+
+Told = TypeVar("Told", bound=_OfKind)
+"""As much of a row as says what kind it is of."""
 
 
 @dataclass(frozen=True)
@@ -147,9 +156,9 @@ def before_last(rows: Sequence[Promotion], model: str, expected_epoch: int | Non
     return stand[-2]
 
 
-def standing(rows: Sequence[Promotion]) -> list[Promotion]:
+def standing(rows: Sequence[Told]) -> list[Told]:
     """The champions that stand on one another, newest last: a promotion puts one on top, a rollback takes one off."""
-    stand: list[Promotion] = []
+    stand: list[Told] = []
     for row in rows:
         if row.kind == PROMOTE:
             stand.append(row)
