@@ -116,6 +116,11 @@ class Journal:
         with self._reading() as con:
             return int(con.execute(select(func.max(promotions.c.epoch))).scalar() or 0)
 
+    def moved_since(self, epoch: int) -> frozenset[str]:
+        """The models that have a row newer than this one."""
+        with self._reading() as con:
+            return frozenset(con.execute(select(promotions.c.model).where(promotions.c.epoch > epoch).distinct()).scalars())
+
     def promote(
         self,
         model: str,

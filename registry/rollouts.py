@@ -128,7 +128,7 @@ def under_way(journal: Journal, model: str, now: datetime) -> Rollout | None:
 
 @dataclass
 class Following:
-    """Who challenges, asked often and from several threads: rows are read again when there are new ones."""
+    """Who challenges, asked often and from several threads: a model's rows are read again when it has new ones."""
 
     journal: Journal
     clock: Callable[[], datetime]
@@ -138,8 +138,9 @@ class Following:
     def __call__(self, model: str) -> Rollout | None:
         """The model's rollout now."""
         now, epoch = self.clock(), self.journal.epoch()
-        if self._read[0] != epoch:
-            self._read = (epoch, {})
+        if (was := self._read)[0] != epoch:
+            moved = self.journal.moved_since(was[0])
+            self._read = (epoch, {name: rollout for name, rollout in was[1].items() if name not in moved})
         known = self._read[1]
         if model not in known:
             known[model] = under_way(self.journal, model, now)
