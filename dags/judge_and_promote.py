@@ -6,8 +6,9 @@ journal, and then the alias `champion` in MLflow. The scoring service follows th
 
 **Owner** ml-platform. **Partition key** a day or a range of days (the last day counts); started by the `candidates` of the same key.
 
-**When it waits for an answer** the policy of a model says `approval = "person"` (`registry/policy.toml`): its verdict stands under
-*Required Actions*, and who approves it is named in the journal. No answer in time is a no. Later days wait behind it.
+**When it waits for an answer** the policy of a model says `approval = "person"` (`registry/policy.toml`, or `policy.toml` in the platform's
+home): its verdict stands under *Required Actions*, and who approves it is named in the journal. No answer in time is a no. Later days
+wait behind it.
 
 **When it is red** the gate could not come to a verdict (a refusal is a green run): the log says what is missing. Running it again judges
 the same rows and promotes nothing twice. To take a champion back: `whence rollback MODEL`.
@@ -20,9 +21,10 @@ from airflow.providers.standard.operators.hitl import ApprovalOperator
 from airflow.sdk import DAG, Asset, PartitionedAssetTimetable, get_current_context, task
 
 from registry.policy import asks_a_person
+from whence.contracts.settings import load
 
 CHAMPIONS = Asset("champions", "x-whence://champions")
-ASKED = asks_a_person()
+ASKED = asks_a_person(load().home)
 
 with DAG(
     dag_id="judge_and_promote",
@@ -46,7 +48,6 @@ with DAG(
         from datetime import UTC, datetime
 
         from registry import judge_and_promote
-        from whence.contracts.settings import load
         from whence.contracts.times import Window
 
         as_of = Window.parse(get_current_context()["dag_run"].partition_key).last
@@ -55,7 +56,6 @@ with DAG(
     @task.short_circuit
     def is_waiting(model: str) -> dict[str, str]:
         from registry.approvals import waiting
-        from whence.contracts.settings import load
         from whence.contracts.times import Window
 
         return waiting(load(), model, Window.parse(get_current_context()["dag_run"].partition_key).last)
@@ -65,7 +65,6 @@ with DAG(
         from datetime import UTC, datetime
 
         from registry.approvals import approve
-        from whence.contracts.settings import load
         from whence.contracts.times import Window
 
         as_of = Window.parse(get_current_context()["dag_run"].partition_key).last

@@ -5,7 +5,6 @@ Each function may run twice: the second time it finds its work done.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import logging
 import os
@@ -166,7 +165,7 @@ def champion_scorer(settings: Settings, model: str) -> Scorer | None:
 
 def versions(settings: Settings, candidate: Candidate) -> dict[str, Any]:
     """What a candidate was made of, for its rows in the journal: data, features, identity, policies and libraries."""
-    from registry.policy import POLICY
+    from registry.policy import load_policy
     from whence.attribution import policy
     from whence.bundle import bundle_manifest
     from whence.contracts.events import EVENTS
@@ -178,7 +177,7 @@ def versions(settings: Settings, candidate: Candidate) -> dict[str, Any]:
         "data": {name: version for name, version in tables.items() if name in EVENTS},
         "features": {name: version for name, version in tables.items() if name not in (*EVENTS, "persons")},
         "identity": {name: version for name, version in tables.items() if name == "persons"},
-        "policy": {"gate": hashlib.sha256(POLICY.read_bytes()).hexdigest(), "attribution": policy.digest(pays)},
+        "policy": {"gate": load_policy(candidate.model, settings.home).digest, "attribution": policy.digest(pays)},
         "libraries": bundle_manifest(settings.bundles, candidate.bundle)["versions"],
     }
 

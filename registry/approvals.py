@@ -26,7 +26,7 @@ def waiting(settings: Settings, model: str, as_of: date) -> dict[str, str]:
 
     journal = Journal.of(settings)
     for candidate in candidates(settings, as_of):
-        if candidate.model != model or candidate.drill or load_policy(model).approval != PERSON:
+        if candidate.model != model or candidate.drill or load_policy(model, settings.home).approval != PERSON:
             continue
         verdict = _newest(settings, candidate)
         if verdict and verdict.decision == PROMOTE and not journal.had_its_turn(model, candidate.bundle):

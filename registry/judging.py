@@ -33,7 +33,7 @@ TIMED_ROWS, TIMED_RUNS = 2000, 3
 
 def verdict_on(settings: Settings, candidate: Candidate, champion: Promotion | None) -> gate.Verdict:
     """The gate's verdict on a candidate, against the champion on the candidate's own held-out rows. Raises RegistryError."""
-    policy = load_policy(candidate.model)
+    policy = load_policy(candidate.model, settings.home)
     verdict = replace(_judged(settings, candidate, champion, policy), bundle=candidate.bundle)
     if candidate.drill and verdict.decision == gate.PROMOTE:
         said = f"It was spoiled on purpose ({candidate.drill}), and is never promoted, whatever it measures."

@@ -66,13 +66,15 @@ class Policy:
         return hashlib.sha256(json.dumps(asdict(self), sort_keys=True).encode()).hexdigest()
 
 
-def load_policy(model: str, path: Path | None = None) -> Policy:
-    """The policy of a model: [all], overridden by the model's own section. Raises PolicyError naming the key."""
-    path = path or POLICY
-    given = tomllib.loads(path.read_text())
-    if model not in given:
+def load_policy(model: str, home: Path | None = None) -> Policy:
+    """The policy of a model: [all], then the model's own section; home/policy.toml goes before. Raises PolicyError naming the key."""
+    contents, path = _contents(home)
+    if model not in contents[0]:
         raise PolicyError(f"{path} has no section [{model}]. Add one with its baseline and baseline_gain.")
-    merged = {**given.get("all", {}), **given[model]}
+    merged: dict[str, Any] = {}
+    for section in ("all", model):
+        for content in contents:
+            merged |= content.get(section, {})
     names = {each.name for each in fields(Policy)}
     if wrong := sorted(names ^ set(merged)):
         raise PolicyError(f"{path}: '{wrong[0]}' is {'unknown' if wrong[0] in merged else 'missing'} for {model}.")
@@ -86,8 +88,19 @@ def load_policy(model: str, path: Path | None = None) -> Policy:
     return Policy(**values)
 
 
-def asks_a_person(path: Path | None = None) -> dict[str, float]:
+def asks_a_person(home: Path) -> dict[str, float]:
     """The models whose promotion a person must approve, with the hours that are given for an answer."""
-    path = path or POLICY
-    asked = {model: load_policy(model, path) for model in tomllib.loads(path.read_text()) if model != "all"}
+    ours = _contents(home)[0][0]
+    asked = {model: load_policy(model, home) for model in ours if model != "all"}
     return {model: policy.approval_hours for model, policy in asked.items() if policy.approval == PERSON}
+
+
+def _contents(home: Path | None) -> tuple[list[dict[str, Any]], Path]:
+    """What the policy files say, ours first, and the file that has the last word. Raises PolicyError for a section of no model."""
+    files = [POLICY, *([home / POLICY.name] if home and (home / POLICY.name).exists() else [])]
+    contents = [tomllib.loads(file.read_text()) for file in files]
+    if strange := sorted(set(contents[-1]) - set(contents[0])):
+        raise PolicyError(
+            f"{files[-1]} has a section [{strange[0]}], and no model of this name. Known: {', '.join(contents[0])}."
+        )
+    return contents, files[-1]

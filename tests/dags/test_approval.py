@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from functools import cache
@@ -11,14 +12,11 @@ from typing import Any
 
 import pytest
 
-from registry.policy import POLICY, asks_a_person
+from registry.policy import asks_a_person
 
 DAG = Path(__file__).parents[2] / "dags" / "judge_and_promote.py"
 LOAD = """
 import importlib.util, json, sys
-from pathlib import Path
-from registry import policy
-policy.POLICY = Path(sys.argv[2])
 spec = importlib.util.spec_from_file_location("dag_under_test", sys.argv[1])
 module = importlib.util.module_from_spec(spec)
 spec.loader.exec_module(module)
@@ -35,9 +33,10 @@ print(json.dumps({
 
 
 @cache
-def loaded(policy: Path) -> dict[str, Any]:
-    """The DAG under a policy, loaded in a process of its own."""
-    done = subprocess.run([sys.executable, "-c", LOAD, str(DAG), str(policy)], capture_output=True, text=True, check=False)
+def loaded(home: Path) -> dict[str, Any]:
+    """The DAG of a platform with this home, loaded in a process of its own."""
+    clean = {**os.environ, "WHENCE_HOME": str(home)}
+    done = subprocess.run([sys.executable, "-c", LOAD, str(DAG)], capture_output=True, text=True, check=False, env=clean)
     assert done.returncode == 0, done.stderr
     found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
     return found
@@ -45,15 +44,14 @@ def loaded(policy: Path) -> dict[str, Any]:
 
 @pytest.fixture(scope="module")
 def cautious(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The policy as it stands, but that people approve what moves money."""
-    path = tmp_path_factory.mktemp("policy") / "policy.toml"
-    text = POLICY.read_text()
-    path.write_text(text.replace("[conversion-value]\n", '[conversion-value]\napproval = "person"\napproval_hours = 6.0\n'))
-    return path
+    """A home whose policy lets people approve what moves money."""
+    home = tmp_path_factory.mktemp("home")
+    (home / "policy.toml").write_text('[conversion-value]\napproval = "person"\napproval_hours = 6.0\n')
+    return home
 
 
-def test_nobody_is_asked_as_the_policy_stands():
-    assert asks_a_person() == {}
+def test_nobody_is_asked_as_the_policy_stands(tmp_path: Path):
+    assert asks_a_person(tmp_path) == {}
 
 
 @pytest.mark.service

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 import registry
-from registry import approvals, policy, store
+from registry import approvals, store
 from registry.gate import Verdict
 from registry.journal import Journal
 from tests.registry.makers import a_candidate, watched
@@ -30,11 +30,10 @@ NOW, DAY = datetime(2026, 5, 11, 12, tzinfo=UTC), date(2026, 5, 10)
 def at(mlflow_port: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
     """Settings on a running MLflow, under a policy that asks a person."""
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-    cautious = tmp_path / "policy.toml"
-    text = policy.POLICY.read_text()
-    cautious.write_text(text.replace("[conversion-value]\n", '[conversion-value]\napproval = "person"\n'))
-    monkeypatch.setattr(policy, "POLICY", cautious)
-    return Settings(home=tmp_path / "home", ports=Ports(mlflow=mlflow_port))
+    home = tmp_path / "home"
+    home.mkdir()
+    (home / "policy.toml").write_text('[conversion-value]\napproval = "person"\n')
+    return Settings(home=home, ports=Ports(mlflow=mlflow_port))
 
 
 def test_one_that_passes_waits_and_the_journal_names_who_approved_it(at: Settings) -> None:

@@ -14,7 +14,7 @@ import pytest
 from infra.bench_gate.made import sound
 from registry import gate
 from registry.gate import NO_DECISION, PROMOTE, REFUSE, SMALL, Evaluation, Verdict
-from registry.policy import POLICY, Policy, PolicyError, load_policy
+from registry.policy import POLICY, Policy, PolicyError, asks_a_person, load_policy
 from whence.contracts.models import CONVERSION_VALUE, MODELS
 
 POLICY_HERE = replace(load_policy(CONVERSION_VALUE), must_judge=())
@@ -259,15 +259,21 @@ def test_every_model_has_a_policy() -> None:
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        (("min_rows = 200", "min_rowz = 200"), "min_rows"),
+        (("min_rows = 200", "min_rowz = 200"), "'min_rowz' is unknown"),
         (('approval = "automatic"', 'approval = "nobody"'), "approval of conversion-value cannot be 'nobody'"),
         (("must_judge = []", 'must_judge = ["region=north"]'), "names a slice of 'region'"),
         (('gains = ["fresher"', 'gains = ["cheaper"'), "no gain 'cheaper'"),
-        (("[conversion-value]", "[conversion-valeu]"), "no section"),
+        (("[conversion-value]", "[conversion-valeu]"), r"a section \[conversion-valeu\], and no model"),
     ],
 )
 def test_a_policy_that_cannot_be_is_named(tmp_path: Path, change: tuple[str, str], said: str) -> None:
-    path = tmp_path / "policy.toml"
-    path.write_text(POLICY.read_text().replace(*change))
+    (tmp_path / "policy.toml").write_text(POLICY.read_text().replace(*change))
     with pytest.raises(PolicyError, match=said):
-        load_policy(CONVERSION_VALUE, path)
+        load_policy(CONVERSION_VALUE, tmp_path)
+
+
+def test_the_platforms_own_policy_overrides_key_by_key(tmp_path: Path) -> None:
+    (tmp_path / "policy.toml").write_text('[all]\nmin_rows = 900\n[conversion-value]\napproval = "person"\n')
+    own = load_policy(CONVERSION_VALUE, tmp_path)
+    assert own == replace(load_policy(CONVERSION_VALUE), min_rows=900, approval="person")
+    assert asks_a_person(tmp_path) == {CONVERSION_VALUE: own.approval_hours}
