@@ -78,8 +78,8 @@ def watch(settings: Settings, window: Window, now: datetime, progress: Progress 
     """Measure each day of the window, judge it against the days before, and put it on the dashboard.
 
     Writes `checks` and `findings` and the Evidently workspace, a day at a time; a rerun replaces its own
-    and changes nothing. `now` only dates the report: what a day says depends on the tables alone, up
-    to that day. `progress` is told the days done and all.
+    and changes nothing. `now` only dates the report: what a day says depends on the tables and on what
+    the service counted, up to that day. `progress` is told the days done and all.
     """
     from monitoring import holding, watching
 

@@ -11,6 +11,8 @@ import pyarrow as pa
 from whence.contracts.tables import TABLES
 
 Z95 = 1.959964
+SERVICE = "service"
+"""Stands in a model's place where the scoring service as a whole is measured."""
 
 
 @dataclass(frozen=True)

@@ -1,20 +1,23 @@
-"""What the decision log tells of serving: how much was asked, found and answered, how fast, what was missing, and which versions decided."""
+"""What serving left: how much was asked, found and answered, how fast, what failed or was missing, and which versions decided."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from monitoring import checks
-from monitoring.checks import Check
+from monitoring.checks import SERVICE, Check
+from whence.answer_counts import Counts
 from whence.bundle import BundleError, bundle_manifest
 from whence.contracts.models import ATTRIBUTION_RANKER, IDENTITY_RANKER
 
 if TYPE_CHECKING:
     import duckdb
 
+ASKED = "/v1/"
+"""Routes that are asked; the others are looked at by whoever wants to know whether it is well."""
 SURE = 0.5
 """A first candidate that leads the second by so much is one that is surely found."""
 
@@ -55,6 +58,29 @@ def _answer_checks(con: duckdb.DuckDBPyConnection, model: str, day: str) -> list
     return found + [checks.share(model, "degraded_share", kind, answers, asked) for kind, answers in kinds]
 
 
+def service_checks(counts: Counts) -> list[Check]:
+    """How many questions the service answered, by route, and the shares that failed, were turned away, or were refused as wrong."""
+    routes = sorted({route for route, _ in counts if route.startswith(ASKED)})
+    found: list[Check] = []
+    for segment, prefix in (("all", ASKED), *zip(routes, routes, strict=True)) if routes else ():
+        answers = fates(counts, prefix)
+        asked = answers.pop("answers")
+        found.append(checks.count(SERVICE, "answers", segment, asked))
+        found += [checks.share(SERVICE, f"{fate}_share", segment, count, asked) for fate, count in answers.items()]
+    return found
+
+
+def fates(counts: Counts, prefix: str = ASKED) -> dict[str, int]:
+    """Answers of the routes that begin so: in all, those that failed, were turned away, and were refused as wrong.
+
+    >>> fates({("/v1/match", "200"): 7, ("/v1/match", "500"): 1, ("/livez", "200"): 9})
+    {'answers': 8, 'failed': 1, 'turned_away': 0, 'refused': 0}
+    """
+    told = {key: count for key, count in counts.items() if key[0].startswith(prefix)}
+    parts = {fate: sum(n for (_, status), n in told.items() if is_so(status)) for fate, is_so in _FATES.items()}
+    return {"answers": sum(told.values()), **parts}
+
+
 def margin_checks(con: duckdb.DuckDBPyConnection, day: str) -> list[Check]:
     """Of the signals that somebody was compared with, the share whose best candidate leads the next by a wide margin.
 
@@ -83,6 +109,12 @@ def _age(bundles: Path, digest: str, day: str) -> float | None:
     return float((date.fromisoformat(day) - date.fromisoformat(learned)).days)
 
 
+_FATES: Mapping[str, Callable[[str], bool]] = {
+    "failed": lambda status: status >= "500",
+    "turned_away": lambda status: status == "429",
+    "refused": lambda status: "400" <= status < "499" and status != "429",
+}
+"""By status; 499 is a caller that hung up."""
 _ROUTES = """
     WITH asked AS (
         SELECT route, subject, count(*) AS options, bool_or(coalesce(chosen, false)) AS answered,

@@ -21,6 +21,7 @@ from monitoring.findings.causes import EARLY
 from monitoring.quality import labels, measuring, reading
 from monitoring.summaries import watched
 from registry.journal import Journal
+from whence import answer_counts
 from whence.bundle import BundleError, bundle_manifest
 from whence.contracts.events import EVENTS
 from whence.contracts.models import CONVERSION_VALUE, MODELS
@@ -70,6 +71,7 @@ def watch_day(settings: Settings, day: date) -> Watched:
         kept.append(rows)
         drifts |= {model: drifted} if drifted else {}
     found += crediting.crediting_checks(settings, lake, day)
+    found += serving_log.service_checks(answer_counts.read(settings.answer_counts, day))
     told = findings.judge(Today(day, found, bundles.get(str(day), {}), _ripe(settings, day, bundles)), past)
     changed = lake.replace("summaries", pa.concat_tables(kept), window)
     changed |= lake.replace("checks", checks.to_arrow(str(day), found), window)

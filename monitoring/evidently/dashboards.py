@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from urllib.parse import quote
 
-from monitoring.checks import Check
+from monitoring.checks import SERVICE, Check
 from monitoring.findings import LEVELS
 from whence.contracts.events import EVENTS
 from whence.contracts.models import ATTRIBUTION_RANKER, CONVERSION_VALUE, EXPOSURE_RESPONSE, IDENTITY_RANKER, MODELS
@@ -71,7 +71,7 @@ PROJECTS = (
         PLATFORM,
         "whence platform",
         "Every day of the platform: what was found, what came in, who is known, and where credit went. Each model has a project of its own.",
-        (OVERVIEW, DATA, IDENTITY, ATTRIBUTION),
+        (OVERVIEW, DATA, IDENTITY, ATTRIBUTION, SERVING),
     ),
     Project(
         IDENTITY_RANKER, IDENTITY_RANKER, "Whose is this signal? The probability that a signal is of a candidate person.", _MODEL
@@ -95,7 +95,7 @@ LEADS: Mapping[str, str] = {
     DATA: "What came in. For a model: what it was asked about, as it was when it decided.",
     DRIFT: "Inputs and scores against clean days of the same bundle. PSI: 0 is the same, and what chance explains is no drift.",
     CALIBRATION: "Decisions whose outcome is known by now: each a value of that day, with its interval in the day's report.",
-    SERVING: "From the decision log, day by day. Errors, and all of it second by second, are in Prometheus and Grafana.",
+    SERVING: "From the decision log and the service's own counts, day by day; second by second it is in Prometheus and Grafana.",
     IDENTITY: "Who is known, how sure that is, and whether one person swallows others.",
     ATTRIBUTION: "Where credit went, and how sure that is. What is true is known in a simulated world alone.",
 }
@@ -113,6 +113,8 @@ _TABS: Mapping[str, str] = {
 """Where a model's measures are shown; those that are not named tell how right it is."""
 
 
+_ROUTES: Mapping[str, str] = {IDENTITY_RANKER: "/v1/match", ATTRIBUTION_RANKER: "/v1/attribute"}
+"""The service's route that a model answers: its project shows how that went, too."""
 _CREDITS: Mapping[str, str] = {"ranker": ATTRIBUTION_RANKER, "incremental": EXPOSURE_RESPONSE}
 """The model behind a learned algorithm: its project shows the algorithm's credit, too."""
 
@@ -142,6 +144,8 @@ def places(key: Key) -> list[tuple[str, str]]:
     model, metric, segment = key
     if model in MODELS:
         return [(model, _TABS.get(metric, CALIBRATION))]
+    if model == SERVICE:
+        return [(PLATFORM, SERVING), *((name, SERVING) for name, route in _ROUTES.items() if route == segment)]
     if model == "credits":
         behind = _CREDITS.get(segment.partition(":")[0])
         return [(PLATFORM, ATTRIBUTION), *([(behind, ATTRIBUTION)] if behind else [])]
@@ -194,7 +198,7 @@ def _each(tab: str, title: str, about: str, metric: str, models: Iterable[str], 
 
 
 def _platform(known: Mapping[Key, float]) -> list[Panel]:
-    return [*_overview(), *_events(known), *_identity(), *_attribution(known)]
+    return [*_overview(), *_events(known), *_identity(), *_attribution(known), *_service(known)]
 
 
 def _overview() -> list[Panel]:
@@ -275,6 +279,25 @@ def _attribution(known: Mapping[Key, float]) -> list[Panel]:
         by_algorithm("Credit on the true cause", "The share given to the touch, or to no ad, that it was.", "true_credit"),
         by_algorithm("Channel error", "Half the sum of gaps between credited and true shares.", "channel_error"),
     ]  # fmt: skip
+
+
+def _service(known: Mapping[Key, float]) -> list[Panel]:
+    return [
+        Panel(SERVING, "Questions to the service", "Answers of the day by route, whatever their status.", _moved(known, SERVICE, "answers")),
+        Panel(SERVING, *_FATE, _fates("all")),
+        Panel(SERVING, "Failed by route", "The share of a route's answers that were a 5xx.", _moved(known, SERVICE, "failed_share")),
+    ]  # fmt: skip
+
+
+_FATE = (
+    "Failed, turned away, refused",
+    "Shares of the answers: 5xx, which should never be; 429, too much at once; 4xx, the caller's mistake.",
+)
+
+
+def _fates(segment: str) -> tuple[Line, ...]:
+    named = (("failed", "failed_share"), ("turned away", "turned_away_share"), ("refused", "refused_share"))
+    return tuple(Line(legend, SERVICE, metric, segment) for legend, metric in named)
 
 
 def _model(model: str, known: Mapping[Key, float]) -> list[Panel]:
@@ -398,6 +421,7 @@ def _serving(model: str) -> list[Panel]:
             "The share of the service's answers that had to do without something, and without what.",
             tuple(Line(kind, model, "degraded_share", kind) for kind in ("all", "stale", "unknown")),
         ),
+        Panel(SERVING, *_FATE, _fates(_ROUTES[model]) if model in _ROUTES else ()),
         Panel(SERVING, "Bundles", "How many different bundles decided on the day.", (Line("bundles", model, "bundles"),)),
         Panel(
             SERVING, "Age of the bundle", "Days since the day that it learned until.", (Line("days", model, "bundle_age_days"),)

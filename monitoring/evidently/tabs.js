@@ -1,5 +1,6 @@
 // The tabs at the head of a project's dashboard, and the way back to the front page; Evidently's own script comes after them.
 (() => {
+  const WIDEST_NUMBER = 30 // pixels; a number of five figures is as wide, and fits
   const told = JSON.parse(document.getElementById('whence-told').textContent)
   const bar = document.getElementById('whence')
   const style = document.createElement('style')
@@ -52,6 +53,17 @@
   }
   addEventListener('popstate', draw)
   draw()
+
+  // The plots measure every label in this span, and cut off what is wider than its place: of 0.0012 that left 0.0…, and there is room
+  // beside the place.
+  const ruler = document.createElement('span')
+  ruler.id = 'mui_measurement_span'
+  ruler.ariaHidden = true
+  ruler.getBoundingClientRect = () => {
+    const { width, height } = Element.prototype.getBoundingClientRect.call(ruler)
+    return { width: /^[-\d.,]+$/.test(ruler.textContent) ? Math.min(width, WIDEST_NUMBER) : width, height }
+  }
+  document.body.append(ruler)
 
   requestAnimationFrame(() =>
     setTimeout(() => {

@@ -44,8 +44,10 @@ def at_stake(marks: Sequence[Mark], today: Sequence[Check], past: Sequence[Past]
     """Micros a day and their currency that the marked parts carry on ordinary days; None where no table says.
 
     What touches lose is spend; all else puts the conversions' worth at risk. Amounts of two currencies are never
-    added: the larger one is told.
+    added: the larger one is told. No money rests on how the service answers: credit is made by the day.
     """
+    if marks[0].check.model == checks.SERVICE:
+        return None, ""
     usual = _usual(today, past)
     parts = {part_of(mark) for mark in marks if mark.check.model == marks[0].check.model}
     table = marks[0].check.model if marks[0].check.model in MONEY else "conversions"

@@ -158,6 +158,12 @@ RULES: Mapping[str, Rule] = {
         counts=True,
         serves=True,
     ),
+    "failed_share": Rule(
+        "level", "up", 0.001, None, "The service answers with 5xx, and never should: its log names each request that failed."
+    ),
+    "turned_away_share": Rule(
+        "level", "up", 0.01, None, "The service turns questions away: more workers, more replicas, or a higher rate of the token."
+    ),
     "match_rate": Rule("ratio", "down", math.log(1.25), math.log(1.6), SIGNALS, lasts=True, floor=0.03),
     "unattributed_share": Rule(
         "share",

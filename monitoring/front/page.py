@@ -31,7 +31,7 @@ def html(state: State, addresses: Mapping[str, str], dashboards: Mapping[str, st
         _card("Who serves", "Champions follow the promotion journal.", _standings(state, dashboards)),
         _card("Who earned what", _credit_lead(state), _channels(state)),
         _card("Who is known", "The share of conversions whose person a log-in names, day by day.", _matched(state)),
-        _card("Does it run", _dag_lead(state.dags), _dags(state.dags)),
+        _card("Does it run", f"{_dag_lead(state.dags)} {_answered(state.answers)}", _dags(state.dags)),
         _card("Ask why", "The largest conversions of the newest day: credit, identity, features, model.", _conversions(state)),
         "</div>",
     ]
@@ -160,6 +160,13 @@ def _dag_lead(dags: Sequence[Dag] | None) -> str:
         if failed
         else f"{len(dags)} DAGs, none failed at its last run."
     )
+
+
+def _answered(answers: Mapping[str, int]) -> str:
+    if not answers["answers"]:
+        return "The service was asked nothing since yesterday."
+    told = [f"{answers[fate] or 'none'} {words}" for fate, words in (("failed", "failed"), ("turned_away", "turned away"))]
+    return f"The service answered {answers['answers']:,} questions since yesterday: {', '.join(told)}."
 
 
 def _dags(dags: Sequence[Dag] | None) -> str:

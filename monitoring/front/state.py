@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import TYPE_CHECKING
 
-from monitoring import findings
+from monitoring import findings, serving_log
+from whence import answer_counts
 from whence.attribution import doubt
 from whence.attribution import policy as policies
 from whence.attribution.statements import CURRENT
@@ -115,6 +117,8 @@ class State:
     """Names of report folders, newest first."""
     dags: tuple[Dag, ...] | None
     """None when Airflow does not answer."""
+    answers: Mapping[str, int]
+    """How the scoring service answered since yesterday morning, by the clock; see serving_log.fates."""
 
     @property
     def level(self) -> str:
@@ -152,6 +156,7 @@ def gather(settings: Settings, now: datetime, dags: Callable[[], Sequence[Dag] |
         conversions=conversions,
         reports=tuple(sorted((each.parent.name for each in settings.home.glob("reports/*/report.html")), reverse=True)),
         dags=None if asked is None else tuple(asked),
+        answers=_answers(settings, utc(now).date()),
     )
 
 
@@ -162,6 +167,11 @@ def history(settings: Settings) -> tuple[Found, ...]:
             f"SELECT {FOUND} FROM findings WHERE level <> 'calm' ORDER BY day DESC, model, metric, segment LIMIT {MOST_FOUND}"
         ).fetchall()
     return tuple(sorted((Found(*row) for row in rows), key=lambda each: (each.day, findings.URGENCY[each.level]), reverse=True))
+
+
+def _answers(settings: Settings, today: date) -> Mapping[str, int]:
+    days = [answer_counts.read(settings.answer_counts, day) for day in (today - timedelta(days=1), today)]
+    return serving_log.fates(sum((Counter(each) for each in days), Counter()))
 
 
 def _standing(settings: Settings, model: str, ripe: tuple[float, float, float] | None) -> Standing:

@@ -215,6 +215,7 @@ class Doors:
             return answers.error(refused.field, refused.message)
         except Exception:
             log.exception("A question of a batch to %s failed", endpoint.path)
+            self.metrics.failed.labels(endpoint.path).inc()
             return answers.error("", FAILED)
 
     def _caller(self, endpoint: Endpoint, headers: Mapping[bytes, bytes], now: datetime) -> str:

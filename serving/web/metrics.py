@@ -47,6 +47,7 @@ class Metrics:
     stale: Family[Counter]
     unknown: Family[Counter]
     refused: Family[Counter]
+    failed: Family[Counter]
     swaps: Family[Counter]
     swap_failed: Family[Counter]
     poll_failed: Counter
@@ -77,6 +78,7 @@ class Metrics:
             counter("whence_stale_values_total", "Feature values that were too old to be used.", "view"),
             counter("whence_unknown_values_total", "Feature values that were not there.", "view"),
             counter("whence_refused_total", "Requests that were turned away: shed, late, or over a token's rate.", "reason"),
+            counter("whence_failed_questions_total", "Questions of a batch that failed; the batch was answered.", "route"),
             counter("whence_swaps_total", "Champions taken into service.", "model"),
             counter("whence_swap_failed_total", "Champions that could not be loaded; the last good one serves.", "model"),
             Counter("whence_journal_poll_failed_total", "Looks at the journal that failed.", registry=own),
@@ -90,6 +92,16 @@ class Metrics:
         """Count an answer, and its time."""
         self.answers.labels(route, str(status)).inc()
         self.seconds.labels(route).observe(seconds)
+
+    def totals(self) -> dict[tuple[str, str], int]:
+        """Answers of this process by route and status; a question that failed in a batch is one of status 500."""
+        counts = dict[tuple[str, str], int]()
+        for metric in (*self.answers.metric.collect(), *self.failed.metric.collect()):
+            for sample in metric.samples:
+                if sample.name.endswith("_total"):
+                    key = sample.labels["route"], sample.labels.get("status", "500")
+                    counts[key] = counts.get(key, 0) + int(sample.value)
+        return counts
 
     def scored_by(self, model: str, bundle: str, role: str) -> None:
         """Count a question by who scored it."""

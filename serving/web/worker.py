@@ -7,6 +7,7 @@ import ctypes
 import gc
 import logging
 import sys
+import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime
@@ -14,8 +15,8 @@ from datetime import UTC, datetime
 import uvicorn
 
 from features import open_online
+from registry.following import Following
 from registry.journal import Journal
-from registry.rollouts import Following
 from serving.champion import Follower
 from serving.decision_log import DecisionLog
 from serving.rollouts.mirror import Mirror
@@ -32,6 +33,7 @@ from serving.web.processes import Given
 from serving.web.service import Service
 from serving.web.tokens import open_book
 from whence import bundle_store
+from whence.answer_counts import Keeper
 from whence.bundle import signing_key
 from whence.contracts.settings import Settings
 
@@ -39,6 +41,8 @@ M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
 """Of malloc.h."""
 KEPT_BYTES, LARGE_BYTES = 256 * 2**20, 32 * 2**20
 GRACE = 10
+COUNT_SECONDS = 10.0
+"""How often the counts of answers are written: a kill loses no more of them."""
 SWITCH_SECONDS = 0.0005
 """For so long an answer waits at most until a thread lets go of the interpreter; Python's own 5 ms are a late answer."""
 log = logging.getLogger("serving")
@@ -48,7 +52,7 @@ def serve(settings: Settings, given: Given) -> int:
     """Serve on the sockets until SIGTERM, or until the parent is gone; the exit status."""
     service, steering, mirror = assemble(settings)
     app = application(service, open_book(settings))
-    app.life = _with_rollouts(app.life, steering, mirror)
+    app.life = _with_counts(_with_rollouts(app.life, steering, mirror), Keeper(settings.answer_counts, service.metrics.totals))
     _keep_memory()
     sys.setswitchinterval(SWITCH_SECONDS)
     gc.collect()
@@ -102,7 +106,7 @@ def assemble(settings: Settings) -> tuple[Service, Steering, Mirror]:
     """The service with the real journal, bundles, features and log; and what moves its rollouts on, and mirrors for them."""
     metrics = Metrics.new()
     journal = Journal.of(settings)
-    last_good = LastGood(record(settings), journal.champion, metrics.poll_failed.inc)
+    last_good = LastGood(record(settings), Following(journal, lambda: datetime.now(UTC)), metrics.poll_failed.inc)
 
     def swapped(model: str, outcome: str) -> None:
         metrics.swapped(model, outcome)
@@ -114,9 +118,6 @@ def assemble(settings: Settings) -> tuple[Service, Steering, Mirror]:
         last_good,
         lambda digest: bundle_store.load(settings, digest),
         swapped,
-        before=journal.before,
-        challenged=Following(journal, lambda: datetime.now(UTC)),
-        epoch=lambda: None if last_good.is_down else journal.epoch(),
     )
     tally, mirror, key = Tally(settings.home), Mirror(), signing_key(settings.bundles)
 
@@ -144,6 +145,36 @@ def _with_rollouts(life: Life, steering: Steering, mirror: Mirror) -> Life:
             await asyncio.to_thread(steering.close)
 
     return steered
+
+
+def _with_counts(life: Life, keeper: Keeper) -> Life:
+    """The application's life, with the counts of its answers written down as they grow."""
+
+    one_at_a_time = threading.Lock()
+
+    def keep() -> None:
+        try:
+            with one_at_a_time:
+                keeper.keep(datetime.now(UTC).date())
+        except OSError:
+            log.exception("The counts of answers cannot be written; they wait for the next time.")
+
+    async def keep_on() -> None:
+        while True:
+            await asyncio.sleep(COUNT_SECONDS)
+            await asyncio.to_thread(keep)
+
+    @asynccontextmanager
+    async def counted() -> AsyncIterator[None]:
+        keeping = asyncio.create_task(keep_on())
+        try:
+            async with life():
+                yield
+        finally:
+            keeping.cancel()
+            await asyncio.to_thread(keep)
+
+    return counted
 
 
 def _with_watch(life: Life, server: uvicorn.Server, parent: int | None, patience: float) -> Life:

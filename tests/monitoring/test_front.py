@@ -16,6 +16,7 @@ from monitoring.findings import Finding
 from monitoring.front import page
 from monitoring.front.state import Dag, State, gather
 from tests.builders import some_settings
+from whence.answer_counts import Keeper
 from whence.contracts.models import IDENTITY_RANKER
 from whence.contracts.settings import Settings
 from whence.contracts.times import Window
@@ -78,6 +79,13 @@ def test_a_finding_says_what_it_costs_since_when_it_is_so_and_what_to_do(setting
 def test_a_failed_dag_is_named_and_a_silent_airflow_is_said(settings: Settings) -> None:
     assert "watch_models failed: open the run" in shown(gather(settings, NOW, lambda: DAGS))
     assert "Airflow does not answer" in shown(gather(settings, NOW, lambda: None))
+
+
+def test_how_many_the_service_answered_and_how_many_failed_is_told(settings: Settings) -> None:
+    assert "The service was asked nothing since yesterday." in shown(gather(settings, NOW, lambda: DAGS))
+    Keeper(settings.answer_counts, lambda: {("/v1/match", "200"): 1200, ("/v1/match", "500"): 3}).keep(date(2026, 5, 2))
+    said = "The service answered 1,203 questions since yesterday: 3 failed, none turned away."
+    assert said in shown(gather(settings, NOW, lambda: DAGS))
 
 
 def test_a_platform_without_any_table_has_a_front_page_too(tmp_path: Path) -> None:

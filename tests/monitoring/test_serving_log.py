@@ -7,7 +7,7 @@ from pathlib import Path
 import duckdb
 import pandas as pd
 
-from monitoring.serving_log import margin_checks, serving_checks, version_checks
+from monitoring.serving_log import margin_checks, service_checks, serving_checks, version_checks
 from whence.contracts.models import IDENTITY_RANKER
 
 DAY = "2026-05-01"
@@ -51,6 +51,19 @@ def test_how_long_the_service_took_and_what_it_did_without_are_told_by_answers(t
         found = {(c.metric, c.segment): (c.value, c.n) for c in serving_checks(con, IDENTITY_RANKER, DAY, tmp_path)}
     assert found["answer_ms", "median"] == found["answer_ms", "99 of 100"] == (1.5, 1)
     assert found["degraded_share", "all"] == found["degraded_share", "stale"] == (1, 1)
+
+
+def test_what_failed_was_turned_away_or_refused_is_a_share_of_all_that_was_asked() -> None:
+    match = {("/v1/match", status): count for status, count in {"200": 90, "500": 2, "503": 1, "429": 3, "422": 4}.items()}
+    found = {
+        (c.metric, c.segment): (c.value, c.n) for c in service_checks({**match, ("/v1/score", "200"): 100, ("/livez", "200"): 9})
+    }
+    assert found["answers", "all"] == (200, 200)
+    assert found["failed_share", "/v1/match"] == (0.03, 100)
+    assert found["turned_away_share", "all"] == (0.015, 200)
+    assert found["refused_share", "/v1/match"] == (0.04, 100)
+    assert found["failed_share", "/v1/score"] == (0, 100)
+    assert service_checks({("/livez", "200"): 9}) == []
 
 
 def test_a_signal_is_surely_found_when_its_best_candidate_leads_by_far() -> None:

@@ -260,6 +260,11 @@ class Settings:
         return self.home / "decision_log"
 
     @property
+    def answer_counts(self) -> Path:
+        """Folder where the scoring service writes how many it answered, and how."""
+        return self.home / "answer_counts"
+
+    @property
     def front_url(self) -> str:
         """The page to begin with, without a slash at its end."""
         return f"http://127.0.0.1:{self.ports.front}"

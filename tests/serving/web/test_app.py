@@ -20,6 +20,7 @@ import pytest
 
 from features import open_online
 from features.online import OnlineStore, key_text, micros, pack
+from registry.following import Following
 from registry.journal import Journal
 from serving import decision_log
 from serving.champion import Follower
@@ -27,7 +28,7 @@ from serving.decision_log import DecisionLog
 from serving.matcher import Store
 from serving.rollouts.picking import ChampionsAlone
 from serving.web.app import application
-from serving.web.doors import MAX_BODY
+from serving.web.doors import FAILED, MAX_BODY
 from serving.web.limits import Buckets
 from serving.web.metrics import Metrics
 from serving.web.service import Service
@@ -139,7 +140,7 @@ def itself(store: Store) -> Store:
 def a_bench(settings: Settings, seen: Callable[[Store], Store] = itself) -> Iterator[Bench]:
     journal, metrics = Journal.of(settings), Metrics.new()
     with open_online(settings) as store:
-        follower = Follower(journal.champion, lambda digest: checked(settings, digest))
+        follower = Follower(Following(journal, lambda: NOON), lambda digest: checked(settings, digest))
         log = DecisionLog(settings.decision_log, metrics.logged)
         service = Service(settings, follower, ChampionsAlone(follower), seen(store), log, metrics, lambda: NOON)
         follower.poll()
@@ -340,6 +341,18 @@ def test_of_a_batch_each_question_has_its_own_answer_or_error(bench: Bench) -> N
     assert len(bench.decisions()) == 4
     assert bench.post("/v1/match", requests=[]).status_code == 422
     assert bench.post("/v1/match", requests=[good], more=1).json()["error"]["field"] == "body.more"
+
+
+def test_a_question_of_a_batch_that_fails_is_counted_like_an_answer_that_does(bench: Bench) -> None:
+    async def fail(asked: Any) -> Any:
+        raise RuntimeError("for tests")
+
+    app = bench.client.app
+    broken = Caller(replace(app, public=[replace(app.public[0], handle=fail)]))
+    answer = broken.post("/v1/match", json={"requests": [{}, {}]}, headers=bench.key)
+    assert (answer.status_code, [each["error"]["message"] for each in answer.json()["answers"]]) == (200, [FAILED] * 2)
+    assert broken.post("/v1/match", json={}, headers=bench.key).status_code == 500
+    assert app.metrics.totals() == {("/v1/match", "200"): 1, ("/v1/match", "500"): 3}
 
 
 def test_what_serves_is_told_with_its_schema(bench: Bench) -> None:

@@ -6,6 +6,8 @@ import os
 import re
 import signal
 import time
+from collections import Counter
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import httpx
@@ -15,6 +17,7 @@ from registry.journal import Journal
 from serving import decision_log
 from serving.web.lastgood import record
 from tests.serving.live import PATIENCE, a_platform, client, match, promote, running, wait_for_bundle
+from whence import answer_counts
 from whence.contracts.models import IDENTITY_RANKER
 from whence.contracts.settings import Settings
 
@@ -52,6 +55,11 @@ def test_a_killed_service_comes_back_with_its_champion_though_the_journal_is_gon
     logged = decision_log.read(settings.decision_log, "2026-05-02")
     assert {row["decision_id"] for row in logged.rows} == {f"{each['decision_id']}-0" for each in (*before, *during, after)}
     assert logged.unreadable == 0
+    today = datetime.now(UTC).date()
+    counted = sum(
+        (Counter(answer_counts.read(settings.answer_counts, day)) for day in (today - timedelta(days=1), today)), Counter()
+    )
+    assert counted["/v1/match", "200"] in (6, 11), "what was killed may have lost what it counted last"
 
 
 def answered(settings: Settings) -> float:
