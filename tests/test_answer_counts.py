@@ -37,3 +37,10 @@ def test_what_the_disk_did_not_take_is_written_the_next_time(tmp_path: Path) -> 
     keeper.keep(MONDAY)
     assert read(folder, MONDAY) == {MATCH: 5}
     assert read(folder, TUESDAY) == {}
+
+
+def test_a_damaged_file_is_told_and_takes_nothing_from_the_others(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    Keeper(tmp_path, lambda: {MATCH: 5}).keep(MONDAY)
+    (tmp_path / f"day={MONDAY}" / "7-abc.json").write_text('[["/v1/match", "200", 3')
+    assert read(tmp_path, MONDAY) == {MATCH: 5}
+    assert "7-abc.json holds no counts of answers" in caplog.text

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import secrets
 from collections import Counter
@@ -13,6 +14,7 @@ from pathlib import Path
 
 Counts = Mapping[tuple[str, str], int]
 """Answers by route and status."""
+log = logging.getLogger("whence.answer_counts")
 
 
 @dataclass
@@ -37,14 +39,20 @@ class Keeper:
         path = self.folder / f"day={today}" / f"{self._process}.json"
         path.parent.mkdir(parents=True, exist_ok=True)
         draft = path.with_suffix(".draft")
-        draft.write_text(json.dumps([[*key, count] for key, count in sorted(of_day.items())]))
+        with draft.open("w") as file:
+            json.dump([[*key, count] for key, count in sorted(of_day.items())], file)
+            file.flush()
+            os.fsync(file.fileno())
         os.replace(draft, path)
         self._day, self._of_day, self._kept = today, of_day, now
 
 
 def read(folder: Path, day: date) -> Counts:
-    """The day's answers of all processes."""
+    """The day's answers of all processes; a file that somebody damaged is logged, and left out."""
     found = Counter[tuple[str, str]]()
     for path in sorted((folder / f"day={day}").glob("*.json")):
-        found.update({(route, status): count for route, status, count in json.loads(path.read_text())})
+        try:
+            found.update({(route, status): count for route, status, count in json.loads(path.read_text())})
+        except (ValueError, TypeError) as damaged:
+            log.warning("%s holds no counts of answers, and is left out: %s", path, damaged)
     return found
