@@ -32,12 +32,12 @@ Json = Annotated[bool, typer.Option("--json", help="Answer in JSON, for programs
 @rollout.command()
 def status(context: typer.Context, as_json: Json = False) -> None:
     """Show every challenger that is on its way: its stage, what was counted, and what each check says so far."""
+    from registry.following import under_way
     from registry.journal import Journal
-    from registry.rollouts import under_way
 
     with spoken():
         journal, now = Journal.of(context.obj), datetime.now(UTC)
-        found = [each for model in MODELS if (each := under_way(journal, model, now))]
+        found = list(under_way(journal, now).values())
         if as_json:
             show.rows([_told(context.obj, each, now) for each in found], as_json=True)
             return

@@ -40,6 +40,7 @@ from registry.succession import (
     JournalError,
     Promotion,
     Tampered,
+    Told,
 )
 
 if TYPE_CHECKING:
@@ -64,6 +65,7 @@ GENESIS = "0" * 64
 Row = Mapping[str, Any]
 """A row as it is stored, its JSON still text."""
 _IN_ORDER = select(promotions).order_by(promotions.c.epoch)
+_TOLD = select(*(promotions.c[name] for name in Told._fields)).order_by(promotions.c.epoch)
 
 
 class Journal:
@@ -93,14 +95,6 @@ class Journal:
             newest = self._first(con, _newest(model, until=at))
         return succession.challenger_of([newest] if newest else [])
 
-    def before(self, model: str) -> str | None:
-        """The bundle that a rollback would bring back; None when there is none. Of each row no more is read than that takes."""
-        is_mine = (promotions.c.model == model) & promotions.c.kind.in_(CHAMPION_KINDS)
-        with self._reading() as con:
-            told = con.execute(select(promotions.c.kind, promotions.c.bundle).where(is_mine).order_by(promotions.c.epoch)).all()
-        standing = succession.standing(told)
-        return str(standing[-2].bundle) if len(standing) > 1 else None
-
     def head(self, model: str) -> int:
         """The epoch of the model's newest row of any kind, which a step of a rollout is based on; 0 when there is none."""
         with self._reading() as con:
@@ -116,10 +110,21 @@ class Journal:
         with self._reading() as con:
             return int(con.execute(select(func.max(promotions.c.epoch))).scalar() or 0)
 
-    def moved_since(self, epoch: int) -> frozenset[str]:
-        """The models that have a row newer than this one."""
+    def told(self, since: int = 0) -> list[Told]:
+        """The rows from this epoch on, oldest first and not verified; of each no more than tells who follows whom."""
         with self._reading() as con:
-            return frozenset(con.execute(select(promotions.c.model).where(promotions.c.epoch > epoch).distinct()).scalars())
+            return [Told(*row) for row in con.execute(_TOLD.where(promotions.c.epoch >= since))]
+
+    def whole(self, epochs: Sequence[int]) -> dict[int, Promotion]:
+        """These rows by epoch. Raises Tampered for a forged one, and for one that is not there."""
+        found = {}
+        with self._reading() as con:
+            for epoch in epochs:
+                row = self._first(con, select(promotions).where(promotions.c.epoch == epoch))
+                if row is None:
+                    raise Tampered(f"Row {epoch} of the journal is not there any more. Restore the database.")
+                found[epoch] = row
+        return found
 
     def promote(
         self,

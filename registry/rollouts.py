@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, fields, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, fields
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -111,41 +111,21 @@ def load_policy(model: str, home: Path | None = None) -> RolloutPolicy:
     return _sound(RolloutPolicy(**{**given, "shares": tuple(given["shares"])}), files[-1])
 
 
-def under_way(journal: Journal, model: str, now: datetime) -> Rollout | None:
-    """The model's rollout by the journal: its challenger's stage, or the watch over a new champion; None when there is none."""
-    if row := journal.challenger(model):
-        return _stage(row)
-    champion = journal.champion(model)
-    if champion is None or champion.kind != PROMOTE:
-        return None
-    promoted = datetime.fromisoformat(champion.at)
-    tried = journal.challenger(model, promoted - timedelta(microseconds=1))
-    if tried is None or tried.bundle != champion.bundle:
-        return None
-    watch = replace(_stage(tried), stage=WATCH, share=1.0, epoch=champion.epoch, since=promoted)
-    return None if watch.is_over(now) else watch
-
-
-@dataclass
-class Following:
-    """Who challenges, asked often and from several threads: a model's rows are read again when it has new ones."""
-
-    journal: Journal
-    clock: Callable[[], datetime]
-    _read: tuple[int, dict[str, Rollout | None]] = (-1, {})
-    """The journal's epoch, and what was known then; one reference, so that nothing old is taken for new."""
-
-    def __call__(self, model: str) -> Rollout | None:
-        """The model's rollout now."""
-        now, epoch = self.clock(), self.journal.epoch()
-        if (was := self._read)[0] != epoch:
-            moved = self.journal.moved_since(was[0])
-            self._read = (epoch, {name: rollout for name, rollout in was[1].items() if name not in moved})
-        known = self._read[1]
-        if model not in known:
-            known[model] = under_way(self.journal, model, now)
-        rollout = known[model]
-        return None if rollout is None or rollout.is_over(now) else rollout
+def stage_of(row: Promotion) -> Rollout:
+    """The stage that a step of a rollout began."""
+    return Rollout(
+        model=row.model,
+        number=int(row.details.get("rollout", row.epoch)),
+        champion=row.previous,
+        challenger=row.bundle,
+        stage=row.kind,
+        share=float(row.details.get("share", 0.0)),
+        epoch=row.epoch,
+        since=datetime.fromisoformat(row.at),
+        policy=RolloutPolicy(**{**row.details["policy"], "shares": tuple(row.details["policy"]["shares"])}),
+        verdict=str(row.details.get("verdict", "")),
+        versions=row.versions,
+    )
 
 
 def start(
@@ -210,7 +190,7 @@ def abort(settings: Settings, model: str, who: str, reason: str, now: datetime) 
     row = journal.challenger(model)
     if row is None:
         raise RolloutError(f"No challenger of {model} is on its way. `whence rollout status` shows what is.")
-    return journal.step(ABORT, model, row.bundle, {"rollout": _stage(row).number}, (reason,), who, row.epoch, now)
+    return journal.step(ABORT, model, row.bundle, {"rollout": stage_of(row).number}, (reason,), who, row.epoch, now)
 
 
 def proceed(journal: Journal, rollout: Rollout, step: Step, who: str, now: datetime) -> Promotion:
@@ -230,22 +210,6 @@ def proceed(journal: Journal, rollout: Rollout, step: Step, who: str, now: datet
     }
     return journal.step(
         step.kind, rollout.model, rollout.challenger, details, step.reasons, who, rollout.epoch, now, rollout.versions
-    )
-
-
-def _stage(row: Promotion) -> Rollout:
-    return Rollout(
-        model=row.model,
-        number=int(row.details.get("rollout", row.epoch)),
-        champion=row.previous,
-        challenger=row.bundle,
-        stage=row.kind,
-        share=float(row.details.get("share", 0.0)),
-        epoch=row.epoch,
-        since=datetime.fromisoformat(row.at),
-        policy=RolloutPolicy(**{**row.details["policy"], "shares": tuple(row.details["policy"]["shares"])}),
-        verdict=str(row.details.get("verdict", "")),
-        versions=row.versions,
     )
 
 

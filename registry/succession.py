@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Any, Protocol, TypeVar
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 PROMOTE, ROLLBACK = "promote", "rollback"
 SHADOW, CANARY, FINISH, ABORT = "shadow", "canary", "finish", "abort"
@@ -41,8 +41,18 @@ class _OfKind(Protocol):
     def kind(self) -> str: ...
 
 
-Told = TypeVar("Told", bound=_OfKind)
-"""As much of a row as says what kind it is of."""
+Row = TypeVar("Row", bound=_OfKind)
+"""A row whole, or as much of it as says what kind it is of."""
+
+
+class Told(NamedTuple):
+    """As much of a row as tells who follows whom, and its seal, which no other row has."""
+
+    epoch: int
+    model: str
+    kind: str
+    bundle: str
+    seal: str
 
 
 @dataclass(frozen=True)
@@ -96,12 +106,12 @@ class Decision:
     versions: Mapping[str, Any] = field(default_factory=dict)
 
 
-def champion_of(rows: Sequence[Promotion]) -> Promotion | None:
+def champion_of(rows: Sequence[Row]) -> Row | None:
     """The newest row that made a champion."""
     return next((row for row in reversed(rows) if row.kind in CHAMPION_KINDS), None)
 
 
-def challenger_of(rows: Sequence[Promotion]) -> Promotion | None:
+def challenger_of(rows: Sequence[Row]) -> Row | None:
     """The newest step of the rollout that is under way."""
     return rows[-1] if rows and rows[-1].kind in (SHADOW, CANARY, FINISH) else None
 
@@ -156,9 +166,9 @@ def before_last(rows: Sequence[Promotion], model: str, expected_epoch: int | Non
     return stand[-2]
 
 
-def standing(rows: Sequence[Told]) -> list[Told]:
+def standing(rows: Sequence[Row]) -> list[Row]:
     """The champions that stand on one another, newest last: a promotion puts one on top, a rollback takes one off."""
-    stand: list[Told] = []
+    stand: list[Row] = []
     for row in rows:
         if row.kind == PROMOTE:
             stand.append(row)

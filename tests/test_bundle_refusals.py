@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from registry.following import Standings
 from serving.champion import Follower
 from tests.registry.makers import a_bundle, some_rows
 from whence import bundle as bundles
@@ -55,7 +56,9 @@ def test_a_thousand_damaged_bundles_leave_the_last_good_one_and_the_process(
     shutil.copytree(source.parent, tmp_path / "home")
     root, luck, told = tmp_path / "home" / "bundles", random.Random(SEED), list[tuple[str, str]]()
     heads = {CONVERSION_VALUE: Head(good, 0)}
-    follower = Follower(heads.get, lambda digest: load_bundle(root, digest), lambda *what: told.append(what))
+    follower = Follower(
+        lambda: Standings(heads, {}, {}), lambda digest: load_bundle(root, digest), lambda *what: told.append(what)
+    )
     follower.poll()
     process, serving = os.getpid(), follower.lineup[CONVERSION_VALUE].scorer
     whole = {name: (root / bad / name).read_bytes() for name in bundles.ALL_FILES}

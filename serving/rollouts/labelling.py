@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from registry.following import under_way
 from registry.journal import Conflict, Journal
-from registry.rollouts import Rollout, Step, proceed, under_way
+from registry.rollouts import Rollout, Step, proceed
 from serving.rollouts import mirrored
 from serving.rollouts.rollout import LEVEL, LOSS, stage_name
 from serving.rollouts.steering import WHO, decide, keep_labels
 from serving.rollouts.tally import Book, folder_of
-from whence.contracts.models import MODELS
 from whence.contracts.times import Window
 from whence.measures import arms
 
@@ -35,7 +35,7 @@ def look_at_labels(settings: Settings, window: Window, label: Label, now: dateti
     A day that was looked at before stays as it was seen. What rollouts left that ended long ago is removed. Gives what came of each model's rollout, in words.
     """
     journal = Journal.of(settings)
-    rollouts = [each for model in MODELS if (each := under_way(journal, model, now))]
+    rollouts = list(under_way(journal, now).values())
     mirrored.sweep(settings.home, rollouts, now)
     told = {}
     for rollout in rollouts:

@@ -49,9 +49,11 @@ class Steering:
             step = decide(self.home, trial.rollout, book, now)
             if step is not None:
                 self._take(trial.rollout, step)
-        for model, refused in self.follower.refused.items():
-            if refused.step is not None and self.follower.challenged(model) == refused.rollout:
-                self._write(refused.rollout, refused.step)
+        stood_down = [(each.rollout, each.step) for each in self.follower.refused.values() if each.step is not None]
+        under_way = (self.follower.look().rollouts or {}) if stood_down else {}
+        for rollout, step in stood_down:
+            if under_way.get(rollout.model) == rollout:
+                self._write(rollout, step)
 
     def close(self) -> None:
         """Write what was counted until now, the second that is not over too: nothing more will come."""

@@ -11,7 +11,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
-from serving.champion import Lineup, Promoted
+from registry.following import Standings
+from serving.champion import Lineup
 from whence.contracts.settings import Settings
 
 log = logging.getLogger("serving.web.lastgood")
@@ -29,24 +30,23 @@ class LastGood:
     """Asks the journal, and while it cannot be read, the record; its bundles are checked like any other before they serve."""
 
     path: Path
-    promoted: Callable[[str], Promoted | None]
+    look: Callable[[], Standings]
     failed: Callable[[], None] = lambda: None
     """Told of each look at the journal that failed."""
     _noted: dict[str, Remembered] = field(default_factory=dict)
-    is_down: bool = False
-    """Whether the last look failed."""
+    _is_down: bool = False
 
-    def __call__(self, model: str) -> Promoted | None:
-        """Who is champion; while the journal cannot be read, who was."""
+    def __call__(self) -> Standings:
+        """How the journal stands; while it cannot be read, who was champion."""
         try:
-            found = self.promoted(model)
+            found = self.look()
         except Exception as wrong:
             self.failed()
-            if not self.is_down:
+            if not self._is_down:
                 log.error("The journal cannot be read, and what served last serves on: %s", wrong)
-            self.is_down = True
-            return self.read().get(model)
-        self.is_down = False
+            self._is_down = True
+            return Standings(self.read(), {}, None)
+        self._is_down = False
         return found
 
     def note(self, lineup: Lineup) -> None:

@@ -15,8 +15,8 @@ from datetime import UTC, datetime
 import uvicorn
 
 from features import open_online
+from registry.following import Following
 from registry.journal import Journal
-from registry.rollouts import Following
 from serving.champion import Follower
 from serving.decision_log import DecisionLog
 from serving.rollouts.mirror import Mirror
@@ -106,7 +106,7 @@ def assemble(settings: Settings) -> tuple[Service, Steering, Mirror]:
     """The service with the real journal, bundles, features and log; and what moves its rollouts on, and mirrors for them."""
     metrics = Metrics.new()
     journal = Journal.of(settings)
-    last_good = LastGood(record(settings), journal.champion, metrics.poll_failed.inc)
+    last_good = LastGood(record(settings), Following(journal, lambda: datetime.now(UTC)), metrics.poll_failed.inc)
 
     def swapped(model: str, outcome: str) -> None:
         metrics.swapped(model, outcome)
@@ -118,9 +118,6 @@ def assemble(settings: Settings) -> tuple[Service, Steering, Mirror]:
         last_good,
         lambda digest: bundle_store.load(settings, digest),
         swapped,
-        before=journal.before,
-        challenged=Following(journal, lambda: datetime.now(UTC)),
-        epoch=lambda: None if last_good.is_down else journal.epoch(),
     )
     tally, mirror, key = Tally(settings.home), Mirror(), signing_key(settings.bundles)
 

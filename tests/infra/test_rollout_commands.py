@@ -13,8 +13,8 @@ import pytest
 from typer.testing import CliRunner
 
 from infra.commands import app
+from registry.following import under_way
 from registry.journal import Journal
-from registry.rollouts import under_way
 from registry.succession import ABORT, PROMOTE, SHADOW
 from serving.rollouts.tally import Seen, Tally
 from tests.builders import some_settings
@@ -41,7 +41,7 @@ def test_a_challenger_is_sent_by_the_beginning_of_its_digest_looked_at_and_withd
     assert unknown.exit_code == 1
     assert whence(settings, "start", IDENTITY_RANKER, new[:10], "--reason", "try it").exit_code == 0
 
-    rollout, tally = under_way(journal, IDENTITY_RANKER, NOON), Tally(settings.home)
+    rollout, tally = under_way(journal, NOON).get(IDENTITY_RANKER), Tally(settings.home)
     assert rollout is not None
     for number in range(500):
         for arm in (0, 1):

@@ -65,7 +65,6 @@ def test_each_model_has_its_own_champion_and_all_share_the_epochs(journal: Journ
     assert journal.champion(MODEL).previous == "a"  # type: ignore[union-attr]
     assert journal.champion("other").bundle == "x"  # type: ignore[union-attr]
     assert journal.epoch() == 3
-    assert [journal.moved_since(epoch) for epoch in range(4)] == [{MODEL, "other"}, {MODEL, "other"}, {MODEL}, frozenset()]
 
 
 def test_what_served_at_five_past_two_is_known_later(journal: Journal) -> None:

@@ -9,9 +9,10 @@ import pytest
 
 import registry
 from registry import gate
+from registry.following import under_way
 from registry.gate import Verdict
 from registry.journal import Conflict, Journal
-from registry.rollouts import WATCH, RolloutError, Step, abort, load_policy, proceed, start, under_way
+from registry.rollouts import WATCH, RolloutError, Step, abort, load_policy, proceed, start
 from registry.succession import ABORT, CANARY, FINISH, PROMOTE, ROLLBACK, SHADOW, Promotion
 from tests.serving.tiny import a_bundle
 from whence.contracts.models import IDENTITY_RANKER, Candidate
@@ -38,7 +39,7 @@ def begin(settings: Settings) -> None:
 
 
 def go(journal: Journal, kind: str, hours: float, share: float = 0.0) -> None:
-    rollout = under_way(journal, IDENTITY_RANKER, NOON)
+    rollout = under_way(journal, NOON).get(IDENTITY_RANKER)
     assert rollout is not None
     proceed(journal, rollout, Step(kind, ("because",), share, {"looks": {}}), "tests", NOON + timedelta(hours=hours))
 
@@ -49,7 +50,7 @@ def test_the_stages_follow_one_another_under_the_policy_that_they_began_with(set
     seen = []
     for kind, share in ((CANARY, 0.05), (CANARY, 0.25), (FINISH, 0.25)):
         go(journal, kind, 1.0, share)
-        rollout = under_way(journal, IDENTITY_RANKER, NOON)
+        rollout = under_way(journal, NOON).get(IDENTITY_RANKER)
         assert rollout is not None
         seen.append((rollout.stage, rollout.share, rollout.number, rollout.champion, rollout.challenger, rollout.verdict))
         assert rollout.policy == load_policy(IDENTITY_RANKER)
@@ -61,27 +62,27 @@ def test_a_new_champion_is_watched_for_its_time_and_taken_back_when_it_does_harm
     begin(settings)
     for hours, kind in enumerate((CANARY, FINISH, PROMOTE), start=1):
         go(journal, kind, hours, 0.25)
-    watch = under_way(journal, IDENTITY_RANKER, NOON + timedelta(hours=4))
+    watch = under_way(journal, NOON + timedelta(hours=4)).get(IDENTITY_RANKER)
     assert watch is not None
     assert (watch.stage, watch.share, watch.champion, watch.challenger) == (WATCH, 1.0, OLD, NEW)
     row = journal.champion(IDENTITY_RANKER)
     assert row is not None
     assert (row.bundle, row.verdict, row.versions) == (NEW, "v" * 64, {"data": "3"})
-    assert under_way(journal, IDENTITY_RANKER, NOON + timedelta(hours=3 + watch.policy.watch_hours)) is None
+    assert under_way(journal, NOON + timedelta(hours=3 + watch.policy.watch_hours)).get(IDENTITY_RANKER) is None
     go(journal, ROLLBACK, 5)
     row = journal.champion(IDENTITY_RANKER)
     assert row is not None
     assert (row.bundle, row.kind) == (OLD, ROLLBACK)
-    assert under_way(journal, IDENTITY_RANKER, NOON + timedelta(hours=6)) is None
+    assert under_way(journal, NOON + timedelta(hours=6)).get(IDENTITY_RANKER) is None
 
 
 def test_a_champion_without_a_rollout_is_not_watched(journal: Journal) -> None:
-    assert under_way(journal, IDENTITY_RANKER, NOON) is None
+    assert under_way(journal, NOON).get(IDENTITY_RANKER) is None
 
 
 def test_of_two_who_decide_at_once_one_is_heard(settings: Settings, journal: Journal) -> None:
     begin(settings)
-    seen_by_both = under_way(journal, IDENTITY_RANKER, NOON)
+    seen_by_both = under_way(journal, NOON).get(IDENTITY_RANKER)
     assert seen_by_both is not None
     proceed(journal, seen_by_both, Step(CANARY, ("all is well",), 0.05), "one", NOON)
     with pytest.raises(Conflict):
@@ -92,7 +93,7 @@ def test_an_aborted_challenger_leaves_the_champion_and_the_way_free(settings: Se
     begin(settings)
     row = abort(settings, IDENTITY_RANKER, "ann", "no time for it", NOON)
     assert (row.kind, row.bundle, row.previous, row.reasons) == (ABORT, NEW, OLD, ("no time for it",))
-    assert under_way(journal, IDENTITY_RANKER, NOON) is None
+    assert under_way(journal, NOON).get(IDENTITY_RANKER) is None
     with pytest.raises(RolloutError, match="No challenger"):
         abort(settings, IDENTITY_RANKER, "ann", "once more", NOON)
     assert [each.kind for each in journal.rows(IDENTITY_RANKER)] == [PROMOTE, SHADOW, ABORT]

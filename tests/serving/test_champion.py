@@ -8,12 +8,13 @@ from pathlib import Path
 
 import pytest
 
+from registry.following import Standings
 from registry.rollouts import Rollout, load_policy
 from registry.succession import SHADOW
 from serving.champion import RETRY_SECONDS, Follower
 from tests.serving.tiny import a_bundle, a_scorer
 from whence.bundle import BundleBroken, Scorer, load_bundle
-from whence.contracts.models import CONVERSION_VALUE, IDENTITY_RANKER, MODELS
+from whence.contracts.models import CONVERSION_VALUE, IDENTITY_RANKER
 
 NOON = datetime(2026, 5, 2, 12, tzinfo=UTC)
 
@@ -29,10 +30,15 @@ class Shop:
     """A journal and a shelf of bundles that a test can change."""
 
     heads: dict[str, Head] = field(default_factory=dict)
+    before: dict[str, str] = field(default_factory=dict)
+    rollouts: dict[str, Rollout] | None = field(default_factory=dict)
     scorers: dict[str, Scorer] = field(default_factory=dict)
     loads: list[str] = field(default_factory=list)
     counted: list[tuple[str, str]] = field(default_factory=list)
     now: float = 0.0
+
+    def look(self) -> Standings:
+        return Standings(self.heads, self.before, self.rollouts)
 
     def load(self, digest: str) -> Scorer:
         self.loads.append(digest)
@@ -41,10 +47,11 @@ class Shop:
         return self.scorers[digest]
 
     def follower(self) -> Follower:
-        return Follower(self.heads.get, self.load, lambda *what: self.counted.append(what), lambda: self.now)
+        return Follower(self.look, self.load, lambda *what: self.counted.append(what), lambda: self.now)
 
-    def promote(self, model: str, bundle: str, epoch: int) -> None:
+    def promote(self, model: str, bundle: str, epoch: int, before: str | None = None) -> None:
         self.heads[model] = Head(bundle, epoch)
+        self.before = {model: before} if before else {}
 
 
 @pytest.fixture(scope="module")
@@ -55,43 +62,6 @@ def one(tmp_path_factory: pytest.TempPathFactory) -> Scorer:
 @pytest.fixture(scope="module")
 def value(tmp_path_factory: pytest.TempPathFactory) -> Scorer:
     return a_scorer(tmp_path_factory.mktemp("bundles"), CONVERSION_VALUE)
-
-
-def test_a_journal_without_a_new_row_is_not_read_again_for_a_while(one: Scorer) -> None:
-    shop, asked, epoch = Shop(scorers={"b1": one, "b2": one}), list[str](), [1]
-
-    def head(model: str) -> Head | None:
-        asked.append(model)
-        return shop.heads.get(model)
-
-    follower = Follower(head, shop.load, clock=lambda: shop.now, epoch=lambda: epoch[0])
-    shop.promote(IDENTITY_RANKER, "b1", 1)
-    follower.poll()
-    follower.poll()  # the lineup is another one than before the first
-    asked.clear()
-    follower.poll()
-    assert asked == []
-    shop.promote(IDENTITY_RANKER, "b2", 2)
-    epoch[0] = 2
-    follower.poll()
-    assert follower.lineup[IDENTITY_RANKER].epoch == 2
-    follower.poll()
-    asked.clear()
-    shop.now += RETRY_SECONDS
-    follower.poll()
-    assert set(asked) == set(MODELS)
-
-
-def test_a_journal_that_does_not_tell_its_newest_row_is_asked_for_everything(one: Scorer) -> None:
-    def gone() -> int:
-        raise OSError("no route")
-
-    shop = Shop(scorers={"b1": one})
-    follower = Follower(shop.heads.get, shop.load, clock=lambda: shop.now, epoch=gone)
-    follower.poll()
-    shop.promote(IDENTITY_RANKER, "b1", 1)
-    follower.poll()
-    assert follower.lineup[IDENTITY_RANKER].epoch == 1
 
 
 def test_the_journals_head_serves(one: Scorer) -> None:
@@ -136,8 +106,8 @@ def test_a_lineup_that_a_request_holds_does_not_change_under_it(one: Scorer) -> 
 def test_the_champion_before_is_loaded_beside_so_that_going_back_waits_for_no_check(one: Scorer) -> None:
     before = replace(one, digest="b1")
     shop = Shop(scorers={"b1": before, "b2": replace(one, digest="b2")})
-    follower = Follower(shop.heads.get, shop.load, before={IDENTITY_RANKER: "b1"}.get)
-    shop.promote(IDENTITY_RANKER, "b2", 2)
+    follower = shop.follower()
+    shop.promote(IDENTITY_RANKER, "b2", 2, before="b1")
     follower.poll()
     follower.poll()
     assert shop.loads == ["b2", "b1"]
@@ -150,9 +120,9 @@ def test_the_champion_before_is_loaded_beside_so_that_going_back_waits_for_no_ch
 
 def test_who_served_before_stays_loaded(one: Scorer) -> None:
     shop = Shop(scorers={name: replace(one, digest=name) for name in ("b1", "b2")})
-    follower = Follower(shop.heads.get, shop.load, before=lambda model: "b1" if shop.heads[model].epoch == 2 else None)
-    for bundle, epoch in (("b1", 1), ("b2", 2), ("b1", 3)):
-        shop.promote(IDENTITY_RANKER, bundle, epoch)
+    follower = shop.follower()
+    for bundle, epoch, before in (("b1", 1, None), ("b2", 2, "b1"), ("b1", 3, None)):
+        shop.promote(IDENTITY_RANKER, bundle, epoch, before)
         follower.poll()
     assert follower.lineup[IDENTITY_RANKER].scorer.digest == "b1"
     assert shop.loads == ["b1", "b2"]
@@ -160,21 +130,19 @@ def test_who_served_before_stays_loaded(one: Scorer) -> None:
 
 def test_a_promotion_that_goes_to_and_fro_checks_each_bundle_once_though_the_journal_is_ahead_of_the_lineup(one: Scorer) -> None:
     shop = Shop(scorers={name: replace(one, digest=name) for name in ("b1", "b2")})
-    bundles = ("b1", "b2")
-    follower = Follower(shop.heads.get, shop.load, before=lambda model: bundles[(shop.heads[model].epoch - 1) % 2])
+    bundles, follower = ("b1", "b2"), shop.follower()
     for epoch in range(1, 9):
-        shop.promote(IDENTITY_RANKER, bundles[epoch % 2], epoch)
+        shop.promote(IDENTITY_RANKER, bundles[epoch % 2], epoch, before=bundles[(epoch + 1) % 2])
         follower.poll_champions()
-        shop.promote(IDENTITY_RANKER, bundles[(epoch + 1) % 2], epoch + 1)
+        shop.promote(IDENTITY_RANKER, bundles[(epoch + 1) % 2], epoch + 1, before=bundles[epoch % 2])
         follower.poll_trials()
     assert sorted(shop.loads) == ["b1", "b2"]
 
 
 def test_challengers_that_come_and_go_do_not_push_out_the_champion_before(one: Scorer) -> None:
     shop = Shop(scorers={name: replace(one, digest=name) for name in ("b1", "b2", "c1", "c2", "c3", "c4")})
-    tried = dict[str, Rollout]()
-    follower = Follower(shop.heads.get, shop.load, before={IDENTITY_RANKER: "b1"}.get, challenged=tried.get)
-    shop.promote(IDENTITY_RANKER, "b2", 2)
+    shop.rollouts, follower = (tried := dict[str, Rollout]()), shop.follower()
+    shop.promote(IDENTITY_RANKER, "b2", 2, before="b1")
     follower.poll()
     for number, name in enumerate(("c1", "c2", "c3", "c4"), start=3):
         tried[IDENTITY_RANKER] = Rollout(
@@ -189,8 +157,8 @@ def test_challengers_that_come_and_go_do_not_push_out_the_champion_before(one: S
 
 def test_a_champion_before_that_is_broken_costs_nothing(one: Scorer) -> None:
     shop = Shop(scorers={"b2": replace(one, digest="b2")})
-    follower = Follower(shop.heads.get, shop.load, before=lambda model: "b1")
-    shop.promote(IDENTITY_RANKER, "b2", 2)
+    follower = shop.follower()
+    shop.promote(IDENTITY_RANKER, "b2", 2, before="b1")
     for _ in range(3):
         follower.poll()
     assert follower.lineup[IDENTITY_RANKER].epoch == 2
@@ -224,7 +192,7 @@ def test_a_bundle_with_one_byte_changed_never_serves(tmp_path: Path) -> None:
     text[len(text) // 2] ^= 1
     model.write_bytes(bytes(text))
     shop = Shop()
-    follower = Follower(shop.heads.get, lambda name: load_bundle(tmp_path, name), lambda *what: shop.counted.append(what))
+    follower = Follower(shop.look, lambda name: load_bundle(tmp_path, name), lambda *what: shop.counted.append(what))
     shop.promote(IDENTITY_RANKER, digest, 1)
     follower.poll()
     assert dict(follower.lineup) == {}

@@ -18,9 +18,10 @@ import registry
 from infra import show
 from infra.journal_commands import entry
 from registry import gate, rollouts
+from registry.following import under_way
 from registry.journal import Journal
 from registry.judging import verdict_on
-from registry.rollouts import WATCH, Rollout, under_way
+from registry.rollouts import WATCH, Rollout
 from registry.succession import ABORT, CANARY, FINISH, PROMOTE, SHADOW, Promotion
 from serving.rollouts import mirrored
 from serving.rollouts.labelling import look_at_labels
@@ -152,12 +153,12 @@ def start(settings: Settings, bundle: str, reason: str) -> Promotion:
 def followed(settings: Settings, traffic: Traffic, row: Promotion) -> Rollout:
     """Let callers ask until the rollout ends; the day's look at labels comes in the last canary."""
     journal = Journal.of(settings)
-    begun = under_way(journal, IDENTITY_RANKER, datetime.now(UTC))
+    begun = under_way(journal, datetime.now(UTC)).get(IDENTITY_RANKER)
     assert begun is not None
     assert begun.epoch == row.epoch
 
     def is_over() -> bool:
-        now = under_way(journal, IDENTITY_RANKER, datetime.now(UTC))
+        now = under_way(journal, datetime.now(UTC)).get(IDENTITY_RANKER)
         if now is None or now.stage == WATCH:
             return True
         if now.share == now.policy.shares[-1] and not looked and len(mirrored.read(settings.home, now, DAY.last)) > 800:
@@ -166,7 +167,9 @@ def followed(settings: Settings, traffic: Traffic, row: Promotion) -> Rollout:
 
     looked: list[dict[str, str]] = []
     traffic.until(is_over, begun.number)
-    if under_way(journal, IDENTITY_RANKER, datetime.now(UTC)) is None:  # the service hears of it from the journal, a moment later
+    if (
+        under_way(journal, datetime.now(UTC)).get(IDENTITY_RANKER) is None
+    ):  # the service hears of it from the journal, a moment later
         traffic.until(lambda: traffic.answers[begun.number][-1]["arm"] is None, begun.number)
     return begun
 

@@ -11,8 +11,9 @@ from typing import Any, cast
 import pandas as pd
 import pytest
 
+from registry.following import Following, under_way
 from registry.journal import Journal
-from registry.rollouts import Following, Rollout, Step, proceed, start, under_way
+from registry.rollouts import Rollout, Step, proceed, start
 from registry.succession import ABORT, CANARY, FINISH, PROMOTE, ROLLBACK, SHADOW
 from serving.champion import Champion, Follower, Trial
 from serving.rollouts import mirrored
@@ -53,7 +54,7 @@ class Platform:
         return [row.kind for row in self.journal.rows(IDENTITY_RANKER)]
 
     def rollout(self) -> Rollout:
-        found = under_way(self.journal, IDENTITY_RANKER, NOON)
+        found = under_way(self.journal, NOON).get(IDENTITY_RANKER)
         assert found is not None
         return found
 
@@ -64,8 +65,7 @@ class Platform:
 
     def process(self) -> Steering:
         journal = self.journal
-        challenged = Following(journal, lambda: NOON)
-        follower = Follower(journal.champion, self.load, challenged=challenged)
+        follower = Follower(Following(journal, lambda: NOON), self.load)
         follower.poll()
         return Steering(self.settings.home, journal, follower, Tally(self.settings.home), lambda: self.now)
 
@@ -234,7 +234,7 @@ def test_the_trial_follows_the_journal_and_keeps_what_is_loaded(platform: Platfo
         return platform.load(digest)
 
     journal = platform.journal
-    follower = Follower(journal.champion, load, challenged=Following(journal, lambda: NOON))
+    follower = Follower(Following(journal, lambda: NOON), load)
     follower.poll()
     trial = follower.trials[IDENTITY_RANKER]
     assert (trial.champion.scorer.digest, trial.challenger.scorer.digest) == (OLD, NEW)

@@ -14,6 +14,7 @@ from typing import cast
 import numpy as np
 import pytest
 
+from registry.following import Standings
 from registry.rollouts import WATCH, Rollout, load_policy
 from registry.succession import CANARY, SHADOW
 from serving.champion import Champion, Follower, Trial
@@ -80,7 +81,7 @@ class Named:
 def bench(tmp_path: Path) -> Bench:
     old, new = (Champion(cast(Scorer, Named(name * 64)), epoch) for name, epoch in (("a", 1), ("b", 7)))
     rollout = Rollout(IDENTITY_RANKER, 7, "a" * 64, "b" * 64, CANARY, 0.25, 8, NOON, POLICY)
-    follower = Follower(lambda model: None, lambda digest: old.scorer, lineup={IDENTITY_RANKER: old})
+    follower = Follower(lambda: Standings({}, {}, {}), lambda digest: old.scorer, lineup={IDENTITY_RANKER: old})
     made = Bench(Trying(follower, Tally(tmp_path), Mirror(), MirrorLog(tmp_path), b"key"), Trial(rollout, old, new))
     made.trying.count = lambda model, outcome: made.counted.update([outcome])
     made.stage(CANARY, 0.25)

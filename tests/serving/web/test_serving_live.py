@@ -20,6 +20,7 @@ import pytest
 from hypothesis import HealthCheck
 
 from features import open_online
+from registry.following import Following
 from registry.journal import Journal
 from serving.champion import Follower
 from serving.decision_log import DecisionLog
@@ -65,7 +66,7 @@ def assembled(folder: Path, serving: Serving = PLAIN) -> Iterator[Parts]:
             scorers[digest] = load_bundle(settings.bundles, digest)
         return scorers[digest]
 
-    follower = Follower(journal.champion, load)
+    follower = Follower(Following(journal, lambda: datetime.now(UTC)), load)
     with open_online(settings) as store:
         a_home(store)
         log = DecisionLog(settings.decision_log, metrics.logged)
