@@ -25,6 +25,7 @@ def test_a_file_of_fields_reads_back_as_written(tmp_path: Path) -> None:
         ('[fields]\nsurname = "sirname"\n', "'surname' has kind 'sirname'"),
         ('idd = "x"\n[fields]\na = "text"\n', "'idd' is not a setting"),
         ('id = "x"\n', "no \\[fields\\]"),
+        ("[fields]\nlast name = surname\n", "is no TOML in UTF-8 .*both in quotes"),
         ('[fields]\na = "name"\n[same]\nb = 3\n', "\\[same\\] has lines such as"),
     ],
 )

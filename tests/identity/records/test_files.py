@@ -31,6 +31,7 @@ def a_file(folder: Path, data: str | bytes, name: str = "people.csv") -> Path:
         '"sep=|"\nid|name\n1|Ann\n',
         "id%name\n1%Ann\n",
         "\nid,name\n1,Ann\n",
+        "id,name\n1,Ann\n".replace("\n", "\r"),
         b"\xef\xbb\xbfid,name\n1,Ann\n",
         "id\tname\n1\tAnn\n".encode("utf-16-le"),
         "id,name\n1,Ann\n".encode("utf-16"),
@@ -63,9 +64,24 @@ def test_a_list_under_a_name_is_the_table(tmp_path: Path) -> None:
     assert len(file(a_file(tmp_path, '{"total": 2, "items": [{"a": 1}, {"a": 2}]}')).table) == 2
 
 
+def test_what_is_above_the_line_with_names_is_left_out_and_said(tmp_path: Path) -> None:
+    text = "Customers, all\nmade on 3 May\n\nname;town;born\nAnn;Ulm;1970\nBo;Bonn;1980\nCy;Jena;1990\n"
+    found = file(a_file(tmp_path, text))
+    assert found.table.column_names == ["name", "town", "born"]
+    assert len(found.table) == 3
+    assert "'Customers, all" in found.notes[0]
+
+
+def test_rows_that_end_with_a_delimiter_have_no_value_too_many(tmp_path: Path) -> None:
+    found = file(a_file(tmp_path, "id,name\n1,Ann,\n2,Bo,\n")).table
+    assert found.to_pydict() == {"id": ["1", "2"], "name": ["Ann", "Bo"], "column_3": [None, None]}
+
+
 @pytest.mark.parametrize(
     ("text", "words"),
     [
+        (b"\x89PNG\r\n\x1a\n\x00\x05\x06\x07", "is no table: it begins with"),
+        ("<!DOCTYPE html><html>", "is no table: it begins with '<!DOCTYPE"),
         ('{"a": 1}\n{"a": 2\n', r"line 2 is no JSON .*: '{\"a\": 2'. Correct it"),
         ('{"a": 1}\n[1, 2]\n', r"record 2 is .*not an object"),
         (b"\x1f\x8b\x08broken", "cannot be unpacked .* cut short"),

@@ -10,7 +10,7 @@ import pyarrow.csv
 import pytest
 
 from whence.identity.records import review, store
-from whence.identity.records.publish import FuseError, Outcome, Request, _nothing_compared, publish
+from whence.identity.records.publish import FuseError, Labels, Outcome, Request, _nothing_compared, _of_nobody, publish
 from whence.identity.records.resolve import Options, resolve
 from whence.identity.records.retrieve import Plan
 from whence.identity.records.review import Label
@@ -90,6 +90,13 @@ def test_where_no_two_records_are_looked_at_a_note_says_what_is_lacking() -> Non
     assert "No two of the 60 records were compared" in note
     assert "name (2 different)" in note
     assert _nothing_compared(resolve(pyarrow.table({"name": GIVEN * 2}))) == []
+
+
+def test_labels_of_records_that_are_not_there_are_told() -> None:
+    resolved = resolve(pyarrow.table({"name": GIVEN * 2}), options=Options(plan=Plan()))
+    settled = review.settle([Label("x", "00", "same", "Ada", NOON)])
+    (note,) = _of_nobody(resolved, Labels(settled))
+    assert "1 of 1 labelled pairs name records that are not in the input, such as 'x'" in note
 
 
 @pytest.mark.service

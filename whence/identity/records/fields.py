@@ -77,7 +77,13 @@ def _days(table: pa.Table, fields: Sequence[Field]) -> set[str]:
 def read(path: Path | str) -> Fields:
     """The fields that a TOML file describes; ValueError names what is wrong with which field."""
     path = Path(path)
-    settings = tomllib.loads(path.read_text(encoding="utf-8"))
+    try:
+        settings = tomllib.loads(path.read_text(encoding="utf-8-sig"))
+    except ValueError as wrong:
+        raise ValueError(
+            f'{path} is no TOML in UTF-8 ({wrong}). It has a line [fields], and below it one such as "surname" = "surname" for '
+            "each column to compare, both in quotes."
+        ) from None
     known = {"id", "source", "label", "unique", "unique_sources", "fields", "same", "login"}
     for name in settings:
         if name not in known:

@@ -32,6 +32,8 @@ LOOKED_AT = 200
 BEGINNING = 1_000_000
 ALIKE = 0.8
 """The share of rows that must agree."""
+MOST_ABOVE = 10
+"""Rows that an export may have above the line with names."""
 
 
 class InputError(ValueError):
@@ -116,9 +118,21 @@ def _text(path: Path, data: bytes) -> Part:
     text, notes = _decoded(path, data)
     if not text.strip():
         raise InputError(f"{path} is empty. It needs a line with the names of the columns, and rows.")
+    if PAGE.match(text) or sum(map(_is_strange, text[:LOOKED_INTO])) > STRANGE * len(text[:LOOKED_INTO]):
+        raise InputError(f"{path} is no table: it begins with {text[:20]!r}. Give CSV, JSON or Parquet.")
     if text.lstrip()[0] in "[{" and _is_json(text):
         return Part(_json(path, text), tuple(notes))
     return _csv(path, text, notes)
+
+
+PAGE = re.compile(r"(?i)\s*<(?:!doctype|html|\?xml)|%PDF")
+LOOKED_INTO = 4000
+STRANGE = 0.01
+"""The share of signs that no text has, from which a file is a picture, or whatever else."""
+
+
+def _is_strange(sign: str) -> bool:
+    return sign < " " and not sign.isspace() and sign not in RARE_DELIMITERS
 
 
 def _decoded(path: Path, data: bytes) -> tuple[str, list[str]]:
@@ -156,6 +170,9 @@ def _csv(path: Path, text: str, notes: Sequence[str]) -> Part:
     said = re.match(r'"?sep=(.)"?\r?\n', text)
     if said:
         text = text[said.end() :]
+    elif above := _title(text):
+        text = text[len(above) :]
+        notes = [*notes, f"{path.name}: what is above the line with names was left out: '{above.strip()[:60]}'."]
     delimiter = said[1] if said else _delimiter(text)
     rows = _rows(text, delimiter)
     if _is_headless(rows):
@@ -164,6 +181,8 @@ def _csv(path: Path, text: str, notes: Sequence[str]) -> Part:
         notes = [*notes, told]
     else:
         names, header_lines = _header(path, text, delimiter)
+    if len(rows) > 1 and all(len(row) == len(names) + 1 and not row[-1].strip() for row in rows[1:]):
+        names = [*names, free(f"column_{len(names) + 1}", set(names))]  # each row ends with a delimiter, and the header does not
     bad: list[Any] = []
 
     def note(row: Any) -> str:
@@ -184,6 +203,30 @@ def _csv(path: Path, text: str, notes: Sequence[str]) -> Part:
     if bad:
         _refuse_ragged(path, bad, len(table) + len(bad))
     return Part(table, tuple(notes))
+
+
+def _title(text: str) -> str:
+    """What an export says above the line with names: rows narrower than that line, which is as wide as those below it."""
+    for delimiter in DELIMITERS:
+        rows = _rows(text, delimiter)
+        width = Counter(map(len, rows)).most_common(1)[0][0] if rows else 0
+        at = next((at for at, row in enumerate(rows) if len(row) == width), 0)
+        below = rows[at + 1 :]
+        if width < 3 or not 0 < at <= MOST_ABOVE or sum(len(row) == width for row in below) < max(ALIKE * len(below), 1):
+            continue
+        if all(map(str.strip, rows[at])) and not any(any(map(str.isdecimal, cell)) for cell in rows[at]):
+            return _above(text, delimiter, width)
+    return ""
+
+
+def _above(text: str, delimiter: str, width: int) -> str:
+    reader, lines = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter), 0
+    for row in reader:
+        if len(row) == width:
+            break
+        lines = reader.line_num
+    stream = io.StringIO(text, newline="")
+    return "".join(stream.readline() for _ in range(lines))
 
 
 def _refuse_ragged(path: Path, bad: Sequence[Any], rows: int) -> None:

@@ -16,9 +16,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from whence.identity.clusters import components
 from whence.identity.ledger import Changes, Ledger, Limits, changes, fuse
 from whence.identity.records import explain, fields, reading, report, review, store
 from whence.identity.records.boosted import FEWEST
+from whence.identity.records.known import Known
 from whence.identity.records.resolve import Options, Resolved, resolve
 from whence.identity.records.store import Folder
 from whence.identity.records.table import Fields
@@ -136,6 +138,7 @@ def publish(request: Request, now: datetime) -> Outcome:
             *_nothing_compared(resolved),
             *_large_blocks(resolved),
             *_few_labels(resolved, labels),
+            *_of_nobody(resolved, labels),
         )
         found = Found(resolved, verdicts, questions, ledger, changed, notes, why, answered)
         is_new = not request.is_dry and _write(folder, found, given.table, chosen, request)
@@ -148,6 +151,19 @@ def _few_labels(resolved: Resolved, labels: Labels) -> list[str]:
         return []
     return [
         f"{len(known):,} labelled pairs are too few to learn from ({FEWEST} of each kind are needed); they are taken as said."
+    ]
+
+
+def _of_nobody(resolved: Resolved, labels: Labels) -> list[str]:
+    """Labels that name records which are not in the input, as when ids are written otherwise."""
+    there = set(resolved.records.ids)
+    lost = [pair for pair in labels.settled.verdicts if not there.issuperset(pair)]
+    if not lost:
+        return []
+    missing = next(name for name in lost[0] if name not in there)
+    return [
+        f"{len(lost):,} of {len(labels.settled.verdicts):,} labelled pairs name records that are not in the input, such as "
+        f"'{missing}'; ids here are like '{resolved.records.ids[0]}'."
     ]
 
 
@@ -288,7 +304,27 @@ def _labels(request: Request, folder: Folder) -> Labels:
     notes = [f"Labels disagree on {each}." for each in settled.conflicts[:5]]
     if len(settled.conflicts) > 5:
         notes.append(f"Labels disagree on {len(settled.conflicts) - 5:,} more pairs.")
-    return Labels(settled, tuple(notes))
+    return Labels(settled, (*notes, *_at_odds(settled.known)))
+
+
+def _at_odds(known: Known) -> list[str]:
+    """Records that are said to be different, and one by way of others.
+
+    >>> _at_odds({("a", "b"): True, ("b", "c"): True, ("a", "c"): False})
+    ["Labels contradict each other: 'a' and 'c' are said to be different, and the same by way of others (1 such pair)."]
+    """
+    if all(known.values()):
+        return []
+    place = {name: at for at, name in enumerate(sorted({name for pair in known for name in pair}))}
+    ends = np.array([[place[name] for name in pair] for pair, same in known.items() if same], dtype=np.int32).reshape(-1, 2)
+    person = components(len(place), ends[:, 0], ends[:, 1])
+    odd = [pair for pair, same in known.items() if not same and person[place[pair[0]]] == person[place[pair[1]]]]
+    if not odd:
+        return []
+    (left, right), more = odd[0], f"{len(odd):,} such pair{'s' if len(odd) > 1 else ''}"
+    return [
+        f"Labels contradict each other: '{left}' and '{right}' are said to be different, and the same by way of others ({more})."
+    ]
 
 
 def _answered(resolved: Resolved, said: Mapping[tuple[str, str], str]) -> npt.NDArray[np.bool_]:
