@@ -18,7 +18,6 @@ from whence.contracts.models import Candidate
 if TYPE_CHECKING:
     from registry.gate import Verdict
     from registry.journal import Promotion
-    from whence.bundle import Scorer
     from whence.contracts.settings import Settings
 
 ATTEMPTS = 3
@@ -153,14 +152,6 @@ def champion(settings: Settings, model: str) -> Promotion | None:
     from registry.journal import Journal
 
     return Journal.of(settings).champion(model)
-
-
-def champion_scorer(settings: Settings, model: str) -> Scorer | None:
-    """The champion's checked scorer, None before the first."""
-    from whence import bundle_store
-
-    row = champion(settings, model)
-    return bundle_store.load(settings, row.bundle) if row else None
 
 
 def versions(settings: Settings, candidate: Candidate) -> dict[str, Any]:

@@ -19,7 +19,7 @@ from registry.alarms import Alarms
 from registry.follow import Watch
 from registry.journal import Journal
 from tests.registry.makers import a_candidate
-from whence import bundle
+from whence import bundle, bundle_store
 from whence.contracts.models import CONVERSION_VALUE, Candidate
 from whence.contracts.settings import Bundles, Ports, Settings
 
@@ -119,7 +119,7 @@ def test_a_promoter_killed_after_any_step_is_finished_once_by_the_next(at: Any) 
         assert (served.version, served.tags[aliases.EPOCH]) == (version.version, str(rounds)), said
         model = client.get_registered_model(CONVERSION_VALUE)
         assert model.tags[aliases.SEAL] == rows[-1].seal, said
-        assert registry.champion_scorer(settings, CONVERSION_VALUE).digest == candidate.bundle  # type: ignore[union-attr]
+        assert bundle_store.load(settings, registry.champion(settings, CONVERSION_VALUE).bundle).digest == candidate.bundle  # type: ignore[union-attr]
         assert set(os.listdir(settings.home / "shared")) >= {first.bundle, candidate.bundle}, said
         assert Watch(settings).glance(NOW) == [], said
     assert Alarms.of(settings).since(NOW) == [], "healing alarms nobody"

@@ -23,6 +23,7 @@ from registry.alarms import Alarms
 from registry.follow import Watch
 from registry.journal import Journal
 from tests.registry.makers import a_candidate
+from whence import bundle_store
 from whence.contracts.models import CONVERSION_VALUE, Candidate
 from whence.contracts.settings import Ports, Settings
 
@@ -169,7 +170,7 @@ def test_a_champion_that_mlflow_lost_is_named_and_not_served_otherwise(at: Any) 
     for _ in range(2):
         assert "is not registered in MLflow" in aliases.reconcile(settings, NOW)[0].words
     assert [each.kind for each in Alarms.of(settings).since(NOW)] == ["lost"], "a standing condition is told once"
-    assert registry.champion_scorer(settings, CONVERSION_VALUE).digest == candidate.bundle  # type: ignore[union-attr]
+    assert bundle_store.load(settings, registry.champion(settings, CONVERSION_VALUE).bundle).digest == candidate.bundle  # type: ignore[union-attr]
 
 
 def test_a_rollback_works_while_mlflow_is_down_and_the_alias_follows_later(at: Any, settings: Settings, caplog: Any) -> None:

@@ -334,8 +334,3 @@ def _value(hint: Any, value: Any, where: str) -> Any:
     if isinstance(hint, type) and type(value) is not hint:
         raise SettingsError(f"{where} must be {hint.__name__}, and is {value!r} ({type(value).__name__}).")
     return value
-
-
-def with_world(settings: Settings, **changes: Any) -> Settings:
-    """The same settings with another world."""
-    return replace(settings, world=replace(settings.world, **changes))

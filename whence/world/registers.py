@@ -18,7 +18,6 @@ TWINS = 0.05
 """… and the share of those born on the same day."""
 MOVED, MARRIED = 0.20, 0.02
 """The shares of records from another home, and under another surname."""
-PEOPLE_PER_REGION = 53_000
 HOMES_PER_POSTCODE = 12
 
 ONSETS = [
