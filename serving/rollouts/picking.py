@@ -6,7 +6,7 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import NamedTuple, Protocol, TypeVar
 
-from serving.champion import Champion, Follower, Trial
+from serving.champion import Champion, Trial
 from serving.rollouts.rollout import Place
 from serving.scored import Scored
 from whence.bundle import Scorer
@@ -63,22 +63,3 @@ class Picker(Protocol):
 
     def mirror(self, mirrored: Mirrored) -> None:
         """Hear of an answer that a model scored; must neither block nor raise."""
-
-
-class ChampionsAlone:
-    """No rollout: the champion answers everybody."""
-
-    def __init__(self, follower: Follower) -> None:
-        self._follower = follower
-
-    def pick(self, model: str, person_key: str) -> Picked | None:
-        """The champion."""
-        champion = self._follower.lineup.get(model)
-        return Picked(champion) if champion is not None else None
-
-    def answer(self, picked: Picked, ask: Callable[[Scorer], Found]) -> tuple[Picked, Found]:
-        """The champion's answer."""
-        return picked, ask(picked.champion.scorer)
-
-    def mirror(self, mirrored: Mirrored) -> None:
-        """Nobody listens."""

@@ -1,7 +1,8 @@
-"""Tiny real bundles for tests: trained in a blink on one plain rule each, written and loaded like any other."""
+"""Tiny real bundles for tests: trained in a blink on one plain rule each, written and loaded like any other. And a service without rollouts."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,8 @@ import lightgbm
 import numpy as np
 import pandas as pd
 
+from serving.champion import Follower
+from serving.rollouts.picking import Found, Mirrored, Picked
 from whence import calibration
 from whence.attribution import evidence as journey_evidence
 from whence.attribution import value
@@ -60,3 +63,22 @@ def trained(model: str, seed: int) -> tuple[str, dict[str, Any], pd.DataFrame]:
     raw = np.asarray(booster.predict(matrix, raw_score=True))
     calibrator = calibration.fit("platt", raw, label)
     return booster.model_to_string(), calibrator.to_json(), golden_rows(inputs, schema, rows=16, seed=seed)
+
+
+class ChampionsAlone:
+    """No rollout: the champion answers everybody."""
+
+    def __init__(self, follower: Follower) -> None:
+        self._follower = follower
+
+    def pick(self, model: str, person_key: str) -> Picked | None:
+        """The champion."""
+        champion = self._follower.lineup.get(model)
+        return Picked(champion) if champion is not None else None
+
+    def answer(self, picked: Picked, ask: Callable[[Scorer], Found]) -> tuple[Picked, Found]:
+        """The champion's answer."""
+        return picked, ask(picked.champion.scorer)
+
+    def mirror(self, mirrored: Mirrored) -> None:
+        """Nobody listens."""

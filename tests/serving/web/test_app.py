@@ -26,7 +26,6 @@ from serving import decision_log
 from serving.champion import Follower
 from serving.decision_log import DecisionLog
 from serving.matcher import Store
-from serving.rollouts.picking import ChampionsAlone
 from serving.web.app import application
 from serving.web.doors import FAILED, MAX_BODY
 from serving.web.limits import Buckets
@@ -34,7 +33,7 @@ from serving.web.metrics import Metrics
 from serving.web.service import Service
 from serving.web.tokens import add, open_book, own_token
 from tests.builders import some_settings
-from tests.serving.tiny import SCHEMAS, a_bundle
+from tests.serving.tiny import SCHEMAS, ChampionsAlone, a_bundle
 from whence.bundle import Scorer, load_bundle
 from whence.contracts.models import ATTRIBUTION_RANKER, IDENTITY_RANKER
 from whence.contracts.settings import Features, Settings

@@ -24,7 +24,6 @@ from registry.following import Following
 from registry.journal import Journal
 from serving.champion import Follower
 from serving.decision_log import DecisionLog
-from serving.rollouts.picking import ChampionsAlone
 from serving.web.app import application
 from serving.web.doors import Doors
 from serving.web.metrics import Metrics
@@ -32,6 +31,7 @@ from serving.web.service import Service
 from serving.web.tokens import open_book, own_token
 from tests.builders import some_settings
 from tests.serving.live import SIGNAL, a_home, free_ports, promote, served
+from tests.serving.tiny import ChampionsAlone
 from whence.bundle import Scorer, load_bundle
 from whence.contracts.models import IDENTITY_RANKER
 from whence.contracts.settings import Serving, Settings
