@@ -109,6 +109,28 @@ def test_rows_that_do_not_belong_are_refused_and_nothing_is_written(lake: Lake, 
     assert lake.version("ingest_counts") == -1
 
 
+@pytest.mark.service
+def test_rows_that_come_some_at_a_time_are_written_as_if_they_came_together(tmp_path: Path):
+    apart, together = (Lake(str(tmp_path / name)) for name in ("apart", "together"))
+    assert apart.fill("ingest_counts", iter(()), FIRST) == (False, 0)
+    for parts in (("c", "a"), ("b",)), (("a",), ("b", "c")), (("b", "c"), ("d",)), ():
+        sources = [source for part in parts for source in part]
+        changed = together.replace("ingest_counts", counts("2026-05-01", *sources), FIRST)
+        assert apart.fill("ingest_counts", (counts("2026-05-01", *part) for part in parts), FIRST) == (changed, len(sources))
+        assert apart.read("ingest_counts").equals(together.read("ingest_counts"))
+    with pytest.raises(LakeError, match="repeat a key"):
+        apart.fill("ingest_counts", [counts("2026-05-01", "a")] * 2, FIRST)
+    assert apart.version("ingest_counts") == together.version("ingest_counts")
+
+
+@pytest.mark.service
+def test_a_part_is_filled_and_read_by_itself(lake: Lake):
+    for source in ("a", "b", "a"):
+        lake.fill("ingest_counts", [counts("2026-05-01", source)], FIRST, {"source": source})
+    assert lake.version("ingest_counts") == 1
+    assert lake.read("ingest_counts", part={"source": "b"}).equals(counts("2026-05-01", "b"))
+
+
 def test_a_view_shows_the_days_of_the_window_only(lake: Lake):
     lake.replace("ingest_counts", pa.concat_tables([counts("2026-05-01", "a"), counts("2026-05-02", "a", "b")]), BOTH)
     with lake.connect(SECOND, "ingest_counts") as con:

@@ -5,15 +5,17 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import unquote
 
 import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.parquet as pq
 
 from whence.contracts.tables import TABLES
 from whence.contracts.times import Window
@@ -27,10 +29,19 @@ if TYPE_CHECKING:
 ATTEMPTS = 12
 MOST_KNOWN = 100
 """Tables that a thread remembers the log of."""
+AT_ONCE = 10_000
+"""Rows that are handed to a writer together."""
 
 
 class LakeError(RuntimeError):
     """A table cannot be read or written; the message says what to do."""
+
+
+class Filled(NamedTuple):
+    """What became of rows that were written."""
+
+    changed: bool
+    rows: int
 
 
 @dataclass(frozen=True)
@@ -61,25 +72,40 @@ class Lake:
         """
         part = part or {}
         wanted = self._conform(name, rows, window, part)
-        for attempt in range(ATTEMPTS):
-            if _only(self.read(name, window), part).equals(wanted):
-                return False
-            try:
-                self._commit(name, wanted, window, part)
-                return True
-            except Exception as clash:
-                if not _is_conflict(clash) or attempt == ATTEMPTS - 1:
-                    raise
-                time.sleep(0.05 * 2 ** min(attempt, 6))
-        raise AssertionError("unreachable")
+        return _tried(lambda: self.read(name, window, part=part).equals(wanted), lambda: self._commit(name, wanted, window, part))
 
-    def read(self, name: str, window: Window | None = None, columns: list[str] | None = None) -> pa.Table:
-        """The rows of the window's days (all days without one), sorted by the table's key."""
+    def fill(self, name: str, parts: Iterable[pa.Table], window: Window, part: Mapping[str, str] | None = None) -> Filled:
+        """The same as `replace` for rows that come some at a time and may be more than memory likes: they wait on disk."""
+        part, table = part or {}, TABLES[name]
+        with TemporaryDirectory() as folder, self.connect(window, name) as con:
+            file, key = str(Path(folder, "rows.parquet")), _listed(table.key)
+            with pq.ParquetWriter(file, table.schema) as writer:
+                for rows in parts:
+                    writer.write_table(self._conform(name, rows, window, part))
+            con.execute(f"CREATE TEMP VIEW waiting AS SELECT * FROM read_parquet('{_escaped(file)}')")
+            if con.sql(f"SELECT 1 FROM waiting GROUP BY {key} HAVING count(*) > 1 LIMIT 1").fetchall():
+                raise _repeats(name)
+            changed = _tried(
+                lambda: self._holds(name, window, part, file),
+                lambda: self._commit(name, _streamed(con, f"FROM waiting ORDER BY {key}", table.schema), window, part),
+            )
+            return Filled(changed, con.sql("SELECT count(*) FROM waiting").fetchall()[0][0])
+
+    def read(
+        self,
+        name: str,
+        window: Window | None = None,
+        columns: list[str] | None = None,
+        part: Mapping[str, str] | None = None,
+    ) -> pa.Table:
+        """The rows of the window's days (all days without one), of a `part` those with its values alone, sorted by the table's key."""
         table = TABLES[name]
         with self.connect(window, name) as con:
-            chosen = ", ".join(f'"{c}"' for c in columns or table.schema.names)
-            order = ", ".join(f'"{c}"' for c in table.key if c in (columns or table.schema.names)) or "1"
-            rows = con.sql(f'SELECT {chosen} FROM "{name}" ORDER BY {order}').to_arrow_table()
+            chosen = columns or table.schema.names
+            order = _listed(c for c in table.key if c in chosen) or "1"
+            rows = con.sql(
+                f'SELECT {_listed(chosen)} FROM "{name}" WHERE {_of_part(part or {})} ORDER BY {order}'
+            ).to_arrow_table()
         return rows.cast(pa.schema([table.schema.field(c) for c in rows.column_names]))
 
     def connect(
@@ -92,7 +118,12 @@ class Lake:
         """
         con = (base or _database(os.getpid(), self.memory_limit)).cursor()
         con.execute("SET TimeZone = 'UTC'")
-        for name in names or tuple(TABLES):
+        self.show(con, window, *(names or TABLES))
+        return con
+
+    def show(self, con: duckdb.DuckDBPyConnection, window: Window | None, *names: str) -> None:
+        """Make the views of more tables on a connection that has none of them, cut to a window of their own."""
+        for name in names:
             empty = TABLES[name].schema.empty_table()
             if files := self.files(name, window):
                 _look_into(con, name, files)
@@ -100,7 +131,6 @@ class Lake:
                 con.register(name, held)
             else:
                 con.register(name, empty)
-        return con
 
     def files(self, name: str, window: Window | None = None) -> list[str]:
         """The table's data files for the window's days; empty when it is not on this machine."""
@@ -158,10 +188,18 @@ class Lake:
             raise LakeError(f"Rows for {name} reach outside their part {dict(part)}. Write each part by itself.")
         keys = wanted.select(list(table.key))
         if wanted.num_rows and keys.group_by(list(table.key)).aggregate([]).num_rows != wanted.num_rows:
-            raise LakeError(f"Rows for {name} repeat a key ({', '.join(table.key)}). Remove the duplicates first.")
+            raise _repeats(name)
         return wanted.sort_by([(key, "ascending") for key in table.key])
 
-    def _commit(self, name: str, rows: pa.Table, window: Window, part: Mapping[str, str]) -> None:
+    def _holds(self, name: str, window: Window, part: Mapping[str, str], file: str) -> bool:
+        """Whether the part of the table is just what the file has; no key is there twice."""
+        columns, wanted = _listed(TABLES[name].schema.names), f"read_parquet('{_escaped(file)}')"
+        with self.connect(window, name) as con:
+            held = f'SELECT {columns} FROM "{name}" WHERE {_of_part(part)}'
+            counts = con.sql(f"SELECT (SELECT count(*) FROM ({held})) = (SELECT count(*) FROM {wanted})").fetchall()
+            return counts == [(True,)] and not con.sql(f"(SELECT {columns} FROM {wanted}) EXCEPT ({held}) LIMIT 1").fetchall()
+
+    def _commit(self, name: str, rows: pa.Table | pa.RecordBatchReader, window: Window, part: Mapping[str, str]) -> None:
         from deltalake import write_deltalake
 
         if not self._is_remote:
@@ -169,8 +207,6 @@ class Lake:
         days = ", ".join(f"'{day}'" for day in window.days)
         mine = "".join(f" AND {column} = '{value}'" for column, value in sorted(part.items()))
         table = self._open(name)
-        if table is None and not rows.num_rows:
-            return
         write_deltalake(
             self._address(name) if table is None else table,
             rows if table is None else _in_words_of(table, rows),
@@ -203,11 +239,31 @@ def _caught_up(address: str) -> DeltaTable:
 _known = threading.local()
 
 
-def _in_words_of(table: DeltaTable, rows: pa.Table) -> pa.Table:
+def _in_words_of(table: DeltaTable, rows: pa.Table | pa.RecordBatchReader) -> pa.Table | pa.RecordBatchReader:
     """The rows with the column descriptions that the table was made with: it takes no other ones for columns that it has."""
     told = {column.name: column.metadata for column in table.schema().fields}
     fields = [each.with_metadata(told[each.name] or None) if each.name in told else each for each in rows.schema]
     return rows.cast(pa.schema(fields))
+
+
+def _streamed(con: duckdb.DuckDBPyConnection, query: str, schema: pa.Schema) -> pa.RecordBatchReader:
+    found = con.sql(query).to_arrow_reader(AT_ONCE)
+    return pa.RecordBatchReader.from_batches(schema, (pa.RecordBatch.from_arrays(each.columns, schema=schema) for each in found))
+
+
+def _tried(is_done: Callable[[], bool], write: Callable[[], None]) -> bool:
+    """Write unless it is done, again where another writer was first; whether anything was written."""
+    for attempt in range(ATTEMPTS):
+        if is_done():
+            return False
+        try:
+            write()
+            return True
+        except Exception as clash:
+            if not _is_conflict(clash) or attempt == ATTEMPTS - 1:
+                raise
+            time.sleep(0.05 * 2 ** min(attempt, 6))
+    raise AssertionError("unreachable")
 
 
 @cache
@@ -224,6 +280,22 @@ def _only(rows: pa.Table, part: Mapping[str, str]) -> pa.Table:
     return rows.combine_chunks()
 
 
+def _of_part(part: Mapping[str, str]) -> str:
+    return " AND ".join(f"{column} = '{_escaped(value)}'" for column, value in part.items()) or "true"
+
+
+def _listed(names: Iterable[str]) -> str:
+    return ", ".join(f'"{name}"' for name in names)
+
+
+def _escaped(text: str) -> str:
+    return text.replace("'", "''")
+
+
+def _repeats(name: str) -> LakeError:
+    return LakeError(f"Rows for {name} repeat a key ({', '.join(TABLES[name].key)}). Remove the duplicates first.")
+
+
 def _look_into(con: duckdb.DuckDBPyConnection, name: str, files: list[str]) -> None:
     """A view of the files; a column that none of them has yet, because it came later, is null."""
     import duckdb
@@ -236,8 +308,8 @@ def _look_into(con: duckdb.DuckDBPyConnection, name: str, files: list[str]) -> N
 
 
 def _view(name: str, files: list[str], more: str = "") -> str:
-    paths = ", ".join("'" + path.replace("'", "''") + "'" for path in files)
-    columns = ", ".join(f'"{column}"' for column in TABLES[name].schema.names)
+    paths = ", ".join(f"'{_escaped(path)}'" for path in files)
+    columns = _listed(TABLES[name].schema.names)
     source = f"read_parquet([{paths}], hive_partitioning = true, hive_types = {{'day': VARCHAR}}, union_by_name = true)"
     return f'CREATE TEMP VIEW "{name}" AS SELECT {columns} FROM (SELECT * FROM {source} {more})'
 
