@@ -72,7 +72,8 @@ def value_examples(settings: Settings, lake: Lake, window: Window) -> Examples:
     days = settings.training.conversion_days
     told = value.labels(touches, conversions, days)
     delay = (told["converted_seen_at"] - touches["happened_at"]).dt.total_seconds() / 86_400
-    inputs = value.touch_frame(touches, _touch_features(settings, touches), everything)
+    counted = touches.join(value.running_counts(touches, everything))
+    inputs = value.touch_frame(counted, _touch_features(settings, touches))
     facts = touches[["happened_at", "seen_at"]].assign(
         row_id=touches["event_id"],
         label=told["label"],

@@ -119,16 +119,16 @@ def score_pairs(pairs: pd.DataFrame, history: History, ranker: Scorer) -> Scored
 
 
 def score_touches(touches: pd.DataFrame, history: History, scorer: Scorer) -> Scored:
-    """The probability of each touch of one day leading to a conversion; ghosts are left out.
+    """The probability of each touch leading to a conversion: of all of one day's, or of some that carry value.COUNTS.
 
-    As in training, a person's features go by the person that the touch's identifier led to then.
+    Ghosts are left out. As in training, a person's features go by the person that the touch's identifier led to then.
     """
     shown = touches[touches["kind"] != "eligible"].reset_index(drop=True)
     asked = shown[["seen_at", "campaign_id", "ip_key"]].assign(row_id=range(len(shown)), identifier=strongest(shown))
     first = history(asked, tuple(view for view in value.VIEWS if view != "person_features"))
     then = asked[["row_id", "seen_at"]].assign(person_id=first["identifier_features__person_id"])
     person = history(then, ("person_features",)).filter(like="person_features__")
-    inputs = value.touch_frame(shown, pd.concat([first, person], axis=1), history=touches)
+    inputs = value.touch_frame(shown, pd.concat([first, person], axis=1))
     raw, probability = scorer.score(inputs)
     return Scored(pd.DataFrame({"subject": shown["touch_id"], "made_at": shown["seen_at"]}), inputs, raw, probability)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, date, datetime
 from functools import lru_cache
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     import pandas as pd
     import pyarrow as pa
 
+    from serving.daily.attributing import Scored
     from serving.daily.ranking import History
     from serving.daily.resolving import Link, Settled
     from whence.attribution.policy import Policy
@@ -181,7 +182,7 @@ def collect_online(settings: Settings, window: Window, progress: Progress | None
     for done, day in enumerate(window, start=1):
         today = Window(day, day)
         lines = decision_log.read(settings.decision_log, str(today))
-        rows = decisions.online(today, lines.rows, lake.read("decisions", today))
+        rows = decisions.online(today, lines.rows, lake.read("decisions", today, part={"route": "online"}))
         changed = int(lake.replace("decisions", rows, today, {"route": "online"}))
         if lines.files:  # a log that is gone says nothing of what it was
             changed += lake.replace("decision_files", decisions.files(today, lines.files), today)
@@ -290,7 +291,6 @@ def _ranked(
 
 
 def _attribute_day(settings: Settings, lake: Lake, day: date, policy: Policy, moment: datetime) -> AttributeReport:
-    from serving import decisions
     from serving.daily import crediting
 
     today = Window(day, day)
@@ -298,20 +298,28 @@ def _attribute_day(settings: Settings, lake: Lake, day: date, policy: Policy, mo
     found = crediting.of_day(lake, day, policy, models, moment)
     parts = crediting.merged(lake, day, found.rows)
     changed = sum(lake.replace("credits", rows, window, {"stated_on": str(day)}) for window, rows in parts)
-    made = dict.fromkeys(ATTRIBUTING, decisions.none_made())
-    for model, (scorer, said) in found.said.items():
-        made[model] = decisions.batch(today, scorer, said.subjects, said.inputs, said.raw, said.probability)
-    changed += sum(lake.replace("decisions", rows, today, {"route": "batch", "model": model}) for model, rows in made.items())
+    made = {}
+    for model in ATTRIBUTING:
+        rows = _decided(today, *found.said[model]) if model in found.said else iter(())
+        made[model] = lake.fill("decisions", rows, today, {"route": "batch", "model": model})
+        changed += made[model].changed
     return AttributeReport(
         conversions=found.conversions,
         refunds=found.refunds,
         repeats=found.repeats,
         restated=found.restated,
         credits=len(found.rows),
-        pairs=made[ATTRIBUTION_RANKER].num_rows,
-        touches=made[CONVERSION_VALUE].num_rows,
+        pairs=made[ATTRIBUTION_RANKER].rows,
+        touches=made[CONVERSION_VALUE].rows,
         changed=changed,
     )
+
+
+def _decided(day: Window, scorer: Scorer, parts: Iterable[Scored]) -> Iterator[pa.Table]:
+    from serving import decisions
+
+    for each in parts:
+        yield decisions.batch(day, scorer, each.subjects, each.inputs, each.raw, each.probability)
 
 
 def _pinned(settings: Settings, step: str, day: date, model: str, now: datetime) -> Scorer | None:

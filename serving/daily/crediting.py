@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import date, datetime
 from typing import TYPE_CHECKING
@@ -51,8 +51,8 @@ class Credited:
     repeats: int
     restated: int
     """Conversions of earlier days that were looked at again because of the day's news."""
-    said: Mapping[str, tuple[Scorer, Scored]]
-    """By model: who scored the day's rows, and what came out."""
+    said: Mapping[str, tuple[Scorer, Iterable[Scored]]]
+    """By model: who scored the day's rows, and what came out, in parts; to be gone through once, since touches are scored meanwhile."""
 
 
 def of_day(lake: Lake, day: date, policy: Policy, models: Models, moment: datetime) -> Credited:
@@ -69,15 +69,17 @@ def of_day(lake: Lake, day: date, policy: Policy, models: Models, moment: dateti
     if policy.restate_days:
         again = _again(Journeys.of(earlier, Window(window.first, history.before(day))), journeys, stated, day)
     of_today = journeys.counted["day"] == str(day)
-    computed, said = share_out(journeys, of_today | journeys.counted["conversion_id"].isin(again), now, models, day)
+    computed, scored = share_out(journeys, of_today | journeys.counted["conversion_id"].isin(again), now, models, day)
     refunds = journeys.orders.refunds
     own = refunds["day"] == str(day)
     refunds = refunds[own | refunds["original"].isin(again)]
     computed = _stacked(computed, _taken_back(lake, refunds, computed, day, policy))
     computed = _stacked(computed, statements.withdrawn(stated[stated["day"] == str(day)], computed))
     rows = statements.news(stated, computed, _occasion(lake, day, policy, stated, moment))
+    said: dict[str, tuple[Scorer, Iterable[Scored]]] = {model: (scorer, [one]) for model, (scorer, one) in scored.items()}
     if (valuer := models.pinned(day, CONVERSION_VALUE)) is not None:
-        said[CONVERSION_VALUE] = valuer, attributing.score_touches(knowledge.of_day(lake, now), models.history, valuer)
+        parts = knowledge.of_day(now)
+        said[CONVERSION_VALUE] = valuer, (attributing.score_touches(some, models.history, valuer) for some in parts)
     told = int((now.conversions["day"] == str(day)).sum())
     return Credited(rows, int(of_today.sum()), int(own.sum()), told - int(of_today.sum()) - int(own.sum()), len(again), said)
 
@@ -108,12 +110,9 @@ def merged(lake: Lake, day: date, new: pd.DataFrame) -> list[tuple[Window, pa.Ta
 
 def _known(lake: Lake, day: date, policy: Policy) -> tuple[Known, Known]:
     """What is known at the end of the day, and what was the day before."""
-    yesterday, persons = history.before(day), history.persons(lake, day)
-    events = knowledge.read(lake, day, policy, persons)
-    now = knowledge.as_known(events, persons, day, policy)
-    if not policy.restate_days:
-        return now, now
-    return now, knowledge.as_known(events, history.persons(lake, yesterday), yesterday, policy)
+    events = knowledge.read(lake, day, policy)
+    now = knowledge.as_known(events, day, policy)
+    return now, knowledge.as_known(events, history.before(day), policy) if policy.restate_days else now
 
 
 def _again(before: Journeys, now: Journeys, stated: pd.DataFrame, day: date) -> set[str]:

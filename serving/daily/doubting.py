@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from serving.daily import attributing, history, knowledge, resolving
-from whence.attribution import doubt, journeys, partitions
+from serving.daily.knowledge import People
+from whence.attribution import doubt, partitions, possible
 from whence.attribution import policy as policies
+from whence.attribution.near import near
 from whence.attribution.policy import Policy
 from whence.attribution.summary import ENDS, View
 from whence.attribution.told import Touches
@@ -49,9 +51,10 @@ def credit_intervals(settings: Settings, rows: pd.DataFrame, view: View) -> pd.D
         )
     lake, policy, mine = Lake.of(settings), policies.of(settings), rows[rows["algorithm"] == view.algorithm]
     last = date.fromisoformat(mine["stated_on"].max())
-    told = _told(lake, last, view, policy, mine)
+    may_be = options(lake, view, last)
+    told = _told(lake, last, view, policy, mine, may_be)
     found = doubt.from_partitions(
-        told.conversions, told.touches, options(lake, view, last), policy, told.share, by=view.keys, activity=told.activity
+        told.conversions, told.touches, may_be, policy, told.share, by=view.keys, activity=told.activity
     )
     return _around(found, mine, view)
 
@@ -81,27 +84,29 @@ class _Told:
 
     conversions: pd.DataFrame
     touches: pd.DataFrame
+    """Those of whoever these conversions may be of."""
     activity: pd.DataFrame
     share: Share
 
 
-def _told(lake: Lake, last: date, view: View, policy: Policy, mine: pd.DataFrame) -> _Told:
-    persons = history.persons(lake, last)
+def _told(lake: Lake, last: date, view: View, policy: Policy, mine: pd.DataFrame, may_be: pd.DataFrame) -> _Told:
+    exact = history.exact_persons(lake, last)
     days = _window(view)
     far = replace(policy, restate_days=(last - days.first).days)
-    known = knowledge.as_known(knowledge.read(lake, last, far, persons), persons, last, policy)
+    events = knowledge.read(lake, last, far)
+    known = knowledge.as_known(events, last, policy)
     orders = known.orders(days)
     stated = mine.groupby("conversion_id")["stated_on"].max()
     counted = orders.counted[orders.counted["conversion_id"].isin(stated.index)].reset_index(drop=True)
     counted = counted.assign(known_by=[Window.parse(day).end for day in counted["conversion_id"].map(stated)])
-    touches = known.touches.frame()
-    pairs = journeys.candidate_touches(counted, touches, policy, known.activity)
-    exact = history.exact_persons(lake, last)
+    conversions = _by_unit(_net(counted, orders.refunds), exact)
+    units = knowledge.owned(events.touches, People.of(events.touches.con, last, exact), last, "units")
+    touches = near(units.con, units.name, possible.asked(conversions, may_be), policy).to_pandas()
     return _Told(
-        conversions=_by_unit(_net(counted, orders.refunds), exact),
-        touches=_by_unit(touches, exact),
+        conversions=conversions,
+        touches=touches.drop(columns="person_probability").rename(columns={"person_id": "unit"}),
         activity=_by_unit(known.activity, exact),
-        share=_share(view.algorithm, policy, pairs, known.touches),
+        share=_share(view.algorithm, policy, known.pairs(counted), known.touches),
     )
 
 

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 
     from whence.lake import Lake
 
+CARRIES = " OR ".join(f"('{key}:' || {key}) IN (SELECT unnest($1::VARCHAR[]))" for key in LINK_KEYS)
+"""Whether a row carries one of the identifiers that are asked for."""
 SIGNAL_COLUMNS = ("event_id", "happened_at", "seen_at", *(field.name for field in IDENTIFIERS))
 
 
@@ -34,10 +36,34 @@ def events(lake: Lake, name: str, window: Window) -> pd.DataFrame:
 
 def events_of(lake: Lake, name: str, window: Window, identifiers: list[str]) -> pd.DataFrame:
     """The rows of an event table that carry one of these identifiers, as `cookie_id:…`, by (seen_at, event_id)."""
-    carried = " OR ".join(f"('{key}:' || {key}) IN (SELECT unnest($1::VARCHAR[]))" for key in LINK_KEYS)
     with lake.connect(window, name) as con:
-        query = f"SELECT * FROM {name} WHERE {carried} ORDER BY seen_at, event_id"
+        query = f"SELECT * FROM {name} WHERE {CARRIES} ORDER BY seen_at, event_id"
         found: pd.DataFrame = con.sql(query, params=[identifiers]).df()
+    return found
+
+
+def conversions_beside(lake: Lake, window: Window, told: pd.DataFrame, identifiers: list[str]) -> pd.DataFrame:
+    """The window's conversions that have to do with `told` or carry one of these identifiers, and all that have to do with those.
+
+    Rows have to do with each other that share an order_id or a conversion_id, or of which one is the other's refund, as another
+    refund of it is. By (seen_at, event_id).
+    """
+    with lake.connect(window, "conversions") as con:
+        keys = "event_id, 'o' || order_id AS order_key, 'c' || conversion_id AS own, 'c' || refund_of AS takes_back"
+        con.execute(f"CREATE TEMP TABLE told AS SELECT {keys}, ({CARRIES}) IS TRUE AS is_reached FROM conversions", [identifiers])
+        con.register("given", told[["order_id", "conversion_id", "refund_of"]].astype("string"))
+        con.execute("""
+            CREATE TEMP TABLE keys AS SELECT DISTINCT unnest(['o' || order_id, 'c' || conversion_id, 'c' || refund_of]) AS key FROM given
+        """)
+        count = -1
+        while count != (count := con.sql("SELECT count(*) FROM told WHERE is_reached").fetchall()[0][0]):
+            con.execute("""
+                INSERT INTO keys SELECT unnest([order_key, own, takes_back]) FROM told WHERE is_reached;
+                UPDATE told SET is_reached = true WHERE NOT is_reached
+                    AND (order_key IN (FROM keys) OR own IN (FROM keys) OR takes_back IN (FROM keys))
+            """)
+        reached = "event_id IN (SELECT event_id FROM told WHERE is_reached)"
+        found: pd.DataFrame = con.sql(f"SELECT * FROM conversions WHERE {reached} ORDER BY seen_at, event_id").df()
     return found
 
 
@@ -62,7 +88,7 @@ def networks(lake: Lake, day: date) -> pd.DataFrame:
 
 def credits_of(lake: Lake, last: date, conversions: list[str]) -> pd.DataFrame:
     """The `credits` rows of these conversions that were stated by the runs of days until `last`."""
-    with lake.connect(_until(lake, ["credits"], last), "credits") as con:
+    with lake.connect(days_until(lake, last, "credits"), "credits") as con:
         asked = "conversion_id IN (SELECT unnest($1::VARCHAR[])) AND stated_on <= $2"
         found: pd.DataFrame = con.sql(f"SELECT * FROM credits WHERE {asked} ORDER BY ALL", params=[conversions, str(last)]).df()
     return found
@@ -82,13 +108,14 @@ def before(day: date) -> date:
 
 
 def _latest(lake: Lake, names: str, query: str, last: date) -> pd.DataFrame:
-    with lake.connect(_until(lake, names.split(), last), *names.split()) as con:
+    with lake.connect(days_until(lake, last, *names.split()), *names.split()) as con:
         newest = "QUALIFY row_number() OVER (PARTITION BY identifier ORDER BY day DESC) = 1"
         found: pd.DataFrame = con.sql(f"SELECT * FROM ({query}) {newest} ORDER BY identifier").df()
     return found
 
 
-def _until(lake: Lake, names: list[str], last: date) -> Window:
+def days_until(lake: Lake, last: date, *names: str) -> Window:
+    """All days of these tables until `last`."""
     days = [day for name in names for day in lake.days(name)]
     first = min((date.fromisoformat(day) for day in days), default=last)
     return Window(min(first, last), last)

@@ -45,7 +45,7 @@ def journeys(lake: Lake, day: date, policy: Policy, persons: pd.DataFrame) -> Su
     """
     if not set(policy.algorithms) & LEARNING:
         policy = replace(policy, restate_days=0)
-    known = knowledge.as_known(knowledge.read(lake, day, policy, persons), persons, day, policy)
+    known = knowledge.as_known(knowledge.read(lake, day, policy, persons), day, policy)
     return Supposed(day, known, Journeys.of(known, Window(day, day).back(policy.restate_days + 1)))
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import numpy as np
 import pandas as pd
 import pytest
@@ -12,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.builders import a_click, a_conversion, a_touch
-from whence.attribution import value
+from whence.attribution import journeys, value
 from whence.contracts.events import EVENTS
 
 TALKINGDATA = Path(__file__).parents[3] / "shared/data/talkingdata_100k/train_sample.csv"
@@ -56,6 +57,27 @@ def test_an_agent_is_taken_apart_into_device_and_system() -> None:
     parts = value.agent_parts(pd.Series([long, "mobile safari|17|ios|phone", "1/13", "", None]))
     assert parts["device"].tolist() == ["phone", "phone", "1", None, None]
     assert parts["system"].tolist() == ["ios", "ios", "13", None, None]
+
+
+def test_a_table_is_counted_as_its_frame_is() -> None:
+    networks, agents = ["i", "j", None], ["a", None]
+    touches = frame(
+        *(
+            a_touch(
+                f"{20 + number % 5}:{number % 3}0" if number % 5 < 4 else "00:10",
+                f"2026-05-0{1 + number % 2}",
+                ip_key=networks[number % 3 * (number % 7 > 0)],
+                user_agent=agents[number % 2],
+                campaign_id="mn"[number % 4 // 2],
+            )
+            for number in range(60)
+        )
+    )
+    con = duckdb.connect(config={"threads": 1})
+    con.execute("SET TimeZone = 'UTC'")
+    con.register("told", journeys.table(touches, ("touch_id", *value.TOLD)))
+    found = con.sql(value.counted("FROM told")).df().set_index("touch_id").loc[touches["touch_id"], list(value.COUNTS)]
+    pd.testing.assert_frame_equal(found.reset_index(drop=True), value.running_counts(touches, touches))
 
 
 seen = st.tuples(

@@ -88,6 +88,12 @@ def pairs_told(
     return Told(bought, pairs, conversion, sides, np.asarray(is_sure), known)
 
 
+def asked(conversions: pd.DataFrame, options: pd.DataFrame) -> pd.DataFrame:
+    """The conversions as near.near has to be asked to find all touches that `pairs_told` looks at; a unit stands as the person_id."""
+    known = Options.of(_likely(options), pd.Index(conversions["unit"].dropna().unique()))
+    return _copied(conversions, known)[0]
+
+
 def _in_time(conversion: Ints, pairs: pd.DataFrame) -> Ints:
     """The order by conversion, time and touch_id; texts are compared only where times are equal."""
     at = pairs["touched_at"].astype("int64").to_numpy()
@@ -108,13 +114,26 @@ def _likely(options: pd.DataFrame) -> pd.DataFrame:
 def _met(
     conversions: pd.DataFrame, touches: pd.DataFrame, known: Options, policy: Policy, activity: pd.DataFrame | None
 ) -> pd.DataFrame:
-    """The pairs of each conversion with the touches of its own unit, and of each unit that it may turn out to share a person with."""
+    """The pairs of each conversion with the touches of whoever it is asked about."""
     wide = replace(policy, click_over_view=False, max_touches=ALL)
     touches, activity = (
         None if frame is None else frame.assign(person_id=frame["unit"].astype(object).where(frame["unit"].notna(), None))
         for frame in (touches, activity)
     )
     assert touches is not None
+    copied, row = _copied(conversions, known)
+    pairs = journeys.candidate_touches(copied.assign(conversion_id=np.arange(len(copied)).astype(str)), touches, wide, activity)
+    number = pairs["conversion_id"].to_numpy().astype(np.int64)
+    pairs = pairs.assign(conversion_id=conversions["conversion_id"].to_numpy()[row[number]])
+    clicked = pairs.loc[(number < len(conversions)) & (pairs["via"] == "click_id").to_numpy(), ["conversion_id", "touch_id"]]
+    is_twice = (number >= len(conversions)) & pairs["touch_id"].isin(clicked["touch_id"]).to_numpy()
+    found = pd.MultiIndex.from_frame(pairs.loc[is_twice, ["conversion_id", "touch_id"]])
+    is_twice[is_twice] = found.isin(pd.MultiIndex.from_frame(clicked))
+    return pairs[~is_twice].reset_index(drop=True)
+
+
+def _copied(conversions: pd.DataFrame, known: Options) -> tuple[pd.DataFrame, Ints]:
+    """Each conversion, by its own unit, and again by each unit that it may turn out to share a person with; which it is."""
     at, other = known.neighbours(LEAST)
     unit = known.units.get_indexer(conversions["unit"])
     first, size = np.searchsorted(at, unit), np.searchsorted(at, unit, side="right") - np.searchsorted(at, unit)
@@ -124,15 +143,7 @@ def _met(
     own = conversions.assign(person_id=conversions["unit"].astype(object).where(conversions["unit"].notna(), None))
     copies = conversions.iloc[row].assign(person_id=known.units.take(other[place]).astype(object), click_id=None)
     row = np.concatenate([np.arange(len(conversions)), row])
-    asked = pd.concat([own, copies], ignore_index=True) if len(copies) else own
-    pairs = journeys.candidate_touches(asked.assign(conversion_id=np.arange(len(asked)).astype(str)), touches, wide, activity)
-    number = pairs["conversion_id"].to_numpy().astype(np.int64)
-    pairs = pairs.assign(conversion_id=conversions["conversion_id"].to_numpy()[row[number]])
-    clicked = pairs.loc[(number < len(own)) & (pairs["via"] == "click_id").to_numpy(), ["conversion_id", "touch_id"]]
-    is_twice = (number >= len(own)) & pairs["touch_id"].isin(clicked["touch_id"]).to_numpy()
-    found = pd.MultiIndex.from_frame(pairs.loc[is_twice, ["conversion_id", "touch_id"]])
-    is_twice[is_twice] = found.isin(pd.MultiIndex.from_frame(clicked))
-    return pairs[~is_twice].reset_index(drop=True)
+    return pd.concat([own, copies], ignore_index=True) if len(copies) else own, row
 
 
 def _numbers(unit: pd.Series, known: Options) -> Ints:

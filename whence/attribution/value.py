@@ -34,25 +34,38 @@ KEYS = {
 """What the touches of a network and day are counted by."""
 RUNNING = tuple(f"{name}_before_1d" for name in KEYS)
 SINCE = tuple(f"seconds_since_{name}" for name in ("ip", "ip_campaign", "ip_agent"))
-SCHEMA_NUMBERS = (*COPIED, *RUNNING, *SINCE, "ip_before_7d", "hour_of_day", "is_click", "price_micros")
+COUNTS = (*RUNNING, *SINCE)
+TOLD = (
+    "happened_at",
+    "seen_at",
+    "kind",
+    "ip_key",
+    "campaign_id",
+    "channel",
+    "user_agent",
+    "placement",
+    "country",
+    "price_micros",
+)
+"""What a touch itself says of its inputs."""
+SCHEMA_NUMBERS = (*COPIED, *COUNTS, "ip_before_7d", "hour_of_day", "is_click", "price_micros")
 SCHEMA_CATEGORIES = ("campaign_id", "channel", "user_agent", "device", "system", "placement", "kind", "country")
 LEARNING = {"num_leaves": 6, "min_data_in_leaf": 100, "cat_smooth": 10.0, "cat_l2": 10.0}
 """How a model of these inputs learns best: many campaigns and devices, few conversions of each."""
 
 
-def touch_frame(touches: pd.DataFrame, features: pd.DataFrame | None = None, history: pd.DataFrame | None = None) -> pd.DataFrame:
+def touch_frame(touches: pd.DataFrame, features: pd.DataFrame | None = None) -> pd.DataFrame:
     """The model's inputs, a row for each touch: SCHEMA_NUMBERS (float64), SCHEMA_CATEGORIES (text), index as in `touches`.
 
-    `touches` have the columns of contracts.events.TOUCHES; `features` row by row the columns `{view}__{feature}`
-    of VIEWS as known at the touch's seen_at (none: all missing); `history` the touches of the same days that
-    the running counts are taken over (by default `touches` themselves). Given the same history, a touch gets
-    the same inputs offline and online.
+    `touches` have TOLD, and COUNTS where these were taken over more touches than they are (by default they are taken over
+    `touches` themselves); `features` row by row the columns `{view}__{feature}` of VIEWS as known at the touch's seen_at
+    (none: all missing). Given the same counts, a touch gets the same inputs offline and online.
     """
     told = touches.reset_index(drop=True)
     facts = pd.DataFrame(index=told.index) if features is None else features.reset_index(drop=True)
     inputs = {name: _number(facts, source) for name, source in COPIED.items()}
-    counts = running_counts(told, told if history is None else history)
-    inputs |= {name: counts[name] for name in (*RUNNING, *SINCE)}
+    counts = told if set(COUNTS) <= set(told) else running_counts(told, told)
+    inputs |= {name: counts[name] for name in COUNTS}
     inputs["ip_before_7d"] = inputs["network_events_7d"].fillna(0) + counts["ip_before_1d"]
     inputs |= agent_parts(_text(told, "user_agent"))
     inputs["hour_of_day"] = pd.to_datetime(told["happened_at"], utc=True).dt.hour.astype("float64")
@@ -74,8 +87,21 @@ def running_counts(touches: pd.DataFrame, history: pd.DataFrame) -> pd.DataFrame
     for name, by in KEYS.items():
         count, seconds = _seen_before(touches, past, by)
         columns |= {f"{name}_before_1d": count, f"seconds_since_{name}": seconds}
-    kept = {name: np.where(is_there, columns[name], np.nan) for name in (*RUNNING, *SINCE)}
+    kept = {name: np.where(is_there, columns[name], np.nan) for name in COUNTS}
     return pd.DataFrame(kept, index=touches.index)
+
+
+def counted(touches: str) -> str:
+    """SQL of DuckDB for the rows of a query with TOLD, in which there are no ghosts, and COUNTS as running_counts takes them over all."""
+    columns = []
+    for name, by in KEYS.items():
+        window = f"PARTITION BY epoch_us(seen_at) // 86400000000, {', '.join(by)} ORDER BY epoch_us(seen_at)"
+        columns.append(f"(rank() OVER ({window}) - 1)::DOUBLE AS {name}_before_1d")
+        if f"seconds_since_{name}" in SINCE:
+            last = f"max(epoch_us(seen_at)) OVER ({window} RANGE BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING)"
+            columns.append(f"(epoch_us(seen_at) - {last}) / 1e6 AS seconds_since_{name}")
+    there = ", ".join(f"CASE WHEN ip_key IS NOT NULL THEN {name} END AS {name}" for name in COUNTS)
+    return f"SELECT * REPLACE ({there}) FROM (SELECT *, {', '.join(columns)} FROM ({touches}))"
 
 
 def agent_parts(agents: pd.Series) -> dict[str, pd.Series]:

@@ -13,6 +13,7 @@ from serving.daily import doubting
 from serving.daily.doubting import DoubtError
 from tests.attribution.test_summary import DAY
 from tests.builders import FIRST_DAY, a_click, a_conversion, a_lake, some_settings
+from whence.attribution.near import near
 from whence.attribution.statements import current
 from whence.attribution.summary import ENDS, View, marked
 from whence.contracts.models import IDENTITY_RANKER
@@ -117,6 +118,27 @@ def test_a_link_that_may_have_been_missed_shows_in_the_interval(tmp_path: Path) 
     sure = doubting.credit_intervals(*a_home(tmp_path / "sure"), VIEW).set_index("campaign_id")
     assert sure.loc["", "identity_low_micros"] == sure.loc["", "identity_high_micros"] == 10_000_000
     assert set(ENDS) <= set(found.columns)
+
+
+@pytest.mark.service
+def test_it_makes_no_difference_that_the_touches_of_nobody_who_may_have_bought_are_left_where_they_are(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings, rows = a_home(tmp_path, a_comparison("e1", "p-ann", 0.5))
+    others = [a_click(f"1{number % 2}:0{number % 6}", cookie_id=f"c{number % 4}", campaign_id="z") for number in range(20)]
+    known = [a_click("09:30", cookie_id="known", campaign_id="y"), a_click("10:00", cookie_id="stranger", event_id="e1")]
+    a_lake(tmp_path / "home", touches=[*others, *known])
+    asked = []
+
+    def all_of_them(con: Any, touches: str, conversions: pd.DataFrame, policy: Any) -> Any:
+        asked.append(near(con, touches, conversions, policy).num_rows)
+        return con.sql(f"SELECT * FROM {touches}").to_arrow_table()
+
+    found = doubting.credit_intervals(settings, rows, VIEW)
+    monkeypatch.setattr(doubting, "near", all_of_them)
+    pd.testing.assert_frame_equal(found, doubting.credit_intervals(settings, rows, VIEW))
+    assert asked == [2], "of 22 touches"
+    assert found["identity_low_micros"].lt(found["identity_high_micros"]).any()
 
 
 @pytest.mark.service
