@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from serving.daily.comparing import Moved
-    from whence.attribution.policy import Policy
+    from whence.attribution.policy import Policy, Reach
 
 app = typer.Typer()
 policy = typer.Typer(
@@ -97,7 +97,7 @@ def diff(
 
 
 def _row(name: str, found: Policy, *, is_used: bool) -> dict[str, object]:
-    windows = sorted({f"{each.touch or 'any touch'} {each.days:g} d" for each in found.windows})
+    windows = sorted({_window(each) for each in found.windows})
     return {
         "policy": name,
         "in_use": is_used,
@@ -106,6 +106,12 @@ def _row(name: str, found: Policy, *, is_used: bool) -> dict[str, object]:
         "views": "earn where no click does" if found.click_over_view else "compete with clicks",
         "digest": policies.digest(found)[:12],
     }
+
+
+def _window(window: Reach) -> str:
+    named = (window.channel, window.campaign, window.product and f"{window.product} product", window.conversion)
+    only = ", ".join(filter(None, named))
+    return f"{window.touch or 'any touch'} {window.days:g} d{only and f' ({only})'}"
 
 
 def _say(sentences: Sequence[str]) -> None:

@@ -160,8 +160,8 @@ BAD = [
         "line 6: 'email ' begins or ends with a space, and would fit nothing.",
     ),
     ('[[windows]]\ndays = 3\nconversion = "refund"', "line 3: Refunds are not earned"),
-    (f"{WINDOW}{WINDOW}", "line 4: The window of touch 'click' has a window already (7 days). Keep one of the two."),
-    (f"{WINDOW}{WINDOW.replace('7', '14')}", "line 4: The window of touch 'click' has a window already (7 days)."),
+    (f"{WINDOW}{WINDOW}", "line 4: There is a window of touch 'click' above already (7 days). Keep one of the two."),
+    (f"{WINDOW}{WINDOW.replace('7', '14')}", "line 4: There is a window of touch 'click' above already (7 days)."),
     (
         f'{WINDOW}[[windows]]\nchannel = "email"\ndays = 3',
         "line 4: The window of touch 'click' has 7 days and that of channel 'email' has 3 days, and a touch may be both. "

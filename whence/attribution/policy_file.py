@@ -286,7 +286,8 @@ def _contradictions(policy: Policy, say: _Say) -> None:
     numbered = [(place, window) for place, window in enumerate(policy.windows) if _is_sound(window)]
     for (_, first), (place, second) in combinations(numbered, 2):
         if _asks(first) == _asks(second):
-            say(("windows", place), f"{_words(second)} has a window already ({span(first.days)}). Keep one of the two.")
+            again = _words(second).removeprefix("The window ")
+            say(("windows", place), f"There is a window {again} above already ({span(first.days)}). Keep one of the two.")
         elif weight(first) == weight(second) and first.days != second.days and _overlap(first, second):
             beside = _words(second).removeprefix("The window ")
             what = f"{_words(first)} has {span(first.days)} and that {beside} has {span(second.days)}, and a touch may be both."
