@@ -61,7 +61,7 @@ def _figures(report: Report) -> list[tuple[str, str]]:
 
 
 def _policy(report: Report) -> str:
-    lines = "".join(f"<li>{escape(line)}</li>" for line in report.policy_words)
+    lines = "".join(f"<li{' class=beneath' if line.startswith(' ') else ''}>{escape(line)}</li>" for line in report.policy_words)
     return section("The policy, in words", "", f"<ul>{lines}</ul>")
 
 
@@ -127,7 +127,7 @@ def _glossary(report: Report) -> list[tuple[str, str]]:
 
 STYLE = """
 .held{border:2px solid var(--different);border-radius:10px;padding:14px 18px;margin:0 0 16px;background:var(--paper)}.held p,.held b{color:var(--different)}.held ul{margin:0;padding:0 0 0 20px}
-.figures{display:grid;grid-template-columns:repeat(auto-fit,minmax(148px,1fr))}.told th,.told td{padding-right:13px}.under{margin:-14px 0 20px}.short{margin:0;padding:0 0 0 20px}.short li{margin:0 0 6px}section>ul{margin:6px 0 0;padding:0 0 0 20px}
+.figures{display:flex;flex-wrap:wrap}.figure{flex:1 0 auto;min-width:112px}.figure span{display:block;width:0;min-width:100%}.beneath{list-style:circle;margin-left:22px}.told th,.told td{padding-right:13px}.under{margin:-14px 0 20px}.short{margin:0;padding:0 0 0 20px}.short li{margin:0 0 6px}section>ul{margin:6px 0 0;padding:0 0 0 20px}
 .told{width:100%}.told th,.told td{white-space:nowrap;overflow-wrap:normal}.told thead th{vertical-align:bottom;white-space:normal}.told thead .number{min-width:72px}
 .told tbody th{color:var(--ink);font-weight:500}.told tr>:first-child{position:sticky;left:0;background:var(--paper)}.told small{display:block;color:var(--soft);font-weight:400;font-size:12px;white-space:normal;min-width:150px;max-width:300px}
 .told small.dust{display:inline;font-size:11px;min-width:0}.told tfoot th,.told tfoot td{border-top:2px solid var(--line);border-bottom:0;font-weight:600;color:var(--ink)}
