@@ -43,7 +43,7 @@ def criteo(settings: Settings) -> FileSource:
         cookie = hashing.each(rows["uid"], keyed)
         return _touches(chunk, rows, cookie, shift), _conversions(chunk, rows, cookie, shift)
 
-    return FileSource(place, NEEDED, shape_chunk)
+    return FileSource(place, lambda _: NEEDED, shape_chunk)
 
 
 def _touches(chunk: Chunk, rows: pa.RecordBatch, cookie: pa.Array, shift: timedelta) -> Batch:

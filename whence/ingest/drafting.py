@@ -1,175 +1,342 @@
-"""Drafts a mapping for a file that nobody has mapped yet, from the names and the shapes of its columns."""
+"""Drafts a mapping for a source that nobody has mapped yet, and tries it on the source's first rows."""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Iterable
-from datetime import datetime
+import csv
+import os
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from datetime import date, datetime, timedelta
+from fnmatch import fnmatchcase
 from itertools import islice
+from pathlib import Path
+from typing import NamedTuple
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from whence.contracts.events import EVENTS
-from whence.ingest.read import Place, chunks, columns
+from whence.ingest import guessing
+from whence.ingest.check import check
+from whence.ingest.errors import IngestError
+from whence.ingest.guessing import CONVERSIONS, SHA, SIGHTINGS, TOUCHES, Column
+from whence.ingest.mapping import batches, parse
+from whence.ingest.read import Place, chunks, header_line, headers
 
 LOOKED_AT = 1000
-"""How many values of a column are looked at."""
+"""Values of a column that are looked at."""
+READ = 200_000
+"""Rows that are read for the words of kinds: rare ones may come late."""
+DELIMITERS = ",;\t|"
+COUNTING = "0123456789-_"
+"""What the names of one day's files differ in from another's."""
+USUAL = {"source": "server", "currency": "USD", "channel": "unknown", "campaign_id": "unknown", "value_micros": 0}
+"""What stands for a field that no column holds."""
+OF_KIND = {TOUCHES: "click", CONVERSIONS: "purchase", SIGHTINGS: "visit"}
+DERIVED = ("event_id", "touch_id", "conversion_id", "seen_at", "consent")
+MONEY = ("value_micros", "price_micros", "bid_micros")
+OWN = {CONVERSIONS: {"value_micros", "order_id"}, TOUCHES: {*MONEY[1:], "campaign_id", "channel"}}
+"""Fields whose columns say that a source without kinds is this table."""
+WITHOUT = {TOUCHES: "without them nothing can earn credit.", CONVERSIONS: "without them there is no credit to give."}
 
-NAMES: dict[str, tuple[str, ...]] = {
-    "event_id": ("event_id", "eventid", "message_id", "messageid", "uuid", "id"),
-    "happened_at": (
-        "happened_at",
-        "timestamp",
-        "event_time",
-        "click_time",
-        "time",
-        "ts",
-        "created_at",
-        "date",
-        "datetime",
-        "occurred_at",
-    ),
-    "seen_at": ("seen_at", "received_at", "ingested_at", "loaded_at", "stored_at", "server_time"),
-    "kind": ("kind", "type", "event", "event_type", "event_name", "action"),
-    "campaign_id": ("campaign_id", "campaign", "utm_campaign", "campaignid"),
-    "ad_id": ("ad_id", "adid", "ad", "adgroup", "ad_group"),
-    "creative_id": ("creative_id", "creative", "utm_content", "banner"),
-    "channel": ("channel", "medium", "utm_medium", "utm_source", "source", "network"),
-    "placement": ("placement", "position", "site", "publisher"),
-    "product": ("product", "product_id", "sku", "item_id", "asin", "content_id"),
-    "price_micros": ("price", "cost", "spend", "price_micros", "cpm"),
-    "value_micros": ("value", "revenue", "amount", "total", "order_value", "value_micros", "conversion_value"),
-    "currency": ("currency", "currency_code", "cur", "ccy", "iso_currency"),
-    "order_id": ("order_id", "orderid", "transaction_id", "order"),
-    "refund_of": ("refund_of",),
-    "click_id": ("click_id", "gclid", "fbclid", "clickid", "msclkid", "ttclid"),
-    "cookie_id": ("cookie_id", "cookie", "anonymous_id", "visitor_id", "client_id", "uid", "ga_client_id"),
-    "device_id": ("device_id", "idfa", "gaid", "aaid", "advertising_id", "maid"),
-    "email_hash": ("email_hash", "email", "mail", "e_mail", "email_address", "hashed_email", "email_sha256"),
-    "phone_hash": ("phone_hash", "phone", "phone_number", "mobile", "telephone"),
-    "external_id": ("external_id", "customer_id", "user_id", "userid", "customer", "account_id", "member_id"),
-    "ip_key": ("ip_key", "ip", "ip_address", "remote_addr", "client_ip"),
-    "user_agent": ("user_agent", "useragent", "ua", "browser"),
-    "locale": ("locale", "language", "lang"),
-    "country": ("country", "country_code", "geo"),
-    "consent": ("consent", "gdpr_consent"),
-}
-"""For each field the column names that usually hold it, the surest first."""
 
-OURS = {"imp": "view", "impression": "view", "clk": "click", "order": "purchase", "signup": "sign_up"}
-"""Sources' usual words for our kinds."""
+class _Section(NamedTuple):
+    """A part of the draft: the rows of one table that it takes, and how."""
 
-EMAIL, SHA = re.compile(r"[^@\s]+@[^@\s]+\.[^@\s]+"), re.compile(r"[0-9a-fA-F]{64}")
-ADDRESS = re.compile(r"\d{1,3}(\.\d{1,3}){3}|[0-9a-fA-F]*:[0-9a-fA-F:.]+")
+    table: str
+    found: Mapping[str, Column]
+    """Fields and their columns."""
+    rows: pa.Table
+    only: str = ""
+    kinds: Mapping[str, str] = {}
+    """Our kinds for the source's words; empty where no column says them."""
+    files: str = ""
+    is_refund: bool = False
+
+
+class _Group(NamedTuple):
+    """Files of the same columns."""
+
+    names: tuple[str, ...]
+    first: Place
+    file: str = ""
+    """The name of the first as the source has it."""
+    line: str = ""
+    """How the mapping names them; empty when there are no others."""
 
 
 def draft(path: str) -> str:
-    """A mapping as TOML, with a note wherever a person has to decide; raises IngestError for a file that cannot be read."""
-    place = Place(path, {})
-    names = columns(place)
-    looks = _look(place, names)
-    found = _match(names, looks)
-    table = "conversions" if "value_micros" in found or "order_id" in found else "touches"
-    if table == "touches" and not {"campaign_id", "channel"} & set(found):
-        table = "sightings"
-    lines = [
-        f"# A first mapping for {path.rsplit('/', 1)[-1]}, from a look at its columns. Read every line before you use it.",
-        "",
-    ]
-    lines += [
-        f"[{table}]",
-        *(_line(field, found.get(field), looks) for field in EVENTS[table].names if _matters(table, field, found)),
-    ]
-    unused = [name for name in names if name not in found.values()]
+    """A mapping as TOML, with a note wherever a person has to decide; raises IngestError for a file that cannot be read.
+
+    A folder of files with different columns gets sections for each kind of file.
+    """
+    delimiter = _delimiter(path)
+    lines = [f"# A first mapping for {path.rsplit('/', 1)[-1]}, from a look at its columns. Read every line before you use it."]
+    if delimiter:
+        lines += ["", "[source]", f"delimiter = {_quoted(delimiter)}"]
+    groups = _groups(path, delimiter)
+    sections: list[_Section] = []
+    unused: list[str] = []
+    for group in groups:
+        rows = _read(group)
+        mine = _sections([Column(name, _values(rows, name)) for name in group.names], rows)
+        sections += [part._replace(files=group.line) for part in mine]
+        taken = {column.name for part in mine for column in part.found.values()}
+        unused += [name for name in group.names if name not in taken]
+    often = Counter(part.table for part in sections)
+    for part in sorted(sections, key=lambda part: list(EVENTS).index(part.table)):
+        lines += ["", f"[[{part.table}]]" if often[part.table] > 1 else f"[{part.table}]", *_written(part)]
     lines += ["", f"# Columns that were not used: {', '.join(unused) or 'none'}."]
+    lines += [f"# No {table} were found; {WITHOUT[table]}" for table in WITHOUT if not often[table]]
+    text = "\n".join(lines) + "\n"
+    return text + _tried(text, groups)
+
+
+def _groups(path: str, delimiter: str) -> list[_Group]:
+    """The source's files by their columns."""
+    place = Place(path, {}, delimiter)
+    by_names: dict[tuple[str, ...], list[str]] = {}
+    for name, names in headers(place).items():
+        by_names.setdefault(names, []).append(name)
+    if len(by_names) == 1 or not Path(path).is_dir():
+        return [_Group(next(iter(by_names)), place)]
+    return [
+        _Group(names, replace(place, path=str(Path(path) / files[0])), files[0], f"files = {_listed(_pattern(files, by_names))}")
+        for names, files in by_names.items()
+    ]
+
+
+def _pattern(files: list[str], by_names: Mapping[tuple[str, ...], list[str]]) -> list[str]:
+    """What names these files and no others: one pattern, if what they begin and end with does."""
+    if len(files) == 1:
+        return files
+    begin, end = _beginning(files), _beginning([name[::-1] for name in files])[::-1]
+    pattern = f"{begin.rstrip(COUNTING)}*{end.lstrip(COUNTING)}"
+    others = [name for group in by_names.values() if group is not files for name in group]
+    return files if any(fnmatchcase(name, pattern) for name in others) else [pattern]
+
+
+def _beginning(names: list[str]) -> str:
+    return os.path.commonprefix(names)  # noqa: RUF071 - of their letters, and not of their folders
+
+
+def _read(group: _Group) -> pa.Table:
+    parts: list[pa.RecordBatch] = []
+    for chunk in chunks(group.first, lambda _: group.names):
+        parts.append(chunk.rows)
+        if sum(part.num_rows for part in parts) >= READ:
+            break
+    rows = pa.Table.from_batches(parts) if parts else pa.table({name: pa.array([], pa.string()) for name in group.names})
+    return rows.slice(0, READ)
+
+
+def _values(rows: pa.Table, name: str) -> list[object]:
+    return list(islice((value for value in rows[name].to_pylist() if value is not None), LOOKED_AT))
+
+
+def _delimiter(path: str) -> str:
+    """What parts the cells of a CSV where that is no comma, nor the tab of a .tsv; the header tells."""
+    if ".tsv" in path:
+        return ""
+    first = header_line(Place(path, {}))
+    counts = {each: len(next(csv.reader([first], delimiter=each), ())) for each in DELIMITERS}
+    best = max(counts, key=lambda each: counts[each])
+    return "" if counts[best] == counts[","] else best
+
+
+def _sections(columns: list[Column], rows: pa.Table) -> list[_Section]:
+    """The tables that the rows seem to belong to: by the words of their kinds, else by the fields that there are."""
+    found = guessing.fields(columns)
+    words = _words(found, rows)
+    meanings = {word: guessing.meaning(word) for word in words}
+    if not any(meanings.values()):
+        table = next((name for name, own in OWN.items() if own & set(found)), SIGHTINGS)
+        kinds = {word: guessing.sighting(word) if table == SIGHTINGS else word for word in words}
+        return [_Section(table, found, rows, kinds=kinds)]
+    parted: dict[str, dict[str, str]] = {TOUCHES: {}, CONVERSIONS: {}, SIGHTINGS: {}}
+    for word, said in meanings.items():
+        table, kind = said or (SIGHTINGS, guessing.sighting(word))
+        parted[table][word] = kind
+    sections = [_chosen(table, found, rows, kinds) for table, kinds in parted.items() if kinds]
+    if not parted[TOUCHES] and parted[CONVERSIONS]:
+        sections += _by_campaign(columns, found, rows)
+    if len(sections) == 1:
+        sections = [sections[0]._replace(only="")]
+    return [part for each in sections for part in _without_refunds(each)]
+
+
+def _chosen(table: str, found: Mapping[str, Column], rows: pa.Table, kinds: Mapping[str, str]) -> _Section:
+    name = found["kind"].name
+    mine = rows.filter(pc.is_in(rows[name].cast(pa.string()), pa.array(list(kinds), pa.string())))
+    return _Section(table, found, mine, f"only = {{ column = {_quoted(name)}, is = {_listed(list(kinds), always=True)} }}", kinds)
+
+
+def _by_campaign(columns: list[Column], found: Mapping[str, Column], rows: pa.Table) -> list[_Section]:
+    """Touches that no word names: the touch that a conversion's row tells of, or the visits that a campaign brought."""
+    touch = guessing.own_touch(columns)
+    sure = touch.get("happened_at") or found.get("campaign_id")
+    if sure is None:
+        return []
+    why = "the touch that the row itself tells of" if touch else "who comes by a campaign has clicked its ad"
+    known = {"seen_at": found["happened_at"], **found} if touch and "happened_at" in found else found
+    of_touch = {**{field: column for field, column in known.items() if field not in ("event_id", "kind")}, **touch}
+    words = _words(of_touch, rows)
+    kinds = {word: said[1] for word in words if (said := guessing.meaning(word)) and said[0] == TOUCHES}
+    return [_Section(TOUCHES, of_touch, rows, f"only = {{ column = {_quoted(sure.name)}, filled = true }}  # {why}", kinds)]
+
+
+def _without_refunds(section: _Section) -> list[_Section]:
+    """Refunds in a part of their own, since what they take back is written without a sign as often as with one."""
+    refunds = {word: kind for word, kind in section.kinds.items() if kind == "refund"}
+    others = {word: kind for word, kind in section.kinds.items() if kind != "refund"}
+    if section.table != CONVERSIONS or not refunds or not others or "value_micros" not in section.found:
+        return [section]
+    parts = [_chosen(CONVERSIONS, section.found, section.rows, kinds) for kinds in (others, refunds)]
+    values = Column("", _values(parts[1].rows, section.found["value_micros"].name))
+    return (
+        [section] if values.mostly(lambda text: text.strip().startswith("-")) else [parts[0], parts[1]._replace(is_refund=True)]
+    )
+
+
+def _words(found: Mapping[str, Column], rows: pa.Table) -> list[str]:
+    if "kind" not in found:
+        return []
+    distinct = pc.unique(rows[found["kind"].name].cast(pa.string()).combine_chunks())
+    return sorted(word for word in distinct.to_pylist() if word is not None)[: guessing.MOST_KINDS]
+
+
+def _written(section: _Section) -> list[str]:
+    """The section's lines below its name."""
+    table, found = section.table, section.found
+    fields = [name for name in EVENTS[table].names if name in found or _is_needed(table, name)]
+    if table == TOUCHES and not set(MONEY[1:]) & set(found):
+        fields = [name for name in fields if name != "currency"]
+    return [*filter(None, (section.files, section.only)), *(_line(name, found.get(name), section) for name in fields)]
+
+
+def _is_needed(table: str, field: str) -> bool:
+    return not EVENTS[table].field(field).nullable and field not in DERIVED
+
+
+def _line(field: str, column: Column | None, section: _Section) -> str:
+    if field == "kind" and (column is None or not section.kinds):
+        return f'kind = {{ value = "{OF_KIND[section.table]}" }}{"" if section.only else "  # no column says it: is it right?"}'
+    if column is None:
+        usual = USUAL.get(field, "?")
+        return f"{field} = {{ value = {usual if isinstance(usual, int) else _quoted(usual)} }}  # no column looks like it: is this constant right?"
+    parts, note = _how(field, column, section)
+    cells = section.rows[column.name]
+    if not EVENTS[section.table].field(field).nullable and field in USUAL and cells.null_count:
+        empty = _commonest(cells) if field == "currency" else USUAL[field]
+        parts["empty"] = str(empty) if isinstance(empty, int) else _quoted(empty or str(USUAL[field]))
+    name = _quoted(column.name)
+    told = f"{{ column = {name}, {', '.join(f'{word} = {said}' for word, said in parts.items())} }}" if parts else name
+    return f"{field} = {told}{f'  # {note}' if note else ''}"
+
+
+def _how(field: str, column: Column, section: _Section) -> tuple[dict[str, str], str]:
+    """What the mapping says of a field beside its column, and what a person should look at."""
+    if field in ("happened_at", "seen_at"):
+        return _time(column)
+    if field in MONEY:
+        return _money(column, -1 if section.is_refund else 1)
+    if field in ("email_hash", "phone_hash"):
+        if column.mostly(lambda text: SHA.fullmatch(text) is not None):
+            return {}, ""
+        return {
+            "hash": f'"{field[:5]}"'
+        }, 'add region = "GB" if its numbers carry no country code' if field == "phone_hash" else ""
+    if field == "ip_key":
+        is_plain = column.mostly(lambda text: guessing.ADDRESS.fullmatch(text) is not None)
+        return {"hash": '"ip"' if is_plain else '"keyed"'}, ""
+    if field == "external_id":
+        return {"hash": '"keyed"'}, ""
+    if field == "kind":
+        renamed = {word: kind for word, kind in section.kinds.items() if word != kind}
+        return ({"map": _inline(renamed)}, "from the source's word to ours") if renamed else ({}, "")
+    if field == "consent":
+        said = {word: guessing.consent(word) for word in sorted({str(value) for value in column.values})}
+        renamed = {word: kind for word, kind in said.items() if word != kind}
+        return (
+            ({"map": _inline(renamed), "empty": '"unknown"'}, "from the source's word to ours")
+            if renamed
+            else ({"empty": '"unknown"'}, "")
+        )
+    return {}, ""
+
+
+def _money(column: Column, sign: int) -> tuple[dict[str, str], str]:
+    note = "a refund takes back" if sign < 0 else ""
+    if "micros" in column.tokens:
+        return ({"scale": "-1"}, note) if sign < 0 else ({}, "")
+    if column.tokens & {"cents", "cent", "minor", "pence"}:
+        return {"scale": f"{sign * 10_000:_}"}, note
+    return {"scale": f"{sign * 1_000_000:_}"}, note or "if it holds whole units of the currency"
+
+
+def _time(column: Column) -> tuple[dict[str, str], str]:
+    first = next(iter(column.values), None)
+    unzoned = "its times carry no zone: is it UTC?"
+    if isinstance(first, date):
+        return ({}, "") if isinstance(first, datetime) and first.tzinfo else ({"zone": '"UTC"'}, unzoned)
+    if column.is_counted:
+        digits = len(str(first).split(".")[0])
+        return {"unit": '"s"' if digits <= 10 else '"ms"' if digits <= 13 else '"us"'}, ""
+    if column.forms:
+        either = f"; or is it {column.forms[1]}: day and month cannot be told apart" if len(column.forms) > 1 else ""
+        return {"form": _quoted(column.forms[0]), "zone": '"UTC"'}, unzoned + either
+    if column.mostly(lambda text: _has_zone(text)):
+        return {}, ""
+    return {"zone": '"UTC"'}, unzoned
+
+
+def _has_zone(text: str) -> bool:
+    try:
+        return datetime.fromisoformat(text.strip()).tzinfo is not None
+    except ValueError:
+        return False
+
+
+def _commonest(values: pa.ChunkedArray) -> str:
+    counts = Counter(value for value in values.to_pylist() if value is not None)
+    return str(counts.most_common(1)[0][0]) if counts else ""
+
+
+def _tried(text: str, groups: Sequence[_Group]) -> str:
+    """What becomes of the first rows by this draft, as comments."""
+    taken, refused, looked_at, reasons = Counter[str](), 0, 0, dict[tuple[str, str], int]()
+    try:
+        plan = parse(text, "the draft")
+        for group in groups:
+            chunk = next(chunks(group.first, lambda _, names=group.names: names), None)  # type: ignore[misc]
+            if chunk is None:
+                continue
+            first = replace(chunk, rows=chunk.rows.slice(0, LOOKED_AT), numbers=chunk.numbers.slice(0, LOOKED_AT), faults=())
+            first = replace(first, source=group.file or chunk.source)
+            looked_at += first.rows.num_rows
+            for batch in batches(first, plan, lambda word: "0" * 16, timedelta()):
+                checked = check(batch)
+                taken[batch.table] += checked.rows.num_rows
+                refused += len(checked.faults)
+                for fault in checked.faults:
+                    reasons.setdefault((batch.table, fault.reason), fault.row)
+    except IngestError as wrong:
+        return f"# It cannot be used as it is: {wrong}\n"
+    told = ", ".join(f"{count:,} {table}" for table, count in taken.items())
+    lines = [f"# Of the first {looked_at:,} rows it makes {told}; {refused:,} would go to quarantine."]
+    lines += [f"#   row {row}, {table}: {reason}" for (table, reason), row in islice(reasons.items(), 5)]
     return "\n".join(lines) + "\n"
 
 
-def _look(place: Place, names: tuple[str, ...]) -> dict[str, list[object]]:
-    for chunk in chunks(place, names):
-        rows = chunk.rows.slice(0, LOOKED_AT)
-        return {name: [value for value in _plain(rows[name]) if value is not None] for name in names}
-    return {name: [] for name in names}
+def _listed(words: Sequence[str], *, always: bool = False) -> str:
+    return _quoted(words[0]) if len(words) == 1 and not always else f"[{', '.join(map(_quoted, words))}]"
 
 
-def _plain(values: pa.Array) -> list[object]:
-    return list(islice(values.to_pylist(), LOOKED_AT))
+def _inline(words: Mapping[str, str]) -> str:
+    return "{ " + ", ".join(f"{_quoted(word)} = {_quoted(said)}" for word, said in words.items()) + " }"
 
 
-def _match(names: tuple[str, ...], looks: dict[str, list[object]]) -> dict[str, str]:
-    """Fields and the columns for them: by what the values look like where that is certain, else by name."""
-    found: dict[str, str] = {}
-    for name in names:
-        field = _by_shape(looks[name])
-        if field and field not in found:
-            found[field] = name
-    for field, usual in NAMES.items():
-        free = {_key(name): name for name in names if name not in found.values()}
-        if field not in found and (hit := next((free[each] for each in usual if each in free), None)):
-            found[field] = hit
-    return found
-
-
-def _by_shape(values: list[object]) -> str | None:
-    if _mostly(values, lambda text: EMAIL.fullmatch(text) is not None):
-        return "email_hash"
-    if _mostly(values, lambda text: ADDRESS.fullmatch(text) is not None and ("." in text or text.count(":") > 2)):
-        return "ip_key"
-    return None
-
-
-def _mostly(values: list[object], claim: Callable[[str], bool]) -> bool:
-    return bool(values) and sum(claim(str(value)) for value in values) >= 0.9 * len(values)
-
-
-def _key(name: str) -> str:
-    return re.sub(r"[^a-z0-9]+", "_", re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name).lower()).strip("_")
-
-
-def _matters(table: str, field: str, found: dict[str, str]) -> bool:
-    derived = {"event_id", "touch_id", "conversion_id", "seen_at", "consent"}
-    return field in found or (not EVENTS[table].field(field).nullable and field not in derived)
-
-
-def _line(field: str, column: str | None, looks: dict[str, list[object]]) -> str:
-    if column is None:
-        usual = {"kind": "view", "source": "server", "currency": "USD", "channel": "unknown"}.get(field, "?")
-        return f'{field} = {{ value = "{usual}" }}  # no column looks like it: is this constant right?'
-    values, name = looks[column], _quoted(column)
-    if field in ("happened_at", "seen_at"):
-        return f"{field} = {_time(name, values)}"
-    if field in ("price_micros", "value_micros") and not column.endswith("micros"):
-        return f"{field} = {{ column = {name}, scale = 1_000_000 }}  # if it holds whole units of the currency"
-    if field in ("email_hash", "phone_hash") and not _mostly(values, lambda text: SHA.fullmatch(text) is not None):
-        where = '  # add region = "GB" if its numbers carry no country code' if field == "phone_hash" else ""
-        return f'{field} = {{ column = {name}, hash = "{field[:5]}" }}{where}'
-    if field == "ip_key":
-        kind = "ip" if _mostly(values, lambda text: ADDRESS.fullmatch(text) is not None) else "keyed"
-        return f'{field} = {{ column = {name}, hash = "{kind}" }}'
-    if field == "external_id":
-        return f'{field} = {{ column = {name}, hash = "keyed" }}'
-    if field == "kind":
-        return f"{field} = {{ column = {name}, map = {{ {_words(values)} }} }}  # from the source's word to ours"
-    return f"{field} = {name}"
-
-
-def _time(name: str, values: list[object]) -> str:
-    first = next(iter(values), None)
-    if isinstance(first, datetime):
-        return name if first.tzinfo else f'{{ column = {name}, zone = "UTC" }}  # its times carry no zone: is it UTC?'
-    if _mostly(values, lambda text: re.fullmatch(r"\d{9,16}(\.\d+)?", text) is not None):
-        digits = len(str(first).split(".")[0])
-        return f'{{ column = {name}, unit = "{"s" if digits <= 10 else "ms" if digits <= 13 else "us"}" }}'
-    if _mostly(values, lambda text: re.search(r"(Z|[+-]\d\d:?\d\d)$", text) is not None):
-        return name
-    return f'{{ column = {name}, zone = "UTC" }}  # its times carry no zone: is it UTC?'
-
-
-def _words(values: Iterable[object]) -> str:
-    words = sorted({str(value) for value in values})[:12]
-    return ", ".join(f"{_quoted(word)} = {_quoted(OURS.get(word.lower(), word))}" for word in words)
-
-
-def _quoted(text: str) -> str:
-    escaped = text.replace("\\", "\\\\").replace('"', '\\"')
+def _quoted(text: object) -> str:
+    escaped = str(text).replace("\\", "\\\\").replace('"', '\\"').replace("\t", "\\t")
     return f'"{escaped}"'

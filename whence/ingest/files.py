@@ -25,7 +25,8 @@ class FileSource:
     """
 
     place: Place
-    needed: tuple[str, ...]
+    needed: Callable[[str], tuple[str, ...]]
+    """Of a file by its name, the columns."""
     shape: Callable[[Chunk], Iterable[Batch]]
 
     def days(self) -> Window:

@@ -1,16 +1,19 @@
 """Takes in any CSV, Parquet or SQL table through a mapping file that says which column is which field.
 
-A mapping is TOML: one section for each table, `[touches]`, `[conversions]`, `[sightings]`, with a line a
-field. A text names a column; an inline table says more:
+A mapping is TOML: a section for each table, `[touches]`, `[conversions]`, `[sightings]`, with a line a field; or several of
+one, `[[touches]]`, where its rows lie in different forms. A text names a column; an inline table says more:
 
     happened_at = { column = "ts", unit = "s" }              # seconds, ms or us since 1970
     seen_at     = { column = "stored", zone = "Europe/Paris" }  # for times that carry no zone
     kind        = { column = "type", map = { imp = "view", clk = "click" } }
     currency    = { value = "EUR" }                          # a constant
+    channel     = { column = "medium", empty = "direct" }    # and one for the cells that are empty
     value_micros = { column = "amount", scale = 1_000_000 }
     email_hash  = { column = "email", hash = "email" }       # email, phone, ip, keyed
     phone_hash  = { column = "tel", hash = "phone", region = "GB" }  # whose numbers without a country code are
     only        = { column = "type", is = ["imp", "clk"] }   # which rows are the table's
+    only        = { column = "utm_campaign", filled = true } # or those whose cell is not empty
+    files       = "clicks-*.csv"                             # of several files, those that hold the section's rows
     touched_at  = "click_time"                               # of a conversion's own touch, to be checked
 
 Left out, `event_id` follows from the whole row, `touch_id` and `conversion_id` from the event id,
@@ -25,6 +28,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, fields
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal, InvalidOperation
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -63,24 +67,33 @@ class Cell:
     region: str = ""
     """For phone numbers without a country code: whose they are, in two letters."""
     map: Mapping[str, str] = field(default_factory=dict)
+    empty: str | int | None = None
+    """What an empty cell stands for, as the source would write it."""
 
 
 @dataclass(frozen=True)
 class Only:
-    """Which of the source's rows are the table's: those whose column holds one of the words."""
+    """Which of the source's rows are the table's: those whose column holds one of the words, or anything where there are none."""
 
     column: str
-    words: tuple[str, ...]
+    words: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
 class TableMap:
-    """How the rows of one table are made."""
+    """How rows of one table are made."""
 
     table: str
     cells: Mapping[str, Cell]
     only: Only | None = None
     touched_at: Cell | None = None
+    files: tuple[str, ...] = ()
+    """Patterns of the names of the files that it reads; all of them when empty."""
+
+    def reads(self, file: str) -> bool:
+        """Whether a file holds its rows."""
+        names = (file, file.rsplit("/", 1)[-1])
+        return not self.files or any(fnmatchcase(name, pattern) for name in names for pattern in self.files)
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -98,10 +111,12 @@ class Plan:
     delimiter: str = ""
     query: str = ""
 
-    @property
-    def columns(self) -> tuple[str, ...]:
-        """The source's columns that it needs, each once."""
-        return tuple(dict.fromkeys(column for table in self.tables for column in table.columns))
+    def columns(self, file: str) -> tuple[str, ...]:
+        """The columns that it needs of a file, each once. Raises IngestError for a file that no table reads."""
+        found = tuple(dict.fromkeys(column for table in self.tables if table.reads(file) for column in table.columns))
+        if not found:
+            raise IngestError(f"No section of the mapping reads {file}. Name it under `files`, or take it out of the source.")
+        return found
 
 
 def mapped(settings: Settings) -> FileSource:
@@ -117,13 +132,13 @@ def mapped(settings: Settings) -> FileSource:
         raise IngestError(f"{path}: a database needs [source] with a table or a query.")
     keyed = hashing.keyed(hashing.secret(settings.home))
     shift = timedelta(days=settings.source.shift_days)
-    return FileSource(place, plan.columns, lambda chunk: _batches(chunk, plan, keyed, shift))
+    return FileSource(place, plan.columns, lambda chunk: batches(chunk, plan, keyed, shift))
 
 
 def parse(text: str, where: str) -> Plan:
     """A plan from a mapping's text; every mistake is named with its place.
 
-    >>> parse('[sightings]\\nhappened_at = "at"\\nkind = {value = "login"}', "map.toml").columns
+    >>> parse('[sightings]\\nhappened_at = "at"\\nkind = {value = "login"}', "map.toml").columns("log.csv")
     ('at',)
     """
     try:
@@ -138,13 +153,18 @@ def parse(text: str, where: str) -> Plan:
     if not given:
         raise IngestError(f"{where} maps no table. Add a section for one of {', '.join(EVENTS)}.")
     query = source.get("query") or (f"SELECT * FROM {source['table']}" if "table" in source else "")
-    tables = tuple(_table_map(table, dict(section), f"{where}: [{table}]") for table, section in given.items())
+    sections = [(table, each) for table, told in given.items() for each in (told if isinstance(told, list) else [told])]
+    tables = tuple(_table_map(table, dict(section), f"{where}: [{table}]") for table, section in sections)
     return Plan(tables, source.get("delimiter", ""), query)
 
 
 def _table_map(table: str, section: dict[str, Any], where: str) -> TableMap:
     only = section.pop("only", None)
     touched = section.pop("touched_at", None)
+    files = section.pop("files", [])
+    named = files if isinstance(files, list) else [files]
+    if not all(isinstance(each, str) for each in named):
+        raise IngestError(f'{where} files is {files!r}. Write a pattern, as "clicks-*.csv", or a list of some.')
     schema = EVENTS[table]
     if unknown := sorted(set(section) - set(schema.names)):
         raise IngestError(f"{where} has no field '{unknown[0]}'. Its fields are {', '.join(schema.names)}.")
@@ -152,7 +172,8 @@ def _table_map(table: str, section: dict[str, Any], where: str) -> TableMap:
     if missing := [c.name for c in schema if not c.nullable and c.name not in section and c.name not in optional]:
         raise IngestError(f"{where} does not say where {missing[0]} comes from. Name a column, or a constant as {{ value = … }}.")
     cells = {name: _cell(given, f"{where} {name}") for name, given in section.items()}
-    return TableMap(table, cells, _only(only, where), _cell(touched, f"{where} touched_at") if touched else None)
+    touched_at = _cell(touched, f"{where} touched_at") if touched else None
+    return TableMap(table, cells, _only(only, where), touched_at, tuple(named))
 
 
 def _cell(given: Any, where: str) -> Cell:
@@ -187,15 +208,22 @@ def _zone(name: str, where: str) -> ZoneInfo:
 def _only(given: Any, where: str) -> Only | None:
     if given is None:
         return None
-    if not isinstance(given, dict) or set(given) != {"column", "is"}:
-        raise IngestError(f'{where} only is {given!r}. Write {{ column = "type", is = ["click"] }}.')
+    if isinstance(given, dict) and set(given) == {"column", "filled"} and given["filled"] is True:
+        return Only(given["column"])
+    if not isinstance(given, dict) or set(given) != {"column", "is"} or given["is"] == []:
+        raise IngestError(
+            f'{where} only is {given!r}. Write {{ column = "type", is = ["click"] }}, or {{ column = "utm_campaign", filled = true }}.'
+        )
     words = given["is"] if isinstance(given["is"], list) else [given["is"]]
     return Only(given["column"], tuple(str(word) for word in words))
 
 
-def _batches(chunk: Chunk, plan: Plan, keyed: Callable[[str], str], shift: timedelta) -> Iterator[Batch]:
+def batches(chunk: Chunk, plan: Plan, keyed: Callable[[str], str], shift: timedelta) -> Iterator[Batch]:
+    """What a chunk has for each of the plan's tables; `keyed` hashes what only we may repeat, `shift` moves every time."""
     broken_lines = chunk.faults
     for table in plan.tables:
+        if not table.reads(chunk.source):
+            continue
         rows, numbers = _chosen(chunk, table)
         made = _Maker(rows, numbers, keyed, shift, chunk.source)
         given = {name: made.column(name, cell, EVENTS[table.table].field(name).type) for name, cell in table.cells.items()}
@@ -213,7 +241,11 @@ def _chosen(chunk: Chunk, table: TableMap) -> tuple[pa.RecordBatch, pa.Array]:
     rows = chunk.rows
     if not table.only:
         return rows, chunk.numbers
-    mine = pc.is_in(rows[table.only.column].cast(pa.string()), pa.array(table.only.words, pa.string()))
+    told = rows[table.only.column].cast(pa.string())
+    if table.only.words:
+        mine = pc.is_in(told, pa.array(table.only.words, pa.string()))
+    else:
+        mine = pc.fill_null(pc.not_equal(pc.utf8_trim_whitespace(told), ""), False)
     return rows.filter(mine), chunk.numbers.filter(mine)
 
 
@@ -232,6 +264,8 @@ class _Maker:
         if not cell.column:
             return self._constant(name, cell, kind)
         raw = self.rows[cell.column]
+        if cell.empty is not None and raw.null_count:
+            raw = pc.fill_null(raw.cast(pa.string()), str(cell.empty))
         if cell.map:
             raw = hashing.each(raw, lambda word: cell.map.get(word, word))
         if pa.types.is_timestamp(kind):

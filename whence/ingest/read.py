@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -63,31 +63,41 @@ class Place:
         return "://" in self.path and not self.path.startswith("s3://")
 
 
-def chunks(place: Place, needed: tuple[str, ...]) -> Iterator[Chunk]:
-    """The rows of the source, file by file; only the needed columns of a file are read.
+def chunks(place: Place, needed: Callable[[str], tuple[str, ...]]) -> Iterator[Chunk]:
+    """The rows of the source, file by file; of each, by its name, only the needed columns are read.
 
     Raises IngestError for a source that is not there, is empty or broken, or lacks a needed column.
     """
     if place.is_sql:
-        yield from _sql_chunks(place, needed)
+        yield from _sql_chunks(place, needed(place.name))
         return
     with _files(place) as files:
         for name, path in files:
             read = _parquet_chunks if path.name.endswith(".parquet") else _csv_chunks
-            yield from read(name, path, needed, place.delimiter)
+            yield from read(name, path, needed(name), place.delimiter)
 
 
-def columns(place: Place) -> tuple[str, ...]:
-    """The names of the source's columns."""
+def headers(place: Place) -> dict[str, tuple[str, ...]]:
+    """The names of the columns of each of the source's files."""
     if place.is_sql:
-        for chunk in _sql_chunks(place, ()):
-            return tuple(chunk.rows.column_names)
-        return ()
+        first = next(iter(_sql_chunks(place, ())), None)
+        return {place.name: tuple(first.rows.column_names) if first else ()}
     with _files(place) as files:
-        name, path = files[0]
-        if path.name.endswith(".parquet"):
-            return tuple(_parquet(name, path).schema_arrow.names)
-        return _header(name, path, place.delimiter)
+        return {name: _names(name, path, place.delimiter) for name, path in files}
+
+
+def header_line(place: Place) -> str:
+    """The first line of a CSV, or of the first one of several; empty where the source is none."""
+    if place.is_sql:
+        return ""
+    with _files(place) as files:
+        return next((_first_line(name, path) for name, path in files if not path.name.endswith(".parquet")), "")
+
+
+def _names(name: str, path: Path, delimiter: str) -> tuple[str, ...]:
+    if path.name.endswith(".parquet"):
+        return tuple(_parquet(name, path).schema_arrow.names)
+    return _header(name, path, delimiter)
 
 
 @contextmanager
@@ -197,6 +207,10 @@ def _nothing(needed: tuple[str, ...]) -> pa.RecordBatch:
 
 
 def _header(name: str, path: Path, delimiter: str) -> tuple[str, ...]:
+    return tuple(next(csv.reader([_first_line(name, path)], delimiter=delimiter or _delimiter(path))))
+
+
+def _first_line(name: str, path: Path) -> str:
     try:
         with _open(path) as raw:
             first = io.TextIOWrapper(raw, "utf-8-sig").readline()
@@ -204,7 +218,7 @@ def _header(name: str, path: Path, delimiter: str) -> tuple[str, ...]:
         raise IngestError(f"{name} is no readable CSV: {wrong}. Send it again whole, in UTF-8.") from None
     if not first.strip():
         raise IngestError(f"{name} is empty: not even a header. Send it again, or leave it out.")
-    return tuple(next(csv.reader([first], delimiter=delimiter or _delimiter(path))))
+    return first
 
 
 def _open(path: Path) -> pa.NativeFile:

@@ -32,7 +32,7 @@ def talkingdata(settings: Settings) -> FileSource:
     keyed = hashing.keyed(hashing.secret(settings.home))
     shift = timedelta(days=settings.source.shift_days)
     place = Place(settings.source.path, settings.tables.options)
-    return FileSource(place, NEEDED, lambda chunk: _shape(chunk, keyed, shift))
+    return FileSource(place, lambda _: NEEDED, lambda chunk: _shape(chunk, keyed, shift))
 
 
 def _shape(chunk: Chunk, keyed: Callable[[str], str], shift: timedelta) -> tuple[Batch, Batch]:

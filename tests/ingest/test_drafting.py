@@ -1,0 +1,147 @@
+"""Drafts of mappings: what a stranger's columns and words are taken for, and that the source can be taken in by what was drafted."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.builders import some_settings
+from whence.contracts.settings import Source
+from whence.ingest import IngestError, guessing, ingest, source_days, suggest
+from whence.lake import Lake
+
+AGENT = "Mozilla/5.0 (X11; Linux x86_64)"
+MAIL = hashlib.sha256(b"jane@doe.example").hexdigest()
+
+
+def drafted(source: Path, folder: Path) -> tuple[str, dict[str, list[dict[str, Any]]]]:
+    """A source's draft, and what it takes in."""
+    text = suggest(source, folder / "map.toml")
+    settings = some_settings(folder, source=Source(kind="mapping", path=str(source), mapping=str(folder / "map.toml")))
+    found = ingest(settings, source_days(settings))
+    assert not any(tally.quarantined for tally in found.tables.values()), text
+    lake = Lake.of(settings)
+    rows = {table: lake.read(table).to_pylist() for table in found.tables}
+    return text, {table: sorted(part, key=lambda row: str(row["happened_at"])) for table, part in rows.items()}
+
+
+def test_a_log_of_all_sorts_of_events_becomes_touches_conversions_and_sightings(tmp_path: Path) -> None:
+    log = tmp_path / "log.csv"
+    log.write_text(
+        "event_timestamp,event_name,user_pseudo_id,campaign,medium,source,email_sha256,ip_address,user_agent,purchase_revenue,currency,transaction_id\n"
+        f'2026-05-01T10:00:00Z,ad_impression,c1,spring,cpc,google,,84.1.2.3,"{AGENT}",,,\n'
+        f'2026-05-01T11:00:00Z,ad_click,c1,spring,cpc,google,,84.1.2.3,"{AGENT}",,,\n'
+        f'2026-05-01T12:00:00Z,begin_checkout,c1,,,,{MAIL},84.1.2.3,"{AGENT}",,,\n'
+        f'2026-05-01T13:00:00Z,purchase,c1,,,,{MAIL},84.1.2.3,"{AGENT}",12.50,EUR,O1\n'
+        f'2026-05-01T14:00:00Z,sign_up,c1,,,,,84.1.2.3,"{AGENT}",,,\n'
+        f'2026-05-02T13:00:00Z,refund,c1,,,,,84.1.2.3,"{AGENT}",12.50,EUR,O1\n'
+    )
+    text, rows = drafted(log, tmp_path)
+    assert [(row["kind"], row["campaign_id"], row["channel"]) for row in rows["touches"]] == [
+        ("view", "spring", "cpc"),
+        ("click", "spring", "cpc"),
+    ]
+    assert [(row["kind"], row["value_micros"], row["currency"]) for row in rows["conversions"]] == [
+        ("purchase", 12_500_000, "EUR"),
+        ("sign_up", 0, "EUR"),
+        ("refund", -12_500_000, "EUR"),
+    ]
+    assert [(row["kind"], row["cookie_id"], row["email_hash"]) for row in rows["sightings"]] == [("visit", "c1", MAIL)]
+    assert "# Columns that were not used: source." in text
+    assert "# Of the first 6 rows it makes 2 touches, 3 conversions, 1 sightings; 0 would go to quarantine." in text
+
+
+def test_visits_that_a_campaign_brought_are_the_touches_of_a_log_without_ads(tmp_path: Path) -> None:
+    log = tmp_path / "segment.csv"
+    log.write_text(
+        "id,received_at,original_timestamp,anonymous_id,event,context_campaign_name,context_campaign_medium,revenue\n"
+        "m1,2026-05-01T10:00:05Z,2026-05-01T10:00:00Z,a1,Product Viewed,fall,email,\n"
+        "m2,2026-05-01T11:00:05Z,2026-05-01T11:00:00Z,a1,Order Completed,,,12\n"
+    )
+    _, rows = drafted(log, tmp_path)
+    assert [(row["kind"], row["campaign_id"], row["channel"]) for row in rows["touches"]] == [("click", "fall", "email")]
+    assert [(row["kind"], row["event_id"]) for row in rows["conversions"]] == [("purchase", "m2")]
+    assert rows["touches"][0]["seen_at"] > rows["touches"][0]["happened_at"]
+
+
+def test_a_conversion_that_tells_of_its_own_touch_gives_both(tmp_path: Path) -> None:
+    log = tmp_path / "installs.csv"
+    log.write_text(
+        "Attributed Touch Type,Attributed Touch Time,Event Time,Event Name,Event Revenue,Event Revenue Currency,Media Source,Campaign,IDFA,Advertising ID\n"
+        "impression,2026-05-01 09:00:00,2026-05-01 10:00:00,install,,,google,uac,,d1\n"
+        ",,2026-05-01 11:00:00,af_purchase,9.99,USD,organic,,,d2\n"
+    )
+    text, rows = drafted(log, tmp_path)
+    [touch] = rows["touches"]
+    assert (touch["kind"], touch["campaign_id"], touch["device_id"]) == ("view", "uac", "d1"), (
+        "the column that holds ids, not the empty one"
+    )
+    assert touch["happened_at"] < touch["seen_at"] == rows["conversions"][0]["happened_at"]
+    assert [(row["kind"], row["value_micros"]) for row in rows["conversions"]] == [("install", 0), ("purchase", 9_990_000)]
+    assert text.count("its times carry no zone: is it UTC?") == 3
+
+
+def test_a_folder_of_files_with_other_columns_gets_a_section_for_each(tmp_path: Path) -> None:
+    folder = tmp_path / "export"
+    (folder / "clicks").mkdir(parents=True)
+    for day in (1, 2):
+        (folder / "clicks" / f"2026-05-0{day}.csv").write_text(
+            f"ts;campaign;network;gclid\n0{day}.05.2026 10:00;spring;google;g{day}\n"
+        )
+    (folder / "views.csv").write_text("seen;campaign;network\n")
+    (folder / "orders.csv").write_text("order_id;created_at;total;currency;gclid\nO1;2026-05-02T12:00:00Z;12.0;EUR;g1\n")
+    text, rows = drafted(folder, tmp_path)
+    assert [row["click_id"] for row in rows["touches"]] == ["g1", "g2"]
+    assert [(row["order_id"], row["value_micros"]) for row in rows["conversions"]] == [("O1", 12_000_000)]
+    assert 'files = "clicks/*.csv"' in text
+    assert text.count("[[touches]]") == 2
+    (folder / "stray.csv").write_text("a;b\n1;2\n")
+    settings = some_settings(tmp_path, source=Source(kind="mapping", path=str(folder), mapping=str(tmp_path / "map.toml")))
+    with pytest.raises(IngestError, match="No section of the mapping reads stray.csv"):
+        source_days(settings)
+
+
+@pytest.mark.parametrize(
+    ("value", "line"),
+    [
+        ("13.05.2026 10:00", '{ column = "time", form = "%d.%m.%Y %H:%M", zone = "UTC" }  # its times carry no zone: is it UTC?'),
+        ("03/05/2026 10:00", "day and month cannot be told apart"),
+        ("03/25/2026 10:00 PM", 'form = "%m/%d/%Y %I:%M %p"'),
+        ("1777629600000000", '{ column = "time", unit = "us" }'),
+    ],
+)
+def test_times_in_other_forms_are_told_as_they_are_written(tmp_path: Path, value: str, line: str) -> None:
+    path = tmp_path / "times.csv"
+    path.write_text(f"time,type,campaign,channel\n{value},click,a,b\n")
+    assert line in suggest(path)
+
+
+def test_what_a_draft_would_refuse_is_told_in_it(tmp_path: Path) -> None:
+    path = tmp_path / "odd.csv"
+    path.write_text("time,type,campaign,channel,cost\n2026-05-01T10:00:00Z,click,a,b,-1\n")
+    text = suggest(path)
+    assert "# Of the first 1 rows it makes 0 touches; 1 would go to quarantine." in text
+    assert "#   row 1, touches: price_micros is -1000000; nobody is paid to show an ad." in text
+    path.write_text("who,what\nx,y\n")
+    text = suggest(path)
+    assert "# It cannot be used as it is: The mapping's constant for happened_at is '?'." in text
+    assert "# No touches were found; without them nothing can earn credit." in text
+
+
+@pytest.mark.parametrize(
+    ("word", "meant"),
+    [
+        ("AdClicked", ("touches", "click")),
+        ("video_view", ("touches", "view")),
+        ("screen_view", None),
+        ("Checkout Started", None),
+        ("start_trial", ("conversions", "subscribe")),
+        ("generate_lead", ("conversions", "generate_lead")),
+        ("order cancelled", None),
+    ],
+)
+def test_words_mean_a_table(word: str, meant: tuple[str, str] | None) -> None:
+    assert guessing.meaning(word) == meant
