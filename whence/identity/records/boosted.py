@@ -14,13 +14,15 @@ import numpy.typing as npt
 from whence import calibration
 from whence.calibration import CalibrationError, Calibrator
 from whence.identity.records.table import Evidence, Floats
-from whence.trees import Trees
+from whence.trees import Engine, Trees, fastest
 
 FEWEST = 10
 """Labelled pairs of each kind below which nothing is learned."""
 FOLDS = 5
 LARGE = 30_000
 """Labelled pairs from which one held-out fifth of the people is enough to calibrate on."""
+ROWS = 100_000
+"""Pairs that are scored at a time."""
 BENDING = 1_000
 """Matching pairs from which the calibrator may bend each end on its own."""
 
@@ -114,12 +116,11 @@ class Boosted:
         return evidence.values[:, [at[name] for name in self.names]]
 
     def _raw(self, matrix: npt.NDArray[np.float32]) -> Floats:
-        rows = np.ascontiguousarray(matrix, dtype=np.float64)
-        return np.asarray(np.mean([trees.raw(rows) for trees in self._trees], axis=0))
+        return _mean(self._engines, matrix)
 
     @cached_property
-    def _trees(self) -> tuple[Trees, ...]:
-        return tuple(Trees(text) for text in self.models)
+    def _engines(self) -> tuple[Engine, ...]:
+        return _engines(self.models)
 
 
 def fit(
@@ -260,8 +261,18 @@ def _cross_fitted(
 
 
 def _score(models: Sequence[str], x: npt.NDArray[np.float32]) -> Floats:
-    rows = np.ascontiguousarray(x, dtype=np.float64)
-    return np.asarray(np.mean([Trees(text).raw(rows) for text in models], axis=0))
+    return _mean(_engines(models), x)
+
+
+def _engines(models: Sequence[str]) -> tuple[Engine, ...]:
+    """What scores the models as LightGBM does, bit by bit, and twenty times as fast where it can."""
+    return tuple(fastest(text, Trees(text)) for text in models)
+
+
+def _mean(engines: Sequence[Engine], x: npt.NDArray[np.float32]) -> Floats:
+    """The mean score of each row; some rows at a time, since trees take numbers of twice the size."""
+    parts = (np.ascontiguousarray(x[at : at + ROWS], dtype=np.float64) for at in range(0, len(x), ROWS))
+    return np.concatenate([np.empty(0), *(np.mean([each.raw(rows) for each in engines], axis=0) for rows in parts)])
 
 
 def _calibrated(raw: Floats, y: Floats, w: Floats | None = None) -> Calibrator:

@@ -105,11 +105,12 @@ class _Comparison:
         kind = self.column.field.kind
         if not self.is_worded:
             return self._likeness(ours, theirs)[:, None]
+        if kind != "text":
+            letters = wording.letters_cosine(self.texts, ours, theirs)
+            return np.asarray((letters + self._likeness(ours, theirs)) / 2, dtype=np.float32)[:, None]
         worded = wording.evidence("", self.texts, ours, theirs, is_cheap=True)
         letters = np.nan_to_num(worded.values[:, worded.names.index(f":{LETTERS}")])
-        if kind == "text":
-            return np.column_stack([letters, worded.values])
-        return np.asarray((letters + self._likeness(ours, theirs)) / 2, dtype=np.float32)[:, None]
+        return np.column_stack([letters, worded.values])
 
     def _likeness(self, ours: Codes, theirs: Codes) -> npt.NDArray[np.float32]:
         texts = np.asarray(self.column.values, dtype=object)
