@@ -55,10 +55,11 @@ def in_short(report: Report) -> list[str]:
     if not told["value_micros"].ne(0).any():
         counted = [_count(report, told)] if told["conversions"].any() else []
         return [*counted, _spend(told), *(_incremental(report, told) if counted else []), *_since(report)]
+    earned = told[told["conversions"].ne(0) | told["value_micros"].ne(0)]
     return [
-        _worth(told),
+        _worth(earned),
         _earned(report, told),
-        *(_most(report, each, 1 if at else 3) for at, each in enumerate(currencies(report))),
+        *(_most(report, each, 1 if at else 3) for at, each in enumerate(earned["currency"])),
         *_doubts(report, told),
         *_hangs_on(report),
         _spend(told),

@@ -94,6 +94,13 @@ def test_a_touch_without_a_price_is_counted_and_said() -> None:
     assert (found["touches"], found["unpriced"], found["note"]) == (2, 1, "1 touches have no price")
 
 
+def test_a_touch_without_a_currency_is_counted_under_the_one_that_conversions_have() -> None:
+    touches = pd.DataFrame([a_touch(price_micros=None, currency=None), a_touch(currency="EUR")])
+    found = summary.spend(touches, VIEW.days, "EUR")
+    assert found[["currency", "touches", "unpriced", "spend_micros"]].to_numpy().tolist() == [["EUR", 2, 1, 5_000]]
+    assert set(summary.spend(touches, VIEW.days)["currency"]) == {"EUR", "?"}
+
+
 def test_currencies_are_never_added_together() -> None:
     found = table(credits(a_credit(), a_credit(currency="EUR", credit_micros=3)), spent(a_touch()))
     dollars, euros = row_of(found, currency="USD"), row_of(found, currency="EUR")

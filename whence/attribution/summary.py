@@ -66,12 +66,12 @@ def reported(rows: pd.DataFrame, view: View) -> pd.DataFrame:
     return kept[kept["reported_on"].isin(view.days)].reset_index(drop=True)
 
 
-def spend(touches: pd.DataFrame, days: Collection[str]) -> pd.DataFrame:
+def spend(touches: pd.DataFrame, days: Collection[str], otherwise: str = "?") -> pd.DataFrame:
     """What the touches that happened on these days cost, by day and PLACE; ghosts cost nothing, and a touch counts once.
 
     `touches` has touch_id, happened_at, seen_at, kind, holdout, campaign_id, channel, price_micros and currency.
-    Columns: reported_on, PLACE, touches, unpriced (touches without a price), spend_micros. A price without a
-    currency has the currency "?".
+    Columns: reported_on, PLACE, touches, unpriced (touches without a price), spend_micros. A touch without a
+    currency, which has no price either, is counted under the currency `otherwise`.
     """
     shown = touches[touches["kind"].ne(GHOST) & ~touches["holdout"].eq(True)]
     shown = shown.sort_values(["seen_at", "touch_id"]).drop_duplicates("touch_id")
@@ -79,7 +79,7 @@ def spend(touches: pd.DataFrame, days: Collection[str]) -> pd.DataFrame:
     shown = shown[shown["reported_on"].isin(days)]
     price = pd.array(shown["price_micros"], dtype="Int64")
     priced = shown.assign(
-        currency=shown["currency"].astype(object).where(shown["currency"].notna(), "?"),
+        currency=shown["currency"].astype(object).where(shown["currency"].notna(), otherwise),
         touches=1,
         unpriced=np.asarray(price.isna(), dtype="int64"),
         spend_micros=np.asarray(price.fillna(0), dtype="int64"),
