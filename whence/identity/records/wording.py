@@ -6,7 +6,7 @@ import math
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import cached_property, lru_cache
 from itertools import groupby
 from typing import Any, NamedTuple
@@ -28,6 +28,9 @@ CHUNK = 200_000
 CLOSE = 0.88
 """Jaro–Winkler from which two words may be one word misspelt."""
 
+FEWEST_WORDS, MOST_WORDS = 3, 25
+"""Words of a text that is searched for alternatives, and words that are taken for alternatives of each other in one place."""
+
 ROMAN = ("i", "ii", "iii", "iv", "v", "vi", "vii", "viii", "ix", "x", "xi", "xii")
 """How parts of a series are numbered in words."""
 
@@ -36,6 +39,10 @@ _RUN = re.compile(r"[^\W_]+", re.UNICODE)
 _PART = re.compile(r"\d+(?:\.\d+)?|[^\W\d_]+", re.UNICODE)
 _NUMBER = re.compile(r"\d+(?:\.\d+)?")
 _TAIL = re.compile(r"[^\W\d_]+$")
+
+
+Alternatives = Mapping[str, Mapping[str, int]]
+"""For a word those that stand in its place in a text that is otherwise the same, and in how many: white for black."""
 
 
 @dataclass(frozen=True)
@@ -47,6 +54,8 @@ class Wording:
     """In how many texts each word is, of the words in at least two."""
     grams: dict[str, int]
     """The same for three letters in a row."""
+    alternatives: Alternatives = field(default_factory=dict)
+    """What stands in the place of what; only where the texts are whole records."""
 
     def weight(self, word: str) -> float:
         """How much a word tells, in nats: the logarithm of one over the share of texts that have it."""
@@ -54,12 +63,13 @@ class Wording:
 
     def to_json(self) -> dict[str, Any]:
         """A plain dict for `from_json`."""
-        return {"texts": self.texts, "words": self.words, "grams": self.grams}
+        return {"texts": self.texts, "words": self.words, "grams": self.grams, "alternatives": self.alternatives}
 
     @classmethod
     def from_json(cls, given: dict[str, Any]) -> Wording:
         """The wording of a dict that `to_json` made."""
-        return cls(int(given["texts"]), dict(given["words"]), dict(given["grams"]))
+        alternatives = {str(word): dict(others) for word, others in given.get("alternatives", {}).items()}
+        return cls(int(given["texts"]), dict(given["words"]), dict(given["grams"]), alternatives)
 
 
 def fit(values: Sequence[str]) -> Wording:
@@ -152,6 +162,7 @@ class Texts:
 
     values: tuple[str, ...]
     wording: Wording
+    alternatives: Alternatives = field(default_factory=dict)
 
     @cached_property
     def apart(self) -> tuple[Text, ...]:
@@ -218,22 +229,67 @@ class Described(NamedTuple):
 
 def statistics(records: Records) -> dict[str, Wording]:
     """How common words are in each field whose words are looked at, and in records as a whole: what `describe` goes by."""
-    return {column.field.name: fit(column.values) for column in _worded(records)} | {WHOLE: fit(_whole(records)[0])}
+    whole = replace(fit(_whole(records)[0]), alternatives=alternatives(_shelves(records)))
+    return {column.field.name: fit(column.values) for column in _worded(records)} | {WHOLE: whole}
 
 
-def describe(records: Records, pairs: Pairs, known: Mapping[str, Wording] | None = None) -> Described:
+def _shelves(records: Records) -> Iterator[tuple[str, ...]]:
+    """The texts of each field, those of a source by themselves where no source holds one thing twice."""
+    for column in (column for column in records.columns if column.field.kind == "text"):
+        if records.source is None or not records.unique_sources:
+            yield column.values
+            continue
+        for source in np.unique(records.source):
+            codes = np.unique(column.codes[(records.source == source) & (column.codes != MISSING)])
+            yield tuple(column.values[code] for code in codes)
+
+
+def alternatives(shelves: Iterable[Iterable[str]]) -> dict[str, dict[str, int]]:
+    """Words that stand in each other's place: in texts of one shelf that are the same without one word of each, codes aside.
+
+    Nobody has to label anything for it: how the things on a shelf differ is on the shelf.
+
+    >>> alternatives([["lamp s1 in black", "lamp s2 in white", "in red"]])
+    {'black': {'white': 1}, 'white': {'black': 1}}
+    """
+    counted: dict[str, Counter[str]] = {}
+    for words in (words for values in shelves for words in _same_but_one(values)):
+        for word in words:
+            counted.setdefault(word, Counter()).update(each for each in words if each != word)
+    return {word: {each: counted[word][each] for each in sorted(counted[word])} for word in sorted(counted)}
+
+
+def _same_but_one(values: Iterable[str]) -> Iterator[list[str]]:
+    """The words that texts have apart which are the same but for one word of each; found by sums of 64-bit hashes."""
+    bags = {frozenset(word for word in split(value) if not any(map(str.isdecimal, word))) for value in values}
+    chosen = sorted(sorted(bag) for bag in bags if FEWEST_WORDS <= len(bag) <= MOST_WORDS)
+    vocabulary, words = np.unique([word for bag in chosen for word in bag], return_inverse=True)
+    if not len(words):
+        return
+    hashed = np.random.default_rng(0).integers(0, 2**64, len(vocabulary), dtype=np.uint64)[words]
+    lengths = np.asarray([len(bag) for bag in chosen])
+    rest = np.repeat(np.add.reduceat(hashed, np.cumsum(lengths) - lengths), lengths) - hashed
+    order = np.argsort(rest, kind="stable")
+    starts = np.flatnonzero(np.r_[True, rest[order][1:] != rest[order][:-1]])
+    for start, end in zip(starts.tolist(), [*starts[1:].tolist(), len(order)], strict=True):
+        if 1 < end - start <= MOST_WORDS:
+            yield vocabulary[words[order[start:end]]].tolist()
+
+
+def describe(records: Records, pairs: Pairs, wordings: Mapping[str, Wording] | None = None) -> Described:
     """Signals for the words of each field, of each record as a whole, and of each field in the other record.
 
-    The statistics of words are those of the records themselves, which are always known when they are matched, or those
-    `known` from other records.
+    The statistics of words are those of the records themselves, which are always known when they are matched, or the
+    `wordings` of other records.
     """
-    seen = statistics(records) if known is None else known
+    seen = statistics(records) if wordings is None else wordings
     left, right, is_directed = _oriented(records, pairs)
     joined, every = _whole(records)
-    whole = Texts(joined, seen[WHOLE])
+    known = seen[WHOLE].alternatives
+    whole = Texts(joined, seen[WHOLE], known)
     parts, lone = [], []
     for column in _worded(records):
-        texts, ours, theirs = Texts(column.values, seen[column.field.name]), column.codes[left], column.codes[right]
+        texts, ours, theirs = Texts(column.values, seen[column.field.name], known), column.codes[left], column.codes[right]
         name = column.field.name
         parts.append(evidence(name, texts, ours, theirs, is_directed=is_directed))
         parts.append(across(name, texts, whole, ours, theirs, every[left], every[right]))
@@ -402,6 +458,7 @@ def _spelling(texts: Texts, a: Places, b: Places) -> Columns:
 
 
 ONE_SIDED = (
+    "choice_unmatched",
     "softly_unmatched",
     "rarest_unmatched",
     "early_unmatched",
@@ -415,6 +472,9 @@ ONE_SIDED = (
     "code_explained",
 )
 TWO_SIDED = (
+    "choices_clash",
+    "choices_alike",
+    "choice_shared",
     "softly_found",
     "rarest_shared",
     "first_same",
@@ -441,9 +501,9 @@ TWO_SIDED = (
 
 def _word_by_word(texts: Texts, a: Places, b: Places, is_directed: bool) -> Columns:
     """Each word's best partner on the other side; numbers and codes apart, since a near miss means nothing there."""
-    weight, apart = texts.weight, texts.apart
+    weight, apart, known = texts.weight, texts.apart, texts.alternatives
     rows = np.asarray(
-        [_aligned(apart[i], apart[j], weight) for i, j in zip(a.tolist(), b.tolist(), strict=True)], dtype=np.float64
+        [_aligned(apart[i], apart[j], weight, known) for i, j in zip(a.tolist(), b.tolist(), strict=True)], dtype=np.float64
     )
     sides = len(ONE_SIDED)
     rows = rows.reshape(len(a), 2 * sides + len(TWO_SIDED))
@@ -453,15 +513,19 @@ def _word_by_word(texts: Texts, a: Places, b: Places, is_directed: bool) -> Colu
     return {name: column.astype(np.float32) for name, column in found.items()}
 
 
-def _aligned(one: Text, other: Text, weight: dict[str, float]) -> tuple[float, ...]:
+def _aligned(one: Text, other: Text, weight: dict[str, float], known: Alternatives) -> tuple[float, ...]:
     shared = one.bag & other.bag
     mine, yours = _alone(one, other, shared), _alone(other, one, shared)
     common = sum(weight[word] for word in sorted(shared))
     ours, theirs = _one_sided(one, other, mine, weight), _one_sided(other, one, yours, weight)
     total = common + ours[0] + theirs[0]
     return (
+        _choice(mine, known),
         *ours,
+        _choice(yours, known),
         *theirs,
+        *_choices(mine, yours, known),
+        _choice(shared, known),
         common / total if total else math.nan,
         max((weight[word] for word in shared), default=0.0),
         float(bool(one.words) and one.words[:1] == other.words[:1]),
@@ -473,6 +537,21 @@ def _aligned(one: Text, other: Text, weight: dict[str, float]) -> tuple[float, .
         *_clashes(one, other),
         _parts(one, other),
     )
+
+
+def _choice(words: Iterable[str], known: Alternatives) -> float:
+    """How often another stands in the place of the word that is replaced most, as a logarithm."""
+    return max((math.log1p(sum(known[word].values())) for word in words if word in known), default=0.0)
+
+
+def _choices(mine: Sequence[str], yours: Sequence[str], known: Alternatives) -> tuple[float, float]:
+    """How often a word that one side has alone stands in the place of one that the other has, and how many stand in the place of
+    both, as logarithms: black is not white, and two such things are two.
+    """
+    ours, theirs = [word for word in mine if word in known], [word for word in yours if word in known]
+    direct = max((known[a].get(b, 0) for a in ours for b in theirs), default=0)
+    alike = max((len(known[a].keys() & known[b].keys()) for a in ours for b in theirs), default=0)
+    return math.log1p(direct), math.log1p(alike)
 
 
 def _alone(one: Text, other: Text, shared: frozenset[str]) -> list[str]:
