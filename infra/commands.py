@@ -128,7 +128,10 @@ def simulate(context: typer.Context, as_json: Json = False) -> None:
 def ingest(
     context: typer.Context,
     days: Annotated[str, typer.Argument(metavar="[DAYS]", help="A day, or a range of days, of delivery.")] = "",
-    suggest: Annotated[Path | None, typer.Option(help="Print a first mapping for this file instead.")] = None,
+    suggest: Annotated[
+        str, typer.Option(metavar="PATH", help="Print a first mapping for this instead: a file, a folder, s3:// or a database.")
+    ] = "",
+    table: Annotated[str, typer.Option(help="With --suggest: the database's table.")] = "",
     out: Annotated[Path | None, typer.Option(help="With --suggest: write the mapping there.")] = None,
     as_json: Json = False,
 ) -> None:
@@ -137,7 +140,7 @@ def ingest(
 
     with spoken():
         if suggest:
-            print(whence.ingest.suggest(suggest, out))
+            print(whence.ingest.suggest(suggest, out, table))
             return
         if not days:
             raise ValueError("Which days? Write `whence ingest 2026-05-01..2026-05-10`, or `whence ingest --suggest FILE`.")

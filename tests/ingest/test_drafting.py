@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -100,7 +102,7 @@ def test_a_folder_of_files_with_other_columns_gets_a_section_for_each(tmp_path: 
     assert text.count("[[touches]]") == 2
     (folder / "stray.csv").write_text("a;b\n1;2\n")
     settings = some_settings(tmp_path, source=Source(kind="mapping", path=str(folder), mapping=str(tmp_path / "map.toml")))
-    with pytest.raises(IngestError, match="No section of the mapping reads stray.csv"):
+    with pytest.raises(IngestError, match=r"No section of the mapping reads stray\.csv"):
         source_days(settings)
 
 
@@ -145,3 +147,21 @@ def test_what_a_draft_would_refuse_is_told_in_it(tmp_path: Path) -> None:
 )
 def test_words_mean_a_table(word: str, meant: tuple[str, str] | None) -> None:
     assert guessing.meaning(word) == meant
+
+
+def test_a_table_of_a_database_is_drafted_by_its_name_and_its_empty_texts_are_no_values(tmp_path: Path) -> None:
+    path = f"sqlite:///{tmp_path / 'log.db'}"
+    with closing(sqlite3.connect(tmp_path / "log.db")) as con:
+        con.execute("CREATE TABLE log (time, event, campaign, medium, revenue, currency)")
+        con.executemany(
+            "INSERT INTO log VALUES (?, ?, ?, ?, ?, ?)",
+            [("2026-05-01T10:00:00Z", "click", "a", "b", "", ""), ("2026-05-01T11:00:00Z", "purchase", "", "", "2.5", "EUR")],
+        )
+        con.commit()
+    with pytest.raises(IngestError, match=r"Name one of its tables with --table: log\."):
+        suggest(path)
+    text = suggest(path, tmp_path / "map.toml", "log")
+    assert "# Of the first 2 rows it makes 1 touches, 1 conversions; 0 would go to quarantine." in text
+    settings = some_settings(tmp_path, source=Source(kind="mapping", path=path, mapping=str(tmp_path / "map.toml")))
+    tables = ingest(settings, source_days(settings)).tables
+    assert (tables["touches"].accepted, tables["conversions"].accepted) == (1, 1)

@@ -56,11 +56,15 @@ def peek(settings: Settings, window: Window, table: str) -> pa.Table:
     return ordered.filter(pa.array(first, pa.bool_()))
 
 
-def suggest(path: str | Path, out: Path | None = None) -> str:
-    """A first mapping for a CSV or Parquet file, as TOML, from a look at its columns; written to `out` if given."""
+def suggest(path: str | Path, out: Path | None = None, table: str = "") -> str:
+    """A first mapping for a source that nobody has mapped, as TOML, from a look at it; written to `out` if given.
+
+    `path` is a file, a folder, an s3:// address, or the address of a database, of which `table` is looked at. Raises IngestError
+    for what cannot be read.
+    """
     from whence.ingest.drafting import draft
 
-    text = draft(str(path))
+    text = draft(str(path), table)
     if out:
         out.write_text(text)
     return text

@@ -22,7 +22,7 @@ from whence.ingest.check import check
 from whence.ingest.errors import IngestError
 from whence.ingest.guessing import CONVERSIONS, SHA, SIGHTINGS, TOUCHES, Column
 from whence.ingest.mapping import batches, parse
-from whence.ingest.read import Place, chunks, header_line, headers
+from whence.ingest.read import Place, chunks, header_line, headers, sql_tables
 
 LOOKED_AT = 1000
 """Values of a column that are looked at."""
@@ -66,16 +66,19 @@ class _Group(NamedTuple):
     """How the mapping names them; empty when there are no others."""
 
 
-def draft(path: str) -> str:
+def draft(path: str, table: str = "") -> str:
     """A mapping as TOML, with a note wherever a person has to decide; raises IngestError for a file that cannot be read.
 
     A folder of files with different columns gets sections for each kind of file.
     """
-    delimiter = _delimiter(path)
-    lines = [f"# A first mapping for {path.rsplit('/', 1)[-1]}, from a look at its columns. Read every line before you use it."]
-    if delimiter:
-        lines += ["", "[source]", f"delimiter = {_quoted(delimiter)}"]
-    groups = _groups(path, delimiter)
+    place = _place(path, table)
+    lines = [
+        f"# A first mapping for {table or path.rsplit('/', 1)[-1]}, from a look at its columns. Read every line before you use it."
+    ]
+    told = {"delimiter": place.delimiter, "table": table}
+    if any(told.values()):
+        lines += ["", "[source]", *(f"{name} = {_quoted(said)}" for name, said in told.items() if said)]
+    groups = _groups(place)
     sections: list[_Section] = []
     unused: list[str] = []
     for group in groups:
@@ -93,16 +96,31 @@ def draft(path: str) -> str:
     return text + _tried(text, groups)
 
 
-def _groups(path: str, delimiter: str) -> list[_Group]:
+def _place(path: str, table: str) -> Place:
+    place = Place(path, {}, query=f"SELECT * FROM {table}" if table else "")
+    if place.is_sql and not table:
+        raise IngestError(
+            f"{place.name} is a database. Name one of its tables with --table: {', '.join(sql_tables(place)) or 'it has none'}."
+        )
+    if table and not place.is_sql:
+        raise IngestError(f"{path} is no database, so it has no table {table}. Leave out --table.")
+    return replace(place, delimiter=_delimiter(place))
+
+
+def _groups(place: Place) -> list[_Group]:
     """The source's files by their columns."""
-    place = Place(path, {}, delimiter)
     by_names: dict[tuple[str, ...], list[str]] = {}
     for name, names in headers(place).items():
         by_names.setdefault(names, []).append(name)
-    if len(by_names) == 1 or not Path(path).is_dir():
+    if len(by_names) == 1 or not Path(place.path).is_dir():
         return [_Group(next(iter(by_names)), place)]
     return [
-        _Group(names, replace(place, path=str(Path(path) / files[0])), files[0], f"files = {_listed(_pattern(files, by_names))}")
+        _Group(
+            names,
+            replace(place, path=str(Path(place.path) / files[0])),
+            files[0],
+            f"files = {_listed(_pattern(files, by_names))}",
+        )
         for names, files in by_names.items()
     ]
 
@@ -135,11 +153,11 @@ def _values(rows: pa.Table, name: str) -> list[object]:
     return list(islice((value for value in rows[name].to_pylist() if value is not None), LOOKED_AT))
 
 
-def _delimiter(path: str) -> str:
+def _delimiter(place: Place) -> str:
     """What parts the cells of a CSV where that is no comma, nor the tab of a .tsv; the header tells."""
-    if ".tsv" in path:
+    if ".tsv" in place.path:
         return ""
-    first = header_line(Place(path, {}))
+    first = header_line(place)
     counts = {each: len(next(csv.reader([first], delimiter=each), ())) for each in DELIMITERS}
     best = max(counts, key=lambda each: counts[each])
     return "" if counts[best] == counts[","] else best
@@ -323,6 +341,8 @@ def _tried(text: str, groups: Sequence[_Group]) -> str:
                     reasons.setdefault((batch.table, fault.reason), fault.row)
     except IngestError as wrong:
         return f"# It cannot be used as it is: {wrong}\n"
+    if not looked_at:
+        return "# It holds no rows yet, so that nothing could be tried.\n"
     told = ", ".join(f"{count:,} {table}" for table, count in taken.items())
     lines = [f"# Of the first {looked_at:,} rows it makes {told}; {refused:,} would go to quarantine."]
     lines += [f"#   row {row}, {table}: {reason}" for (table, reason), row in islice(reasons.items(), 5)]

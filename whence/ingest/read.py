@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.csv as pacsv
 import pyarrow.parquet as pq
 
@@ -84,6 +85,18 @@ def headers(place: Place) -> dict[str, tuple[str, ...]]:
         return {place.name: tuple(first.rows.column_names) if first else ()}
     with _files(place) as files:
         return {name: _names(name, path, place.delimiter) for name, path in files}
+
+
+def sql_tables(place: Place) -> list[str]:
+    """The tables and views of a database."""
+    import sqlalchemy as sa
+    from sqlalchemy.exc import SQLAlchemyError
+
+    try:
+        looked = sa.inspect(sa.create_engine(place.path))
+        return sorted([*looked.get_table_names(), *looked.get_view_names()])
+    except (SQLAlchemyError, ImportError) as wrong:
+        raise IngestError(f"{place.name} cannot be opened: {_short(wrong)}.") from None
 
 
 def header_line(place: Place) -> str:
@@ -235,10 +248,20 @@ def _parquet_chunks(name: str, path: Path, needed: tuple[str, ...], _: str) -> I
     first = 1
     try:
         for part in file.iter_batches(ROWS, columns=list(needed)):
-            yield Chunk(name, part, pa.array(np.arange(first, first + part.num_rows)))
+            yield Chunk(name, _filled(part), pa.array(np.arange(first, first + part.num_rows)))
             first += part.num_rows
     except (pa.ArrowInvalid, OSError) as wrong:
         raise IngestError(f"{name} is broken after row {first - 1}: {wrong}. Send it again whole.") from None
+
+
+def _filled(rows: pa.RecordBatch) -> pa.RecordBatch:
+    """An empty text is no value, as in a CSV."""
+    for at, column in enumerate(rows.schema):
+        if pa.types.is_string(column.type) or pa.types.is_large_string(column.type):
+            is_empty = pc.equal(rows.column(at), "")
+            if pc.any(is_empty).as_py():
+                rows = rows.set_column(at, column.name, pc.if_else(is_empty, None, rows.column(at)))
+    return rows
 
 
 def _parquet(name: str, path: Path) -> pq.ParquetFile:
@@ -268,7 +291,7 @@ def _sql_chunks(place: Place, needed: tuple[str, ...]) -> Iterator[Chunk]:
                 rows = pa.record_batch(
                     {each: _column(list(cells)) for each, cells in zip(names, zip(*part, strict=True), strict=True)}
                 )
-                yield Chunk(name, rows, pa.array(np.arange(first, first + rows.num_rows)))
+                yield Chunk(name, _filled(rows), pa.array(np.arange(first, first + rows.num_rows)))
                 first += rows.num_rows
             if first == 1:
                 yield Chunk(name, _nothing(names), pa.array([], pa.int64()))
