@@ -15,6 +15,7 @@ from whence import page
 
 MARKS = {"calm": "●", "alarm": "■", "success": "●", "running": "◐", "queued": "◌", "failed": "■", "none": "○"}
 """A shape for each state, so that it can be told without colour."""
+FIRST = "no day was watched yet: run the DAG ingest_events with days as its partition key, such as 2026-05-01..2026-05-14"
 WORDS = {findings.CALM: "All calm", findings.WARN: "Look at it today"}
 MOST_FOUND = 4
 SHOWN_DAYS = 7
@@ -44,7 +45,7 @@ def _links(addresses: Mapping[str, str]) -> str:
 
 
 def _head(state: State) -> str:
-    day = f"{state.day} was watched" if state.day else "no day was watched yet"
+    day = f"{state.day} was watched" if state.day else FIRST
     word = WORDS.get(state.level, f"Act: {state.level.replace('_', ' ')}") if state.day else "Nothing to say yet"
     source = " · a simulated world" if state.source == "world" else ""
     return (
@@ -61,7 +62,7 @@ def _found_lead(state: State) -> str:
     loud = len(state.found)
     if not state.day:
         return "Findings come with the first day that was watched."
-    return f"{loud} finding{'s' * (loud != 1)} on {state.day}." if loud else "Every measure agrees with the clean days before."
+    return f"{loud} finding{'s' * (loud != 1)} on {state.day}." if loud else "No measure is off, by what clean days there are."
 
 
 def _found(state: State) -> str:
