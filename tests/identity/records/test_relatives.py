@@ -71,6 +71,18 @@ def test_remarks_that_differ_each_time_are_not_personal():
     assert relatives._personal(records, fellegi_sunter.all_levels(evidence), weights, believed) == (0, 1)
 
 
+def test_when_something_happened_is_nobodys_own_as_a_birth_is():
+    def own(name):
+        fields = (Field(name, "date"), Field("street", "address"), Field("last", "surname"))
+        evidence = pairs_of(fields, one=300, twin=300, strangers=1400)
+        records = Records((), tuple(Column(field, np.empty(0, np.int32), ()) for field in fields))
+        weights = fellegi_sunter.fit_to_all(evidence, pairs_of(fields, strangers=2000), 1e6, np.eye(3, dtype=np.bool_))
+        return relatives._personal(records, fellegi_sunter.all_levels(evidence), weights, np.arange(2000) < 600)
+
+    assert own("born") == (0,)
+    assert own("seen_at") == ()
+
+
 def test_songs_of_one_album_are_told_apart_by_the_title_that_comes_and_goes_with_the_length():
     fields = (Field("title", "name"), Field("length", "number"), Field("artist", "name"), Field("album", "name"))
     told = told_apart(pairs_of(fields, one=300, kin=900, strangers=1400), fields, np.repeat([5.0, -5.0], [1200, 1400]))

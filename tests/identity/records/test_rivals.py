@@ -44,6 +44,13 @@ def test_three_sources_are_without_repeats_when_who_is_alike_lies_between_them()
     assert not alike(pairs, (np.arange(3 * PEOPLE) % PEOPLE % 3).astype(np.int32), is_true)
 
 
+def test_a_column_that_says_how_somebody_was_won_is_no_source() -> None:
+    pairs, _, is_true = some_pairs()
+    two = (SOURCE[pairs.left] < 2) & (SOURCE[pairs.right] < 2)
+    won = np.random.default_rng(1).integers(0, 8, 3 * PEOPLE).astype(np.int32)
+    assert not alike(Pairs(pairs.left[two], pairs.right[two]), won, is_true[two])
+
+
 def test_believing_every_best_partner_is_believing_too_many_where_most_look_like_strangers() -> None:
     pairs, score, is_true = some_pairs()
     few = is_true & (np.arange(len(is_true)) % 4 > 0)

@@ -88,7 +88,7 @@ MEANINGS: Mapping[str, Words] = {
         "codicepostale 郵便 邮编 邮政编码 индекс",
     ),
     "date": _words(
-        "dob date born datum fecha data dato ddn geb gebdat birthday tarih tarihi pvm paiva dat dogum shengri tanjobi",
+        "dob date dt born datum fecha data dato ddn geb gebdat birthday tarih tarihi pvm paiva dat dogum shengri tanjobi",
         "birth geburt naissance nacimient nascita nasciment geboorte geboren fodelse fodsel narozen nastere szulet syntyma "
         "urodzen rozhden tarix 生年月日 日期 出生 рожден дата تاريخ",
     ),
@@ -99,12 +99,12 @@ MEANINGS: Mapping[str, Words] = {
     "latitude": _words("lat latitude latitud latitudine breitengrad breddegrad leveysaste"),
     "longitude": _words("lon lng long longitude longitud longitudine langengrad laengengrad lengdegrad pituusaste"),
     "given_name": _words(
-        "first given forename fname prenom nombre nome vorname voornaam fornamn fornavn jmeno prenume imie imya adi ad ime "
+        "first fst given forename fname prenom nombre nome vorname voornaam fornamn fornavn jmeno prenume imie imya adi ad ime "
         "keresztnev utonev etunimi mei 名 имя",
         "firstname givenname forename vorname voornaam tilltalsnamn keresztnev etunimi nombredepila prenom",
     ),
     "surname": _words(
-        "surname last family lname apellido apellidos cognome sobrenome apelido nume nom soyad soyadi sei myoji prezime familiya 姓 苗字 фамилия",
+        "surname last lst family lname apellido apellidos cognome sobrenome apelido nume nom soyad soyadi sei myoji prezime familiya 姓 苗字 фамилия",
         "surname lastname familyname nachname familienname zuname nomdefamille nombredefamil achternaam efternamn efternavn "
         "prijmeni vezeteknev csaladnev sukunimi nazwisk apellid",
     ),
@@ -121,7 +121,7 @@ MEANINGS: Mapping[str, Words] = {
         "wohnort woonplaats hometown birthplace geburtsort lieudenais lugarden postort bundesland 城市 都市 город страна المدينة",
     ),
     "name": _words(
-        "name naam namn navn nev nimi isim fullname author authors autor auteur auteurs autore autores autoren contact person "
+        "name nm naam namn navn nev nimi isim fullname author authors autor auteur auteurs autore autores autoren contact person "
         "xingming namae verfasser editor director actor actors performer artist artista artiste interpret kunstler kunstnar zpevak esittaja",
         "fullname personname kundenname customername clientname patientname nombrecomplet nomcomplet nomecomplet 氏名 姓名 名前 фио الاسم",
     ),
@@ -150,6 +150,8 @@ NUMBERED = _words(
 """Weaker ones: what names a row, or a person, or a thing."""
 KNOWN = frozenset({"cluster", "label", "entity", "truth", "golden", "person"})
 SOURCES = frozenset({"source", "dataset", "quelle", "origen", "fonte", "provider", "herkunft", "bron", "kilde", "kalla", "zdroj"})
+BESIDE = frozenset({"data", "id", "name", "system", "file", "table", "db", "set", "record", "key", "code", "type", "no", "nr"})
+"""What may stand beside such a word; the source of a lead, of traffic or of money is another thing."""
 
 
 def names_a_row(name: str) -> int:
@@ -172,8 +174,13 @@ def is_known_answer(name: str) -> bool:
 
 
 def is_source(name: str) -> bool:
-    """Whether a header says that the column tells where a row is from."""
-    return bool(set(split(name)) & SOURCES)
+    """Whether a header says that the column tells where a row is from.
+
+    >>> is_source("data_source"), is_source("SourceID"), is_source("LeadSource"), is_source("utm_source")
+    (True, True, False, False)
+    """
+    parts = set(split(name))
+    return bool(parts & SOURCES) and parts <= SOURCES | BESIDE
 
 
 BIRTH = _words(

@@ -128,14 +128,15 @@ def _personal(records: Records, seen: Levels, weights: FellegiSunter, believed: 
         lasts = _lasts(seen, place, others, odds - added[:, place])
         if lasts is None:
             field = records.columns[place].field
-            lasts = not others or _is_surely(field) or _says_something(seen[:, place], believed)
+            may_last = field.kind != "date" and (not others or _says_something(seen[:, place], believed))
+            lasts = _is_surely(field) or may_last
         if lasts:
             own.append(place)
     return tuple(own)
 
 
 def _is_surely(field: Field) -> bool:
-    """Whether a field is a person's own whatever else is in the table; a day may be of anything, a text a remark."""
+    """Whether a field is a person's own whatever else is in the table; a day may be that of an event, a text a remark."""
     return field.kind == "given_name" or headers.is_birth(field.name)
 
 

@@ -40,7 +40,9 @@ REPEATED = 0.25
 OUTNUMBERED = 1.4
 """How many times as many partners may be believed as look better than strangers do."""
 COMMON = 0.1
-"""… or for each record at all."""
+"""… or for each record at all …"""
+CHANCE = 0.5
+"""… and never so many of those that there would be if the column said nothing, such as how somebody was won."""
 
 
 def are_without_repeats(pairs: Pairs, evidence: Evidence, source: Codes) -> bool:
@@ -57,7 +59,15 @@ def are_without_repeats(pairs: Pairs, evidence: Evidence, source: Codes) -> bool
     alike = is_rare & (known >= 2) & (np.nansum(likeness, axis=1) >= ALIKE * known)
     between = source[pairs.left] != source[pairs.right]
     repeated, partnered = (_records(pairs, alike & where) for where in (~between, between))
+    if len(np.unique(source)) > 2 and partnered >= FEWEST and repeated >= CHANCE * partnered * _within_by_chance(source):
+        return False
     return repeated <= max(REPEATED * partnered, COMMON * len(source))
+
+
+def _within_by_chance(source: Codes) -> float:
+    """How many pairs lie within sources for each between them, if sources say nothing of who is who."""
+    share = np.unique(source, return_counts=True)[1] / len(source)
+    return float(share @ share / (1 - share @ share))
 
 
 def _records(pairs: Pairs, rows: Bools) -> int:
