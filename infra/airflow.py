@@ -45,21 +45,21 @@ class Airflow:
 
     def dags(self) -> tuple[str, ...]:
         """The names of the DAGs that Airflow has parsed."""
-        return tuple(sorted(each["dag_id"] for each in self._call("GET", "/api/v2/dags", params={"limit": 100})["dags"]))
+        return tuple(sorted(each["dag_id"] for each in self.call("GET", "/api/v2/dags", params={"limit": 100})["dags"]))
 
     def import_errors(self) -> tuple[str, ...]:
         """What kept DAG files from being parsed."""
-        errors = self._call("GET", "/api/v2/importErrors")["import_errors"]
+        errors = self.call("GET", "/api/v2/importErrors")["import_errors"]
         return tuple(f"{each['filename']}: {each['stack_trace']}" for each in errors)
 
     def trigger(self, dag: str, window: Window, **conf: Any) -> str:
         """Start a run of a DAG for a window of days; the run's id."""
         body = {"logical_date": None, "partition_key": str(window), "conf": conf}
-        return str(self._call("POST", f"/api/v2/dags/{dag}/dagRuns", json=body)["dag_run_id"])
+        return str(self.call("POST", f"/api/v2/dags/{dag}/dagRuns", json=body)["dag_run_id"])
 
     def runs(self, dag: str) -> tuple[Run, ...]:
         """A DAG's runs, newest first."""
-        found = self._call("GET", f"/api/v2/dags/{dag}/dagRuns", params={"limit": 100, "order_by": "-run_after"})
+        found = self.call("GET", f"/api/v2/dags/{dag}/dagRuns", params={"limit": 100, "order_by": "-run_after"})
         return tuple(
             Run(dag, each["dag_run_id"], each["partition_key"] or "", each["state"], each["duration"])
             for each in found["dag_runs"]
@@ -67,7 +67,7 @@ class Airflow:
 
     def tasks(self, run: Run) -> list[dict[str, Any]]:
         """The task instances of a run, as Airflow gives them."""
-        found = self._call("GET", f"/api/v2/dags/{run.dag}/dagRuns/{run.run_id}/taskInstances")
+        found = self.call("GET", f"/api/v2/dags/{run.dag}/dagRuns/{run.run_id}/taskInstances")
         tasks: list[dict[str, Any]] = found["task_instances"]
         return tasks
 
@@ -108,7 +108,7 @@ class Airflow:
         logs = self.settings.home / "airflow" / "logs" / f"dag_id={run.dag}"
         return f"{run.dag} ({run.key}): {names} failed. Its log is under {logs}, and in the Airflow page of the run."
 
-    def _call(self, method: str, path: str, **how: Any) -> Any:
+    def call(self, method: str, path: str, **how: Any) -> Any:
         """One request; signs in when needed, and tries again while the server restarts or answers 5xx."""
         for attempt in range(20):
             try:

@@ -6,23 +6,25 @@ import json
 import os
 import signal
 import time
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
+import registry
 from infra import drills, platform, scores, traffic
 from infra.demo import DAILY, DAYS_ONE_BY_ONE, TRAINING
 from registry import candidates
 from registry.journal import Journal, Promotion
 from tests.end_to_end import pages
+from tests.end_to_end.approvals import Approvals, like_the_champion
 from tests.end_to_end.conftest import Demo, whence
 from whence.attribution import statements
 from whence.attribution.policy import ALGORITHMS
 from whence.bundle import bundle_manifest
-from whence.contracts.models import ATTRIBUTION_RANKER, CONVERSION_VALUE, MODELS
+from whence.contracts.models import ATTRIBUTION_RANKER, CONVERSION_VALUE, EXPOSURE_RESPONSE, MODELS
 from whence.contracts.tables import TABLES
 from whence.contracts.times import Window
 from whence.lake import Lake
@@ -88,8 +90,9 @@ def test_the_loss_of_signals_was_noticed_and_caused_the_retraining(demo: Demo):
 
 
 def _drilled(demo: Demo) -> list[Promotion]:
-    """The champion that came past the gate."""
-    return [row for row in Journal(demo.settings.journal_url).rows() if row.reasons[0].startswith("A drill")]
+    """The champion that came past the gate on the way."""
+    rows = Journal(demo.settings.journal_url).rows()
+    return [row for row in rows if row.model == ATTRIBUTION_RANKER and row.reasons[0].startswith("A drill")]
 
 
 def test_a_champion_off_its_level_was_noticed_and_caused_a_recalibration_that_the_gate_judged(demo: Demo):
@@ -110,9 +113,7 @@ def test_a_champion_off_its_level_was_noticed_and_caused_a_recalibration_that_th
 
 
 def test_the_rollback_is_a_row_and_is_served(demo: Demo):
-    rows = Journal(demo.settings.journal_url).rows()
-    back = rows[-1]
-    assert back.kind == "rollback"
+    (back,) = (row for row in Journal(demo.settings.journal_url).rows() if row.kind == "rollback")
     assert traffic.wait_for_bundle(demo.settings, back.model, back.bundle, seconds=5) < 5
 
 
@@ -197,6 +198,27 @@ def test_training_and_judging_again_register_and_promote_nothing_new(demo: Demo)
     assert versions == {
         model: len(mlflow(demo, "model-versions/search", filter=f"name='{model}'")["model_versions"]) for model in MODELS
     }
+
+
+def test_a_person_who_says_no_keeps_the_champion_and_one_who_says_yes_is_named_in_the_journal(demo: Demo):
+    journal, approvals = Journal.of(demo.settings), Approvals(demo.airflow, EXPOSURE_RESPONSE)
+    candidate = like_the_champion(demo.settings, EXPOSURE_RESPONSE)
+    registry.register(demo.settings, candidate)
+    off = drills.put_off_level(demo.settings, EXPOSURE_RESPONSE, who="tests", now=datetime.now(UTC))
+    with approvals.asked_for():
+        run = approvals.judge(candidate.as_of)
+        question = approvals.question(run)
+        assert question["subject"].startswith(f"Shall {EXPOSURE_RESPONSE} {candidate.bundle[:12]}")
+        assert question["body"].startswith("## Promote")
+        assert question["defaults"] == ["Reject"]
+        assert approvals.answer(run, "Reject")[f"promote_{EXPOSURE_RESPONSE}"] == "skipped"
+        assert journal.champion(EXPOSURE_RESPONSE) == off
+        run = approvals.judge(candidate.as_of)
+        approvals.question(run)
+        assert approvals.answer(run, "Approve")[f"promote_{EXPOSURE_RESPONSE}"] == "success"
+    row = journal.champion(EXPOSURE_RESPONSE)
+    assert row is not None
+    assert (row.bundle, row.who, row.epoch) == (candidate.bundle, "admin, who approved it", off.epoch + 1)
 
 
 def test_the_command_line_tells_programs_the_same(demo: Demo):
