@@ -364,15 +364,19 @@ def _seasons() -> Iterator[Row]:
             verdict(met=within == len(runs) and max(waits) <= SEASON_DAYS),
             f"{len(runs)} seeds, {A_DAY:,} rows a day of which {RATE:.0%} positive at first, {SEASON_DAYS} days a season",
         )
-    false = sum(each.promoted for lived in calm for each in lived)
-    days = sum(len(lived) for lived in calm)
-    rung = sum(each.has_alarm for lived in calm for each in lived)
+    right = [lived for lived in calm if (level := _together(lived)[1]).low <= 1 <= level.high]
+    rung, moved, days = _counted(right)
+    others = [(_together(lived)[1], *_counted([lived])) for lived in calm if not any(lived is each for each in right)]
+    told = "; ".join(
+        f"{level.value:.3f} [{level.low:.3f}, {level.high:.3f}]: {a} alarms, {b} recalibrations" for level, a, b, _ in others
+    )
     yield Row(
-        "made-up seasons, nothing moves",
-        f"{rung} alarms, {false} recalibrations in {days} days",
+        "made-up seasons, nothing moves, models that are right",
+        f"{rung} alarms, {moved} recalibrations in {days} days of {len(right)} models",
         "",
-        "none",
-        verdict(met=not false),
+        "no recalibration",
+        verdict(met=not moved),
+        f"models that were off for sure from their training on: {told}" if others else "",
     )
     needless = sum(each.promoted for each in asked)
     yield Row(
@@ -380,6 +384,12 @@ def _seasons() -> Iterator[Row]:
         f"{needless} of {len(asked)} served",
         note="each moves the level by what chance had it; the gate lets through what later rows like better for sure",
     )
+
+
+def _counted(runs: Sequence[Sequence[Lived]]) -> tuple[int, int, int]:
+    """Alarms, recalibrations that were promoted, and days."""
+    days = [each for lived in runs for each in lived]
+    return sum(each.has_alarm for each in days), sum(each.promoted for each in days), len(days)
 
 
 def _next_season(lived: Sequence[Lived]) -> Measure:
