@@ -156,6 +156,7 @@ def take_back(refunds: pd.DataFrame, known: pd.DataFrame, algorithms: Sequence[s
     rows["credit_micros"] = credit.apportion(takes, given, starts)
     rows["clean_micros"] = credit.apportion(takes, _clean_weights(rows, starts, given), starts)
     rows["share"] = given * _part(rows["takes_micros"], rows["value_micros"])
+    rows["new_to_brand"] = rows["new_to_brand"].astype(object)  # as a truth value, None would be False
     rest = [_typed(_no_ad(refunds, rows[rows["algorithm"] == each], each), rows) for each in algorithms]
     return _summed(pd.concat([each for each in (rows, *rest) if len(each)] or [rows], ignore_index=True))
 

@@ -64,6 +64,11 @@ def test_what_no_ad_does_not_have_keeps_the_type_that_ads_give_it() -> None:
     assert rows["touched_at"].isna().tolist() == [True, False, False]
 
 
+def test_nobody_is_an_earlier_customer_because_no_ad_does_not_know() -> None:
+    rows = take_back(frame(a_refund("v", -100)), credits_of("v", 1.0), ("linear", "incremental"))
+    assert rows["new_to_brand"].tolist() == [None, True]
+
+
 def test_a_refund_of_something_never_credited_takes_from_no_ad() -> None:
     rows = take_back(frame(a_refund(None, -100)), credits_of("v", 1.0), ("linear", "last_touch"))
     assert rows[["algorithm", "touch_id", "credit_micros"]].to_numpy().tolist() == [
