@@ -58,6 +58,8 @@ def drawn(form: str, low: int, high: int) -> list[str | None]:
         ("氏名", ["山田太郎", "佐藤花子", "鈴木一郎"] * 40, "name"),
         ("Kön", ["M", "K"] * 60, "category"),
         ("name", drawn("Canon EOS {}D", 1, 99), "text"),
+        ("company_name", ["Lee Foods Ltd", "Ray & Sons", "Abel Media"] * 40, "text"),
+        ("vendor_id", drawn("V{:05d}", 0, 99999), "code"),
         ("birth place", ["Ulm", "Bonn", "Jena", "Kiel"] * 40, "place"),
     ],
 )

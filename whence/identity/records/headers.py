@@ -134,12 +134,33 @@ MEANINGS: Mapping[str, Words] = {
     "text": _words(
         "title titel titre titulo titolo description beschreibung abstract text notes note comment summary bezeichnung product "
         "produkt produit producto titul otsikko rubrik company firma firm organisation organization societe empresa "
-        "azienda bedrijf foretag virksomhed yritys ceg sirket business produs termek tuote song track album",
+        "azienda bedrijf foretag virksomhed yritys ceg sirket business vendor supplier merchant lieferant fournisseur proveedor produs termek tuote song track album",
         "description beschreib descripc descrip productname produktname firmenname companyname kommentar bemerkung raisonsoc razonsoc",
     ),
 }
 """The order is that of how telling they are: a `date of birth, place` is a date before it is a place."""
 
+FIRMS = frozenset(
+    {
+        "company",
+        "firm",
+        "firma",
+        "organisation",
+        "organization",
+        "societe",
+        "empresa",
+        "azienda",
+        "bedrijf",
+        "business",
+        "vendor",
+        "supplier",
+        "merchant",
+        "lieferant",
+        "fournisseur",
+        "proveedor",
+    }
+)
+"""Words for whose name is no person's."""
 ROW = _words("id uid uuid guid key rowid recid index idx pk oid objectid tunnus azonosito identifikator clave cle")
 """Words for what names a row."""
 NUMBERED = _words(

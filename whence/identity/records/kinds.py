@@ -89,6 +89,8 @@ def _named(look: Look) -> tuple[str, str] | None:
     """A kind that the column's name says, if the values are not against it."""
     if {"given_name", "surname"} <= look.says.keys() and _are_letters(look):
         return "name", f"its name says {look.says['given_name']} and {look.says['surname']}"
+    if not headers.FIRMS.isdisjoint(headers.split(look.name)) and look.says.keys() == {"name", "text"} and FITS["text"](look):
+        return "text", f"its name says {look.says['text']}: a firm's"
     for kind, word in look.says.items():
         if kind == "address" and look.share(DIGITS.fullmatch) >= MOST:
             return "code", f"its name says {word}, and its values are numbers: those of houses"
@@ -224,7 +226,7 @@ FITS: dict[str, Callable[[Look], bool]] = {
     "address": lambda look: look.share(lambda value: any(map(str.isalpha, value))) >= SOME,
     "place": lambda look: look.digits <= 0.3 and look.words <= 6,
     "code": lambda look: look.words <= 3,
-    "text": lambda look: look.share(_is_number) < MOST,
+    "text": lambda look: look.share(_is_number) < MOST and not (headers.names_a_row(look.name) and look.words <= 1.3),
 }
 """What speaks against a header: a `Birth` of places is no date, a `Name` with digits no person's."""
 
