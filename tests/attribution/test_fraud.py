@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 
 from tests.builders import a_click, a_conversion, a_touch, an_instant, some_settings
-from whence.attribution import fraud, rules
+from whence.attribution import fraud
 from whence.attribution.fraud import CLICK_FLOOD, CLICK_INJECTION, HUB, IMPOSSIBLE_ORDER
 from whence.attribution.journeys import candidate_touches
 from whence.attribution.policy import Fraud, Policy
@@ -120,18 +120,6 @@ def test_a_ghost_is_never_suspect_and_reasons_are_joined() -> None:
         a_click("10:00", ip_key="n", seen_at="2026-05-01T09:00:00+00:00"), a_touch("10:00", kind="eligible", ip_key="n")
     ).assign(person_id=["p", "q"])
     assert by_itself(shown, bounds).tolist() == [f"{HUB},{IMPOSSIBLE_ORDER}", ""]
-
-
-def test_clean_pairs_are_counted_as_if_the_suspect_had_not_been() -> None:
-    shown = frame(a_touch("10:00", touch_id="first"), a_click("10:10", touch_id="bad"), a_click("10:20", touch_id="last"))
-    pairs = candidate_touches(frame(a_conversion("12:00")), shown, Policy())
-    pairs = pairs.assign(suspect=["", CLICK_FLOOD, ""])
-    clean = fraud.clean_pairs(pairs)
-    alone = candidate_touches(frame(a_conversion("12:00")), shown[shown["touch_id"] != "bad"], Policy())
-    counted = ["place", "from_last", "path_length", "clicks_in_path"]
-    assert clean[counted].to_numpy().tolist() == alone[counted].to_numpy().tolist()
-    shares = rules.share(clean, "linear", Policy()).reindex(pairs.index, fill_value=0.0)
-    assert shares.tolist() == [0.5, 0.0, 0.5]
 
 
 def test_order_and_time_zone_do_not_matter() -> None:

@@ -58,14 +58,6 @@ def touch_suspicions(touches: Touches, settings: Fraud) -> pd.Series:
     return _said(_own(told), told.index)
 
 
-def clean_pairs(pairs: pd.DataFrame) -> pd.DataFrame:
-    """The pairs that are not suspect (column `suspect`), with their places on the path counted again; the index stays.
-
-    Any share function runs on them; what it gives is spread over all pairs by `.reindex(pairs.index, fill_value=0.0)`.
-    """
-    return places.numbered(pairs[pairs["suspect"] == ""])
-
-
 def _looked_up(touches: Touches, settings: Fraud, asked: npt.ArrayLike | None = None) -> pd.DataFrame:
     """What all touches say of each of those that are asked for, of each one when none are; by touch_id, in its order.
 
