@@ -139,11 +139,6 @@ def resolve(table: pa.Table, fields: Fields | None = None, options: Options = Op
     return replace(_judged(records, pairs, options, watch), retrieved=found.report, plan=plan)
 
 
-def resolve_pairs(records: Records, pairs: Pairs, options: Options = Options()) -> Resolved:
-    """The same from candidate pairs that were found before."""
-    return _judged(records, pairs, options, _Watch())
-
-
 def _judged(records: Records, pairs: Pairs, options: Options, watch: _Watch) -> Resolved:
     by = _in_context if options.context else _alone
     evidence, scorer, log_odds, basis, is_taught = by(records, pairs, options, watch)
