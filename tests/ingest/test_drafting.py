@@ -112,10 +112,14 @@ def test_a_folder_of_files_with_other_columns_gets_a_section_for_each(tmp_path: 
         ("13.05.2026 10:00", '{ column = "time", form = "%d.%m.%Y %H:%M", zone = "UTC" }  # its times carry no zone: is it UTC?'),
         ("03/05/2026 10:00", "day and month cannot be told apart"),
         ("03/25/2026 10:00 PM", 'form = "%m/%d/%Y %I:%M %p"'),
+        ("1777629600", '{ column = "time", unit = "s" }'),
+        ("1777629600000", '{ column = "time", unit = "ms" }'),
         ("1777629600000000", '{ column = "time", unit = "us" }'),
+        ("2026-05-01 10:00:00", '{ column = "time", zone = "UTC" }'),
+        ("2026-05-01T10:00:00+02:00", 'happened_at = "time"'),
     ],
 )
-def test_times_in_other_forms_are_told_as_they_are_written(tmp_path: Path, value: str, line: str) -> None:
+def test_times_are_told_as_they_are_written(tmp_path: Path, value: str, line: str) -> None:
     path = tmp_path / "times.csv"
     path.write_text(f"time,type,campaign,channel\n{value},click,a,b\n")
     assert line in suggest(path)

@@ -310,21 +310,6 @@ def test_a_draft_sees_what_values_look_like_whatever_the_column_is_called(tmp_pa
     assert "# Columns that were not used: c." in text
 
 
-@pytest.mark.parametrize(
-    ("value", "line"),
-    [
-        ("1777629600", '{ column = "time", unit = "s" }'),
-        ("1777629600000", '{ column = "time", unit = "ms" }'),
-        ("2026-05-01 10:00:00", '{ column = "time", zone = "UTC" }'),
-        ("2026-05-01T10:00:00+02:00", '"time"'),
-    ],
-)
-def test_a_draft_tells_how_times_are_written(tmp_path: Path, value: str, line: str) -> None:
-    path = tmp_path / "times.csv"
-    path.write_text(f"time,type,campaign,channel\n{value},click,a,b\n")
-    assert f"happened_at = {line}" in suggest(path)
-
-
 @pytest.fixture
 def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     """The address of an S3 server on the loopback with a bucket `inbox`."""
