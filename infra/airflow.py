@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import secrets
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 
 import httpx
@@ -53,9 +55,11 @@ class Airflow:
         return tuple(f"{each['filename']}: {each['stack_trace']}" for each in errors)
 
     def trigger(self, dag: str, window: Window, **conf: Any) -> str:
-        """Start a run of a DAG for a window of days; the run's id."""
-        body = {"logical_date": None, "partition_key": str(window), "conf": conf}
-        return str(self.call("POST", f"/api/v2/dags/{dag}/dagRuns", json=body)["dag_run_id"])
+        """Start a run of a DAG for a window of days; the run's id, which is ours, so that to ask twice starts it once."""
+        run_id = f"manual__{datetime.now(UTC).isoformat()}_{secrets.token_hex(4)}"
+        body = {"dag_run_id": run_id, "logical_date": None, "partition_key": str(window), "conf": conf}
+        self.call("POST", f"/api/v2/dags/{dag}/dagRuns", is_once=True, json=body)
+        return run_id
 
     def runs(self, dag: str) -> tuple[Run, ...]:
         """A DAG's runs, newest first."""
@@ -108,8 +112,11 @@ class Airflow:
         logs = self.settings.home / "airflow" / "logs" / f"dag_id={run.dag}"
         return f"{run.dag} ({run.key}): {names} failed. Its log is under {logs}, and in the Airflow page of the run."
 
-    def call(self, method: str, path: str, **how: Any) -> Any:
-        """One request; signs in when needed, and tries again while the server restarts or answers 5xx."""
+    def call(self, method: str, path: str, *, is_once: bool = False, **how: Any) -> Any:
+        """One request; signs in when needed, and tries again while the server restarts or answers 5xx.
+
+        A POST that failed is tried again only where `is_once` says that doing it twice does it once: a conflict then means that it was done.
+        """
         for attempt in range(20):
             try:
                 if not self._token:
@@ -123,9 +130,11 @@ class Airflow:
                 self._token = ""
             elif answer.status_code < 400:
                 return answer.json()
+            elif answer.status_code == 409 and is_once and attempt:
+                return {}
             elif answer.status_code < 500:
                 raise RunFailed(f"Airflow refused {method} {path}: {answer.text[:500]}")
-            elif method == "POST":
+            elif method == "POST" and not is_once:
                 raise RunFailed(f"Airflow failed on {method} {path}: {answer.text[:500]}")
             time.sleep(0.2 * (attempt + 1))
         raise RunFailed(f"Airflow does not answer {method} {path}. See `whence status`.")

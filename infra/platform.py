@@ -29,6 +29,8 @@ REPOSITORY = Path(__file__).resolve().parent.parent
 LOOPBACK = "127.0.0.1"
 START_SECONDS = 180
 ORPHAN_SECONDS = 10
+LOCK_SECONDS = 60
+"""How long Airflow waits for its SQLite; the driver's own 5 s are a failed request on a busy machine."""
 """So long a process that nobody supervises any more may take to end by itself."""
 
 
@@ -99,7 +101,7 @@ def environment(settings: Settings) -> dict[str, str]:
         "API__BASE_URL": f"http://{LOOPBACK}:{ports.airflow}",
         "API__SECRET_KEY": keys["api_secret"],
         "API_AUTH__JWT_SECRET": keys["jwt_secret"],
-        "DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{home / 'airflow' / 'airflow.db'}",
+        "DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{home / 'airflow' / 'airflow.db'}?timeout={LOCK_SECONDS}",
         "DAG_PROCESSOR__PARSING_PROCESSES": "1",
         "DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL": "300",
         "LOGGING__BASE_LOG_FOLDER": str(home / "airflow" / "logs"),
