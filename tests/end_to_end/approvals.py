@@ -17,8 +17,8 @@ from whence.contracts.settings import Settings
 from whence.contracts.times import Window
 
 DAG = "judge_and_promote"
-PATIENCE = 60.0
-READING = 3.0
+PATIENCE = 120.0
+READING = 5.0
 """Seconds that a person takes at least: Airflow 3.3 asks again, and never hears, who answers before the worker that asked has ended."""
 
 
