@@ -379,7 +379,7 @@ def _is_alive(pid: int) -> bool:
 
 def end_orphans(settings: Settings) -> None:
     """End what a killed program has left behind, such as a scheduler's workers: its group has lost its leader."""
-    left = [each for each in psutil.process_iter(["environ"]) if _is_orphan(each, str(settings.home))]
+    left = [each for each in psutil.process_iter(["environ", "cwd"]) if _is_orphan(each, str(settings.home))]
     for each in left:
         with suppress(psutil.NoSuchProcess):
             each.terminate()
@@ -389,7 +389,8 @@ def end_orphans(settings: Settings) -> None:
 
 
 def _is_orphan(process: psutil.Process, home: str) -> bool:
-    if (process.info["environ"] or {}).get("WHENCE_HOME") != home:
+    told = process.info["environ"] or {}  # empty where a program's new title lies over it, as Airflow's does
+    if told.get("WHENCE_HOME") != home and (told or process.info["cwd"] != home):
         return False
     try:
         return not psutil.pid_exists(os.getpgid(process.pid))
