@@ -13,13 +13,15 @@ import psutil
 from infra import platform
 from whence.contracts.settings import Settings
 
-LEADER = "import subprocess, sys, time; print(subprocess.Popen(['sleep', '60']).pid, flush=True); time.sleep(60)"
+LEADER = "import subprocess, sys, time; print(subprocess.Popen(['sleep', '60'], env={env}).pid, flush=True); time.sleep(60)"
 
 
-def program(home: Path) -> tuple[subprocess.Popen[str], psutil.Process]:
+def program(home: Path, env: str = "None") -> tuple[subprocess.Popen[str], psutil.Process]:
     """A program in a group of its own, as supervisord starts them, and the process that it has started."""
+    home.mkdir(exist_ok=True)
     leader = subprocess.Popen(
-        [sys.executable, "-c", LEADER],
+        [sys.executable, "-c", LEADER.format(env=env)],
+        cwd=home,
         env={**os.environ, "WHENCE_HOME": str(home)},
         start_new_session=True,
         stdout=subprocess.PIPE,
@@ -34,12 +36,16 @@ def test_what_a_killed_program_has_started_is_ended_and_nothing_else(tmp_path: P
     killed, orphan = program(tmp_path / "home")
     running, supervised = program(tmp_path / "home")
     other, stranger = program(tmp_path / "another home")
+    titled, nameless = program(tmp_path / "home", env="{}")
     try:
-        for leader in (killed, other):
+        for leader in (killed, other, titled):
             leader.kill()
             leader.wait()
         platform.end_orphans(Settings(home=tmp_path / "home"))
-        assert [each.is_running() and each.status() != psutil.STATUS_ZOMBIE for each in (orphan, supervised, stranger)] == [
+        assert [
+            each.is_running() and each.status() != psutil.STATUS_ZOMBIE for each in (orphan, nameless, supervised, stranger)
+        ] == [
+            False,
             False,
             True,
             True,
