@@ -30,6 +30,32 @@ def drafted(source: Path, folder: Path) -> tuple[str, dict[str, list[dict[str, A
     return text, {table: sorted(part, key=lambda row: str(row["happened_at"])) for table, part in rows.items()}
 
 
+def test_a_draft_of_a_mapping_reads_the_file_that_it_was_drafted_from(tmp_path: Path) -> None:
+    path = tmp_path / "events.csv"
+    path.write_text(
+        "messageId,timestamp,type,utm_campaign,utm_medium,cost,currency,email,remote_addr,userAgent\n"
+        "m1,2026-05-01T10:00:00Z,impression,brand,search,0.02,EUR,jane@doe.example,10.0.0.1,Chrome 137\n"
+        "m2,2026-05-01T10:05:00Z,click,brand,search,0.70,EUR,,10.0.0.2,Chrome 137\n"
+    )
+    text, rows = drafted(path, tmp_path)
+    assert (tmp_path / "map.toml").read_text() == text
+    view, click = rows["touches"]
+    assert (view["event_id"], view["kind"], view["campaign_id"], view["channel"]) == ("m1", "view", "brand", "search")
+    assert (click["kind"], click["price_micros"], click["user_agent"]) == ("click", 700_000, "Chrome 137")
+    assert view["email_hash"] == MAIL
+    assert len(str(view["ip_key"])) == 16
+
+
+def test_a_draft_sees_what_values_look_like_whatever_the_column_is_called(tmp_path: Path) -> None:
+    path = tmp_path / "odd.csv"
+    path.write_text("a,b,c,order,revenue,currency\njane@doe.example,10.0.0.1,x,1,5,EUR\njoe@doe.example,10.0.0.2,y,2,6,EUR\n")
+    text = suggest(path)
+    assert 'email_hash = { column = "a", hash = "email" }' in text
+    assert 'ip_key = { column = "b", hash = "ip" }' in text
+    assert "[conversions]" in text
+    assert "# Columns that were not used: c." in text
+
+
 def test_a_log_of_all_sorts_of_events_becomes_touches_conversions_and_sightings(tmp_path: Path) -> None:
     log = tmp_path / "log.csv"
     log.write_text(
@@ -110,19 +136,23 @@ def test_a_folder_of_files_with_other_columns_gets_a_section_for_each(tmp_path: 
     ("value", "line"),
     [
         ("13.05.2026 10:00", '{ column = "time", form = "%d.%m.%Y %H:%M", zone = "UTC" }  # its times carry no zone: is it UTC?'),
-        ("03/05/2026 10:00", "day and month cannot be told apart"),
-        ("03/25/2026 10:00 PM", 'form = "%m/%d/%Y %I:%M %p"'),
+        (
+            "03/05/2026 10:00",
+            '{ column = "time", form = "%d/%m/%Y %H:%M", zone = "UTC" }  # its times carry no zone: is it UTC?; '
+            "or is it %m/%d/%Y %H:%M: day and month cannot be told apart",
+        ),
+        ("03/25/2026 10:00 PM", '{ column = "time", form = "%m/%d/%Y %I:%M %p", zone = "UTC" }'),
         ("1777629600", '{ column = "time", unit = "s" }'),
         ("1777629600000", '{ column = "time", unit = "ms" }'),
         ("1777629600000000", '{ column = "time", unit = "us" }'),
         ("2026-05-01 10:00:00", '{ column = "time", zone = "UTC" }'),
-        ("2026-05-01T10:00:00+02:00", 'happened_at = "time"'),
+        ("2026-05-01T10:00:00+02:00", '"time"'),
     ],
 )
 def test_times_are_told_as_they_are_written(tmp_path: Path, value: str, line: str) -> None:
     path = tmp_path / "times.csv"
     path.write_text(f"time,type,campaign,channel\n{value},click,a,b\n")
-    assert line in suggest(path)
+    assert f"happened_at = {line}" in suggest(path)
 
 
 def test_what_a_draft_would_refuse_is_told_in_it(tmp_path: Path) -> None:

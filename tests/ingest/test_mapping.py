@@ -14,7 +14,7 @@ import sqlalchemy as sa
 
 from tests.builders import an_instant, some_settings
 from whence.contracts.settings import Settings, Source, Tables
-from whence.ingest import IngestError, ingest, source_days, suggest
+from whence.ingest import IngestError, ingest, source_days
 from whence.ingest.mapping import parse
 from whence.lake import Lake
 
@@ -281,33 +281,6 @@ def test_a_mistake_in_a_mapping_is_named_with_its_place(mapping: str, message: s
 def test_a_column_that_the_mapping_names_and_the_file_lacks_is_named(tmp_path: Path) -> None:
     with pytest.raises(IngestError, match=r"events\.csv has no column 'what'"):
         source_days(mapped(tmp_path, CLICKS, "id,at\nc1,2026-05-01T10:00:00Z\n"))
-
-
-def test_a_draft_of_a_mapping_reads_the_file_that_it_was_drafted_from(tmp_path: Path) -> None:
-    content = (
-        "messageId,timestamp,type,utm_campaign,utm_medium,cost,currency,email,remote_addr,userAgent\n"
-        "m1,2026-05-01T10:00:00Z,impression,brand,search,0.02,EUR,jane@doe.example,10.0.0.1,Chrome 137\n"
-        "m2,2026-05-01T10:05:00Z,click,brand,search,0.70,EUR,,10.0.0.2,Chrome 137\n"
-    )
-    path = tmp_path / "events.csv"
-    path.write_text(content)
-    text = suggest(path, tmp_path / "draft.toml")
-    assert (tmp_path / "draft.toml").read_text() == text
-    view, click = taken(mapped(tmp_path, text, content))
-    assert (view["event_id"], view["kind"], view["campaign_id"], view["channel"]) == ("m1", "view", "brand", "search")
-    assert (click["kind"], click["price_micros"], click["user_agent"]) == ("click", 700_000, "Chrome 137")
-    assert view["email_hash"] == hashlib.sha256(b"jane@doe.example").hexdigest()
-    assert len(str(view["ip_key"])) == 16
-
-
-def test_a_draft_sees_what_values_look_like_whatever_the_column_is_called(tmp_path: Path) -> None:
-    path = tmp_path / "odd.csv"
-    path.write_text("a,b,c,order,revenue,currency\njane@doe.example,10.0.0.1,x,1,5,EUR\njoe@doe.example,10.0.0.2,y,2,6,EUR\n")
-    text = suggest(path)
-    assert 'email_hash = { column = "a", hash = "email" }' in text
-    assert 'ip_key = { column = "b", hash = "ip" }' in text
-    assert "[conversions]" in text
-    assert "# Columns that were not used: c." in text
 
 
 @pytest.fixture
