@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from features.packing import FIELDS, FOREIGN, JOIN_KEYS, MARK, SEEN_AT, Held, Ints, Layout, pack, unpack
-from features.shelves import Asked, Block, OnlineError, Shelf, StoreDown, empty_block, open_shelf
+from features.shelves import Asked, Block, OnlineError, Question, Shelf, StoreDown, empty_block, open_shelf
 from whence.contracts.times import micros
 
 if TYPE_CHECKING:
@@ -137,18 +137,24 @@ class OnlineStore:
     shelf: Shelf
     max_age_hours: float
 
-    def columns(self, asked: Asked, now: int, *, is_further: bool = False, is_whole: bool = False) -> list[Columns]:
+    def columns(self, asked: Asked, now: int, question: Question | None = None, *, is_whole: bool = False) -> list[Columns]:
         """The rows of several views in one round trip, as of `now` in microseconds since 1970; see key_text for the keys.
 
-        `is_further` says that it belongs to a question whose first part was read a moment ago: that much need not be newer.
+        The further parts of a `question` are as of its first: they need not be newer.
         Texts of packing.LONG are read where `is_whole` asks for them, and cannot be had otherwise.
         Never waits long and never raises for a store that does not answer: then all rows are missing, and `down` says why.
         """
         try:
-            blocks = self.shelf.blocks(asked, is_further=is_further, is_whole=is_whole)
-            return [judged(block, now, self.max_age_hours) for block in blocks]
+            return self._judged(self.shelf.blocks(asked, question or Question(), is_whole=is_whole), now)
         except StoreDown as why:
-            return [nothing(view, len(keys), now, str(why)) for view, keys in asked]
+            return _down(asked, now, why)
+
+    async def columns_awaited(self, asked: Asked, now: int, question: Question, *, is_whole: bool = False) -> list[Columns]:
+        """The same on an event loop, which answers others while a question is on its way to Redis."""
+        try:
+            return self._judged(await self.shelf.blocks_awaited(asked, question, is_whole=is_whole), now)
+        except StoreDown as why:
+            return _down(asked, now, why)
 
     def read(self, view: str, keys: Sequence[Mapping[str, str | None]], now: datetime) -> list[OnlineRow]:
         """One OnlineRow for each key, in order, as of `now`, which must have a zone.
@@ -173,6 +179,9 @@ class OnlineStore:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+    def _judged(self, blocks: Sequence[Block], now: int) -> list[Columns]:
+        return [judged(block, now, self.max_age_hours) for block in blocks]
 
     def _judge(self, view: str, held: Held | None, now: int) -> OnlineRow:
         if held is None:
@@ -208,6 +217,10 @@ def judged(block: Block, now: int, max_age_hours: float) -> Columns:
         np.where(is_known[:, None], slots, layout.nothing),
         block,
     )
+
+
+def _down(asked: Asked, now: int, why: StoreDown) -> list[Columns]:
+    return [nothing(view, len(keys), now, str(why)) for view, keys in asked]
 
 
 def nothing(view: str, rows: int, now: int = 0, why: str = "") -> Columns:

@@ -1,13 +1,17 @@
-"""A connection to Redis for questions alone: of an answer only what is not as it was last time is taken apart.
+"""Connections to Redis for questions alone: of an answer only what is not as it was last time is taken apart.
 
 The client's own way, which makes an object of each of a hundred rows and looks at every one, takes some twenty microseconds more of a
-match's five hundred. The client still connects, signs in and speaks TLS.
+match's five hundred. The client still connects, signs in and speaks TLS. A thread has a line of its own, and waits at it; all
+questions of an event loop share one, and others are answered while they wait.
 """
 
 from __future__ import annotations
 
+import asyncio
+from collections import deque
 from collections.abc import Callable
-from typing import Any, TypeVar
+from socket import socket
+from typing import Any, Generic, NamedTuple, TypeVar, cast
 
 T = TypeVar("T")
 CHUNK = 2**17
@@ -21,9 +25,14 @@ NOT_YET = object()
 class Reply:
     """An array of texts as it comes over the line, in RESP; whatever is asked of it and has not come yet is waited for."""
 
-    def __init__(self, receive: Callable[[], bytes]) -> None:
-        """`receive` gives the next bytes; raises whatever is wrong with the line."""
-        self._receive, self._came, self._at = receive, receive(), 0
+    def __init__(self, receive: Callable[[], bytes], came: bytes = b"") -> None:
+        """`receive` gives the next bytes after those that came; raises whatever is wrong with the line."""
+        self._receive, self._came, self._at = receive, came or receive(), 0
+
+    @property
+    def rest(self) -> bytes:
+        """What came behind what was taken: the beginning of the next answer."""
+        return self._came[self._at :]
 
     def open(self, length: int) -> None:
         """Read the head; raises redis.ResponseError for what Redis refuses, and for an array of another length."""
@@ -118,3 +127,146 @@ class Line:
         if not came:
             raise redis.ConnectionError("Redis hung up.")
         return came
+
+
+class _NotWhole(Exception):
+    """More of an answer has to come first."""
+
+
+class _Question(NamedTuple, Generic[T]):
+    """A question that is on its way."""
+
+    read: Callable[[Reply], T]
+    answer: asyncio.Future[T]
+    since: float
+    """By the loop's clock."""
+
+
+class _Wire(asyncio.Protocol):
+    """A connection on which many questions are on their way at once; the answers come in their order."""
+
+    def __init__(self, seconds: float) -> None:
+        """An answer that takes longer than `seconds` ends it."""
+        self._loop, self._seconds = asyncio.get_running_loop(), seconds
+        self._transport: asyncio.WriteTransport | None = None
+        self._waiting: deque[_Question[Any]] = deque()
+        self._came = b""
+        self._looking: asyncio.TimerHandle | None = None
+        self._overdue: _Question[Any] | None = None
+        """What the last look found to wait for too long."""
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it may be asked."""
+        return self._transport is not None
+
+    def ask(self, packed: bytes, read: Callable[[Reply], T]) -> asyncio.Future[T]:
+        """Send it, and promise what `read` makes of the answer."""
+        question = _Question(read, self._loop.create_future(), self._loop.time())
+        self._waiting.append(question)
+        cast("asyncio.WriteTransport", self._transport).write(packed)
+        if self._looking is None:
+            self._looking = self._loop.call_later(self._seconds, self._look)
+        return question.answer
+
+    def lose(self, wrong: Exception) -> None:
+        """Hang up, for half an answer may still come; whoever waits hears what is wrong."""
+        transport, self._transport = self._transport, None
+        if transport is not None:
+            transport.abort()
+        if self._looking is not None:
+            self._looking.cancel()
+        waiting, self._waiting = self._waiting, deque()
+        for question in waiting:
+            if not question.answer.done():
+                question.answer.set_exception(wrong)
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """It is there."""
+        self._transport = cast("asyncio.WriteTransport", transport)
+
+    def connection_lost(self, wrong: Exception | None) -> None:
+        """Redis hung up, or we did."""
+        self.lose(wrong or ConnectionResetError("Redis hung up."))
+
+    def data_received(self, data: bytes) -> None:
+        """A part of an answer, or several answers."""
+        self._came += data
+        while self._waiting and self._came:
+            question, reply = self._waiting[0], Reply(_no_more, self._came)
+            try:
+                found = question.read(reply)
+            except _NotWhole:
+                return
+            except Exception as wrong:
+                self.lose(wrong)
+                return
+            self._waiting.popleft()
+            self._came = reply.rest
+            if not question.answer.done():
+                question.answer.set_result(found)
+
+    def _look(self) -> None:
+        """Hang up where the oldest question waits for too long, also after one more turn of the loop.
+
+        Where it was the loop that was kept busy, the answer lies there, and comes in that turn.
+        """
+        self._looking = None
+        if not self._waiting:
+            return
+        oldest = self._waiting[0]
+        left = oldest.since + self._seconds - self._loop.time()
+        if left <= 0 and self._overdue is oldest:
+            self.lose(TimeoutError(f"Redis did not answer in {self._seconds:g} s."))
+            return
+        self._overdue = oldest if left <= 0 else None
+        self._looking = self._loop.call_later(max(left, self._seconds / 10), self._look)
+
+
+class SharedLine:
+    """An event loop's line, for all of its questions; it connects when it is first asked."""
+
+    def __init__(self, connect: Callable[[], socket], seconds: float) -> None:
+        """`connect` gives a socket that is signed in, and may block; an answer may take `seconds`."""
+        self.loop = asyncio.get_running_loop()
+        self._connect, self._seconds = connect, seconds
+        self._wire: _Wire | None = None
+        self._connecting: asyncio.Task[_Wire] | None = None
+
+    async def ask(self, packed: bytes, read: Callable[[Reply], T]) -> T:
+        """What `read` makes of the answer to a packed command, all of which it must take; see Line.ask.
+
+        `read` is asked again where more of an answer has to come first.
+        """
+        import redis
+
+        try:
+            return await (await self._open()).ask(packed, read)
+        except (redis.ConnectionError, ConnectionError):
+            return await (await self._open()).ask(packed, read)
+
+    def close(self) -> None:
+        """Hang up."""
+        if self._wire is not None and not self.loop.is_closed():
+            self._wire.lose(ConnectionAbortedError("The line was closed."))
+
+    async def _open(self) -> _Wire:
+        """The wire, once it is there; all who wait for it wait for the same one."""
+        if self._wire is not None and self._wire.is_open:
+            return self._wire
+        if self._connecting is None:
+            self._connecting = self.loop.create_task(self._connected())
+        return await asyncio.shield(self._connecting)
+
+    async def _connected(self) -> _Wire:
+        try:
+            made = await asyncio.to_thread(self._connect)
+            made.setblocking(False)
+            _, self._wire = await self.loop.create_connection(lambda: _Wire(self._seconds), sock=made)
+            return self._wire
+        finally:
+            self._connecting = None
+
+
+def _no_more() -> bytes:
+    raise _NotWhole

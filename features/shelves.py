@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import sqlite3
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from functools import lru_cache
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from socket import socket
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar, cast
 
 import numpy as np
 
 from features.packing import FIRST, FOREIGN, FORMAT, LAYOUTS, MARK, NEVER, SEEN_AT, Held, Ints, Layout, is_of, split
-from features.redis_line import Line, Reply
+from features.redis_line import Line, Reply, SharedLine
 from whence.columns import MOST_KEPT, Kept
 
 if TYPE_CHECKING:
@@ -41,6 +43,8 @@ REST_SECONDS = 1.0
 """How long a store that did not answer is left alone before one read tries it again."""
 MOST_FURTHER = 2
 """How often a question goes on: a match once, for its candidates; a conversion twice, for its person and for their touches."""
+MOST_IN_VAIN = 16
+"""How often what was asked for next comes ahead without being wanted, before it is no longer asked for."""
 KEPT_BYTES = 128 * 2**20
 """What one process keeps of the file; beyond it, it starts anew."""
 CHUNK = 500
@@ -118,12 +122,14 @@ class Shelf(Protocol):
     def get(self, view: str, keys: Sequence[str]) -> list[Held | None]:
         """The row of each key, in the order asked; None where there is none."""
 
-    def blocks(self, asked: Asked, *, is_further: bool = False, is_whole: bool = False) -> list[Block]:
-        """The rows of several views in one round trip, a block a view; raises StoreDown rather than wait.
+    def blocks(self, asked: Asked, question: Question, *, is_whole: bool = False) -> list[Block]:
+        """The rows of several views in one round trip, a block a view; raises StoreDown rather than wait for long.
 
-        `is_further` says that it belongs to a question whose first part was read a moment ago. A block has the texts of
-        packing.LONG where `is_whole` asks for them.
+        A block has the texts of packing.LONG where `is_whole` asks for them.
         """
+
+    async def blocks_awaited(self, asked: Asked, question: Question, *, is_whole: bool = False) -> list[Block]:
+        """The same on an event loop, which answers others meanwhile."""
 
     def drop(self, view: str) -> None:
         """Forget all rows of the view."""
@@ -184,18 +190,23 @@ class SqliteShelf:
         found = {key: (seen_at, payload + long) for key, seen_at, payload, long in rows}
         return [found.get(key) for key in keys]
 
-    def blocks(self, asked: Asked, *, is_further: bool = False, is_whole: bool = False) -> list[Block]:
+    def blocks(self, asked: Asked, question: Question, *, is_whole: bool = False) -> list[Block]:
         """The rows of several views, from memory where nobody wrote since they were read.
 
         A further part is as of the first one: whether somebody wrote since is seen by the next question.
         """
         with self._reading:
             try:
-                if not is_further or self._version < 0:
+                if not question.has_begun or self._version < 0:
                     self._refresh()
+                question.has_begun = True
                 return [self._block(view, keys, is_whole) for view, keys in asked]
             except sqlite3.OperationalError as wrong:
                 raise StoreDown(f"the online store's file cannot be read ({wrong})") from None
+
+    async def blocks_awaited(self, asked: Asked, question: Question, *, is_whole: bool = False) -> list[Block]:
+        """The same: a file is read in less time than going to a thread takes."""
+        return self.blocks(asked, question, is_whole=is_whole)
 
     def drop(self, view: str) -> None:
         """Forget all rows of the view."""
@@ -319,19 +330,19 @@ class Breaker:
     _why: str = ""
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
-    def call(self, ask: Callable[[], T], failures: tuple[type[Exception], ...]) -> T:
-        """What `ask` gives; raises StoreDown when it fails so, and at once while the store rests."""
+    @contextmanager
+    def asking(self, failures: tuple[type[Exception], ...]) -> Iterator[None]:
+        """Around one call of the store; raises StoreDown when it fails so, and at once while the store rests."""
         if self._failed >= self.most:
             self._try()
         try:
-            found = ask()
+            yield
         except failures as wrong:
             self._why = f"the online store does not answer ({type(wrong).__name__})"
             self._failed += 1
             self._shut_until = self.clock() + self.rest
             raise StoreDown(self._why) from None
         self._failed = 0
-        return found
 
     def _try(self) -> None:
         """One caller goes through when the rest is over, and the others wait for what it finds."""
@@ -358,7 +369,9 @@ class _Part:
         self.last: tuple[bytes, Block] | None = None
         """What came for it last, and what was made of that; one reference, for threads read at the same time."""
         self.followed: Sequence[_Part] = ()
-        """What was asked for next, when this was asked for last."""
+        """What was asked for next, when a question went on."""
+        self.in_vain = 0
+        """How often that came ahead since it was last wanted; questions on their way count, too."""
 
     def block(self, found: list[bytes | None]) -> Block:
         """The block of what was found for the names."""
@@ -366,30 +379,37 @@ class _Part:
         return block_of(self.layout, [None if key is None else next(rest) for key in self.keys], STAMP, self.is_whole)
 
 
-class _Reader:
-    """One thread's line, and what came over it before it was asked for."""
+class Question:
+    """What one question has read: its further parts are as of its first, and come with it where it can be foreseen what they are."""
 
-    def __init__(self, line: Line) -> None:
-        self.line = line
+    __slots__ = ("ahead", "has_begun", "leader")
+
+    def __init__(self) -> None:
+        self.has_begun = False
+        """Whether a part was read already."""
         self.leader: _Part | None = None
         """The last part that was asked for."""
         self.ahead: dict[_Key, tuple[_Part, Block]] = {}
+        """What came before it was asked for."""
 
     def taken(self, keys: Sequence[_Key]) -> list[Block] | None:
         """What came ahead for these keys; None where something did not."""
         if not self.ahead or not all(key in self.ahead for key in keys):
             return None
         found = [self.ahead[key] for key in keys]
+        if self.leader is not None:
+            self.leader.in_vain = 0
         self.leader = found[-1][0]
         return [block for _, block in found]
 
-    def begin(self, parts: Sequence[_Part], is_further: bool) -> list[_Part]:
+    def begin(self, parts: Sequence[_Part]) -> list[_Part]:
         """Note that these are asked for; what is to be asked for with them."""
         if self.leader is not None:
-            self.leader.followed = parts if is_further else ()
+            self.leader.followed, self.leader.in_vain = parts, 0
         ahead, last, self.leader, self.ahead = list[_Part](), parts[-1], parts[-1], {}
         for _ in range(MOST_FURTHER):
-            if last.followed:
+            if last.followed and last.in_vain < MOST_IN_VAIN:
+                last.in_vain += 1
                 ahead += last.followed
                 last = last.followed[-1]
         return ahead
@@ -430,6 +450,40 @@ class _Parts:
             self._bytes = size
 
 
+class _Trip:
+    """A part of a question to Redis, and what comes with it."""
+
+    def __init__(self, kept: _Parts, asked: Asked, question: Question, is_whole: bool) -> None:
+        keys = [(view, tuple(each), is_whole) for view, each in asked]
+        self._kept, self._question = kept, question
+        self.found = question.taken(keys)
+        """What came already, or is empty; None where Redis is to be asked."""
+        if self.found is not None:
+            return
+        parts = [kept.part(key) for key in keys]
+        self._count, self._ahead = len(parts), question.begin(parts)
+        self._parts = [*parts, *self._ahead]
+        self._wanted = sum(part.wanted for part in self._parts)
+        if not self._wanted:
+            self.found = [empty_block(part.view, len(part.keys)) for part in parts]
+
+    @property
+    def packed(self) -> bytes:
+        """The command."""
+        return b"".join((b"*%d\r\n$4\r\nMGET\r\n" % (self._wanted + 1), *(part.packed for part in self._parts)))
+
+    def read(self, reply: Reply) -> list[Block]:
+        """The blocks of an answer."""
+        reply.open(self._wanted)
+        return [self._kept.block(part, reply) for part in self._parts]
+
+    def end(self, found: list[Block]) -> list[Block]:
+        """Of those the ones that were asked for; the others are kept for the question."""
+        ahead = zip(self._ahead, found[self._count :], strict=True)
+        self._question.ahead = {part.key: (part, block) for part, block in ahead}
+        return found[: self._count]
+
+
 @dataclass(frozen=True)
 class RedisShelf:
     """Packed rows in Redis: the value is the time as sixteen hex digits, then the row; nothing connects before it is used."""
@@ -438,8 +492,8 @@ class RedisShelf:
     reader: redis.Redis
     address: str
     breaker: Breaker = field(default_factory=Breaker)
-    readers: threading.local = field(default_factory=threading.local)
-    """A connection for each thread that reads."""
+    lines: threading.local = field(default_factory=threading.local)
+    """Connections of each thread that reads: its own, and that of its event loop."""
     kept: _Parts = field(default_factory=_Parts, repr=False)
 
     @classmethod
@@ -467,36 +521,26 @@ class RedisShelf:
         rows = _rows(layout, found, is_whole=True)
         return [None if packed is None else (int(packed[:STAMP], 16), packed[STAMP:]) for packed in rows]
 
-    def blocks(self, asked: Asked, *, is_further: bool = False, is_whole: bool = False) -> list[Block]:
+    def blocks(self, asked: Asked, question: Question, *, is_whole: bool = False) -> list[Block]:
         """The rows of several views by one MGET.
 
         What such a question went on to ask for last time is asked for at once, for a round trip is the larger part of a read.
         """
-        import redis
+        trip = _Trip(self.kept, asked, question, is_whole)
+        if trip.found is not None:
+            return trip.found
+        with self._asking():
+            return trip.end(self._line().ask(trip.packed, trip.read))
 
-        keys = [(view, tuple(each), is_whole) for view, each in asked]
-        return self.breaker.call(lambda: self._blocks(keys, is_further), (redis.RedisError, OSError))
-
-    def _blocks(self, keys: Sequence[_Key], is_further: bool) -> list[Block]:
-        reader = self._reader()
-        if is_further and (found := reader.taken(keys)) is not None:
-            return found
-        parts = [self.kept.part(key) for key in keys]
-        ahead = reader.begin(parts, is_further)
-        found = self._read(reader.line, [*parts, *ahead])
-        reader.ahead = {part.key: (part, block) for part, block in zip(ahead, found[len(parts) :], strict=True)}
-        return found[: len(parts)]
-
-    def _read(self, line: Line, parts: Sequence[_Part]) -> list[Block]:
-        if not (wanted := sum(part.wanted for part in parts)):
-            return [empty_block(part.view, len(part.keys)) for part in parts]
-        packed = b"".join((b"*%d\r\n$4\r\nMGET\r\n" % (wanted + 1), *(part.packed for part in parts)))
-
-        def read(reply: Reply) -> list[Block]:
-            reply.open(wanted)
-            return [self.kept.block(part, reply) for part in parts]
-
-        return line.ask(packed, read)
+    async def blocks_awaited(self, asked: Asked, question: Question, *, is_whole: bool = False) -> list[Block]:
+        """The same, with other questions of the loop on their way; over TLS they wait for each other."""
+        if (line := self._shared_line()) is None:
+            return self.blocks(asked, question, is_whole=is_whole)
+        trip = _Trip(self.kept, asked, question, is_whole)
+        if trip.found is not None:
+            return trip.found
+        with self._asking():
+            return trip.end(await line.ask(trip.packed, trip.read))
 
     def drop(self, view: str) -> None:
         """Forget all rows of the view."""
@@ -507,14 +551,40 @@ class RedisShelf:
 
     def close(self) -> None:
         """Close the connections."""
+        if (line := getattr(self.lines, "shared", None)) is not None:
+            line.close()
         self.writer.close()
         self.reader.close()
 
-    def _reader(self) -> _Reader:
+    def _line(self) -> Line:
         """This thread's own."""
-        if (reader := getattr(self.readers, "reader", None)) is None:
-            reader = self.readers.reader = _Reader(Line(self.reader.connection_pool.get_connection()))
-        return reader
+        if (line := getattr(self.lines, "own", None)) is None:
+            line = self.lines.own = Line(self.reader.connection_pool.get_connection())
+        return line
+
+    def _shared_line(self) -> SharedLine | None:
+        """That of the running event loop; None over TLS, which asyncio takes no connection of from others."""
+        import redis
+
+        line: SharedLine | None = getattr(self.lines, "shared", None)
+        if line is None or line.loop is not asyncio.get_running_loop():
+            if issubclass(self.reader.connection_pool.connection_class, redis.SSLConnection):
+                return None
+            line = self.lines.shared = SharedLine(self._connect, READ_SECONDS)
+        return line
+
+    def _connect(self) -> socket:
+        """The socket of a connection that the client has made."""
+        pool = self.reader.connection_pool
+        made = pool.connection_class(**pool.connection_kwargs)
+        made.connect()
+        found, made._sock = made._sock, None
+        return cast("socket", found)
+
+    def _asking(self) -> AbstractContextManager[None]:
+        import redis
+
+        return self.breaker.asking((redis.RedisError, OSError))
 
     @contextmanager
     def _answering(self) -> Iterator[None]:

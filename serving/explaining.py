@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from serving import matcher
+from serving.at_once import at_once
 from serving.matcher import Known
 from serving.scored import Scored
 from whence.attribution import evidence as journey_evidence
@@ -27,7 +28,7 @@ def explain_match(
 
     The parts of `features` and the `base` sum to `raw`. Raises NothingToExplain when nobody was ranked, or not this option.
     """
-    answer = matcher.match(signal, known, scorer, policy)
+    answer = at_once(matcher.match(signal, known, scorer, policy))
     if answer.scored is None or scorer is None:
         raise NothingToExplain(_unranked(answer))
     row = _row(answer.scored, option)
@@ -45,7 +46,7 @@ def explain_attribute(
     policy: Policy,
 ) -> dict[str, Any]:
     """Why the touch `option` got its score by the ranker, and which credit it came to; without one, the surest touch."""
-    answer = matcher.attribute(conversion, touches, person_id, known, scorer, policy)
+    answer = at_once(matcher.attribute(conversion, touches, person_id, known, scorer, policy))
     if answer.scored is None or scorer is None:
         why = "; ".join(answer.degraded) or f"the policy {policy.name} does not ask the ranker, or no touch may earn"
         raise NothingToExplain(f"No touch was ranked: {why}.")

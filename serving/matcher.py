@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from features.online import Columns, key_text, micros
-from features.shelves import Asked
+from features.shelves import Asked, Question
 from serving.remembered import Remembered, is_refund, remembered, unknown
 from serving.scored import Scored
 from whence.attribution import evidence as journey_evidence
@@ -48,7 +48,7 @@ JOURNEY_READS = _reads(*journey_evidence.COPIED.values())
 class Store(Protocol):
     """What we ask of the online features: see features.online.OnlineStore."""
 
-    def columns(self, asked: Asked, now: int, *, is_further: bool = False, is_whole: bool = False) -> list[Columns]:
+    async def columns_awaited(self, asked: Asked, now: int, question: Question, *, is_whole: bool = False) -> list[Columns]:
         """The rows of several views as of `now`, in microseconds since 1970, in one round trip; see OnlineStore.columns."""
 
 
@@ -128,18 +128,15 @@ class Known:
 
     used: dict[str, Columns] = field(default_factory=dict)
     """By view, what was made use of last."""
-    has_read: bool = False
-    """Whether a part of the question was read already."""
+    question: Question = field(default_factory=Question)
 
     def __post_init__(self) -> None:
         """Count the instant's microseconds once."""
         self.instant = micros(self.now)
 
-    def read(self, *asked: tuple[str, Sequence[str | None]], is_whole: bool = False) -> list[Columns]:
+    async def read(self, *asked: tuple[str, Sequence[str | None]], is_whole: bool = False) -> list[Columns]:
         """The rows of some views, in one round trip, with their long texts where they are whole; what is used is to be noted."""
-        found = self.store.columns(asked, self.instant, is_further=self.has_read, is_whole=is_whole)
-        self.has_read = True
-        return found
+        return await self.store.columns_awaited(asked, self.instant, self.question, is_whole=is_whole)
 
     def note(self, *used: Columns) -> None:
         """Note what is missing or too old, once a view."""
@@ -175,12 +172,14 @@ def _missing(columns: Columns) -> str:
     return f"{view} is unknown{again}"
 
 
-def match(signal: Mapping[str, Any], known: Known, scorer: Scorer | None, policy: Identity) -> Answer:
+async def match(signal: Mapping[str, Any], known: Known, scorer: Scorer | None, policy: Identity) -> Answer:
     """Whose a signal is: the strongest identifier that names a person, else the surest person of its network.
 
     Without consent to ad use nobody is searched for by network. Two round trips to the online store at most.
     """
-    identifiers, network = known.read(("identifier_features", _identifiers(signal)), ("network_features", [signal["ip_key"]]))
+    identifiers, network = await known.read(
+        ("identifier_features", _identifiers(signal)), ("network_features", [signal["ip_key"]])
+    )
     if named := _named(identifiers, known):
         person, probability = named
         return Answer(person, probability, "exact" if probability == 1.0 else "ranked", degraded=tuple(known.degraded))
@@ -188,10 +187,10 @@ def match(signal: Mapping[str, Any], known: Known, scorer: Scorer | None, policy
         return Answer(None, None, "none", degraded=tuple(known.degraded))
     if scorer is None:
         return Answer(None, None, "none", degraded=(*known.degraded, "identity-ranker has no champion"))
-    return _ranked(signal, identifiers, network, known, scorer, policy)
+    return await _ranked(signal, identifiers, network, known, scorer, policy)
 
 
-def attribute(
+async def attribute(
     conversion: Mapping[str, Any],
     touches: Sequence[Mapping[str, Any]],
     person_id: str | None,
@@ -204,8 +203,8 @@ def attribute(
     The same windows, priorities, cool-downs and rules as by day, from what is known online. What a refund takes back, and an
     order that was told before, has no credit here.
     """
-    person = person_id or _owner(conversion, known)
-    memory = _remembered(person, known, touches)
+    person = person_id or await _owner(conversion, known)
+    memory = await _remembered(person, known, touches)
     if is_refund(conversion):
         return _none(person, known, policy, "what a refund takes back is known by the day")
     if memory.told_before(conversion):
@@ -216,7 +215,7 @@ def attribute(
     is_ranked = rules.RANKER in policy.algorithms
     if is_ranked and scorer is None:
         known.degraded.append("attribution-ranker has no champion")
-    ranked = _ranked_touches(journey, person, known, scorer) if is_ranked and scorer is not None else None
+    ranked = await _ranked_touches(journey, person, known, scorer) if is_ranked and scorer is not None else None
     algorithm = _answering(policy, ranked is not None)
     if algorithm != policy.algorithm and policy.algorithm != rules.RANKER:
         known.degraded.append(f"{policy.algorithm} is computed by the day, and {algorithm} answers")
@@ -229,18 +228,18 @@ def attribute(
     return Credit(person, algorithm, earned.pop(algorithm), scored, tuple(known.degraded), earned)
 
 
-def _owner(conversion: Mapping[str, Any], known: Known) -> str | None:
+async def _owner(conversion: Mapping[str, Any], known: Known) -> str | None:
     """The person that the conversion's identifiers name."""
-    (identifiers,) = known.read(("identifier_features", _identifiers(conversion)))
+    (identifiers,) = await known.read(("identifier_features", _identifiers(conversion)))
     named = _named(identifiers, known)
     return named[0] if named else None
 
 
-def _remembered(person: str | None, known: Known, touches: Sequence[Mapping[str, Any]]) -> Remembered:
+async def _remembered(person: str | None, known: Known, touches: Sequence[Mapping[str, Any]]) -> Remembered:
     """What the features know of the person, with the touches of the request."""
     if person is None:
         return remembered(None, None, touches)
-    (row,) = known.read(("person_features", [person]), is_whole=True)
+    (row,) = await known.read(("person_features", [person]), is_whole=True)
     known.note(row)
     if row.is_known is not None:
         return remembered(None, None, touches)
@@ -256,10 +255,10 @@ class _Ranked:
     scored: Scored | None
 
 
-def _ranked_touches(journey: Journey, person: str | None, known: Known, scorer: Scorer) -> _Ranked:
+async def _ranked_touches(journey: Journey, person: str | None, known: Known, scorer: Scorer) -> _Ranked:
     if not journey.touches:
         return _Ranked(np.empty(0), None)
-    read = known.read(
+    read = await known.read(
         ("campaign_features", journey.texts("campaign_id")),
         ("network_features", journey.texts("ip_key")),
         ("person_features", [person] * len(journey.touches)),
@@ -302,17 +301,17 @@ def _named(identifiers: Columns, known: Known) -> tuple[str, float] | None:
     return None
 
 
-def _ranked(
+async def _ranked(
     signal: Mapping[str, Any], identifiers: Columns, network: Columns, known: Known, scorer: Scorer, policy: Identity
 ) -> Answer:
     if not len(identifiers):
-        (identifiers,) = known.read(("identifier_features", [None]))
+        (identifiers,) = await known.read(("identifier_features", [None]))
         known.note(identifiers)
     known.note(network)
     options, paired = _asked(signal["ip_key"], network.texts("people")[0], policy.max_candidates)
     if not options:
         return Answer(None, None, "none", degraded=tuple(known.degraded))
-    persons, pairs = known.read(("person_features", options), ("pair_features", paired))
+    persons, pairs = await known.read(("person_features", options), ("pair_features", paired))
     known.note(persons, pairs)
     facts = {
         **persons.named(IDENTITY_READS["person_features"]),

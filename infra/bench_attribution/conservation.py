@@ -213,6 +213,7 @@ def _weight(place: int, length: int, rule: str, policy: Policy, row: Event, path
 def batch_and_service(seed: int) -> int:
     """How many rows of credit the service gives when it is asked of each conversion with its person's touches, as the batch does."""
     from serving import matcher
+    from serving.at_once import at_once
 
     some = few.drawn(seed)
     policy = replace(some.policy, algorithm=rules.RULES[seed % len(rules.RULES)], reengagement=Policy().reengagement)
@@ -226,7 +227,7 @@ def batch_and_service(seed: int) -> int:
         now: datetime = conversion["seen_at"]
         known = matcher.Known(_Nothing(), now)
         given = sorted((each for each in touches if each["seen_at"] <= now), key=lambda each: each["seen_at"])
-        online = matcher.attribute({**told, "known_by": None}, given, "p", known, None, policy)
+        online = at_once(matcher.attribute({**told, "known_by": None}, given, "p", known, None, policy))
         bought = few.as_frame([told], list(told)).assign(known_by=pd.Timestamp(now) + pd.Timedelta(microseconds=1))
         pairs = candidate_touches(bought, shown, policy)
         rows = credit.credit_rows(bought, pairs, rules.share(pairs, policy.algorithm, policy), policy.algorithm)
@@ -243,8 +244,8 @@ _IDENTIFIERS = ("cookie_id", "device_id", "email_hash", "phone_hash", "external_
 class _Nothing:
     """A store of features that knows nobody."""
 
-    def columns(
-        self, asked: Sequence[tuple[str, Sequence[str | None]]], now: int, *, is_further: bool = False, is_whole: bool = False
+    async def columns_awaited(
+        self, asked: Sequence[tuple[str, Sequence[str | None]]], now: int, question: Any, *, is_whole: bool = False
     ) -> list[Any]:
         """A row for each key, all unknown."""
         from features.online import nothing

@@ -18,6 +18,7 @@ import pyarrow as pa
 import features
 from infra.benching import Row, interleaved, verdict
 from serving import matcher
+from serving.at_once import Blocking, at_once
 from serving.daily.batch import resolve_identities
 from serving.decision_frames import Decision
 from serving.decision_log import DecisionLog
@@ -88,8 +89,8 @@ def serve(settings: Settings, networks: int, requests: int, seed: int = 1) -> No
     scorer, log = a_ranker(settings), DecisionLog(settings.decision_log)
     with features.open_online(settings) as store, closing(log):
         for signal in sorted(strangers, key=lambda row: row["seen_at"]):
-            known = matcher.Known(store, signal["seen_at"])
-            answer = matcher.match(signal, known, scorer, settings.identity)
+            known = matcher.Known(Blocking(store), signal["seen_at"])
+            answer = at_once(matcher.match(signal, known, scorer, settings.identity))
             if answer.scored is not None:
                 name = secrets.token_hex(16)
                 log.offer(Decision(name, known.now, scorer.model, scorer.digest, signal["event_id"], answer.scored))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from datetime import datetime
 from typing import NamedTuple, Protocol, TypeVar
 
@@ -58,7 +58,7 @@ class Picker(Protocol):
     def pick(self, model: str, person_key: str) -> Picked | None:
         """Whose turn it is for this person; None when the model has no champion. It is called for every request: be quick."""
 
-    def answer(self, picked: Picked, ask: Callable[[Scorer], Found]) -> tuple[Picked, Found]:
+    async def answer(self, picked: Picked, ask: Callable[[Scorer], Awaitable[Found]]) -> tuple[Picked, Found]:
         """What the one whose turn it is answers, and who it was in the end: a challenger that fails is not heard."""
 
     def mirror(self, mirrored: Mirrored) -> None:

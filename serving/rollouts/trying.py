@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass, field
 from itertools import cycle
 
@@ -12,6 +12,7 @@ import numpy as np
 
 from registry.rollouts import WATCH
 from registry.succession import SHADOW
+from serving.at_once import at_once
 from serving.champion import Follower, Trial
 from serving.rollouts.mirror import Mirror
 from serving.rollouts.mirrored import MirrorLog
@@ -55,12 +56,12 @@ class Trying:
         role = ARMS[CHAMPION if trial.rollout.stage == WATCH else arm]  # in the watch the challenger is champion already
         return Picked(trial.challenger if arm == CHALLENGER else trial.champion, role, Turn(trial, stands, arm))
 
-    def answer(self, picked: Picked, ask: Callable[[Scorer], Found]) -> tuple[Picked, Found]:
+    async def answer(self, picked: Picked, ask: Callable[[Scorer], Awaitable[Found]]) -> tuple[Picked, Found]:
         """The answer of the one whose turn it is; where the challenger fails, or scores what is no number, the champion's."""
         turn = picked.turn
         if turn is None:
-            return picked, ask(picked.champion.scorer)
-        seen, found = _asked(turn.arm, turn.place.group, picked.champion.scorer, ask)
+            return picked, await ask(picked.champion.scorer)
+        seen, found = await _asked(turn.arm, turn.place.group, picked.champion.scorer, ask)
         if not _is_by_both(turn.trial):
             self._note(turn.trial, seen)
         if isinstance(found, Exception):
@@ -70,7 +71,7 @@ class Trying:
         elif turn.arm == CHAMPION or not seen.is_wild:
             return picked, found
         instead = Picked(turn.trial.champion, ARMS[CHAMPION], turn)
-        return instead, ask(turn.trial.champion.scorer)
+        return instead, await ask(turn.trial.champion.scorer)
 
     def mirror(self, mirrored: Mirrored) -> None:
         """Let both be asked again when there is time."""
@@ -83,10 +84,14 @@ class Trying:
 
     def _ask_both(self, turn: Turn, mirrored: Mirrored) -> None:
         """Ask one and then the other, in turns of who is first, and keep what both said."""
+
+        async def ask(scorer: Scorer) -> _Again:
+            return _Again(mirrored.again(scorer))
+
         scored: dict[int, Scored] = {}
         for arm in next(self._order):
             bundle = turn.trial.challenger if arm == CHALLENGER else turn.trial.champion
-            seen, found = _asked(arm, turn.place.group, bundle.scorer, lambda scorer: _Again(mirrored.again(scorer)))
+            seen, found = at_once(_asked(arm, turn.place.group, bundle.scorer, ask))
             if _is_by_both(turn.trial):
                 self._note(turn.trial, seen)
             if isinstance(found, Exception):
@@ -112,11 +117,13 @@ def _is_by_both(trial: Trial) -> bool:
     return trial.rollout.stage in (SHADOW, WATCH)
 
 
-def _asked(arm: int, group: int, scorer: Scorer, ask: Callable[[Scorer], Found]) -> tuple[Seen, Found | Exception]:
+async def _asked(
+    arm: int, group: int, scorer: Scorer, ask: Callable[[Scorer], Awaitable[Found]]
+) -> tuple[Seen, Found | Exception]:
     """What came of asking, and what it was like."""
     started = time.perf_counter()
     try:
-        found = ask(scorer)
+        found = await ask(scorer)
     except RequestError as wrong:  # the caller's fault, not the model's
         return Seen(arm, group, 0.0), wrong
     except Exception as failed:

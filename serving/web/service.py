@@ -5,14 +5,16 @@ from __future__ import annotations
 import asyncio
 import secrets
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Generic, NamedTuple, TypeVar, TypeVarTuple
 
+from features.online import OnlineStore
 from serving import explaining, matcher, scoring
+from serving.at_once import Blocking, at_once
 from serving.champion import Champion, Follower
 from serving.decision_frames import Decision
 from serving.decision_log import DecisionLog
@@ -39,14 +41,14 @@ NOT_LOGGED = "the decision could not be logged"
 class Service:
     """The parts, handed in at the front door.
 
-    To match and to attribute take less than going to a thread, and are done on the event loop. To explain takes fifty times as
+    To match and to attribute take less than going to a thread, and are done on the event loop, which waits for Redis alone. To explain takes fifty times as
     long, and is done in a thread, one after the other, so that the others pass by.
     """
 
     settings: Settings
     follower: Follower
     picker: Picker
-    store: matcher.Store
+    store: OnlineStore
     log: DecisionLog
     metrics: Metrics
     clock: Callable[[], datetime] = lambda: datetime.now(UTC)
@@ -57,28 +59,30 @@ class Service:
         """Read the policy once; one that cannot be keeps the service from starting."""
         self.policy = policies.of(self.settings)
         self._thread = ThreadPoolExecutor(1, "apart")
+        self._blocking = Blocking(self.store)
 
     async def match(self, asked: Asked) -> dict[str, Any]:
         """Whose is this signal?"""
         question = requests.match_request(asked.content, asked.now)
-        ask = self._matching(question)
-        picked, (known, found) = self._answered(IDENTITY_RANKER, question.person_key, ask)
+        ask = self._matching(question, self.store)
+        picked, (known, found) = await self._answered(IDENTITY_RANKER, question.person_key, ask)
         name = secrets.token_hex(16)
         answer = answers.matched(name, found, _digest(picked), _arm(picked))
         subject = question.signal["event_id"] or name
         await self._note(answer, picked, subject, known, found.scored, asked.arrived, question.durable)
-        self._mirror(picked, known, subject, found.scored, ask)
+        self._mirror(picked, known, subject, found.scored, self._matching(question, self._blocking))
         return answer
 
     async def attribute(self, asked: Asked) -> dict[str, Any]:
         """Which touches earned this conversion?"""
         question = requests.attribute_request(asked.content, asked.now)
-        ask = self._attributing(question)
-        picked, (known, credit) = self._answered(ATTRIBUTION_RANKER, question.person_key, ask)
+        ask = self._attributing(question, self.store)
+        picked, (known, credit) = await self._answered(ATTRIBUTION_RANKER, question.person_key, ask)
         name, conversion = secrets.token_hex(16), question.conversion
         answer = answers.attributed(name, credit, self.policy.name, conversion["currency"], _digest(picked), _arm(picked))
         await self._note(answer, picked, conversion["conversion_id"], known, credit.scored, asked.arrived, question.durable)
-        self._mirror(picked, known, conversion["conversion_id"], credit.scored, ask)
+        again = self._attributing(question, self._blocking)
+        self._mirror(picked, known, conversion["conversion_id"], credit.scored, again)
         return answer
 
     async def score(self, asked: Asked) -> dict[str, Any]:
@@ -108,10 +112,10 @@ class Service:
         question, option = asked.question, asked.option
         if isinstance(question, requests.MatchRequest):
             picked = self.picker.pick(IDENTITY_RANKER, question.person_key)
-            known, scorer = matcher.Known(self.store, question.signal["seen_at"]), picked.champion.scorer if picked else None
+            known, scorer = matcher.Known(self._blocking, question.signal["seen_at"]), picked.champion.scorer if picked else None
             return explaining.explain_match(question.signal, option, known, scorer, self.settings.identity)
         picked = self.picker.pick(ATTRIBUTION_RANKER, question.person_key)
-        known, scorer = matcher.Known(self.store, question.conversion["seen_at"]), picked.champion.scorer if picked else None
+        known, scorer = matcher.Known(self._blocking, question.conversion["seen_at"]), picked.champion.scorer if picked else None
         conversion, touches, person = question.conversion, question.touches, question.person_id
         return explaining.explain_attribute(conversion, touches, person, option, known, scorer, self.policy)
 
@@ -181,12 +185,12 @@ class Service:
     def _picked(self, model: str, person_key: str) -> Picked | None:
         return self._counted(model, self.picker.pick(model, person_key))
 
-    def _answered(self, model: str, person_key: str, ask: _Ask[Found]) -> tuple[Picked | None, _Answered[Found]]:
+    async def _answered(self, model: str, person_key: str, ask: _Ask[Found]) -> tuple[Picked | None, _Answered[Found]]:
         """The answer of the bundle whose turn it is for the person, and which one it was in the end."""
         picked = self.picker.pick(model, person_key)
         if picked is None:
-            return None, ask(None)
-        picked, answered = self.picker.answer(picked, ask)
+            return None, await ask(None)
+        picked, answered = await self.picker.answer(picked, ask)
         return self._counted(model, picked), answered
 
     def _counted(self, model: str, picked: Picked | None) -> Picked | None:
@@ -194,17 +198,17 @@ class Service:
             self.metrics.scored_by(model, picked.champion.scorer.digest, picked.role)
         return picked
 
-    def _matching(self, question: requests.MatchRequest) -> _Ask[matcher.Answer]:
-        def ask(scorer: Scorer | None) -> _Answered[matcher.Answer]:
-            known = matcher.Known(self.store, question.signal["seen_at"])
-            return _Answered(known, matcher.match(question.signal, known, scorer, self.settings.identity))
+    def _matching(self, question: requests.MatchRequest, store: matcher.Store) -> _Ask[matcher.Answer]:
+        async def ask(scorer: Scorer | None) -> _Answered[matcher.Answer]:
+            known = matcher.Known(store, question.signal["seen_at"])
+            return _Answered(known, await matcher.match(question.signal, known, scorer, self.settings.identity))
 
         return ask
 
-    def _attributing(self, question: requests.AttributeRequest) -> _Ask[matcher.Credit]:
-        def ask(scorer: Scorer | None) -> _Answered[matcher.Credit]:
-            known = matcher.Known(self.store, question.conversion["seen_at"])
-            found = matcher.attribute(question.conversion, question.touches, question.person_id, known, scorer, self.policy)
+    def _attributing(self, question: requests.AttributeRequest, store: matcher.Store) -> _Ask[matcher.Credit]:
+        async def ask(scorer: Scorer | None) -> _Answered[matcher.Credit]:
+            known = matcher.Known(store, question.conversion["seen_at"])
+            found = await matcher.attribute(question.conversion, question.touches, question.person_id, known, scorer, self.policy)
             return _Answered(known, found)
 
         return ask
@@ -236,7 +240,7 @@ class Service:
 
     def _mirror(self, picked: Picked | None, known: matcher.Known, subject: str, scored: Scored | None, ask: _Ask[Found]) -> None:
         if picked is not None and picked.turn is not None and scored is not None:
-            self.picker.mirror(Mirrored(picked, known.now, subject, lambda scorer: ask(scorer).scored))
+            self.picker.mirror(Mirrored(picked, known.now, subject, lambda scorer: at_once(ask(scorer)).scored))
 
 
 class _Answered(NamedTuple, Generic[Found]):
@@ -251,7 +255,7 @@ class _Answered(NamedTuple, Generic[Found]):
         return self.found.scored
 
 
-_Ask = Callable[["Scorer | None"], _Answered[Found]]
+_Ask = Callable[["Scorer | None"], Coroutine[Any, Any, _Answered[Found]]]
 
 
 def _arm(picked: Picked | None) -> str | None:

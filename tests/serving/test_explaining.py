@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from serving import matcher
+from serving.at_once import Blocking
 from serving.explaining import NothingToExplain, explain_attribute, explain_match
 from tests.builders import a_click, a_conversion, an_instant
 from tests.serving import tiny
@@ -31,7 +32,7 @@ def ranker(tmp_path_factory: pytest.TempPathFactory) -> Scorer:
 
 def explained(folder: Path, scorer: Scorer | None, option: str | None, policy: Identity = CUT, **changes: Any) -> dict[str, Any]:
     with a_store(folder, NOON - timedelta(hours=12), **a_home(NOON)) as store:
-        return explain_match(a_signal(NOON, **changes), option, matcher.Known(store, NOON), scorer, policy)
+        return explain_match(a_signal(NOON, **changes), option, matcher.Known(Blocking(store), NOON), scorer, policy)
 
 
 def test_the_parts_and_the_base_sum_to_the_raw_score(tmp_path: Path, ranker: Scorer) -> None:
@@ -77,7 +78,7 @@ def test_a_touch_is_explained_and_its_credit_told(tmp_path: Path) -> None:
     touches = [a_click(NOON - timedelta(hours=hours), touch_id=f"t{hours}", channel="search") for hours in (1, 20)]
     policy = Policy(algorithm="last_touch", algorithms=("last_touch", "ranker"))
     with a_store(tmp_path, NOON) as store:
-        told = explain_attribute(conversion, touches, "p", "t1", matcher.Known(store, NOON), scorer, policy)
+        told = explain_attribute(conversion, touches, "p", "t1", matcher.Known(Blocking(store), NOON), scorer, policy)
     assert sum(each["contribution"] for each in told["features"]) + told["base"] == pytest.approx(told["raw"], abs=1e-9)
     values = {each["name"]: (each["value"], each["view"]) for each in told["features"]}
     assert (values["hours_before"], values["channel"]) == ((1.0, None), ("search", None))

@@ -18,8 +18,9 @@ from hypothesis import strategies as st
 
 from features.online import FIELDS, Columns, judged, micros, nothing, pack
 from features.packing import LAYOUTS
-from features.shelves import Asked, Block, Shelf, SqliteShelf, StoreDown, block_of
+from features.shelves import Asked, Block, Question, Shelf, SqliteShelf, StoreDown, block_of
 from serving import matcher
+from serving.at_once import Blocking, at_once
 from serving.daily import attributing
 from tests.builders import a_click, a_conversion, a_touch, an_instant
 from tests.serving import tiny
@@ -50,7 +51,7 @@ class Memory:
     touches: Sequence[dict[str, Any]] = ()
     sales: Sequence[dict[str, Any]] = ()
 
-    def columns(self, asked: Asked, now: int, *, is_further: bool = False, is_whole: bool = False) -> list[Columns]:
+    async def columns_awaited(self, asked: Asked, now: int, question: Question, *, is_whole: bool = False) -> list[Columns]:
         return [self._person(now) if view == "person_features" else nothing(view, len(keys)) for view, keys in asked]
 
     def _person(self, now: int) -> Columns:
@@ -73,7 +74,7 @@ def asked(
     conversion: dict[str, Any], policy: Policy, memory: Memory | None = None, sent: Sequence[dict[str, Any]] = ()
 ) -> matcher.Credit:
     whole = {name: conversion.get(name) for name in CONVERSIONS.names}
-    return matcher.attribute(whole, sent, "p", matcher.Known(memory or Memory(), whole["seen_at"]), None, policy)
+    return at_once(matcher.attribute(whole, sent, "p", matcher.Known(memory or Memory(), whole["seen_at"]), None, policy))
 
 
 def by_day(conversions: Sequence[dict[str, Any]], touches: Sequence[dict[str, Any]], policy: Policy) -> pd.DataFrame:
@@ -253,7 +254,7 @@ def test_what_the_model_is_shown_online_is_what_training_shows_it(
     }
     folder = tmp_path / str(uuid4())
     with a_store(folder, START, **rows) as store:
-        scored = matcher.match(signal, matcher.Known(store, NOON), ranker, Identity()).scored
+        scored = at_once(matcher.match(signal, matcher.Known(Blocking(store), NOON), ranker, Identity())).scored
     if not listed:
         assert scored is None
         return
@@ -277,13 +278,13 @@ def test_what_the_model_is_shown_online_is_what_training_shows_it(
 
 def test_an_old_value_and_a_lost_store_do_not_speak_and_the_answer_says_so(tmp_path: Path, ranker: Scorer) -> None:
     with a_store(tmp_path, NOON - timedelta(hours=49), **a_home(NOON)) as store:
-        known = matcher.Known(store, NOON)
-        assert matcher.match(a_signal(NOON), known, ranker, Identity()).method == "none"
+        known = matcher.Known(Blocking(store), NOON)
+        assert at_once(matcher.match(a_signal(NOON), known, ranker, Identity())).method == "none"
         assert known.degraded == ["identifier_features is unknown", "network_features is stale: 49 h old"]
         assert (dict(known.stale), known.unknown["identifier_features"]) == ({"network_features": 1}, 1)
         broken = replace(store, shelf=Down(store.shelf))
-        known = matcher.Known(broken, NOON)
-        assert matcher.match(a_signal(NOON, cookie_id="c"), known, ranker, Identity()).method == "none"
+        known = matcher.Known(Blocking(broken), NOON)
+        assert at_once(matcher.match(a_signal(NOON, cookie_id="c"), known, ranker, Identity())).method == "none"
         assert known.degraded == [f"{view} is unknown: it hangs" for view in ("identifier_features", "network_features")]
 
 
@@ -293,5 +294,5 @@ class Down(SqliteShelf):
 
     whole: Shelf
 
-    def blocks(self, asked: Asked, *, is_further: bool = False, is_whole: bool = False) -> list[Block]:
+    def blocks(self, asked: Asked, question: Question, *, is_whole: bool = False) -> list[Block]:
         raise StoreDown("it hangs")

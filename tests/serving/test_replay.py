@@ -17,6 +17,7 @@ from features.online import FIELDS, JOIN_KEYS, OnlineStore
 from infra.bench_serving import replay as world
 from infra.commands import app
 from serving import matcher
+from serving.at_once import Blocking, at_once
 from serving.replay import ABSENT, CODE, GONE, LATE, OTHER_EVENT, PUSHED, SCORING, ReplayReport, replay, replayed, sampled
 from tests.builders import an_instant
 from tests.serving import tiny
@@ -37,7 +38,9 @@ def ranker(tmp_path_factory: pytest.TempPathFactory) -> Scorer:
 
 def served(store: OnlineStore, scorer: Scorer) -> list[dict[str, Any]]:
     """Ann and Bob as the log has them after one question."""
-    scored = matcher.match(a_signal(NOON, locale="en-GB"), matcher.Known(store, NOON), scorer, Identity()).scored
+    scored = at_once(
+        matcher.match(a_signal(NOON, locale="en-GB"), matcher.Known(Blocking(store), NOON), scorer, Identity())
+    ).scored
     assert scored is not None
     told = zip(scored.options, scored.raw.tolist(), scored.probability.tolist(), strict=True)
     fixed = {"made_at": NOON, "model": IDENTITY_RANKER, "bundle": scorer.digest, "subject": "e"}

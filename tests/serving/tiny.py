@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -76,9 +76,9 @@ class ChampionsAlone:
         champion = self._follower.lineup.get(model)
         return Picked(champion) if champion is not None else None
 
-    def answer(self, picked: Picked, ask: Callable[[Scorer], Found]) -> tuple[Picked, Found]:
+    async def answer(self, picked: Picked, ask: Callable[[Scorer], Awaitable[Found]]) -> tuple[Picked, Found]:
         """The champion's answer."""
-        return picked, ask(picked.champion.scorer)
+        return picked, await ask(picked.champion.scorer)
 
     def mirror(self, mirrored: Mirrored) -> None:
         """Nobody listens."""

@@ -17,6 +17,7 @@ import pytest
 from registry.following import Standings
 from registry.rollouts import WATCH, Rollout, load_policy
 from registry.succession import CANARY, SHADOW
+from serving.at_once import at_once
 from serving.champion import Champion, Follower, Trial
 from serving.rollouts import mirrored
 from serving.rollouts.mirror import Mirror
@@ -52,7 +53,11 @@ class Bench:
     def ask(self, person: str, how: Callable[[Scorer], Found]) -> tuple[Picked, Found]:
         picked = self.trying.pick(IDENTITY_RANKER, person)
         assert picked is not None
-        return self.trying.answer(picked, how)
+
+        async def asked(scorer: Scorer) -> Found:
+            return how(scorer)
+
+        return at_once(self.trying.answer(picked, asked))
 
     def counts(self, what: int) -> list[int]:
         self.trying.tally.flush(time.time() + 60)

@@ -96,6 +96,9 @@ class Held:
             assert self.go.wait(10)
         return self.store.columns(*asked, **how)
 
+    async def columns_awaited(self, *asked: Any, **how: Any) -> Any:
+        return self.columns(*asked, **how)
+
 
 @dataclass(frozen=True)
 class Bench:
