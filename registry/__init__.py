@@ -35,14 +35,18 @@ def register(settings: Settings, candidate: Candidate) -> str:
     from whence import bundle_store
 
     bundle_store.share(settings, candidate.bundle)
-    _write(Path(candidate.folder) / "candidate.json", candidate.as_dict())
+    told = {
+        name: value for name, value in candidate.as_dict().items() if name != "folder"
+    }  # it is where this lies: a home may move
+    _write(Path(candidate.folder) / "candidate.json", told)
     return store.log_candidate(settings, candidate)
 
 
 def candidates(settings: Settings, as_of: date) -> list[Candidate]:
     """The registered candidates of a day, in the order of model and digest."""
-    found = settings.candidates.glob(f"*/{as_of.isoformat()}/*/candidate.json")
-    return sorted((Candidate(**json.loads(path.read_text())) for path in found), key=lambda each: (each.model, each.bundle))
+    paths = settings.candidates.glob(f"*/{as_of.isoformat()}/*/candidate.json")
+    found = (Candidate(**{**json.loads(path.read_text()), "folder": str(path.parent)}) for path in paths)
+    return sorted(found, key=lambda each: (each.model, each.bundle))
 
 
 def judge(settings: Settings, candidate: Candidate, now: datetime) -> Verdict:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import httpx
 
-from registry.alarms import Alarm, Alarms
+from registry.alarms import BEHIND, LOST, MOVED, Alarm, Alarms
 from registry.journal import Journal, Promotion
 from registry.rows import stamp
 from whence.contracts.models import ATTRIBUTION_RANKER, CONVERSION_VALUE, EXPOSURE_RESPONSE, IDENTITY_RANKER, MODELS
@@ -35,7 +35,7 @@ QUESTIONS = {
     CONVERSION_VALUE: "Will this touch bring a conversion within its window?",
     EXPOSURE_RESPONSE: "How much likelier is a conversion now for what this person was shown?",
 }
-FOLLOWED, MOVED, LOST, BEHIND = "followed", "moved", "lost", "behind"
+FOLLOWED = "followed"
 
 
 class AliasError(RuntimeError):
@@ -74,10 +74,8 @@ def reconcile(settings: Settings, now: datetime) -> list[Change]:
             if (champion := journal.champion(model))
             for change in _follow(_Models(client), journal, champion, settings.front_url)
         ]
-    for change in found:
-        if change.is_alarm:
-            alarm = Alarm(stamp(now), change.model, change.kind, change.epoch, change.words)
-            Alarms.of(settings).keep(alarm, is_standing=change.kind != MOVED)
+    told = [Alarm(stamp(now), each.model, each.kind, each.epoch, each.words) for each in found if each.is_alarm]
+    Alarms.of(settings).settle(told, (LOST, BEHIND), now)
     return found
 
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from threading import Event
 
-from registry.alarms import Alarm, Alarms
+from registry.alarms import TAMPERED, Alarm, Alarms
 from registry.aliases import AliasError, Change, reconcile
 from registry.journal import Journal, Tampered
 from registry.rows import stamp
@@ -22,7 +22,6 @@ from whence.contracts.settings import Settings, load
 
 EVERY_SECONDS = 15.0
 GLANCE_SECONDS = 1.0
-TAMPERED = "tampered"
 log = logging.getLogger("registry.follow")
 
 
@@ -44,10 +43,11 @@ class Watch:
         self._looked = self.clock()
         try:
             Journal.of(self.settings).verify()
+            Alarms.of(self.settings).settle([], (TAMPERED,), now)
             found = reconcile(self.settings, now)
         except Tampered as forged:
             found = [Change("", TAMPERED, str(forged), epoch)]
-            Alarms.of(self.settings).keep(Alarm(stamp(now), "", TAMPERED, epoch, str(forged)), is_standing=True)
+            Alarms.of(self.settings).settle([Alarm(stamp(now), "", TAMPERED, epoch, str(forged))], (TAMPERED,), now)
         except AliasError as down:
             if not self._is_down:
                 log.warning("The aliases stay as they are: %s", down)

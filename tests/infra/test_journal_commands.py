@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -102,11 +103,12 @@ def test_a_rollback_is_typed_with_its_reason_and_told_as_a_row(shop: Settings):
 
 
 def test_an_alias_that_was_moved_is_told_by_status_and_doctor_for_a_day(shop: Settings, capsys: pytest.CaptureFixture[str]):
-    Alarms.of(shop).keep(Alarm("2026-05-03T15:00:00.000000Z", IDENTITY_RANKER, "moved", 2, "moved by hand"), is_standing=False)
+    moved = Alarm("2026-05-03T15:00:00.000000Z", IDENTITY_RANKER, "moved", 2, "moved by hand")
+    Alarms.of(shop).settle([moved], (), NOON)
     journal_commands.say_alarms(shop, NOON + timedelta(hours=20))
     assert "2026-05-03T15:00:00  moved by hand" in capsys.readouterr().out
     journal_commands.say_alarms(shop, NOON + timedelta(hours=30))
     assert capsys.readouterr().out == ""
     assert doctor._alarms(shop) == doctor.Symptom("alarms", True, "none of a day"), "it was long ago"
-    Alarms.of(shop).keep(Alarm(stamp(datetime.now(UTC)), IDENTITY_RANKER, "moved", 2, "moved by hand"), is_standing=False)
+    Alarms.of(shop).settle([replace(moved, at=stamp(datetime.now(UTC)))], (), NOON)
     assert not doctor._alarms(shop).is_well

@@ -79,7 +79,7 @@ def test_a_log_of_all_sorts_of_events_becomes_touches_conversions_and_sightings(
     ]
     assert [(row["kind"], row["cookie_id"], row["email_hash"]) for row in rows["sightings"]] == [("visit", "c1", MAIL)]
     assert "# Columns that were not used: source." in text
-    assert "# Of the first 6 rows it makes 2 touches, 3 conversions, 1 sightings; 0 would go to quarantine." in text
+    assert "# Of the first 6 rows it makes 2 of touches, 3 of conversions, 1 of sightings; 0 would go to quarantine." in text
 
 
 def test_visits_that_a_campaign_brought_are_the_touches_of_a_log_without_ads(tmp_path: Path) -> None:
@@ -159,7 +159,7 @@ def test_what_a_draft_would_refuse_is_told_in_it(tmp_path: Path) -> None:
     path = tmp_path / "odd.csv"
     path.write_text("time,type,campaign,channel,cost\n2026-05-01T10:00:00Z,click,a,b,-1\n")
     text = suggest(path)
-    assert "# Of the first 1 rows it makes 0 touches; 1 would go to quarantine." in text
+    assert "# Of the first row it makes 0 of touches; 1 would go to quarantine." in text
     assert "#   row 1, touches: price_micros is -1000000; nobody is paid to show an ad." in text
     path.write_text("who,what\nx,y\n")
     text = suggest(path)
@@ -195,7 +195,7 @@ def test_a_table_of_a_database_is_drafted_by_its_name_and_its_empty_texts_are_no
     with pytest.raises(IngestError, match=r"Name one of its tables with --table: log\."):
         suggest(path)
     text = suggest(path, tmp_path / "map.toml", "log")
-    assert "# Of the first 2 rows it makes 1 touches, 1 conversions; 0 would go to quarantine." in text
+    assert "# Of the first 2 rows it makes 1 of touches, 1 of conversions; 0 would go to quarantine." in text
     settings = some_settings(tmp_path, source=Source(kind="mapping", path=path, mapping=str(tmp_path / "map.toml")))
     tables = ingest(settings, source_days(settings)).tables
     assert (tables["touches"].accepted, tables["conversions"].accepted) == (1, 1)

@@ -72,6 +72,10 @@ def test_a_candidate_is_kept_with_its_report_and_never_twice(at: Any) -> None:
     assert "report/test.parquet" not in {each.path for each in client.list_artifacts(version.run_id, "report")}
     assert registry.candidates(settings, DAY) == [candidate]
 
+    moved = settings.home.rename(settings.home.with_name("moved"))
+    (found,) = registry.candidates(replace(settings, home=moved), DAY)
+    assert (Path(found.folder) / "test.parquet").exists(), "a home may be moved"
+
 
 def test_a_client_of_mlflow_loads_no_feast(settings: Settings) -> None:
     asked = f"from registry import store; store._client({settings!r}); import sys; sys.exit('feast' in sys.modules)"
@@ -171,6 +175,11 @@ def test_a_champion_that_mlflow_lost_is_named_and_not_served_otherwise(at: Any) 
         assert "is not registered in MLflow" in aliases.reconcile(settings, NOW)[0].words
     assert [each.kind for each in Alarms.of(settings).since(NOW)] == ["lost"], "a standing condition is told once"
     assert bundle_store.load(settings, registry.champion(settings, CONVERSION_VALUE).bundle).digest == candidate.bundle  # type: ignore[union-attr]
+
+    newer = a_candidate(settings, rounds=6)
+    registry.register(settings, newer)
+    champion(settings, newer)
+    assert Alarms.of(settings).since(NOW) == [], "the newer champion is there"
 
 
 def test_a_rollback_works_while_mlflow_is_down_and_the_alias_follows_later(at: Any, settings: Settings, caplog: Any) -> None:

@@ -343,8 +343,9 @@ def _tried(text: str, groups: Sequence[_Group]) -> str:
         return f"# It cannot be used as it is: {wrong}\n"
     if not looked_at:
         return "# It holds no rows yet, so that nothing could be tried.\n"
-    told = ", ".join(f"{count:,} {table}" for table, count in taken.items())
-    lines = [f"# Of the first {looked_at:,} rows it makes {told}; {refused:,} would go to quarantine."]
+    told = ", ".join(f"{count:,} of {table}" for table, count in taken.items())
+    which = "row" if looked_at == 1 else f"{looked_at:,} rows"
+    lines = [f"# Of the first {which} it makes {told}; {refused:,} would go to quarantine."]
     lines += [f"#   row {row}, {table}: {reason}" for (table, reason), row in islice(reasons.items(), 5)]
     return "\n".join(lines) + "\n"
 
