@@ -133,7 +133,7 @@ class _NotWhole(Exception):
     """More of an answer has to come first."""
 
 
-class _Question(NamedTuple, Generic[T]):
+class _Sent(NamedTuple, Generic[T]):
     """A question that is on its way."""
 
     read: Callable[[Reply], T]
@@ -149,10 +149,10 @@ class _Wire(asyncio.Protocol):
         """An answer that takes longer than `seconds` ends it."""
         self._loop, self._seconds = asyncio.get_running_loop(), seconds
         self._transport: asyncio.WriteTransport | None = None
-        self._waiting: deque[_Question[Any]] = deque()
+        self._waiting: deque[_Sent[Any]] = deque()
         self._came = b""
         self._looking: asyncio.TimerHandle | None = None
-        self._overdue: _Question[Any] | None = None
+        self._overdue: _Sent[Any] | None = None
         """What the last look found to wait for too long."""
 
     @property
@@ -161,13 +161,15 @@ class _Wire(asyncio.Protocol):
         return self._transport is not None
 
     def ask(self, packed: bytes, read: Callable[[Reply], T]) -> asyncio.Future[T]:
-        """Send it, and promise what `read` makes of the answer."""
-        question = _Question(read, self._loop.create_future(), self._loop.time())
-        self._waiting.append(question)
-        cast("asyncio.WriteTransport", self._transport).write(packed)
+        """Send it, and promise what `read` makes of the answer; raises ConnectionError when it is not open."""
+        if self._transport is None:
+            raise ConnectionResetError("Redis hung up.")
+        sent = _Sent(read, self._loop.create_future(), self._loop.time())
+        self._waiting.append(sent)
+        self._transport.write(packed)
         if self._looking is None:
             self._looking = self._loop.call_later(self._seconds, self._look)
-        return question.answer
+        return sent.answer
 
     def lose(self, wrong: Exception) -> None:
         """Hang up, for half an answer may still come; whoever waits hears what is wrong."""
@@ -177,9 +179,9 @@ class _Wire(asyncio.Protocol):
         if self._looking is not None:
             self._looking.cancel()
         waiting, self._waiting = self._waiting, deque()
-        for question in waiting:
-            if not question.answer.done():
-                question.answer.set_exception(wrong)
+        for sent in waiting:
+            if not sent.answer.done():
+                sent.answer.set_exception(wrong)
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """It is there."""
@@ -193,9 +195,9 @@ class _Wire(asyncio.Protocol):
         """A part of an answer, or several answers."""
         self._came += data
         while self._waiting and self._came:
-            question, reply = self._waiting[0], Reply(_no_more, self._came)
+            sent, reply = self._waiting[0], Reply(_no_more, self._came)
             try:
-                found = question.read(reply)
+                found = sent.read(reply)
             except _NotWhole:
                 return
             except Exception as wrong:
@@ -203,8 +205,8 @@ class _Wire(asyncio.Protocol):
                 return
             self._waiting.popleft()
             self._came = reply.rest
-            if not question.answer.done():
-                question.answer.set_result(found)
+            if not sent.answer.done():
+                sent.answer.set_result(found)
 
     def _look(self) -> None:
         """Hang up where the oldest question waits for too long, also after one more turn of the loop.
