@@ -13,6 +13,7 @@ from statistics import mean, stdev
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+from scipy.special import logit
 
 from infra.benching import DATA, Row, Verdict
 from whence import calibration
@@ -118,17 +119,23 @@ def judged(given: PairSet, evidence: Evidence, alone: Alone, seed: int) -> tuple
 
 
 def threshold(scores: Floats, labels: Floats) -> float:
-    """The cut whose expected F1 is highest, with probabilities calibrated on these pairs.
+    """The cut whose expected F1 is highest, with probabilities calibrated on these pairs: where they are half of that F1.
 
     The two numbers of the calibrator are all that it takes from the labels, so it is steadier than the best cut of a sample:
-    in cross-validation on the training and validation splits, by half a point of F1 where there are few matches.
+    in cross-validation on the training and validation splits, by half a point of F1 where there are few matches. Nor does it
+    hang on where scores lie that are few: halfway between two of them, DBLP-ACM had 37 errors there where it has 35.
+
+    >>> scores, labels = np.repeat([-2.0, 2.0], 1000), np.repeat([0.0, 1.0, 0.0, 1.0], [880, 120, 120, 880])
+    >>> round(threshold(scores, labels), 1)  # taking the higher scores promises an F1 of 0.88, and 0.44 is at -0.24
+    -0.2
+
+    Paper: Z. Lipton, C. Elkan, B. Naryanaswamy, Optimal thresholding of classifiers to maximize F1 measure, ECML PKDD 2014.
     """
-    chances = calibration.fit("platt", scores, labels).apply(scores)
-    order = np.argsort(-chances, kind="stable")
-    expected = np.cumsum(chances[order])
-    best = int((2 * expected / (np.arange(1, len(order) + 1) + expected[-1])).argmax())
-    below = scores[order[min(best + 1, len(order) - 1)]]
-    return float((scores[order[best]] + below) / 2)
+    calibrator = calibration.fit("platt", scores, labels)
+    expected = np.cumsum(np.sort(calibrator.apply(scores))[::-1])
+    half = float((expected / (np.arange(1, len(scores) + 1) + expected[-1])).max())
+    slope, offset = calibrator.parameters
+    return float((logit(half) - offset) / slope)
 
 
 def f1(said: Booleans, labels: Floats) -> float:
