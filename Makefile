@@ -32,6 +32,9 @@ down: ## stop the local platform
 unit: install ## run the quick tests
 	@$(MAKE) --no-print-directory -j2 -O unit-core unit-rooms
 
+# Two processes on two cores: threads that wait by spinning would take them from each other.
+unit-core unit-rooms: export OMP_NUM_THREADS := 1
+
 unit-core: # those of the core, which loads none of the platforms
 	$(BIN)/python -m pytest -q -m "not service" tests $(addprefix --ignore=tests/,$(ROOMS) dags end_to_end)
 
