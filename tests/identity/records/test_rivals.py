@@ -51,6 +51,24 @@ def test_a_column_that_says_how_somebody_was_won_is_no_source() -> None:
     assert not alike(Pairs(pairs.left[two], pairs.right[two]), won, is_true[two])
 
 
+def test_a_record_with_two_partners_in_a_source_shows_that_it_holds_people_twice() -> None:
+    """Three sources of which the second and third are called one: everybody in the first has two partners there."""
+    pairs, _, is_true = some_pairs()
+    two = np.minimum(SOURCE, 1).astype(np.int32)
+    apart = two[pairs.left] != two[pairs.right]
+    assert not alike(Pairs(pairs.left[apart], pairs.right[apart]), two, is_true[apart])
+
+
+def test_songs_of_one_album_are_no_repeats_though_all_but_their_titles_agree() -> None:
+    """Two shops, albums of five songs; titles of different songs are half alike."""
+    album, song = np.divmod(np.arange(400) // 2, 5)
+    left, right = (each.astype(np.int32) for each in np.nonzero(np.triu(album[:, None] == album, 1)))
+    title, rest = np.where(song[left] == song[right], 1.0, 0.5), np.ones(len(left))
+    names = tuple(f"{field}:{signal}" for field in ("title", *"abcd") for signal in ("likeness", "rarity"))
+    values = np.column_stack([title, 6 * (title == 1), *[rest, 2 * rest] * 4]).astype(np.float32)
+    assert rivals.are_without_repeats(Pairs(left, right), Evidence(names, values), (np.arange(400) % 2).astype(np.int32))
+
+
 def test_believing_every_best_partner_is_believing_too_many_where_most_look_like_strangers() -> None:
     pairs, score, is_true = some_pairs()
     few = is_true & (np.arange(len(is_true)) % 4 > 0)

@@ -18,7 +18,7 @@ import pyarrow.parquet as pq
 
 from whence.identity.clusters import components
 from whence.identity.ledger import Changes, Ledger, Limits, changes, fuse
-from whence.identity.records import explain, fields, reading, report, review, store
+from whence.identity.records import explain, fields, lists, reading, report, review, store
 from whence.identity.records.boosted import FEWEST
 from whence.identity.records.known import Known
 from whence.identity.records.resolve import Options, Resolved, resolve
@@ -34,6 +34,8 @@ FEW = 50
 """A person with so many records is nothing to stop for in a small table, whatever its share is."""
 IDS = frozenset({"id", "uid", "uuid", "guid", "unique_id", "record_id", "rec_id", "row_id", "rowid", "recid"})
 """Columns that a person takes for the rows' own ids."""
+LIST = "found_list"
+"""The column that says of which list a row is, where the input has none that does."""
 NUL_ROW = "\0row"
 UNLIKELY = 0.1
 SHOWN = 20
@@ -125,6 +127,8 @@ def publish(request: Request, now: datetime) -> Outcome:
         told = _told_fields(request, folder)
         given = reading.read(request.inputs, told.same if told else None)
         chosen, why = _fields(request, told, given)
+        if _may_be_two_lists(request, told, chosen, given):
+            given, chosen, why = _told_apart(given, chosen, why)
         labels = _labels(request, folder)
         options = Options(beta=request.beta, threads=request.threads, known=labels.settled.known, context=request.context)
         resolved = resolve(given.table, chosen, options)
@@ -266,7 +270,33 @@ def _fields(request: Request, told: Fields | None, given: reading.Input) -> tupl
         chosen = _with_label(chosen, request.labels, given.table)
     if not chosen.fields:
         raise ValueError(f"No column of {request.inputs[0]} can be compared: {'; '.join(f'{k}: {v}' for k, v in why.items())}.")
-    return chosen, why
+    return replace(chosen, source=chosen.source or None), why
+
+
+def _may_be_two_lists(request: Request, told: Fields | None, chosen: Fields, given: reading.Input) -> bool:
+    """Whether it is worth a look if the rows are of two lists: nobody has said whose they are, nor that there is but one.
+
+    Somebody who takes the line out of the folder's own file has said so; a file for many folders says it by `source = ""`.
+    """
+    if request.labels or chosen.label or LIST in given.table.column_names:
+        return False
+    if told is None:
+        return chosen.source is None
+    return told.source == LIST or (told.source is None and request.fields is not None and chosen.source is None)
+
+
+def _told_apart(given: reading.Input, chosen: Fields, why: Mapping[str, str]) -> tuple[reading.Input, Fields, Mapping[str, str]]:
+    """The input with a column that says of which list each row is, if the rows are written in two ways."""
+    second = lists.told_apart(given.table, [each.name for each in chosen.fields if each.name in given.table.column_names])
+    if second is None:
+        return given, replace(chosen, source=None), why
+    column = pa.array(np.where(second, "second", "first").tolist(), pa.string())
+    note = (
+        f"The rows look like two lists, of {int((~second).sum()):,} and {int(second.sum()):,}, which are written in two ways. If that is wrong, "
+        f'take the line source = "{LIST}" out of fields.toml.'
+    )
+    found = replace(given, table=given.table.append_column(LIST, column), notes=(*given.notes, note))
+    return found, replace(chosen, source=LIST), {**why, LIST: "no column of the input: the rows are written in two ways"}
 
 
 def _refuse_spoilt_id(given: reading.Input) -> None:

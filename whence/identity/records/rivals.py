@@ -32,36 +32,48 @@ FEWEST = 100
 """Best pairs and strangers below which nothing is learned."""
 LEARNER: dict[str, Any] = {**vouching.LEARNER, "objective": "cross_entropy", "learning_rate": 0.1}
 ALIKE = 0.9
-"""Mean likeness from which two records are alike in all they tell."""
+"""Likeness that each field must have for two records to be alike in all they tell."""
 TOLD = 0.7
 """What their equal values tell at least, as a share of what it takes to name one record."""
 REPEATED = 0.25
 """How many records may have one like them in their own source, for each that has one in the other …"""
 OUTNUMBERED = 1.4
 """How many times as many partners may be believed as look better than strangers do."""
-COMMON = 0.1
+COMMON = 0.08
 """… or for each record at all …"""
 CHANCE = 0.5
 """… and never so many of those that there would be if the column said nothing, such as how somebody was won."""
+SEVERAL = 0.015
+"""The share of those with a partner in another source who may have two there."""
 
 
 def are_without_repeats(pairs: Pairs, evidence: Evidence, source: Codes) -> bool:
-    """Whether sources seem to hold nobody twice: pairs that are alike in all they tell lie between them, hardly within.
+    """Whether sources seem to hold nobody twice: pairs that are alike in each field lie between them, hardly within, one a record.
 
-    Where hardly any pairs are alike there is nothing to see, and several tables are taken to be without repeats.
+    Songs of one album are alike in most fields, and not in their titles. Where hardly any pairs are alike there is nothing
+    to see, and several tables are taken to be without repeats.
     """
     if len(np.unique(source)) < 2:
         return False
     likeness = evidence.values[:, [place for place, name in enumerate(evidence.names) if name.endswith(":likeness")]]
-    known = (~np.isnan(likeness)).sum(axis=1)
+    known = ~np.isnan(likeness)
     rarity = evidence.values[:, [place for place, name in enumerate(evidence.names) if name.endswith(":rarity")]]
     is_rare = np.nansum(rarity, axis=1) >= TOLD * np.log(max(len(source), 2))
-    alike = is_rare & (known >= 2) & (np.nansum(likeness, axis=1) >= ALIKE * known)
+    alike = is_rare & (known.sum(axis=1) >= 2) & ((likeness >= ALIKE) | ~known).all(axis=1)
     between = source[pairs.left] != source[pairs.right]
     repeated, partnered = (_records(pairs, alike & where) for where in (~between, between))
     if len(np.unique(source)) > 2 and partnered >= FEWEST and repeated >= CHANCE * partnered * _within_by_chance(source):
         return False
+    if partnered >= FEWEST and _with_several(pairs, alike & between, source) > SEVERAL:
+        return False
     return repeated <= max(REPEATED * partnered, COMMON * len(source))
+
+
+def _with_several(pairs: Pairs, rows: Bools, source: Codes) -> float:
+    """Of the records that have a partner in another source among these pairs, the share that has two or more there."""
+    sides = _Sides(len(source), pairs, source)
+    partners = np.bincount(np.concatenate([sides.left[rows], sides.right[rows]]), minlength=sides.contests)
+    return float((partners > 1).sum() / max((partners > 0).sum(), 1))
 
 
 def _within_by_chance(source: Codes) -> float:
