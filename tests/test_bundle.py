@@ -56,9 +56,9 @@ def copy(made: tuple[Path, str], tmp_path: Path) -> tuple[Path, str]:
 
 
 def test_a_loaded_bundle_scores_as_lightgbm_and_the_calibrator_do(made: tuple[Path, str]) -> None:
-    root, digest = made
+    _, digest = made
     text, calibrator = some_model(ROWS, rounds=8)
-    scorer = load_bundle(root, digest)
+    scorer = _scorer(made)
 
     raw, probability = scorer.score(ROWS)
 
@@ -84,14 +84,14 @@ def test_another_calibrator_schema_or_history_is_another_bundle(made: tuple[Path
 
 
 def test_a_row_scores_the_same_in_any_column_order_alone_or_in_a_batch(made: tuple[Path, str]) -> None:
-    scorer = load_bundle(*made)
+    scorer = _scorer(made)
     whole = scorer.score(ROWS[["channel", "hour", "age", "label"]])[1]
     alone = [scorer.score({"hour": [r.hour], "channel": [r.channel], "age": [r.age]})[1][0] for r in ROWS.head(50).itertuples()]
     assert alone == whole[:50].tolist()
 
 
 def test_no_rows_give_no_scores(made: tuple[Path, str]) -> None:
-    raw, probability = load_bundle(*made).score(ROWS.head(0))
+    raw, probability = _scorer(made).score(ROWS.head(0))
     assert len(raw) == len(probability) == 0
 
 

@@ -49,6 +49,14 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Settings:
     return settings
 
 
+@pytest.fixture(scope="module")
+def calm(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """The digests of the small world, in which nothing goes wrong."""
+    settings = small(tmp_path_factory.mktemp("calm"))
+    simulate(settings)
+    return digests(settings)
+
+
 @pytest.mark.service
 def test_a_seed_gives_the_same_bytes_whatever_the_number_of_workers(tmp_path: Path) -> None:
     alone = small(tmp_path / "alone", people=1100, days=2)
@@ -59,11 +67,10 @@ def test_a_seed_gives_the_same_bytes_whatever_the_number_of_workers(tmp_path: Pa
     assert digests(alone) == digests(helped)
 
 
-def test_another_seed_gives_another_world(tmp_path: Path) -> None:
-    one, other = small(tmp_path / "one"), small(tmp_path / "other", seed=8)
-    simulate(one)
+def test_another_seed_gives_another_world(tmp_path: Path, calm: dict[str, str]) -> None:
+    other = small(tmp_path, seed=8)
     simulate(other)
-    assert not set(digests(one).values()) & set(digests(other).values())
+    assert not set(calm.values()) & set(digests(other).values())
 
 
 def test_a_world_that_lies_there_is_not_made_again_and_another_one_replaces_it(tmp_path: Path) -> None:
@@ -74,11 +81,10 @@ def test_a_world_that_lies_there_is_not_made_again_and_another_one_replaces_it(t
     assert {path.split("/")[0] for path in digests(settings)} == {f"day=2026-05-0{d}" for d in (1, 2, 3)}
 
 
-def test_a_longer_world_begins_like_the_shorter_one(tmp_path: Path) -> None:
-    short, long = small(tmp_path / "short", days=3), small(tmp_path / "long", days=4)
+def test_a_longer_world_begins_like_the_shorter_one(tmp_path: Path, calm: dict[str, str]) -> None:
+    short = small(tmp_path, days=SMALL.days - 1)
     simulate(short)
-    simulate(long)
-    assert digests(short).items() < digests(long).items()
+    assert digests(short).items() < calm.items()
 
 
 def test_an_abandoned_draft_does_not_count_as_a_world(tmp_path: Path) -> None:
@@ -91,16 +97,14 @@ def test_an_abandoned_draft_does_not_count_as_a_world(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", SCENARIOS)
-def test_a_scenario_changes_its_days_and_not_a_byte_before(tmp_path: Path, name: str) -> None:
-    calm = small(tmp_path / "calm")
-    broken = small(tmp_path / "broken", scenarios=(Scenario(name, BROKEN_FROM),))
-    simulate(calm)
+def test_a_scenario_changes_its_days_and_not_a_byte_before(tmp_path: Path, calm: dict[str, str], name: str) -> None:
+    broken = small(tmp_path, scenarios=(Scenario(name, BROKEN_FROM),))
     simulate(broken)
-    before = [path for path in digests(calm) if path < f"day={BROKEN_FROM}"]
+    found, first = digests(broken), f"day={BROKEN_FROM}"
+    before = [path for path in calm if path < first]
     assert before
-    assert {p: digests(broken)[p] for p in before} == {p: digests(calm)[p] for p in before}
-    first = f"day={BROKEN_FROM}"
-    assert {p: d for p, d in digests(broken).items() if first in p} != {p: d for p, d in digests(calm).items() if first in p}
+    assert {p: found[p] for p in before} == {p: calm[p] for p in before}
+    assert {p: d for p, d in found.items() if first in p} != {p: d for p, d in calm.items() if first in p}
 
 
 def broken_world(folder: Path, name: str) -> Settings:
