@@ -3,10 +3,18 @@
 from __future__ import annotations
 
 import random
+from datetime import UTC, datetime
+from pathlib import Path
 
 import pyarrow as pa
+import pyarrow.csv
+import pytest
 
+from whence.identity.records import store
 from whence.identity.records.lists import told_apart
+from whence.identity.records.publish import LIST, Request, _may_be_two_lists, publish
+from whence.identity.records.reading import Input
+from whence.identity.records.table import Fields
 
 KINDS = ("camera", "lens", "tripod", "printer", "scanner", "monitor")
 
@@ -62,3 +70,36 @@ def test_two_ways_to_write_that_go_through_the_middle_of_nobody_are_no_lists() -
     loud = another_shop(a_shop(80, seed=4), seed=2)
     both = [*ours, *repeated(ours, a_shop(80, seed=5)), *loud, *repeated(loud, another_shop(ours, seed=6))]
     assert told_apart(pa.Table.from_pylist(both), ["title", "price"]) is None
+
+
+@pytest.mark.service
+def test_two_shops_in_one_file_are_sources_until_somebody_says_that_they_are_one(tmp_path: Path) -> None:
+    ours, path, out = a_shop(150, seed=1), tmp_path / "things.csv", tmp_path / "out"
+    rows = [{"id": f"{at}", **each} for at, each in enumerate([*ours, *another_shop(ours[:80], seed=2)])]
+    pyarrow.csv.write_csv(pa.Table.from_pylist(rows), path)
+    first = publish(Request((path,), out), datetime(2026, 5, 1, tzinfo=UTC))
+    found = 'source = "found_list"'
+    assert any("look like two lists, of 150 and 80" in note for note in first.notes)
+    assert found in (out / store.FIELDS).read_text()
+    assert not publish(Request((path,), out), datetime(2026, 5, 2, tzinfo=UTC)).is_new
+    said = "".join(line for line in (out / store.FIELDS).read_text().splitlines(keepends=True) if not line.startswith(found))
+    (out / store.FIELDS).write_text(said)
+    again = publish(Request((path,), out, force="one list"), datetime(2026, 5, 3, tzinfo=UTC))
+    assert not any("two lists" in note for note in again.notes)
+
+
+@pytest.mark.parametrize(
+    ("told", "is_asked"),
+    [
+        (None, True),
+        (Fields(()), True),
+        (Fields((), source=LIST), True),
+        (Fields((), source=""), False),
+        (Fields((), source="shop"), False),
+    ],
+    ids=["nothing", "no source", "found before", "one list", "a column"],
+)
+def test_a_file_that_names_a_source_or_none_is_believed(told: Fields | None, is_asked: bool) -> None:
+    request = Request((Path("things.csv"),), Path("out"), fields=Path("told.toml") if told else None)
+    chosen = Fields((), source=(told and told.source) or None)
+    assert _may_be_two_lists(request, told, chosen, Input(pa.table({"title": ["a"]}))) == is_asked
