@@ -18,8 +18,6 @@ from whence.contracts.times import Window
 
 DAG = "judge_and_promote"
 PATIENCE = 120.0
-READING = 5.0
-"""Seconds that a person takes at least: Airflow 3.3 asks again, and never hears, who answers before the worker that asked has ended."""
 
 
 @dataclass
@@ -51,7 +49,6 @@ class Approvals:
         _until(lambda: self.states(run).get(f"approve_{self.model}") == "awaiting_input")
         (found,) = self.airflow.call("GET", f"/api/v2/dags/{DAG}/dagRuns/{run.run_id}/hitlDetails")["hitl_details"]
         question: dict[str, Any] = found
-        time.sleep(READING)
         return question
 
     def answer(self, run: Run, option: str) -> dict[str, str]:
