@@ -198,7 +198,8 @@ def _alarms(settings: Settings, now: datetime) -> tuple[Found, ...]:
 
     since = utc(now) - timedelta(days=ALARM_DAYS)
     return tuple(
-        Found(each.at[:10], "alarm", each.model or "journal", each.words) for each in reversed(Alarms.of(settings).since(since))
+        Found(each.at[:10], "alarm", each.model or "journal", each.words.removeprefix(f"{each.model}: "))
+        for each in reversed(Alarms.of(settings).since(since))
     )
 
 
