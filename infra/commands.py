@@ -163,10 +163,17 @@ def resolve(
         str, typer.Argument(metavar="[DAYS]", help="A day, or a range of days: decide whose its identifiers are.")
     ] = "",
     inputs: Annotated[
-        list[Path] | None, typer.Option("--input", "-i", help="A CSV or Parquet file of records instead; may be repeated.")
+        list[Path] | None,
+        typer.Option(
+            "--input", "-i", help="A table of records instead: CSV, JSON, Parquet, packed or not; repeat it for each source."
+        ),
     ] = None,
-    fields: Annotated[Path | None, typer.Option(help="What its columns are; found from the data otherwise.")] = None,
-    labels: Annotated[str | None, typer.Option(help="A file of labelled pairs, or the column with the known person.")] = None,
+    fields: Annotated[
+        Path | None, typer.Option(help="What its columns are, in TOML; found otherwise, and left as fields.toml to edit.")
+    ] = None,
+    labels: Annotated[
+        str | None, typer.Option(help="A file of pairs (left_id, right_id, verdict), or the column with the known person.")
+    ] = None,
     out: Annotated[Path | None, typer.Option(help="The folder to write; .whence/resolve/NAME otherwise.")] = None,
     beta: Annotated[float, typer.Option(help="Below 1, a wrong link weighs more than a missed one.")] = 1.0,
     threads: Annotated[int, typer.Option(help="Processor cores to use.", min=1)] = 1,
