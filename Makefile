@@ -2,6 +2,7 @@
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 ROOMS := features training registry serving monitoring infra
+BESIDE := $(ROOMS) dags end_to_end world
 unexport PYTHONDONTWRITEBYTECODE
 export UV_NO_PROGRESS := 1
 .DEFAULT_GOAL := help
@@ -36,10 +37,10 @@ unit: install ## run the quick tests
 unit-core unit-rooms: export OMP_NUM_THREADS := 1
 
 unit-core: # those of the core, which loads none of the platforms
-	$(BIN)/python -m pytest -q -m "not service" tests $(addprefix --ignore=tests/,$(ROOMS) dags end_to_end)
+	$(BIN)/python -m pytest -q -m "not service" tests $(addprefix --ignore=tests/,$(BESIDE))
 
-unit-rooms: # those of the rooms around it, and every example in a docstring
-	$(BIN)/python -m pytest -q -m "not service" $(addprefix tests/,$(ROOMS) dags end_to_end) $(ROOMS) whence
+unit-rooms: # those of the rooms around it and of the world, so that both take as long, and every example in a docstring
+	$(BIN)/python -m pytest -q -m "not service" $(addprefix tests/,$(BESIDE)) $(ROOMS) whence
 
 test: install unit ## run all tests, those on real services and the whole loop too
 	$(BIN)/python -m pytest -q -n 2 --dist loadfile -m service
