@@ -160,10 +160,17 @@ def test_labels_of_a_file_are_read_under_the_names_they_have(tmp_path: Path) -> 
     assert from_table(path) == [a_label(), Label("c", "d", "different", "pairs.csv", EARLIEST)]
 
 
+@pytest.mark.parametrize("text", ["idAbt,idBuy\n7,7\n", "_id,ltable_id,rtable_id,label\n0,7,7,1\n", "id1,id2\nabt/7,buy/7\n"])
+def test_pairs_of_two_shops_that_number_alike_are_of_one_shop_each(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "gold.csv"
+    path.write_text(text)
+    assert from_table(path, ("abt", "buy")) == [Label("abt/7", "buy/7", "same", "gold.csv", EARLIEST)]
+
+
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("a,b\n1,2\n", "has no column 'left_id'; it has a, b"),
+        ("a,b,c\n1,2,3\n", "has no column 'left_id'; it has a, b, c"),
         ("left_id,right_id,verdict\na,b,same\na,c,perhaps\n", "row 2: the verdict is 'perhaps'"),
         ("left_id,right_id,verdict\na,a,same\n", "row 1: A label is of two records"),
     ],

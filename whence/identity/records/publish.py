@@ -129,7 +129,7 @@ def publish(request: Request, now: datetime) -> Outcome:
         chosen, why = _fields(request, told, given)
         if _may_be_two_lists(request, told, chosen, given):
             given, chosen, why = _told_apart(given, chosen, why)
-        labels = _labels(request, folder)
+        labels = _labels(request, folder, _sides(given, chosen))
         options = Options(beta=request.beta, threads=request.threads, known=labels.settled.known, context=request.context)
         resolved = resolve(given.table, chosen, options)
         verdicts = decide(resolved.pairs, resolved.probabilities, request.beta)
@@ -325,11 +325,21 @@ def _with_label(chosen: Fields, label: str, table: pa.Table) -> Fields:
     return replace(chosen, label=label, fields=tuple(each for each in chosen.fields if each.name != label))
 
 
-def _labels(request: Request, folder: Folder) -> Labels:
+def _sides(given: reading.Input, chosen: Fields) -> tuple[str, str] | None:
+    """The sources of the two columns of a file of labels, where two files use the same ids."""
+    if given.source is None or chosen.source != given.source or chosen.id not in given.table.column_names:
+        return None
+    first, *others = pc.unique(given.table[given.source]).to_pylist()
+    return (
+        (first, others[0]) if len(others) == 1 and pc.count_distinct(given.table[chosen.id]).as_py() < len(given.table) else None
+    )
+
+
+def _labels(request: Request, folder: Folder, sides: tuple[str, str] | None = None) -> Labels:
     """Labels of the file and of earlier reviews together; where authors disagree, a note says so."""
     said = review.read(folder / store.LABELS)
     if request.labels and Path(request.labels).exists():
-        said = [*said, *review.from_table(Path(request.labels))]
+        said = [*said, *review.from_table(Path(request.labels), sides)]
     settled = review.settle(said)
     notes = [f"Labels disagree on {each}." for each in settled.conflicts[:5]]
     if len(settled.conflicts) > 5:

@@ -14,16 +14,19 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
 
 from whence.identity.records import reading
 from whence.identity.records.explain import Forest, forest
 from whence.identity.records.table import Floats, Pairs
+from whence.identity.records.texts import texts
 from whence.identity.records.verdicts import UNSURE, Verdicts
 
 WORDS = ("same", "different", "unsure")
 MEANINGS = {word: word for word in WORDS} | dict.fromkeys(("1", "1.0", "true", "yes", "match"), "same")
 MEANINGS |= dict.fromkeys(("0", "0.0", "false", "no", "distinct"), "different")
-LEFT, RIGHT = ("left_id", "left", "id_l", "unique_id_l"), ("right_id", "right", "id_r", "unique_id_r")
+LEFT = ("left_id", "left", "id_l", "unique_id_l", "ltable_id", "l_id", "id1", "id_1")
+RIGHT = ("right_id", "right", "id_r", "unique_id_r", "rtable_id", "r_id", "id2", "id_2")
 VERDICT = ("verdict", "label", "same", "match", "clerical_match_score")
 """What the columns of a file of labels may be called."""
 EARLIEST = datetime(1970, 1, 1, tzinfo=UTC)
@@ -143,16 +146,42 @@ def read(path: Path) -> list[Label]:
     return [_parsed(path, number, line) for number, line in enumerate(lines[:-1], 1) if line.strip()]
 
 
-def from_table(path: Path) -> list[Label]:
-    """Labelled pairs of a CSV or Parquet file: two columns of ids, one verdict, and author and time where they are.
+def from_table(path: Path, sources: tuple[str, str] | None = None) -> list[Label]:
+    """Labelled pairs of a CSV or Parquet file: two columns of ids, a verdict, and author and time where they are.
 
+    Two columns alone are pairs that are the same. Where two sources use the same ids, `sources` names that of each column.
     LabelError says which columns are expected, or which row has a verdict that is none.
     """
     table = reading.read([path]).table
-    left, right, verdict = (_named(path, table.column_names, each) for each in (LEFT, RIGHT, VERDICT))
+    left, right, verdict = _columns(path, table.column_names)
+    said = table[verdict].to_pylist() if verdict else ["same"] * len(table)
     author, at = ([None] * len(table) if name not in table.column_names else table[name].to_pylist() for name in ("author", "at"))
-    rows = zip(*(table[each].to_pylist() for each in (left, right, verdict)), author, at, strict=True)
-    return [_from_row(path, number, *row) for number, row in enumerate(rows, 1)]
+    ids = (_ids(table[each], source, sources) for each, source in zip((left, right), sources or (None, None), strict=True))
+    return [_from_row(path, number, *row) for number, row in enumerate(zip(*ids, said, author, at, strict=True), 1)]
+
+
+def _columns(path: Path, names: Sequence[str]) -> tuple[str, str, str | None]:
+    """The columns of the two ids and of the verdict; ids may be called anything where there is nothing else."""
+    verdict = next((name for name in VERDICT if name in names), None)
+    left, right = (next((name for name in wanted if name in names), None) for wanted in (LEFT, RIGHT))
+    others = [name for name in names if name not in (verdict, "author", "at")]
+    if left and right and (verdict or len(others) == 2):
+        return left, right, verdict
+    if len(others) == 2:
+        return others[0], others[1], verdict
+    lacking = next(wanted[0] for wanted, found in ((LEFT, left), (RIGHT, right), (VERDICT, verdict)) if not found)
+    raise LabelError(
+        f"{path} has no column '{lacking}'; it has {', '.join(names)}. A file of labels has left_id, right_id and verdict "
+        "(same, different or unsure), and may have author and at; two columns of ids alone are pairs that are the same."
+    )
+
+
+def _ids(column: pa.ChunkedArray, source: str | None, sources: tuple[str, str] | None) -> list[str]:
+    """Ids as records have them: behind their source where two sources use the same."""
+    ids = [str(each) for each in texts(column).to_pylist()]
+    if source is None or sources is None:
+        return ids
+    return [each if each.startswith(tuple(f"{name}/" for name in sources)) else f"{source}/{each}" for each in ids]
 
 
 def append(path: Path, labels: Sequence[Label]) -> None:
@@ -236,16 +265,6 @@ def _majority(said: Iterable[str]) -> str:
     if votes["same"] == votes["different"]:
         return "unsure"
     return "same" if votes["same"] > votes["different"] else "different"
-
-
-def _named(path: Path, columns: Sequence[str], wanted: Sequence[str]) -> str:
-    for name in wanted:
-        if name in columns:
-            return name
-    raise LabelError(
-        f"{path} has no column '{wanted[0]}'; it has {', '.join(columns)}. A file of labels has left_id, right_id and verdict "
-        "(same, different or unsure), and may have author and at."
-    )
 
 
 def _from_row(path: Path, number: int, left: Any, right: Any, said: Any, author: Any, at: Any) -> Label:
