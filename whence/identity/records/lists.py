@@ -35,7 +35,9 @@ Cells = Sequence[str]
 MOST = 60_000
 """Rows beyond which nothing is looked for."""
 LEARNED = 8_000
-"""Rows that are learned from."""
+"""Rows that are learned from, about …"""
+WIDE = 12
+"""… and the columns with most values that are looked at."""
 FEW = 4
 """Rows that share a word at most for it to make them partners …"""
 FEWEST = 60
@@ -75,7 +77,7 @@ class _Partners:
     left: Ints
     right: Ints
 
-    def of(self, some: Bools) -> _Partners:
+    def of(self, some: Bools | Ints) -> _Partners:
         return _Partners(self.left[some], self.right[some])
 
     def beyond_chance(self, second: Bools) -> tuple[float, float]:
@@ -104,16 +106,16 @@ def told_apart(table: pa.Table, names: Sequence[str]) -> Bools | None:
     """
     if not FEWEST <= len(table) <= MOST or not names:
         return None
-    cells = [_cells(table[name]) for name in names]
+    cells = sorted((_cells(table[name]) for name in names), key=lambda column: -sum(map(bool, column)))[:WIDE]
     order = sorted(range(len(table)), key=lambda row: [column[row] for column in cells])
     columns = [[column[row] for row in order] for column in cells]
-    partners = _partners(columns)
+    partners = _some(_partners(columns))
     if len(partners.left) < FEWEST:
         return None
     rows = _shown(len(table), partners)
     shown = _Partners(np.searchsorted(rows, partners.left), np.searchsorted(rows, partners.right))
     marks = _Marks([[column[row] for row in rows] for column in columns])
-    line = _believed(marks, shown)
+    line = None if marks.is_word.all() else _believed(marks, shown)
     if line is None:
         return None
     second = np.empty(len(table), dtype=np.bool_)
@@ -155,6 +157,12 @@ def _choosing(n: int, row: Ints, other: Ints, shared: Floats) -> _Partners:
     left = np.flatnonzero(once & (chosen >= 0))
     left = left[once[chosen[left]] & (chosen[chosen[left]] == left) & (left < chosen[left])]
     return _Partners(left, chosen[left])
+
+
+def _some(partners: _Partners) -> _Partners:
+    """Pairs from all over the table, no more than are learned from."""
+    number = len(partners.left)
+    return partners.of(np.unique(np.linspace(0, number - 1, min(number, LEARNED // 2)).astype(np.int64)))
 
 
 def _shown(n: int, partners: _Partners) -> Ints:
