@@ -35,9 +35,8 @@ def register(settings: Settings, candidate: Candidate) -> str:
     from whence import bundle_store
 
     bundle_store.share(settings, candidate.bundle)
-    told = {
-        name: value for name, value in candidate.as_dict().items() if name != "folder"
-    }  # it is where this lies: a home may move
+    told = candidate.as_dict()
+    del told["folder"]  # it is where this lies, and a home may move
     _write(Path(candidate.folder) / "candidate.json", told)
     return store.log_candidate(settings, candidate)
 

@@ -11,7 +11,7 @@ from datetime import datetime
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from sqlalchemy import Connection, Engine, insert, select
+from sqlalchemy import Connection, Engine, insert, or_, select
 
 from registry import rows
 from registry.rows import alarms, stamp
@@ -69,7 +69,7 @@ class Alarms:
         put right.
         """
         with self._engine.connect() as con:
-            return [each for each, is_over in _kept(con) if _concerns(each, is_over, stamp(moment))]
+            return [each for each, is_over in _kept(con, stamp(moment)) if _concerns(each, is_over, stamp(moment))]
 
     @cached_property
     def _engine(self) -> Engine:
@@ -78,17 +78,18 @@ class Alarms:
 
 def _news(con: Connection, found: Sequence[Alarm], looked_for: Collection[str], now: datetime) -> Iterator[Alarm]:
     """The rows that are to be added for what was found now."""
-    standing = [each for each, is_over in _kept(con) if each.kind in STANDING and not is_over]
+    standing = [each for each, is_over in _kept(con, stamp(now)) if each.kind in STANDING and not is_over]
     yield from (each for each in found if not any(each.is_like(other) for other in standing))
     for each in standing:
         if each.kind in looked_for and not any(each.is_like(other) for other in found):
             yield replace(each, at=stamp(now), kind=OVER)
 
 
-def _kept(con: Connection) -> list[tuple[Alarm, bool]]:
-    """Each alarm, oldest first, and whether it is over."""
+def _kept(con: Connection, since: str) -> list[tuple[Alarm, bool]]:
+    """Each standing alarm, and what happened since, oldest first; and whether it is over."""
     found: list[tuple[Alarm, bool]] = []
-    for row in con.execute(select(alarms).order_by(alarms.c.number)).mappings():
+    wanted = or_(alarms.c.kind.in_((*STANDING, OVER)), alarms.c.at >= since)
+    for row in con.execute(select(alarms).where(wanted).order_by(alarms.c.number)).mappings():
         alarm = Alarm(row["at"], row["model"], row["kind"], row["epoch"], row["words"])
         if alarm.kind != OVER:
             found.append((alarm, False))
