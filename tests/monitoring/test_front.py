@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 import httpx
@@ -15,6 +15,8 @@ from monitoring.checks import count, share
 from monitoring.findings import Finding
 from monitoring.front import page
 from monitoring.front.state import Dag, State, gather
+from registry.alarms import LOST, Alarm, Alarms
+from registry.rows import stamp
 from tests.builders import some_settings
 from whence.answer_counts import Keeper
 from whence.contracts.models import IDENTITY_RANKER
@@ -74,6 +76,16 @@ def test_a_finding_says_what_it_costs_since_when_it_is_so_and_what_to_do(setting
     said = shown(gather(settings, NOW, lambda: DAGS))
     assert "12.50 USD at stake · since 2026-05-01 · <a href='/runbooks#tracker_outage'>" in said
     assert "<a href='http://e/projects/i?tab=Overview'>identity-ranker</a>" in said
+
+
+def test_a_champion_that_is_lost_is_told_until_it_is_found(tmp_path: Path) -> None:
+    settings = some_settings(tmp_path)
+    words = f"{IDENTITY_RANKER}: the champion is not registered in MLflow."
+    Alarms.of(settings).settle([Alarm(stamp(NOW), IDENTITY_RANKER, LOST, 1, words)], (LOST,), NOW)
+    later = NOW + timedelta(days=9)
+    assert f"<span>{words}</span>" in shown(gather(settings, later, lambda: DAGS))
+    Alarms.of(settings).settle([], (LOST,), later)
+    assert words not in shown(gather(settings, later, lambda: DAGS))
 
 
 def test_a_failed_dag_is_named_and_a_silent_airflow_is_said(settings: Settings) -> None:
