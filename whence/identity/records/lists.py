@@ -207,9 +207,8 @@ class _Ways:
     @property
     def is_word(self) -> Bools:
         """Which marks are words or values, rather than how anything is written."""
-        return np.arange(1 + len(self.lengths) + len(self.signs) + len(SHAPES) + len(self.words) + len(self.values)) >= (
-            1 + len(self.lengths) + len(self.signs) + len(SHAPES)
-        )
+        plain = 1 + len(self.lengths) + len(self.signs) + len(SHAPES)
+        return np.arange(plain + len(self.words) + len(self.values)) >= plain
 
     def marks(self, cells: Cells) -> Floats:
         """Whether each row has each mark, shape (rows, marks); not a number where it has no value, but for the first: none."""
