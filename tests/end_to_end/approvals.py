@@ -5,13 +5,13 @@ from __future__ import annotations
 import shutil
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
 import registry
 from infra import drills
-from infra.airflow import Airflow, Run
+from infra.airflow import Airflow, Run, RunFailed
 from whence.contracts.models import Candidate
 from whence.contracts.settings import Settings
 from whence.contracts.times import Window
@@ -46,7 +46,7 @@ class Approvals:
 
     def question(self, run: Run) -> dict[str, Any]:
         """What the run asks, once it waits for an answer."""
-        _until(lambda: self.states(run).get(f"approve_{self.model}") == "awaiting_input")
+        until(lambda: self.states(run).get(f"approve_{self.model}") == "awaiting_input")
         (found,) = self.airflow.call("GET", f"/api/v2/dags/{DAG}/dagRuns/{run.run_id}/hitlDetails")["hitl_details"]
         question: dict[str, Any] = found
         return question
@@ -63,10 +63,18 @@ class Approvals:
         return {each["task_id"]: each["state"] for each in self.airflow.tasks(run)}
 
     def _read_again(self, *, is_asked: bool) -> None:
-        """Have the DAG's file read now, for the policy that it is made from has changed."""
+        """Have the DAG's file read now, for the policy that it is made from has changed.
+
+        Asked for again and again: Airflow reads it, and for 30 s after it wrote a DAG down does not write it down anew.
+        """
         token = self.airflow.call("GET", f"/api/v2/dags/{DAG}")["file_token"]
-        self.airflow.call("PUT", f"/api/v2/parseDagFile/{token}")
-        _until(lambda: is_asked == (f"approve_{self.model}" in self._tasks()))
+
+        def has_read() -> bool:
+            with suppress(RunFailed):  # it was asked for a moment ago, and was not done yet
+                self.airflow.call("PUT", f"/api/v2/parseDagFile/{token}")
+            return is_asked == (f"approve_{self.model}" in self._tasks())
+
+        until(has_read, pause=3.0)
 
     def _tasks(self) -> set[str]:
         return {each["task_id"] for each in self.airflow.call("GET", f"/api/v2/dags/{DAG}/tasks")["tasks"]}
@@ -82,8 +90,9 @@ def like_the_champion(settings: Settings, model: str) -> Candidate:
     return Candidate(model, digest, folder.parent.name, str(folder.parent / digest))
 
 
-def _until(is_so: Callable[[], bool]) -> None:
+def until(is_so: Callable[[], bool], pause: float = 0.2) -> None:
+    """Return once it is so; raises AssertionError after PATIENCE."""
     deadline = time.monotonic() + PATIENCE
     while not is_so():
         assert time.monotonic() < deadline, f"not within {PATIENCE:.0f} s"
-        time.sleep(0.2)
+        time.sleep(pause)
