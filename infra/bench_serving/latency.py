@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import time
 from collections.abc import Mapping, Sequence
 
 from infra.bench_serving import lineup, servers
@@ -16,6 +18,10 @@ SHARE = 0.5
 P99, P999 = 5.0, 10.0
 BUSY = 0.5
 """Of the generator's core: beyond it, it would be the generator that is measured."""
+IDLE = 4.0
+"""Seconds in which nobody is asked, and the server's core is watched."""
+GAP = 0.0005
+"""Seconds between two looks at the clock, which take a ten thousandth of that, for the core to count as away."""
 
 
 def measure(runs: int) -> list[Row]:
@@ -28,10 +34,12 @@ def measure(runs: int) -> list[Row]:
         rates = {name: [found.window(name, CLOSED).rate for _ in range(3)] for name in names}
         most = {name: median_range(each).value for name, each in rates.items()}
         heard: dict[str, list[Heard]] = {name: [] for name in names}
+        gaps: list[list[float]] = []
         for number in range(rounds):
             for name in lineup.shuffled(names, number):
                 heard[name].append(servers.open_loop(found.servers[name], SHARE * most[name], OPEN, number))
-    return [*(row for name in names for row in _rows(name, most[name], heard[name])), _generator(heard)]
+            gaps.append(_gaps())
+    return [*(row for name in names for row in _rows(name, most[name], heard[name])), _generator(heard), _machine(gaps)]
 
 
 def _rows(name: str, most: float, heard: Sequence[Heard]) -> list[Row]:
@@ -61,4 +69,33 @@ def _generator(heard: Mapping[str, Sequence[Heard]]) -> Row:
         target=f"≤ {BUSY:.0%}",
         verdict=verdict(met=busy <= BUSY),
         note=f"it sent 99 % of the questions within {late.value:.2f} ms {late.show()} of when they were due, and that is part of their wait",
+    )
+
+
+def _gaps() -> list[float]:
+    """Seconds for which the machine ran something else on the server's core than us, who want nothing but to run."""
+    allowed, found = os.sched_getaffinity(0), list[float]()
+    os.sched_setaffinity(0, {servers.SERVER_CORE})
+    try:
+        last = time.perf_counter()
+        end = last + IDLE
+        while last < end:
+            now = time.perf_counter()
+            if now - last > GAP:
+                found.append(now - last)
+            last = now
+    finally:
+        os.sched_setaffinity(0, allowed)
+    return found
+
+
+def _machine(gaps: Sequence[Sequence[float]]) -> Row:
+    """What no server on this machine could do anything about."""
+    away = median_range([100 * sum(each) / IDLE for each in gaps])
+    longest = median_range([1e3 * max(each, default=0.0) for each in gaps])
+    return Row(
+        "time in which the machine ran nothing of ours on the server's core, nobody being asked",
+        f"{away.value:.2f} %",
+        away.show(),
+        note=f"the longest of {IDLE:.0f} s {longest.value:.1f} ms {longest.show(1)}; who asks then waits as long, whatever the server",
     )
