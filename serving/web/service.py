@@ -41,8 +41,8 @@ NOT_LOGGED = "the decision could not be logged"
 class Service:
     """The parts, handed in at the front door.
 
-    To match and to attribute take less than going to a thread, and are done on the event loop, which waits for Redis alone. To explain takes fifty times as
-    long, and is done in a thread, one after the other, so that the others pass by.
+    To match and to attribute take less than going to a thread, and are done on the event loop; while they wait for Redis, it
+    answers others. To explain takes fifty times as long, and is done in a thread, one after the other, so that the others pass by.
     """
 
     settings: Settings
