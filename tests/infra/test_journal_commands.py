@@ -112,3 +112,12 @@ def test_an_alias_that_was_moved_is_told_by_status_and_doctor_for_a_day(shop: Se
     assert doctor._alarms(shop) == doctor.Symptom("alarms", True, "none of a day"), "it was long ago"
     Alarms.of(shop).settle([replace(moved, at=stamp(datetime.now(UTC)))], (), NOON)
     assert not doctor._alarms(shop).is_well
+
+
+def test_a_champion_that_is_lost_is_told_by_doctor_until_it_is_found_however_long_that_takes(shop: Settings):
+    lost = Alarm("2026-05-01T15:00:00.000000Z", IDENTITY_RANKER, "lost", 2, "the champion is not registered in MLflow")
+    Alarms.of(shop).settle([lost], ("lost",), NOON)
+    told = "2026-05-01T15:00: the champion is not registered in MLflow"
+    assert doctor._alarms(shop) == doctor.Symptom("alarms", False, told)
+    Alarms.of(shop).settle([], ("lost",), NOON)
+    assert doctor._alarms(shop).is_well
