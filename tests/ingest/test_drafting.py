@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import sqlite3
 from contextlib import closing
 from pathlib import Path
@@ -112,6 +113,35 @@ def test_a_conversion_that_tells_of_its_own_touch_gives_both(tmp_path: Path) -> 
     assert text.count("its times carry no zone: is it UTC?") == 3
 
 
+def test_a_touch_that_several_rows_tell_of_is_one_and_devices_of_two_makers_are_in_one_field(tmp_path: Path) -> None:
+    log, touch = tmp_path / "in-app.csv", "click,2026-05-01 09:00:00,spring,social"
+    log.write_text(
+        "Attributed Touch Type,Attributed Touch Time,Campaign,Channel,Event Time,Event Name,Event Revenue,Event Revenue Currency,"
+        "IDFA,Advertising ID\n"
+        f"{touch},2026-05-01 10:00:00,install,,,,G-1\n"
+        f"{touch},2026-05-01 11:00:00,af_purchase,9.5,EUR,,G-1\n"
+        f"{touch.replace('09', '08')},2026-05-01 12:00:00,install,,,I-1,\n"
+    )
+    text, rows = drafted(log, tmp_path)
+    assert 'device_id = ["IDFA", "Advertising ID"]' in text
+    assert sorted(row["device_id"] for row in rows["touches"]) == ["G-1", "I-1"]
+    assert len(rows["conversions"]) == 3
+
+
+def test_clicks_and_orders_with_german_headers_and_decimal_commas_are_found(tmp_path: Path) -> None:
+    folder = tmp_path / "de"
+    folder.mkdir()
+    (folder / "klicks.csv").write_text("GCLID;Klickzeit;Kampagne;Kosten\nC1;01.05.2026 09:00:00;marke;0,15\n")
+    (folder / "auftraege.csv").write_text(
+        "Auftragsnummer;Datum;Betrag;Währung;E-Mail\n7;13.05.2026 10:00;1.052,44;EUR;jane@doe.example\n"
+    )
+    _, rows = drafted(folder, tmp_path)
+    assert [(row["campaign_id"], row["click_id"], row["price_micros"]) for row in rows["touches"]] == [("marke", "C1", 150_000)]
+    assert [(row["order_id"], row["value_micros"], row["email_hash"]) for row in rows["conversions"]] == [
+        ("7", 1_052_440_000, MAIL)
+    ]
+
+
 def test_a_folder_of_files_with_other_columns_gets_a_section_for_each(tmp_path: Path) -> None:
     folder = tmp_path / "export"
     (folder / "clicks").mkdir(parents=True)
@@ -199,3 +229,51 @@ def test_a_table_of_a_database_is_drafted_by_its_name_and_its_empty_texts_are_no
     settings = some_settings(tmp_path, source=Source(kind="mapping", path=path, mapping=str(tmp_path / "map.toml")))
     tables = ingest(settings, source_days(settings)).tables
     assert (tables["touches"].accepted, tables["conversions"].accepted) == (1, 1)
+
+
+def a_hit(name: str, at: int, campaign: str, **more: Any) -> dict[str, Any]:
+    params = [{"key": "campaign", "value": {"string_value": campaign}}, {"key": "medium", "value": {"string_value": "cpc"}}]
+    return {
+        "event_timestamp": str(1777629600000000 + at),
+        "event_name": name,
+        "event_params": params,
+        "user_pseudo_id": "v1",
+        **more,
+    }
+
+
+def test_a_days_files_of_an_analytics_export_are_one_log_though_some_lack_what_is_rare(tmp_path: Path) -> None:
+    export = tmp_path / "export"
+    export.mkdir()
+    paid = {"ecommerce": {"transaction_id": "T1", "purchase_revenue": 12.5, "currency": "USD"}, "user_id": "u7"}
+    days = [[a_hit("page_view", 1, "brand"), a_hit("page_view", 2, "(direct)")], [a_hit("purchase", 3, "(direct)", **paid)]]
+    for day, hits in enumerate(days):
+        (export / f"events_{day}.json").write_text("".join(f"{json.dumps(hit)}\n" for hit in hits))
+    text, rows = drafted(export, tmp_path)
+    assert "files" not in text
+    [touch] = rows["touches"]
+    assert (touch["campaign_id"], touch["channel"], touch["cookie_id"]) == ("brand", "cpc", "v1")
+    [sale] = rows["conversions"]
+    assert (sale["value_micros"], sale["currency"], sale["order_id"]) == (12_500_000, "USD", "T1")
+    assert len(rows["sightings"]) == 2
+
+
+def test_calls_of_a_customer_data_platform_are_orders_and_what_was_seen(tmp_path: Path) -> None:
+    log, common = tmp_path / "calls.jsonl", {"anonymousId": "a1", "context": {"ip": "87.101.253.178"}}
+    calls = [
+        {"type": "page", "name": "Home", "timestamp": "2026-05-01T10:00:00Z", **common},
+        {
+            "type": "track",
+            "event": "Order Completed",
+            "timestamp": "2026-05-01T10:05:00Z",
+            "properties": {"order_id": "o1", "revenue": 20, "currency": "USD", "email": "jane@doe.example"},
+            **common,
+        },
+        {"type": "identify", "timestamp": "2026-05-01T10:06:00Z", "traits": {"email": "jane@doe.example"}, **common},
+    ]
+    log.write_text("".join(f"{json.dumps(call)}\n" for call in calls))
+    _, rows = drafted(log, tmp_path)
+    [sale] = rows["conversions"]
+    assert (sale["kind"], sale["value_micros"], sale["cookie_id"]) == ("purchase", 20_000_000, "a1")
+    assert sorted(row["kind"] for row in rows["sightings"]) == ["login", "visit"]
+    assert {row["email_hash"] for row in rows["sightings"]} == {None, sale["email_hash"]}

@@ -100,6 +100,26 @@ def test_no_conversion_is_lost_to_a_float(tmp_path: Path) -> None:
     assert {row["happened_at"] for row in found} == {datetime(2026, 5, 1, 10, tzinfo=UTC)}
 
 
+def test_of_several_columns_the_first_that_is_filled_counts_or_all_together(tmp_path: Path) -> None:
+    mapping = """
+        [touches]
+        event_id = { column = ["at", "idfa", "gaid"], joined = true }
+        happened_at = "at"
+        kind = { value = "click" }
+        campaign_id = "campaign"
+        channel = { value = "social" }
+        price_micros = { column = "cost", scale = 1_000_000, decimal = "," }
+        currency = { value = "EUR" }
+        device_id = ["idfa", "gaid"]
+        only = { column = "campaign", not = ["(direct)"] }"""
+    at = "2026-05-01T10:00:00Z"
+    rows = (f"{at};i1;g1;brand;1.234,56", f"{at};;g2;brand;0,07", f"{at};;g2;brand;0,07", f"{at};;g3;(direct);1", f"{at};;g4;;1")
+    settings = mapped(tmp_path, f'[source]\ndelimiter = ";"\n{mapping}', "\n".join(["at;idfa;gaid;campaign;cost", *rows]))
+    found = {row["device_id"]: row for row in taken(settings)}
+    assert {name: row["price_micros"] for name, row in found.items()} == {"i1": 1_234_560_000, "g2": 70_000}
+    assert found["g2"]["event_id"] == f"{at}||g2"
+
+
 BAD = [
     (CLICK.replace("+02:00", ""), "happened_at", "Expected a time with its zone"),
     (CLICK.replace("2026-05-01T10:00:00+02:00", "1st of May"), "happened_at", "happened_at is '1st of May'"),
@@ -270,6 +290,12 @@ def test_a_database_that_cannot_be_read_says_so_without_a_password(tmp_path: Pat
             "beside hash",
         ),
         ('[sightings]\nkind = "k"\nhappened_at = "at"\nonly = "k"', "only is 'k'"),
+        ('[sightings]\nkind = "k"\nhappened_at = "at"\nonly = { column = "k", not = [] }', "only is"),
+        ('[sightings]\nkind = "k"\nhappened_at = ["at", 3]', r"column is \['at', 3\]"),
+        (
+            '[sightings]\nkind = "k"\nhappened_at = { column = "at", decimal = ";" }',
+            "decimal is ';'. Expected a point or a comma",
+        ),
         ('[source]\nsheet = 2\n[sightings]\nkind = "k"\nhappened_at = "at"', r"\[source\] has no 'sheet'"),
     ],
 )

@@ -22,7 +22,7 @@ from whence.ingest.check import check
 from whence.ingest.errors import IngestError
 from whence.ingest.guessing import CONVERSIONS, SHA, SIGHTINGS, TOUCHES, Column
 from whence.ingest.mapping import batches, parse
-from whence.ingest.read import Place, chunks, header_line, headers, sql_tables
+from whence.ingest.read import Place, chunks, header_line, headers, is_json, sql_tables
 
 LOOKED_AT = 1000
 """Values of a column that are looked at."""
@@ -36,6 +36,7 @@ USUAL = {"source": "server", "currency": "USD", "channel": "unknown", "campaign_
 OF_KIND = {TOUCHES: "click", CONVERSIONS: "purchase", SIGHTINGS: "visit"}
 DERIVED = ("event_id", "touch_id", "conversion_id", "seen_at", "consent")
 MONEY = ("value_micros", "price_micros", "bid_micros")
+IDENTIFIERS = {"click_id", "cookie_id", "device_id", "email_hash", "phone_hash", "external_id"}
 OWN = {CONVERSIONS: {"value_micros", "order_id"}, TOUCHES: {*MONEY[1:], "campaign_id", "channel"}}
 """Fields whose columns say that a source without kinds is this table."""
 WITHOUT = {TOUCHES: "without them nothing can earn credit.", CONVERSIONS: "without them there is no credit to give."}
@@ -83,9 +84,9 @@ def draft(path: str, table: str = "") -> str:
     unused: list[str] = []
     for group in groups:
         rows = _read(group)
-        mine = _sections([Column(name, _values(rows, name)) for name in group.names], rows)
+        mine = _sections(_columns(rows), rows)
         sections += [part._replace(files=group.line) for part in mine]
-        taken = {column.name for part in mine for column in part.found.values()}
+        taken = {name for part in mine for column in part.found.values() for name in (column.name, *column.others)}
         unused += [name for name in group.names if name not in taken]
     often = Counter(part.table for part in sections)
     for part in sorted(sections, key=lambda part: list(EVENTS).index(part.table)):
@@ -109,9 +110,7 @@ def _place(path: str, table: str) -> Place:
 
 def _groups(place: Place) -> list[_Group]:
     """The source's files by their columns."""
-    by_names: dict[tuple[str, ...], list[str]] = {}
-    for name, names in headers(place).items():
-        by_names.setdefault(names, []).append(name)
+    by_names = _by_names(headers(place))
     if len(by_names) == 1 or not Path(place.path).is_dir():
         return [_Group(next(iter(by_names)), place)]
     return [
@@ -123,6 +122,22 @@ def _groups(place: Place) -> list[_Group]:
         )
         for names, files in by_names.items()
     ]
+
+
+def _by_names(found: Mapping[str, tuple[str, ...]]) -> dict[tuple[str, ...], list[str]]:
+    """Files by their columns; those of JSON, where a day may lack what is rare, belong together where they share more than half."""
+    groups: dict[tuple[str, ...], list[str]] = {}
+    for file, names in found.items():
+        alike = next((each for each in groups if _is_alike(file, names, each, groups[each])), names)
+        files = groups.pop(alike, [])
+        groups[tuple(dict.fromkeys((*alike, *names)))] = [*files, file]
+    return groups
+
+
+def _is_alike(file: str, names: tuple[str, ...], others: tuple[str, ...], files: list[str]) -> bool:
+    if not is_json(file) or not is_json(files[0]):
+        return names == others
+    return 2 * len({*names} & {*others}) > len({*names} | {*others})
 
 
 def _pattern(files: list[str], by_names: Mapping[tuple[str, ...], list[str]]) -> list[str]:
@@ -149,6 +164,10 @@ def _read(group: _Group) -> pa.Table:
     return rows.slice(0, READ)
 
 
+def _columns(rows: pa.Table) -> list[Column]:
+    return [Column(name, _values(rows, name)) for name in rows.column_names]
+
+
 def _values(rows: pa.Table, name: str) -> list[object]:
     return list(islice((value for value in rows[name].to_pylist() if value is not None), LOOKED_AT))
 
@@ -166,22 +185,65 @@ def _delimiter(place: Place) -> str:
 def _sections(columns: list[Column], rows: pa.Table) -> list[_Section]:
     """The tables that the rows seem to belong to: by the words of their kinds, else by the fields that there are."""
     found = guessing.fields(columns)
-    words = _words(found, rows)
-    meanings = {word: guessing.meaning(word) for word in words}
-    if not any(meanings.values()):
+    kinds = guessing.alike("kind", columns)
+    telling = next((each for each in kinds if any(map(guessing.meaning, _words(each, rows)))), None)
+    if telling is None:
+        words = _words(found["kind"], rows) if "kind" in found else []
         table = next((name for name, own in OWN.items() if own & set(found)), SIGHTINGS)
-        kinds = {word: guessing.sighting(word) if table == SIGHTINGS else word for word in words}
-        return [_Section(table, found, rows, kinds=kinds)]
+        named = {word: guessing.sighting(word) if table == SIGHTINGS else word for word in words}
+        return [_filled(_Section(table, found, rows, kinds=named))]
     parted: dict[str, dict[str, str]] = {TOUCHES: {}, CONVERSIONS: {}, SIGHTINGS: {}}
-    for word, said in meanings.items():
-        table, kind = said or (SIGHTINGS, guessing.sighting(word))
+    for word in _words(telling, rows):
+        table, kind = guessing.meaning(word) or (SIGHTINGS, guessing.sighting(word))
         parted[table][word] = kind
-    sections = [_chosen(table, found, rows, kinds) for table, kinds in parted.items() if kinds]
+    found = {**found, "kind": telling}
+    sections = [_chosen(table, found, rows, said) for table, said in parted.items() if said]
     if not parted[TOUCHES] and parted[CONVERSIONS]:
         sections += _by_campaign(columns, found, rows)
+    sections += _of_no_kind(found, rows, [each for each in kinds if each is not telling])
     if len(sections) == 1:
         sections = [sections[0]._replace(only="")]
-    return [part for each in sections for part in _without_refunds(each)]
+    return [_filled(part) for each in sections for part in _without_refunds(each)]
+
+
+def _of_no_kind(found: Mapping[str, Column], rows: pa.Table, kinds: Sequence[Column]) -> list[_Section]:
+    """What is seen in rows whose kind is empty and that another column has a word for, as a page that was looked at."""
+    rest = rows.filter(pc.is_null(rows[found["kind"].name]))
+    for other in kinds:
+        if words := _words(other, rest):
+            return [_chosen(SIGHTINGS, {**found, "kind": other}, rest, {word: guessing.sighting(word) for word in words})]
+    return []
+
+
+def _filled(section: _Section) -> _Section:
+    """The section with columns that its own rows fill, where the whole source's would be empty in them; and who stands in for whom."""
+    columns = _columns(section.rows)
+    values = {each.name: each.values for each in columns}
+    mine = guessing.fields([each for each in columns if each.values])
+    found = {field: each if values[each.name] else mine.get(field, each) for field, each in section.found.items()}
+    taken = {each.name for each in found.values()}
+    for field in IDENTIFIERS & set(found):
+        first = found[field]
+        free = [
+            each
+            for each in guessing.alike(field, columns)
+            if each.name not in taken and _how(field, each, section) == _how(field, first, section)
+        ]
+        others = _standing_in(section.rows, first.name, free)
+        found[field] = replace(first, others=others)
+        taken.update(others)
+    return section._replace(found=found)
+
+
+def _standing_in(rows: pa.Table, first: str, others: Sequence[Column]) -> tuple[str, ...]:
+    """Those that are filled in rows where all before them are empty."""
+    is_empty, found = pc.is_null(rows[first]), list[str]()
+    for each in others:
+        is_there = pc.is_valid(rows[each.name])
+        if pc.any(pc.and_(is_empty, is_there)).as_py():
+            found.append(each.name)
+            is_empty = pc.and_not(is_empty, is_there)
+    return tuple(found)
 
 
 def _chosen(table: str, found: Mapping[str, Column], rows: pa.Table, kinds: Mapping[str, str]) -> _Section:
@@ -199,9 +261,22 @@ def _by_campaign(columns: list[Column], found: Mapping[str, Column], rows: pa.Ta
     why = "the touch that the row itself tells of" if touch else "who comes by a campaign has clicked its ad"
     known = {"seen_at": found["happened_at"], **found} if touch and "happened_at" in found else found
     of_touch = {**{field: column for field, column in known.items() if field not in ("event_id", "kind")}, **touch}
-    words = _words(of_touch, rows)
+    if touch:
+        of_touch["event_id"] = _id_of_touch(of_touch, columns)
+    words = _words(of_touch["kind"], rows) if "kind" in of_touch else []
     kinds = {word: said[1] for word in words if (said := guessing.meaning(word)) and said[0] == TOUCHES}
-    return [_Section(TOUCHES, of_touch, rows, f"only = {{ column = {_quoted(sure.name)}, filled = true }}  # {why}", kinds)]
+    told = rows[sure.name].cast(pa.string())
+    no_campaign = sorted(guessing.NO_CAMPAIGN & {*pc.unique(told).to_pylist()})
+    which = f"not = {_listed(no_campaign, always=True)}" if no_campaign else "filled = true"
+    mine = rows.filter(pc.and_not(pc.is_valid(told), pc.is_in(told, pa.array(no_campaign, pa.string()))))
+    return [_Section(TOUCHES, of_touch, mine, f"only = {{ column = {_quoted(sure.name)}, {which} }}  # {why}", kinds)]
+
+
+def _id_of_touch(of_touch: Mapping[str, Column], columns: list[Column]) -> Column:
+    """What a touch is known by, however many rows tell of it: its time, its campaign and whose it was."""
+    whose = next((named for field in ("click_id", "device_id", "cookie_id") if (named := guessing.alike(field, columns))), [])
+    others = [*([of_touch["campaign_id"]] if "campaign_id" in of_touch else []), *whose]
+    return replace(of_touch["happened_at"], others=tuple(each.name for each in others), is_joined=True)
 
 
 def _without_refunds(section: _Section) -> list[_Section]:
@@ -217,10 +292,8 @@ def _without_refunds(section: _Section) -> list[_Section]:
     )
 
 
-def _words(found: Mapping[str, Column], rows: pa.Table) -> list[str]:
-    if "kind" not in found:
-        return []
-    distinct = pc.unique(rows[found["kind"].name].cast(pa.string()).combine_chunks())
+def _words(kind: Column, rows: pa.Table) -> list[str]:
+    distinct = pc.unique(rows[kind.name].cast(pa.string()).combine_chunks())
     return sorted(word for word in distinct.to_pylist() if word is not None)[: guessing.MOST_KINDS]
 
 
@@ -228,8 +301,9 @@ def _written(section: _Section) -> list[str]:
     """The section's lines below its name."""
     table, found = section.table, section.found
     fields = [name for name in EVENTS[table].names if name in found or _is_needed(table, name)]
-    if table == TOUCHES and not set(MONEY[1:]) & set(found):
-        fields = [name for name in fields if name != "currency"]
+    if table == TOUCHES:
+        is_paid = bool(set(MONEY[1:]) & set(found))
+        fields = [name for name in EVENTS[table].names if (is_paid if name == "currency" else name in fields)]
     return [*filter(None, (section.files, section.only)), *(_line(name, found.get(name), section) for name in fields)]
 
 
@@ -248,13 +322,15 @@ def _line(field: str, column: Column | None, section: _Section) -> str:
     if not EVENTS[section.table].field(field).nullable and field in USUAL and cells.null_count:
         empty = _commonest(cells) if field == "currency" else USUAL[field]
         parts["empty"] = str(empty) if isinstance(empty, int) else _quoted(empty or str(USUAL[field]))
-    name = _quoted(column.name)
+    name = _listed([column.name, *column.others])
     told = f"{{ column = {name}, {', '.join(f'{word} = {said}' for word, said in parts.items())} }}" if parts else name
     return f"{field} = {told}{f'  # {note}' if note else ''}"
 
 
 def _how(field: str, column: Column, section: _Section) -> tuple[dict[str, str], str]:
     """What the mapping says of a field beside its column, and what a person should look at."""
+    if column.is_joined:
+        return {"joined": "true", "hash": '"keyed"'}, "one touch, however many rows tell of it"
     if field in ("happened_at", "seen_at"):
         return _time(column)
     if field in MONEY:
@@ -286,11 +362,12 @@ def _how(field: str, column: Column, section: _Section) -> tuple[dict[str, str],
 
 def _money(column: Column, sign: int) -> tuple[dict[str, str], str]:
     note = "a refund takes back" if sign < 0 else ""
+    comma = {"decimal": '","'} if column.has_commas else {}
     if "micros" in column.tokens:
         return ({"scale": "-1"}, note) if sign < 0 else ({}, "")
     if column.tokens & {"cents", "cent", "minor", "pence"}:
-        return {"scale": f"{sign * 10_000:_}"}, note
-    return {"scale": f"{sign * 1_000_000:_}"}, note or "if it holds whole units of the currency"
+        return {"scale": f"{sign * 10_000:_}", **comma}, note
+    return {"scale": f"{sign * 1_000_000:_}", **comma}, note or "if it holds whole units of the currency"
 
 
 def _time(column: Column) -> tuple[dict[str, str], str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
@@ -21,27 +22,10 @@ MOST_KINDS = 200
 NAMES: Mapping[str, tuple[str, ...]] = {
     "event_id": ("event_id", "eventid", "message_id", "messageid", "insert_id", "event_uuid", "uuid", "id"),
     "happened_at": (
-        *(
-            "happened_at",
-            "timestamp",
-            "event_timestamp",
-            "event_time",
-            "event_date_time",
-            "click_time",
-            "touch_time",
-            "occurred_at",
-        ),
-        *(
-            "attributed_touch_time",
-            "conversion_time",
-            "derived_tstamp",
-            "original_timestamp",
-            "time",
-            "ts",
-            "created_at",
-            "created",
-        ),
-        *("order_date", "purchase_date", "install_time", "datetime", "date_time", "date"),
+        *("happened_at", "timestamp", "event_timestamp", "event_time", "event_date_time", "click_time", "touch_time"),
+        *("occurred_at", "attributed_touch_time", "conversion_time", "derived_tstamp", "original_timestamp", "time", "ts"),
+        *("created_at", "created", "order_date", "purchase_date", "install_time", "datetime", "date_time", "date"),
+        *("zeitpunkt", "datum", "uhrzeit", "fecha", "fecha_hora", "date_heure", "horodatage"),
     ),
     "seen_at": (
         *("seen_at", "received_at", "ingested_at", "loaded_at", "stored_at", "server_time", "server_received_time"),
@@ -51,24 +35,34 @@ NAMES: Mapping[str, tuple[str, ...]] = {
         *("kind", "type", "event", "event_type", "event_name", "action", "activity_kind", "interaction_type", "hit_type"),
         *("attributed_touch_type", "conversion_type", "conversion_name"),
     ),
-    "campaign_id": ("campaign_id", "campaignid", "campaign", "utm_campaign", "campaign_name", "mkt_campaign"),
-    "ad_id": ("ad_id", "ad", "ad_name", "adgroup", "ad_group", "ad_group_id", "adset", "adset_id"),
+    "campaign_id": (
+        *("campaign_id", "campaignid", "campaign", "utm_campaign", "campaign_name", "mkt_campaign", "kampagne", "campagne"),
+        *("campana",),
+    ),
+    "ad_id": ("ad_id", "ad", "ad_name", "adgroup", "ad_group", "ad_group_id", "adset", "adset_id", "anzeigengruppe", "anzeige"),
     "creative_id": ("creative_id", "creative", "utm_content", "banner", "mkt_content"),
     "source": ("source", "event_source", "data_source", "action_source"),
     "channel": (
         *("channel", "marketing_channel", "channel_grouping", "default_channel_group", "medium", "utm_medium", "mkt_medium"),
-        *("media_source", "traffic_source", "utm_source", "source", "network", "partner"),
+        *("media_source", "traffic_source", "utm_source", "source", "network", "partner", "kanal", "canal"),
     ),
     "placement": ("placement", "position", "site", "publisher", "site_id"),
     "product": ("product", "product_id", "sku", "item_id", "asin", "content_id"),
     "bid_micros": ("bid", "bid_micros", "bid_price"),
-    "price_micros": ("price", "cost", "spend", "price_micros", "cost_micros", "cpm", "cost_value"),
+    "price_micros": ("price", "cost", "spend", "price_micros", "cost_micros", "cpm", "cost_value", "kosten", "coste", "cout"),
     "value_micros": (
         *("value", "value_micros", "revenue", "amount", "total", "order_value", "conversion_value", "purchase_revenue"),
-        *("event_revenue", "event_value", "order_total", "total_price", "purchase_value", "sales", "tr_total"),
+        *("event_revenue", "event_value", "order_total", "total_price", "purchase_value", "sales", "tr_total", "betrag"),
+        *("umsatz", "bestellwert", "summe", "montant", "importe", "ventes", "ingresos"),
     ),
-    "currency": ("currency", "currency_code", "cur", "ccy", "iso_currency", "event_revenue_currency"),
-    "order_id": ("order_id", "orderid", "transaction_id", "order", "order_number", "order_no", "order_name", "invoice"),
+    "currency": (
+        *("currency", "currency_code", "cur", "ccy", "iso_currency", "event_revenue_currency", "wahrung", "waehrung"),
+        *("devise", "moneda"),
+    ),
+    "order_id": (
+        *("order_id", "orderid", "transaction_id", "order", "order_number", "order_no", "order_name", "invoice"),
+        *("bestellnummer", "auftragsnummer", "bestellung", "commande", "numero_de_commande", "pedido", "numero_de_pedido"),
+    ),
     "refund_of": ("refund_of",),
     "click_id": ("click_id", "clickid", "gclid", "fbclid", "msclkid", "ttclid", "dclid"),
     "cookie_id": (
@@ -76,22 +70,26 @@ NAMES: Mapping[str, tuple[str, ...]] = {
         *("ga_client_id", "domain_userid", "browser_id", "distinct_id"),
     ),
     "device_id": (
-        *("device_id", "idfa", "gaid", "aaid", "gps_adid", "advertising_id", "google_advertising_id", "maid", "rdid"),
-        *("idfv", "android_id", "appsflyer_id", "adid"),
+        *("device_id", "idfa", "gaid", "aaid", "gps_adid", "advertising_id", "google_advertising_id", "maid", "rdid", "idfv"),
+        *("android_id", "appsflyer_id", "adid"),
     ),
     "email_hash": (
         *("email_hash", "email", "mail", "e_mail", "email_address", "hashed_email", "email_sha256", "sha256_email"),
-        *("hashed_email_address", "customer_email", "user_email", "em"),
+        *("hashed_email_address", "customer_email", "user_email", "em", "e_mail_adresse", "adresse_e_mail", "courriel"),
+        *("correo", "correo_electronico"),
     ),
-    "phone_hash": ("phone_hash", "phone", "phone_number", "mobile", "telephone", "phone_sha256", "hashed_phone_number", "ph"),
+    "phone_hash": (
+        *("phone_hash", "phone", "phone_number", "mobile", "telephone", "phone_sha256", "hashed_phone_number", "ph"),
+        *("telefon", "telefonnummer", "telefono"),
+    ),
     "external_id": (
         *("external_id", "customer_id", "customer_user_id", "user_id", "userid", "customer", "account_id", "member_id"),
-        *("crm_id", "loyalty_id", "subscriber_id"),
+        *("crm_id", "loyalty_id", "subscriber_id", "kundennummer", "kunden_id", "numero_client", "id_cliente"),
     ),
     "ip_key": ("ip_key", "ip", "ip_address", "remote_addr", "client_ip", "user_ip", "user_ipaddress"),
     "user_agent": ("user_agent", "useragent", "ua", "browser", "user_agent_string", "http_user_agent"),
-    "locale": ("locale", "language", "lang"),
-    "country": ("country", "country_code", "geo", "geo_country", "country_iso_code"),
+    "locale": ("locale", "language", "lang", "sprache", "langue", "idioma"),
+    "country": ("country", "country_code", "geo", "geo_country", "country_iso_code", "land", "pays", "pais"),
     "consent": ("consent", "gdpr_consent", "ad_storage", "ad_user_data", "consent_status", "marketing_consent"),
 }
 """For each field the column names that usually hold it, the surest first."""
@@ -124,6 +122,9 @@ EMAIL, SHA = re.compile(r"[^@\s]+@[^@\s]+\.[^@\s]+"), re.compile(r"[0-9a-fA-F]{6
 ADDRESS = re.compile(r"\d{1,3}(\.\d{1,3}){3}|[0-9a-fA-F]*:[0-9a-fA-F:.]+")
 COUNTED = re.compile(r"\d{9,16}(\.\d+)?")
 """Seconds, milliseconds or microseconds since 1970."""
+COMMAS = re.compile(r"[+-]?(\d+|\d{1,3}([.' \u00a0\u202f]\d{3})+)(,\d+)?")
+"""A number with a comma before the parts of one, and another mark between thousands, if any."""
+THOUSANDS = re.compile(r"[+-]?\d{1,3}(,\d{3})*")
 FORMS = (
     *("%Y-%m-%d %H:%M:%S UTC", "%Y/%m/%d %H:%M:%S", "%Y/%m/%d %H:%M", "%d.%m.%Y %H:%M:%S", "%d.%m.%Y %H:%M", "%d.%m.%Y"),
     *("%d/%m/%Y %H:%M:%S", "%m/%d/%Y %H:%M:%S", "%d/%m/%Y %H:%M", "%m/%d/%Y %H:%M", "%d/%m/%Y", "%m/%d/%Y"),
@@ -156,6 +157,8 @@ BEFORE = frozenset(
 )
 """With these words an order is not made."""
 LOGINS = frozenset({"login", "log_in", "logged_in", "signin", "sign_in", "signed_in", "identify"})
+NO_CAMPAIGN = frozenset({"(direct)", "(organic)", "(referral)", "(none)", "(not set)", "(not provided)"})
+"""What analytics write where no campaign brought a visit."""
 FORMS_FILLED = frozenset({"form", "submit", "submitted"})
 
 
@@ -165,11 +168,21 @@ class Column:
 
     name: str
     values: Sequence[object]
+    others: tuple[str, ...] = ()
+    """Columns that stand in where its cell is empty."""
+    is_joined: bool = False
+    """All of them together count instead."""
 
     @cached_property
     def key(self) -> str:
         """The name in small letters, its words joined by underscores."""
         return key(self.name)
+
+    @cached_property
+    def ends(self) -> tuple[str, ...]:
+        """What the name of a value within others ends with, the longest first: `context.campaign.name` with campaign_name and name."""
+        parts = self.name.split(".")
+        return tuple(key(".".join(parts[place:])) for place in range(1, len(parts)))
 
     @cached_property
     def tokens(self) -> frozenset[str]:
@@ -198,6 +211,13 @@ class Column:
         return self.mostly(lambda text: COUNTED.fullmatch(text) is not None)
 
     @cached_property
+    def has_commas(self) -> bool:
+        """Whether the values are numbers with a comma before the parts of one; not so where it may stand between thousands."""
+        texts = [str(value).strip() for value in self.values]
+        is_so = any("," in text for text in texts) and not all(THOUSANDS.fullmatch(text) for text in texts)
+        return is_so and self.mostly(lambda text: COMMAS.fullmatch(text.strip()) is not None)
+
+    @cached_property
     def forms(self) -> tuple[str, ...]:
         """The forms other than ISO 8601 in which all values could be written; two where day and month cannot be told apart."""
         if self.is_counted or not self.mostly(lambda text: any(mark in text for mark in "/., ") and text[:1].isalnum()):
@@ -209,10 +229,11 @@ class Column:
 def key(name: str) -> str:
     """A name as it is looked up.
 
-    >>> key("Customer User ID"), key("eventType")
-    ('customer_user_id', 'event_type')
+    >>> key("Customer User ID"), key("eventType"), key("Währung")
+    ('customer_user_id', 'event_type', 'wahrung')
     """
-    return re.sub(r"[^a-z0-9]+", "_", re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name).lower()).strip("_")
+    parted = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", unicodedata.normalize("NFKD", name))
+    return re.sub(r"[^a-z0-9]+", "_", re.sub("[\u0300-\u036f]", "", parted).lower()).strip("_")
 
 
 def fields(columns: Sequence[Column]) -> dict[str, Column]:
@@ -236,6 +257,14 @@ def fields(columns: Sequence[Column]) -> dict[str, Column]:
         free = [each for each in columns if each not in found.values() and _may_be(field, each)]
         take(field, next((each for tokens in wanted for each in free if tokens <= each.tokens), None))
     return found
+
+
+def alike(field: str, columns: Sequence[Column]) -> list[Column]:
+    """The columns that are called as a field usually is and look like it, the surest first."""
+    usual = [each for each in columns if each.values and _may_be(field, each)]
+    named = [each for name in NAMES[field] for each in usual if each.key == name]
+    named += [each for name in NAMES[field] for each in usual if name in each.ends]
+    return list({each.name: each for each in named}.values())
 
 
 def own_touch(columns: Sequence[Column]) -> dict[str, Column]:
@@ -293,8 +322,9 @@ def consent(word: str) -> str:
 
 
 def _named(usual: Sequence[str], columns: Sequence[Column]) -> Column | None:
-    """The column of the surest name; one whose cells are all empty only where there is no other."""
+    """The column of the surest name, its own rather than the end of it; one whose cells are all empty only where there is no other."""
     named = [each for name in usual for each in columns if each.key == name]
+    named += [each for name in usual for each in columns if name in each.ends]
     return next((each for each in named if each.values), next(iter(named), None))
 
 
@@ -313,7 +343,7 @@ def _may_be(field: str, column: Column) -> bool:
     if field in ("happened_at", "seen_at"):
         return column.is_of_times
     if field in ("value_micros", "price_micros", "bid_micros"):
-        return column.mostly(_is_number)
+        return column.mostly(_is_number) or column.has_commas
     if field == "currency":
         return column.mostly(lambda text: text in CURRENCIES)
     if field == "source":

@@ -1,7 +1,8 @@
-"""Takes in any CSV, Parquet or SQL table through a mapping file that says which column is which field.
+"""Takes in any CSV, JSON, Parquet or SQL table through a mapping file that says which column is which field.
 
 A mapping is TOML: a section for each table, `[touches]`, `[conversions]`, `[sightings]`, with a line a field; or several of
-one, `[[touches]]`, where its rows lie in different forms. A text names a column; an inline table says more:
+one, `[[touches]]`, where its rows lie in different forms. A text names a column, or a value within others, as `user.id`; a list
+names several, of which the first that is not empty counts; an inline table says more:
 
     happened_at = { column = "ts", unit = "s" }              # seconds, ms or us since 1970
     seen_at     = { column = "stored", zone = "Europe/Paris" }  # for times that carry no zone
@@ -9,10 +10,13 @@ one, `[[touches]]`, where its rows lie in different forms. A text names a column
     currency    = { value = "EUR" }                          # a constant
     channel     = { column = "medium", empty = "direct" }    # and one for the cells that are empty
     value_micros = { column = "amount", scale = 1_000_000 }
+    value_micros = { column = "betrag", scale = 1_000_000, decimal = "," }  # for 1.234,56
     email_hash  = { column = "email", hash = "email" }       # email, phone, ip, keyed
     phone_hash  = { column = "tel", hash = "phone", region = "GB" }  # whose numbers without a country code are
+    event_id    = { column = ["device", "click_time"], joined = true }  # of several, all together
     only        = { column = "type", is = ["imp", "clk"] }   # which rows are the table's
     only        = { column = "utm_campaign", filled = true } # or those whose cell is not empty
+    only        = { column = "utm_campaign", not = ["(direct)"] }  # nor one of these words
     files       = "clicks-*.csv"                             # of several files, those that hold the section's rows
     touched_at  = "click_time"                               # of a conversion's own touch, to be checked
 
@@ -48,6 +52,8 @@ from whence.normalise.placeholders import is_placeholder
 
 UNITS = {"s": 1_000_000, "ms": 1_000, "us": 1}
 HASHES = ("email", "phone", "ip", "keyed")
+THOUSANDS = {".": "", ",": ".' \u00a0\u202f"}
+"""By the mark before the parts of one, what may stand between thousands."""
 DERIVED = {"touch_id": "event_id", "conversion_id": "event_id", "seen_at": "happened_at"}
 WORDS = {"true": True, "1": True, "t": True, "yes": True, "false": False, "0": False, "f": False, "no": False}
 
@@ -56,13 +62,18 @@ WORDS = {"true": True, "1": True, "t": True, "yes": True, "false": False, "0": F
 class Cell:
     """How one field is made."""
 
-    column: str = ""
+    columns: tuple[str, ...] = ()
+    """Of several, the first whose cell is not empty counts."""
+    joined: bool = False
+    """Of several, all together count instead."""
     value: Any = None
     unit: str = ""
     zone: str = ""
     form: str = ""
     """For times that are not ISO 8601: as strptime writes it."""
     scale: int = 1
+    decimal: str = "."
+    """Of numbers, what stands before the parts of one; what then parts their thousands is not looked at."""
     hash: str = ""
     region: str = ""
     """For phone numbers without a country code: whose they are, in two letters."""
@@ -77,6 +88,8 @@ class Only:
 
     column: str
     words: tuple[str, ...] = ()
+    others: tuple[str, ...] = ()
+    """Words that it may not hold."""
 
 
 @dataclass(frozen=True)
@@ -99,7 +112,7 @@ class TableMap:
     def columns(self) -> tuple[str, ...]:
         """The source's columns that it needs."""
         cells = [*self.cells.values(), *([self.touched_at] if self.touched_at else [])]
-        named = [cell.column for cell in cells if cell.column]
+        named = [name for cell in cells for name in cell.columns]
         return tuple(dict.fromkeys([*named, *([self.only.column] if self.only else [])]))
 
 
@@ -177,16 +190,18 @@ def _table_map(table: str, section: dict[str, Any], where: str) -> TableMap:
 
 
 def _cell(given: Any, where: str) -> Cell:
-    if isinstance(given, str):
-        return Cell(column=given)
-    known = [f.name for f in fields(Cell)]
+    if isinstance(given, str | list):
+        return Cell(_columns(given, where))
+    known = ["column", *(f.name for f in fields(Cell)[1:])]
     if not isinstance(given, dict) or set(given) - set(known):
         raise IngestError(f"{where} is {given!r}. Write a column's name, or an inline table with {', '.join(known)}.")
-    cell = Cell(**given)
-    if bool(cell.column) == (cell.value is not None):
+    cell = Cell(_columns(given.get("column", []), where), **{name: said for name, said in given.items() if name != "column"})
+    if bool(cell.columns) == (cell.value is not None):
         raise IngestError(f"{where} needs either a column or a value.")
     if cell.unit and cell.unit not in UNITS:
         raise IngestError(f"{where}: unit is '{cell.unit}'. Expected {', '.join(UNITS)}.")
+    if cell.decimal not in THOUSANDS:
+        raise IngestError(f"{where}: decimal is '{cell.decimal}'. Expected a point or a comma.")
     if cell.hash and cell.hash not in HASHES:
         raise IngestError(f"{where}: hash is '{cell.hash}'. Expected {', '.join(HASHES)}.")
     if cell.region and (cell.hash != "phone" or not phones.is_region(cell.region)):
@@ -196,6 +211,13 @@ def _cell(given: Any, where: str) -> Cell:
     if cell.zone:
         _zone(cell.zone, where)
     return cell
+
+
+def _columns(given: Any, where: str) -> tuple[str, ...]:
+    names = given if isinstance(given, list) else [given] if given != "" else []
+    if not all(isinstance(each, str) and each for each in names):
+        raise IngestError(f'{where}: column is {given!r}. Write a name, or a list of some, as ["idfa", "gaid"].')
+    return tuple(names)
 
 
 def _zone(name: str, where: str) -> ZoneInfo:
@@ -208,14 +230,17 @@ def _zone(name: str, where: str) -> ZoneInfo:
 def _only(given: Any, where: str) -> Only | None:
     if given is None:
         return None
-    if isinstance(given, dict) and set(given) == {"column", "filled"} and given["filled"] is True:
+    said = set(given) - {"column"} if isinstance(given, dict) and isinstance(given.get("column"), str) else set()
+    if said == {"filled"} and given["filled"] is True:
         return Only(given["column"])
-    if not isinstance(given, dict) or set(given) != {"column", "is"} or given["is"] == []:
+    if said not in ({"is"}, {"not"}) or given[min(said)] == []:
         raise IngestError(
-            f'{where} only is {given!r}. Write {{ column = "type", is = ["click"] }}, or {{ column = "utm_campaign", filled = true }}.'
+            f'{where} only is {given!r}. Write {{ column = "type", is = ["click"] }}, {{ column = "utm_campaign", filled = true }}, '
+            'or { column = "utm_campaign", not = ["(direct)"] }.'
         )
-    words = given["is"] if isinstance(given["is"], list) else [given["is"]]
-    return Only(given["column"], tuple(str(word) for word in words))
+    told = given[min(said)]
+    words = tuple(str(word) for word in (told if isinstance(told, list) else [told]))
+    return Only(given["column"], words) if "is" in said else Only(given["column"], others=words)
 
 
 def batches(chunk: Chunk, plan: Plan, keyed: Callable[[str], str], shift: timedelta) -> Iterator[Batch]:
@@ -246,6 +271,8 @@ def _chosen(chunk: Chunk, table: TableMap) -> tuple[pa.RecordBatch, pa.Array]:
         mine = pc.is_in(told, pa.array(table.only.words, pa.string()))
     else:
         mine = pc.fill_null(pc.not_equal(pc.utf8_trim_whitespace(told), ""), False)
+        if table.only.others:
+            mine = pc.and_not(mine, pc.is_in(told, pa.array(table.only.others, pa.string())))
     return rows.filter(mine), chunk.numbers.filter(mine)
 
 
@@ -261,9 +288,9 @@ class _Maker:
     faults: list[Fault] = field(default_factory=list)
 
     def column(self, name: str, cell: Cell, kind: pa.DataType) -> pa.Array:
-        if not cell.column:
+        if not cell.columns:
             return self._constant(name, cell, kind)
-        raw = self.rows[cell.column]
+        raw = self._told(cell)
         if cell.empty is not None and raw.null_count:
             raw = pc.fill_null(raw.cast(pa.string()), str(cell.empty))
         if cell.map:
@@ -271,10 +298,19 @@ class _Maker:
         if pa.types.is_timestamp(kind):
             return self._times(name, cell, raw)
         if pa.types.is_int64(kind):
-            return self._read(name, raw, lambda word: _whole(word, cell.scale), pa.int64(), "a number")
+            return self._read(name, raw, lambda word: _whole(_plain(word, cell.decimal), cell.scale), pa.int64(), "a number")
         if pa.types.is_boolean(kind):
             return self._read(name, raw, lambda word: WORDS.get(word.strip().lower()), pa.bool_(), "true or false")
         return hashing.each(raw, self._change(cell)) if cell.hash else raw.cast(pa.string())
+
+    def _told(self, cell: Cell) -> pa.Array:
+        """A column; of several, as texts, the first that is filled in each row, or all together."""
+        if len(cell.columns) == 1:
+            return self.rows[cell.columns[0]]
+        texts = [self.rows[each].cast(pa.string()) for each in cell.columns]
+        if cell.joined:
+            return pc.binary_join_element_wise(*texts, "|", null_handling="replace", null_replacement="")
+        return pc.coalesce(*texts)
 
     def _constant(self, name: str, cell: Cell, kind: pa.DataType) -> pa.Array:
         try:
@@ -304,7 +340,7 @@ class _Maker:
             return self._shifted(read.cast(INSTANT))
         if not pa.types.is_string(raw.type) and not pa.types.is_large_string(raw.type):
             raise IngestError(
-                f"{self.source}: {cell.column} holds {raw.type}, not times. If it counts from 1970, add unit = 's', 'ms' or 'us' to {name}."
+                f"{self.source}: {cell.columns[0]} holds {raw.type}, not times. If it counts from 1970, add unit = 's', 'ms' or 'us' to {name}."
             )
         zone = ZoneInfo(cell.zone) if cell.zone else None
         expected = "a time with its zone, as 2026-05-01T10:00:00Z; for times without one add zone = 'UTC' to the mapping"
@@ -315,8 +351,8 @@ class _Maker:
             return raw.cast(INSTANT)
         if not cell.zone:
             raise IngestError(
-                f"{self.source}: the times in {cell.column} carry no zone, so nobody can say when they were. "
-                f'Add one to the mapping: {name} = {{ column = "{cell.column}", zone = "UTC" }}.'
+                f"{self.source}: the times in {cell.columns[0]} carry no zone, so nobody can say when they were. "
+                f'Add one to the mapping: {name} = {{ column = "{cell.columns[0]}", zone = "UTC" }}.'
             )
         plain = raw.cast(pa.timestamp("us"))
         return pc.assume_timezone(plain, cell.zone, ambiguous="earliest", nonexistent="earliest").cast(INSTANT)
@@ -329,6 +365,17 @@ class _Maker:
         read = pa.array([change(word) for word in coded.dictionary.to_pylist()], kind).take(coded.indices)
         self.faults.extend(shape.unread(self.numbers, raw, read, name, expected))
         return read
+
+
+def _plain(word: str, decimal: str) -> str:
+    """A number as it is written here.
+
+    >>> _plain("1.234,56", ","), _plain("1234.56", ".")
+    ('1234.56', '1234.56')
+    """
+    for mark in THOUSANDS[decimal]:
+        word = word.replace(mark, "")
+    return word.replace(decimal, ".")
 
 
 def _whole(word: str, scale: int) -> int | None:

@@ -1,14 +1,16 @@
-"""Reads CSV, Parquet and SQL a bounded number of rows at a time, wherever they lie, and says clearly when it cannot."""
+"""Reads CSV, JSON, Parquet and SQL a bounded number of rows at a time, wherever they lie, and says clearly when it cannot."""
 
 from __future__ import annotations
 
 import csv
 import io
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -16,19 +18,23 @@ import pyarrow.compute as pc
 import pyarrow.csv as pacsv
 import pyarrow.parquet as pq
 
+from whence.ingest import nested
 from whence.ingest.batch import Fault
 from whence.ingest.errors import IngestError
 
 ROWS = 50_000
 BLOCK = 4 << 20
-SUFFIXES = (".csv", ".tsv", ".csv.gz", ".tsv.gz", ".parquet")
+JSON = (".jsonl", ".ndjson", ".json", ".jsonl.gz", ".ndjson.gz", ".json.gz")
+SUFFIXES = (".csv", ".tsv", ".csv.gz", ".tsv.gz", ".parquet", *JSON)
+NAMED_BY = 2000
+"""Rows of a JSON file whose names are looked at, where somebody asks for its columns."""
 
 
 @dataclass(frozen=True)
 class Chunk:
-    """Some rows of a source as it holds them: text for CSV, the column's own type otherwise.
+    """Some rows of a source as it holds them: text for CSV and JSON, the column's own type otherwise.
 
-    `numbers` count from 1 without the header; `faults` are lines that have too many or too few cells.
+    `numbers` count from 1 without the header; `faults` are lines that have too many or too few cells, or are no JSON object.
     """
 
     source: str
@@ -74,8 +80,17 @@ def chunks(place: Place, needed: Callable[[str], tuple[str, ...]]) -> Iterator[C
         return
     with _files(place) as files:
         for name, path in files:
-            read = _parquet_chunks if path.name.endswith(".parquet") else _csv_chunks
-            yield from read(name, path, needed(name), place.delimiter)
+            if path.name.endswith(".parquet"):
+                yield from _parquet_chunks(name, path, needed(name))
+            elif is_json(path.name):
+                yield from _json_chunks(name, path, needed(name))
+            else:
+                yield from _csv_chunks(name, path, needed(name), place.delimiter)
+
+
+def is_json(name: str) -> bool:
+    """Whether a file of this name has a row's values by names of their own in every row, so that a rare one may be missing."""
+    return name.endswith(JSON)
 
 
 def headers(place: Place) -> dict[str, tuple[str, ...]]:
@@ -104,13 +119,22 @@ def header_line(place: Place) -> str:
     if place.is_sql:
         return ""
     with _files(place) as files:
-        return next((_first_line(name, path) for name, path in files if not path.name.endswith(".parquet")), "")
+        lines = (_first_line(name, path) for name, path in files if not path.name.endswith((".parquet", *JSON)))
+        return next(lines, "")
 
 
 def _names(name: str, path: Path, delimiter: str) -> tuple[str, ...]:
     if path.name.endswith(".parquet"):
-        return tuple(_parquet(name, path).schema_arrow.names)
+        return _parquet_names(name, path)
+    if is_json(path.name):
+        with _open(path) as raw:
+            found = [each for _, each in islice(nested.json_rows(name, raw), NAMED_BY) if not isinstance(each, Fault)]
+        return _names_of(found)
     return _header(name, path, delimiter)
+
+
+def _names_of(rows: Iterable[Mapping[str, Any]]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(name for row in rows for name in nested.flat(row)))
 
 
 @contextmanager
@@ -242,16 +266,68 @@ def _delimiter(path: Path) -> str:
     return "\t" if ".tsv" in path.name else ","
 
 
-def _parquet_chunks(name: str, path: Path, needed: tuple[str, ...], _: str) -> Iterator[Chunk]:
-    file = _parquet(name, path)
-    _require(name, tuple(file.schema_arrow.names), needed)
-    first = 1
+def _json_chunks(name: str, path: Path, needed: tuple[str, ...]) -> Iterator[Chunk]:
+    wanted = nested.beginnings(needed)
+    with _open(path) as raw:
+        rows = nested.json_rows(name, raw)
+        while part := list(islice(rows, ROWS)):
+            good = [(number, nested.flat(each, wanted)) for number, each in part if not isinstance(each, Fault)]
+            faults = tuple(each for _, each in part if isinstance(each, Fault))
+            cells = pa.record_batch({each: _texts([row.get(each) for _, row in good]) for each in needed})
+            yield Chunk(name, cells, pa.array([number for number, _ in good], pa.int64()), faults)
+
+
+def _texts(values: list[str | None]) -> pa.Array:
+    """Texts; half of a letter, which JSON can write and nothing else can hold, becomes a mark in its place."""
     try:
-        for part in file.iter_batches(ROWS, columns=list(needed)):
-            yield Chunk(name, _filled(part), pa.array(np.arange(first, first + part.num_rows)))
+        return pa.array(values, pa.string())
+    except UnicodeEncodeError:
+        whole = [each and each.encode("utf-16", "surrogatepass").decode("utf-16", "replace") for each in values]
+        return pa.array(whole, pa.string())
+
+
+def _parquet_chunks(name: str, path: Path, needed: tuple[str, ...]) -> Iterator[Chunk]:
+    file = _parquet(name, path)
+    there, inner = file.schema_arrow.names, _nested_columns(file)
+    folded = [each for each in needed if each in inner or each not in there]
+    within = {each: column for each in folded if (column := _outer(each, inner))}
+    _require(name, tuple(there), tuple(each for each in needed if each not in within))
+    first, columns = 1, [each for each in needed if each not in within] + sorted(set(within.values()))
+    try:
+        for part in file.iter_batches(ROWS, columns=columns):
+            rows = _unfolded(part, needed, within) if within else part.select(list(needed))
+            yield Chunk(name, _filled(rows), pa.array(np.arange(first, first + part.num_rows)))
             first += part.num_rows
     except (pa.ArrowInvalid, OSError) as wrong:
         raise IngestError(f"{name} is broken after row {first - 1}: {wrong}. Send it again whole.") from None
+
+
+def _parquet_names(name: str, path: Path) -> tuple[str, ...]:
+    """The columns; of those that hold objects or lists, what the first rows have in them."""
+    file = _parquet(name, path)
+    if not (inner := _nested_columns(file)):
+        return tuple(file.schema_arrow.names)
+    first = next(file.iter_batches(NAMED_BY, columns=inner), None)
+    found = _names_of(first.to_pylist() if first is not None else ())
+    plain = [each for each in file.schema_arrow.names if each not in inner]
+    return (*plain, *found)
+
+
+def _nested_columns(file: pq.ParquetFile) -> list[str]:
+    return [each.name for each in file.schema_arrow if pa.types.is_nested(each.type)]
+
+
+def _outer(name: str, nested_columns: Iterable[str]) -> str | None:
+    """The column in which a value of this name lies."""
+    return next((each for each in nested_columns if f"{name}.".startswith(f"{each}.")), None)
+
+
+def _unfolded(part: pa.RecordBatch, needed: Iterable[str], within: Mapping[str, str]) -> pa.RecordBatch:
+    """The columns that are needed, those within others as texts."""
+    rows = [nested.flat(row) for row in part.select(sorted(set(within.values()))).to_pylist()]
+    return pa.record_batch(
+        {each: _texts([row.get(each) for row in rows]) if each in within else part.column(each) for each in needed}
+    )
 
 
 def _filled(rows: pa.RecordBatch) -> pa.RecordBatch:

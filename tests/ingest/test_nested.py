@@ -1,0 +1,93 @@
+"""Rows of JSON and of nested Parquet: what their values are called, that none is changed, and what a broken file says."""
+
+from __future__ import annotations
+
+import gzip
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from tests.builders import some_settings
+from whence.contracts.settings import Settings, Source
+from whence.ingest import IngestError, ingest, source_days, suggest
+from whence.lake import Lake
+
+ORDERS = """
+[conversions]
+happened_at = "at"
+kind = { value = "purchase" }
+order_id = "order.id"
+value_micros = { column = "order.paid", scale = 1_000_000 }
+currency = { value = "EUR" }
+source = { value = "server" }
+click_id = "params.gclid"
+"""
+ORDER = '{"at": "2026-05-01T10:00:00Z", "order": {"id": 90071992547409931234, "paid": 0.1}, "params": []}'
+
+
+def orders(folder: Path, content: str | bytes, name: str = "orders.jsonl") -> Settings:
+    (folder / "map.toml").write_text(ORDERS)
+    (folder / name).write_bytes(content if isinstance(content, bytes) else content.encode())
+    return some_settings(folder, source=Source(kind="mapping", path=str(folder / name), mapping=str(folder / "map.toml")))
+
+
+def taken(settings: Settings, table: str = "conversions") -> list[dict[str, Any]]:
+    ingest(settings, source_days(settings))
+    return sorted(Lake.of(settings).read(table).to_pylist(), key=lambda row: str(row["order_id"]))
+
+
+def test_values_within_others_are_named_with_dots_and_numbers_stay_as_they_were_written(tmp_path: Path) -> None:
+    clicked = '{"at": "2026-05-01T11:00:00Z", "order": {"id": "A1", "paid": 4.35}, "params": [{"key": "gclid", "value": {"int_value": null, "string_value": "C9"}}]}'
+    long, short = taken(orders(tmp_path, f"{ORDER}\n\n{clicked}"))
+    assert (long["order_id"], long["value_micros"], long["click_id"]) == ("90071992547409931234", 100_000, None)
+    assert (short["order_id"], short["value_micros"], short["click_id"]) == ("A1", 4_350_000, "C9")
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("a.json", f"\ufeff[\n{ORDER},\n {ORDER.replace('10:', '11:')} ]".encode()),
+        ("a.ndjson.gz", gzip.compress(f"{ORDER}\n{ORDER.replace('10:', '11:')}\n".encode())),
+    ],
+    ids=["list", "gzip"],
+)
+def test_objects_may_lie_in_a_list_or_compressed(tmp_path: Path, name: str, content: bytes) -> None:
+    assert len(taken(orders(tmp_path, content, name))) == 2
+
+
+@pytest.mark.parametrize("line", ['{"at": ', "[1]", '{"at": NaN}'], ids=["torn", "no object", "no number"])
+def test_a_line_that_is_no_object_is_set_aside_with_its_number(tmp_path: Path, line: str) -> None:
+    settings = orders(tmp_path, f"{ORDER}\n{line}\n{ORDER.replace('10:', '11:')}\n")
+    assert len(taken(settings)) == 2
+    [found] = Lake.of(settings).read("quarantine").to_pylist()
+    assert (found["row"], found["field"]) == (2, "(line)")
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ('{\n"at": 1}', "no JSON object in its first line"),
+        (f"{ORDER}\n{ORDER[:30]}", r"cut off in line 2\. Send it again whole"),
+        (f"[{ORDER}, {ORDER[:30]}", "cut off or broken at object 2"),
+        (ORDER.encode() + b"\n\xff\n", "is no readable JSON"),
+    ],
+    ids=["pretty", "torn line", "torn list", "no UTF-8"],
+)
+def test_a_file_that_is_cut_off_or_no_json_stops_the_step(tmp_path: Path, content: str | bytes, message: str) -> None:
+    with pytest.raises(IngestError, match=message):
+        source_days(orders(tmp_path, content))
+
+
+def test_half_a_letter_is_no_reason_to_stop(tmp_path: Path) -> None:
+    assert len(taken(orders(tmp_path, ORDER.replace("90071992547409931234", '"\\ud83d"')))) == 1
+
+
+def test_a_table_with_objects_in_its_cells_is_read_alike(tmp_path: Path) -> None:
+    row = {"at": "2026-05-01T10:00:00Z", "order": {"id": "A1", "paid": 4.35}, "params": [{"key": "gclid", "value": "C9"}]}
+    pq.write_table(pa.Table.from_pylist([row]), tmp_path / "orders.parquet")
+    [found] = taken(orders(tmp_path, (tmp_path / "orders.parquet").read_bytes(), "orders.parquet"))
+    assert (found["order_id"], found["value_micros"], found["click_id"]) == ("A1", 4_350_000, "C9")
+    assert "order.id" in suggest(tmp_path / "orders.parquet")

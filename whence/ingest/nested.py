@@ -1,0 +1,139 @@
+"""Rows that hold objects and lists, as JSON has them: every value as a text, by the names that lead to it, joined by dots."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Collection, Iterator, Mapping
+from typing import Any, BinaryIO
+
+from whence.ingest.batch import Fault
+from whence.ingest.errors import IngestError
+
+Row = dict[str, str]
+"""What a row holds; what is null or an empty text in it is not there."""
+
+SPACE = " \t\r\n"
+PIECE = 1 << 20
+"""Characters of a list that are read at once."""
+MOST = 64 << 20
+"""No single object of a list has more characters."""
+
+
+def flat(row: Mapping[str, Any], wanted: Collection[str] | None = None) -> Row:
+    """A row's values by name; with `wanted`, only those whose name is there with all of its beginnings, see `beginnings`.
+
+    A list of keys with their values, as Google Analytics has its parameters, is taken for an object; any other is JSON text.
+
+    >>> flat({"user": {"id": "7", "age": None}, "params": [{"key": "gclid", "value": {"string_value": "C9"}}], "tags": ["a"]})
+    {'user.id': '7', 'params.gclid': 'C9', 'tags': '["a"]'}
+    """
+    found: Row = {}
+    for name, value in row.items():
+        if wanted is None or name in wanted:
+            _spread(name, value, found, wanted)
+    return found
+
+
+def beginnings(names: Collection[str]) -> frozenset[str]:
+    """What the names begin with, and they themselves.
+
+    >>> sorted(beginnings(["user.id", "at"]))
+    ['at', 'user', 'user.id']
+    """
+    parts = [name.split(".") for name in names]
+    return frozenset(".".join(each[:count]) for each in parts for count in range(1, len(each) + 1))
+
+
+def json_rows(name: str, raw: BinaryIO) -> Iterator[tuple[int, dict[str, Any] | Fault]]:
+    """The objects of a file, one a line or in a list, with their numbers; numbers in them are texts, as they were written.
+
+    A line that holds no object comes as a Fault. Raises IngestError for a file that is cut off, or holds something else altogether.
+    """
+    text = io.TextIOWrapper(raw, "utf-8-sig")
+    try:
+        begin = text.read(1)
+        while begin and begin in SPACE:
+            begin = text.read(1)
+        yield from _of_list(name, text) if begin == "[" else _of_lines(name, begin, text)
+    except (OSError, EOFError, UnicodeDecodeError) as wrong:
+        raise IngestError(f"{name} is no readable JSON: {wrong}. Send it again whole, in UTF-8.") from None
+
+
+def _of_lines(name: str, begin: str, text: io.TextIOWrapper) -> Iterator[tuple[int, dict[str, Any] | Fault]]:
+    for number, line in enumerate(text, 1):
+        whole = begin + line
+        begin = ""
+        if whole.isspace():
+            continue
+        try:
+            found = _DECODER.decode(whole)
+        except (ValueError, RecursionError) as wrong:
+            if number == 1:
+                raise IngestError(
+                    f"{name} has no JSON object in its first line ({wrong}). Write one object a line, or a list of them."
+                ) from None
+            if not whole.endswith("\n"):
+                raise IngestError(f"{name} is cut off in line {number}. Send it again whole.") from None
+            yield number, Fault(number, "(line)", f"The line is no JSON: {wrong}. Fix it in the source.")
+            continue
+        yield number, found if isinstance(found, dict) else _no_object(number, "line")
+
+
+def _of_list(name: str, text: io.TextIOWrapper) -> Iterator[tuple[int, dict[str, Any] | Fault]]:
+    rest, number = text.read(PIECE), 1
+    while True:
+        rest = rest.lstrip(f"{SPACE},")
+        if rest.startswith("]"):
+            return
+        try:
+            found, end = _DECODER.raw_decode(rest)
+        except (ValueError, RecursionError) as wrong:
+            more = text.read(max(PIECE, len(rest)))
+            if not more or len(rest) > MOST:
+                raise IngestError(
+                    f"{name} is cut off or broken at object {number} of its list: {wrong}. Send it again whole."
+                ) from None
+            rest += more
+            continue
+        yield number, found if isinstance(found, dict) else _no_object(number, "item")
+        rest, number = rest[end:], number + 1
+
+
+def _no_object(number: int, what: str) -> Fault:
+    return Fault(number, "(line)", f"The {what} holds no JSON object. Fix it in the source.")
+
+
+def _refused(word: str) -> Any:
+    raise ValueError(f"{word} is no JSON number")
+
+
+_DECODER = json.JSONDecoder(parse_float=str, parse_int=str, parse_constant=_refused)
+"""Money passes through no float, and long ids keep their digits."""
+
+
+def _spread(name: str, value: Any, found: Row, wanted: Collection[str] | None) -> None:
+    if isinstance(value, list):
+        value = _by_key(value) or value
+    if isinstance(value, dict):
+        for key, each in value.items():
+            inner = f"{name}.{key}"
+            if wanted is None or inner in wanted:
+                _spread(inner, each, found, wanted)
+    elif isinstance(value, bool):
+        found[name] = "true" if value else "false"
+    elif value not in (None, "", []):
+        found[name] = json.dumps(value, ensure_ascii=False, default=str) if isinstance(value, list) else str(value)
+
+
+def _by_key(listed: list[Any]) -> dict[str, Any] | None:
+    """A list of keys with their values as an object; of a value in one of several types, the one that is there."""
+    if not all(isinstance(each, Mapping) and "value" in each and isinstance(each.get("key"), str) for each in listed):
+        return None
+    return {each["key"]: _only(each["value"]) for each in listed}
+
+
+def _only(value: Any) -> Any:
+    if not isinstance(value, Mapping):
+        return value
+    return next((each for each in value.values() if each is not None), None)
