@@ -79,7 +79,7 @@ def redis_settings(tmp_path: Path, redis_address: str) -> Iterator[Settings]:
 
 def shelf_of(settings: Settings) -> list[tuple[Any, ...]]:
     with closing(sqlite3.connect(settings.home / "feast" / "online.db")) as con:
-        return con.execute("SELECT * FROM online ORDER BY view, key").fetchall()
+        return [(view, *row) for view in sorted(FEATURES) for row in con.execute(f"SELECT * FROM {view} ORDER BY key")]
 
 
 def versions_of(settings: Settings) -> dict[str, int]:

@@ -165,6 +165,17 @@ def test_a_null_in_a_key_is_never_found(shelf: Shelf) -> None:
     assert [row.values is not None for row in found] == [True, False]
 
 
+def test_every_text_is_a_key_of_its_own(shelf: Shelf) -> None:
+    shelf.drop("network_features")
+    keys = ["", "ab", "a\0b", "a\\u0000b", '"', "[1", "1", "Grüße", "\U0001f600", "\x01"]
+    shelf.put("network_features", [(key, held(HOUR, place)) for place, key in enumerate(keys)])
+    for asked in (keys, keys[3:]):
+        assert shelf.get("network_features", asked) == [held(HOUR, keys.index(key)) for key in asked]
+        (block,) = shelf.blocks([("network_features", [*asked, None, "\0"])], Question())
+        told = judged(block, HOUR, 48.0).numbers("events_1d")
+        np.testing.assert_array_equal(told, [*map(keys.index, asked), np.nan, np.nan])
+
+
 def test_no_two_pairs_share_a_key() -> None:
     parts = ["a", "b", "a,b", 'a","b', "", "a\\"]
     texts = {key_text([one, other]) for one in parts for other in parts}
