@@ -165,7 +165,8 @@ def _read(group: _Group) -> pa.Table:
 
 
 def _columns(rows: pa.Table) -> list[Column]:
-    return [Column(name, _values(rows, name)) for name in rows.column_names]
+    count = max(rows.num_rows, 1)
+    return [Column(name, _values(rows, name), 1 - rows[name].null_count / count) for name in rows.column_names]
 
 
 def _values(rows: pa.Table, name: str) -> list[object]:
@@ -184,35 +185,50 @@ def _delimiter(place: Place) -> str:
 
 def _sections(columns: list[Column], rows: pa.Table) -> list[_Section]:
     """The tables that the rows seem to belong to: by the words of their kinds, else by the fields that there are."""
-    found = guessing.fields(columns)
-    kinds = guessing.alike("kind", columns)
-    telling = next((each for each in kinds if any(map(guessing.meaning, _words(each, rows)))), None)
-    if telling is None:
-        words = _words(found["kind"], rows) if "kind" in found else []
-        table = next((name for name, own in OWN.items() if own & set(found)), SIGHTINGS)
-        named = {word: guessing.sighting(word) if table == SIGHTINGS else word for word in words}
-        return [_filled(_Section(table, found, rows, kinds=named))]
-    parted: dict[str, dict[str, str]] = {TOUCHES: {}, CONVERSIONS: {}, SIGHTINGS: {}}
-    for word in _words(telling, rows):
-        table, kind = guessing.meaning(word) or (SIGHTINGS, guessing.sighting(word))
-        parted[table][word] = kind
-    found = {**found, "kind": telling}
-    sections = [_chosen(table, found, rows, said) for table, said in parted.items() if said]
-    if not parted[TOUCHES] and parted[CONVERSIONS]:
+    found, touch = guessing.fields(columns), guessing.own_touch(columns)
+    kinds = [each for each in guessing.alike("kind", columns) if each is not touch.get("kind")]
+    if not any(_is_telling(each, rows) for each in kinds):
+        return [_filled(_without_kinds(found, rows))]
+    sections = _by_kinds(found, rows, sorted(kinds, key=lambda each: (not _is_telling(each, rows), each.filled)))
+    tables = {each.table for each in sections}
+    if TOUCHES not in tables and CONVERSIONS in tables:
         sections += _by_campaign(columns, found, rows)
-    sections += _of_no_kind(found, rows, [each for each in kinds if each is not telling])
     if len(sections) == 1:
         sections = [sections[0]._replace(only="")]
     return [_filled(part) for each in sections for part in _without_refunds(each)]
 
 
-def _of_no_kind(found: Mapping[str, Column], rows: pa.Table, kinds: Sequence[Column]) -> list[_Section]:
-    """What is seen in rows whose kind is empty and that another column has a word for, as a page that was looked at."""
-    rest = rows.filter(pc.is_null(rows[found["kind"].name]))
-    for other in kinds:
-        if words := _words(other, rest):
-            return [_chosen(SIGHTINGS, {**found, "kind": other}, rest, {word: guessing.sighting(word) for word in words})]
-    return []
+def _is_telling(kind: Column, rows: pa.Table) -> bool:
+    return any(map(guessing.meaning, _words(kind, rows)))
+
+
+def _without_kinds(found: Mapping[str, Column], rows: pa.Table) -> _Section:
+    """All rows as one table; a row without an amount is no order, as the further lines of one in a shop's export."""
+    words = _words(found["kind"], rows) if "kind" in found else []
+    table = next((name for name, own in OWN.items() if own & set(found)), SIGHTINGS)
+    kinds = {word: guessing.sighting(word) if table == SIGHTINGS else word for word in words}
+    if table != CONVERSIONS:
+        return _Section(table, found, rows, kinds=kinds)
+    if "order_id" not in found and "event_id" in found:
+        found = {"order_id" if field == "event_id" else field: column for field, column in found.items()}
+    value = found.get("value_micros")
+    if value is None or value.filled == 1:
+        return _Section(table, found, rows, kinds=kinds)
+    only = f"only = {{ column = {_quoted(value.name)}, filled = true }}  # a row without an amount is no order: is it so?"
+    return _Section(table, found, rows.filter(pc.is_valid(rows[value.name])), only, kinds)
+
+
+def _by_kinds(found: Mapping[str, Column], rows: pa.Table, kinds: Sequence[Column]) -> list[_Section]:
+    """Sections by the first column's words; rows in which it is empty by the next one's, as an app's events and its installs are."""
+    sections: list[_Section] = []
+    for kind in kinds:
+        parted: dict[str, dict[str, str]] = {TOUCHES: {}, CONVERSIONS: {}, SIGHTINGS: {}}
+        for word in _words(kind, rows):
+            table, ours = guessing.meaning(word) or (SIGHTINGS, guessing.sighting(word))
+            parted[table][word] = ours
+        sections += [_chosen(table, {**found, "kind": kind}, rows, said) for table, said in parted.items() if said]
+        rows = rows.filter(pc.is_null(rows[kind.name]))
+    return sections
 
 
 def _filled(section: _Section) -> _Section:

@@ -44,7 +44,7 @@ NAMES: Mapping[str, tuple[str, ...]] = {
     "source": ("source", "event_source", "data_source", "action_source"),
     "channel": (
         *("channel", "marketing_channel", "channel_grouping", "default_channel_group", "medium", "utm_medium", "mkt_medium"),
-        *("media_source", "traffic_source", "utm_source", "source", "network", "partner", "kanal", "canal"),
+        *("media_source", "traffic_source", "utm_source", "source", "network", "network_name", "partner", "kanal", "canal"),
     ),
     "placement": ("placement", "position", "site", "publisher", "site_id"),
     "product": ("product", "product_id", "sku", "item_id", "asin", "content_id"),
@@ -168,6 +168,8 @@ class Column:
 
     name: str
     values: Sequence[object]
+    filled: float = 1.0
+    """The share of rows in which it says something."""
     others: tuple[str, ...] = ()
     """Columns that stand in where its cell is empty."""
     is_joined: bool = False
@@ -250,6 +252,8 @@ def fields(columns: Sequence[Column]) -> dict[str, Column]:
     times = [each for each in columns if each.is_of_times and each not in found.values()]
     late = [each for each in times if each.tokens & OF_ARRIVAL]
     for field, among in (("happened_at", [each for each in times if each not in late]), ("seen_at", late), ("happened_at", late)):
+        fullest = max((each.filled for each in among), default=0.0)
+        among = [each for each in among if each.filled >= MOST * fullest]
         take(field, _named(NAMES[field], among) or next(iter(among), None))
     for field in NAMES:
         take(field, _named(NAMES[field], [each for each in columns if each not in found.values() and _may_be(field, each)]))
@@ -350,7 +354,9 @@ def _may_be(field: str, column: Column) -> bool:
         return column.mostly(lambda text: text in CONVERSION_SOURCES)
     if field == "kind":
         return len({str(value) for value in column.values}) <= MOST_KINDS and not column.mostly(_is_number)
-    return field == "event_id" or not column.is_of_times
+    if field == "event_id":
+        return len({str(value) for value in column.values}) >= MOST * len(column.values)  # some events come twice
+    return not column.is_of_times
 
 
 def _is_number(text: str) -> bool:
