@@ -96,6 +96,39 @@ def test_visits_that_a_campaign_brought_are_the_touches_of_a_log_without_ads(tmp
     assert rows["touches"][0]["seen_at"] > rows["touches"][0]["happened_at"]
 
 
+def test_a_log_of_pages_tells_of_campaigns_in_its_addresses(tmp_path: Path) -> None:
+    log = tmp_path / "pages.csv"
+    log.write_text(
+        "ts,url,visitor_id,event,amount,ccy\n"
+        "2026-05-01T10:00:00Z,https://shop.example/?utm_campaign=spring%20sale&utm_medium=cpc&gclid=C1,v1,page,,\n"
+        "2026-05-01T10:01:00Z,https://[shop.example/?utm_campaign=x,v1,page,,\n"
+        "2026-05-01T10:05:00Z,https://shop.example/thanks,v1,purchase,20.5,EUR\n"
+    )
+    _, rows = drafted(log, tmp_path)
+    assert [(row["campaign_id"], row["channel"], row["click_id"]) for row in rows["touches"]] == [("spring sale", "cpc", "C1")]
+    assert [(row["value_micros"], row["click_id"]) for row in rows["conversions"]] == [(20_500_000, None)]
+    assert len(rows["sightings"]) == 2
+
+
+def test_further_lines_of_an_order_are_no_orders(tmp_path: Path) -> None:
+    log = tmp_path / "orders.csv"
+    log.write_text("Id,Created at,Total,Currency,Lineitem\n7,2026-05-01T10:00:00Z,30,EUR,shirt\n,2026-05-01T10:00:00Z,,,shoes\n")
+    _, rows = drafted(log, tmp_path)
+    assert [(row["order_id"], row["value_micros"]) for row in rows["conversions"]] == [("7", 30_000_000)]
+
+
+def test_an_apps_events_and_its_installs_may_have_their_kinds_in_different_columns(tmp_path: Path) -> None:
+    log = tmp_path / "callbacks.csv"
+    log.write_text(
+        "activity_kind,created_at,click_time,campaign_name,network_name,gps_adid,event_name,revenue,currency\n"
+        "click,1777629600,1777629600,spring,meta,g1,,,\nimpression,1777629601,,spring,meta,g2,,,\n"
+        "install,1777629700,1777629600,spring,meta,g1,,,\nevent,1777629800,,spring,meta,g1,purchase,9.5,EUR\n"
+    )
+    _, rows = drafted(log, tmp_path)
+    assert [row["kind"] for row in rows["touches"]] == ["click", "view"]
+    assert [(row["kind"], row["value_micros"]) for row in rows["conversions"]] == [("install", 0), ("purchase", 9_500_000)]
+
+
 def test_a_conversion_that_tells_of_its_own_touch_gives_both(tmp_path: Path) -> None:
     log = tmp_path / "installs.csv"
     log.write_text(

@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from whence.contracts.events import EVENTS
-from whence.ingest import guessing
+from whence.ingest import guessing, urls
 from whence.ingest.check import check
 from whence.ingest.errors import IngestError
 from whence.ingest.guessing import CONVERSIONS, SHA, SIGHTINGS, TOUCHES, Column
@@ -83,7 +83,7 @@ def draft(path: str, table: str = "") -> str:
     sections: list[_Section] = []
     unused: list[str] = []
     for group in groups:
-        rows = _read(group)
+        rows = _with_campaigns(_read(group))
         mine = _sections(_columns(rows), rows)
         sections += [part._replace(files=group.line) for part in mine]
         taken = {name for part in mine for column in part.found.values() for name in (column.name, *column.others)}
@@ -162,6 +162,15 @@ def _read(group: _Group) -> pa.Table:
             break
     rows = pa.Table.from_batches(parts) if parts else pa.table({name: pa.array([], pa.string()) for name in group.names})
     return rows.slice(0, READ)
+
+
+def _with_campaigns(rows: pa.Table) -> pa.Table:
+    """The rows, with what their addresses say of campaigns as further columns."""
+    names = [each for name in rows.column_names for each in urls.of_campaigns(name, _values(rows, name))]
+    if not names:
+        return rows
+    told = urls.with_parameters(rows.combine_chunks().to_batches()[0], [*rows.column_names, *names])
+    return pa.Table.from_batches([told])
 
 
 def _columns(rows: pa.Table) -> list[Column]:
@@ -420,7 +429,7 @@ def _tried(text: str, groups: Sequence[_Group]) -> str:
     try:
         plan = parse(text, "the draft")
         for group in groups:
-            chunk = next(chunks(group.first, lambda _, names=group.names: names), None)  # type: ignore[misc]
+            chunk = next(chunks(group.first, lambda name, file=group.file: plan.columns(file or name)), None)  # type: ignore[misc]
             if chunk is None:
                 continue
             first = replace(chunk, rows=chunk.rows.slice(0, LOOKED_AT), numbers=chunk.numbers.slice(0, LOOKED_AT), faults=())

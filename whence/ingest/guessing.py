@@ -183,7 +183,7 @@ class Column:
     @cached_property
     def ends(self) -> tuple[str, ...]:
         """What the name of a value within others ends with, the longest first: `context.campaign.name` with campaign_name and name."""
-        parts = self.name.split(".")
+        parts = re.split(r"[.?]", self.name)
         return tuple(key(".".join(parts[place:])) for place in range(1, len(parts)))
 
     @cached_property

@@ -1,8 +1,8 @@
 """Takes in any CSV, JSON, Parquet or SQL table through a mapping file that says which column is which field.
 
 A mapping is TOML: a section for each table, `[touches]`, `[conversions]`, `[sightings]`, with a line a field; or several of
-one, `[[touches]]`, where its rows lie in different forms. A text names a column, or a value within others, as `user.id`; a list
-names several, of which the first that is not empty counts; an inline table says more:
+one, `[[touches]]`, where its rows lie in different forms. A text names a column, a value within others, as `user.id`, or a parameter
+of an address, as `page?utm_campaign`; a list names several, of which the first that is not empty counts; an inline table says more:
 
     happened_at = { column = "ts", unit = "s" }              # seconds, ms or us since 1970
     seen_at     = { column = "stored", zone = "Europe/Paris" }  # for times that carry no zone
@@ -126,10 +126,10 @@ class Plan:
 
     def columns(self, file: str) -> tuple[str, ...]:
         """The columns that it needs of a file, each once. Raises IngestError for a file that no table reads."""
-        found = tuple(dict.fromkeys(column for table in self.tables if table.reads(file) for column in table.columns))
-        if not found:
+        tables = [table for table in self.tables if table.reads(file)]
+        if not tables:
             raise IngestError(f"No section of the mapping reads {file}. Name it under `files`, or take it out of the source.")
-        return found
+        return tuple(dict.fromkeys(column for table in tables for column in table.columns))
 
 
 def mapped(settings: Settings) -> FileSource:

@@ -7,7 +7,7 @@ import io
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ import pyarrow.compute as pc
 import pyarrow.csv as pacsv
 import pyarrow.parquet as pq
 
-from whence.ingest import nested
+from whence.ingest import nested, urls
 from whence.ingest.batch import Fault
 from whence.ingest.errors import IngestError
 
@@ -73,8 +73,14 @@ class Place:
 def chunks(place: Place, needed: Callable[[str], tuple[str, ...]]) -> Iterator[Chunk]:
     """The rows of the source, file by file; of each, by its name, only the needed columns are read.
 
-    Raises IngestError for a source that is not there, is empty or broken, or lacks a needed column.
+    `page?utm_campaign` is a parameter of the addresses in the column `page`. Raises IngestError for a source that is not there, is empty
+    or broken, or lacks a needed column.
     """
+    for chunk in _chunks(place, lambda name: tuple(dict.fromkeys(urls.column(each) for each in needed(name)))):
+        yield replace(chunk, rows=urls.with_parameters(chunk.rows, needed(chunk.source)))
+
+
+def _chunks(place: Place, needed: Callable[[str], tuple[str, ...]]) -> Iterator[Chunk]:
     if place.is_sql:
         yield from _sql_chunks(place, needed(place.name))
         return
