@@ -39,14 +39,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from scipy.special import expit, logit
 
-from whence.identity.clusters import Rules, cluster, components
+from whence.identity.clusters import Positions, Rules, cluster, components
 from whence.identity.records import fields as columns
 from whence.identity.records import keys, store
 from whence.identity.records.compare import wordings
 from whence.identity.records.retrieve import Plan
 from whence.identity.records.saved import SCORERS
 from whence.identity.records.scorer import PairScorer
-from whence.identity.records.table import MISSING, Column, Field, Fields, Floats, Pairs, Records
+from whence.identity.records.table import MISSING, Codes, Column, Field, Fields, Floats, Pairs, Records
 from whence.identity.records.worded import look
 from whence.identity.records.wording import Wording
 
@@ -59,8 +59,8 @@ KEPT = 63
 """The bit of a pair that no key has to make: it stays."""
 NEVER = -20.0
 """Log-odds of a pair of one source where no source holds anybody twice."""
-FILTER = 1 << 21
-"""Slots of the filter that most records' keys are sorted out by."""
+SLOTS, FILTER = 128, 1 << 21
+"""Slots for each key, and at most, of the filter that most records' keys are sorted out by: few enough for the processor's cache."""
 
 
 TOUCHED = pa.schema([("record_id", pa.string()), ("person", pa.int64())])
@@ -153,9 +153,9 @@ class State:
     segments: tuple[_Segment, ...]
     changed: Mapping[int, int]
     """The pairs, numbered through all segments, that fewer keys make by now: what is left of `by`, 0 for none."""
-    linked: Ints
+    linked: Positions
     """The component of links of each record."""
-    person: Ints
+    person: Positions
     """The person of each record, as a number that means nothing else."""
     names: tuple[str, ...] = ()
     """What the first days are called on disk, as far as they are there."""
@@ -353,7 +353,8 @@ def _day(records: Records, table: pa.Table, frozen: Frozen) -> pa.Table:
     """The rows of one day as a state keeps them."""
     texts = {f"text_{number}": _texts(column) for number, column in enumerate(records.columns)}
     texts |= {f"unique_{number}": _texts(column) for number, column in enumerate(records.unique)}
-    digests = {f"key_{number}": _key_digests(records, key) for number, key in enumerate(frozen.plan.keys)}
+    parts = {part: _part_digests(records, part) for part in dict.fromkeys(part for key in frozen.plan.keys for part in key.parts)}
+    digests = {f"key_{number}": _key_digests([parts[part] for part in key.parts]) for number, key in enumerate(frozen.plan.keys)}
     return pa.table(
         {"id": pa.array(records.ids, pa.string()), "source": _sources(records, table, frozen.fields), **texts, **digests}
     )
@@ -370,14 +371,18 @@ def _sources(records: Records, table: pa.Table, fields: Fields) -> pa.Array:
     return pa.array(names, pa.string()).take(pa.array(records.source, mask=records.source == MISSING))
 
 
-def _key_digests(records: Records, key: keys.Key) -> Bits:
+def _part_digests(records: Records, part: keys.Part) -> Bits:
+    """A digest of each record's part of a key; 0 where it is missing."""
+    codes, texts = keys.transformed(records.column(part.column), part.of)
+    return np.append(_digests(texts), np.uint64(0))[codes]
+
+
+def _key_digests(parts: Sequence[Bits]) -> Bits:
     """A digest of each record's key; 0 where a part is missing."""
-    digests, is_whole = np.zeros(len(records), dtype=np.uint64), np.ones(len(records), dtype=np.bool_)
-    for part in key.parts:
-        codes, texts = keys.transformed(records.column(part.column), part.of)
-        digests = digests * np.uint64(0x9E3779B97F4A7C15) + np.append(_digests(texts), np.uint64(0))[codes]
-        is_whole &= codes != MISSING
-    return np.where(is_whole, np.maximum(digests, np.uint64(1)), np.uint64(0))
+    digests = np.zeros_like(parts[0])
+    for part in parts:
+        digests = digests * np.uint64(0x9E3779B97F4A7C15) + part
+    return np.where(np.all([part != 0 for part in parts], axis=0), np.maximum(digests, np.uint64(1)), np.uint64(0))
 
 
 def _without_known(state: State, day: pa.Table) -> pa.Table:
@@ -442,13 +447,14 @@ def _source_codes(grown: State) -> Ints:
 def _members(grown: State, number: int, mine: Bits, old: int) -> tuple[Ints, Bits]:
     """All records whose key is that of a new one, and the digests of their keys."""
     sought = np.unique(mine[mine != 0])
-    slots = np.zeros(FILTER, dtype=np.bool_)
-    slots[sought & np.uint64(FILTER - 1)] = True
+    low = min(FILTER, 1 << (SLOTS * len(sought)).bit_length()) - 1
+    slots = np.zeros(low + 1, dtype=np.bool_)
+    slots[sought & np.uint64(low)] = True
     members, digests, start = [], [], 0
     for day in grown.days:
         for chunk in day[f"key_{number}"].chunks:
             kept = chunk.to_numpy()
-            slot = kept.view(np.int64) & np.int64(FILTER - 1)
+            slot = kept.view(np.int64) & np.int64(low)
             near = np.flatnonzero(slots.take(slot, mode="clip"))  # all are inside: clipping is three times as fast as checking
             near = near[sought[np.minimum(np.searchsorted(sought, kept[near]), len(sought) - 1)] == kept[near]]
             members.append(near + start)
@@ -621,10 +627,12 @@ def _gone(grown: State, gone: list[int]) -> tuple[Ints, Ints]:
     return left, right
 
 
-def _with(codes: Ints, members: Ints, mine: Ints, n: int) -> Ints:
-    """The codes of all records, those of these members new."""
-    grown = np.concatenate([codes, np.full(n - len(codes), MISSING)])
-    grown[members] = mine + int(codes.max(initial=-1)) + 1
+def _with(codes: Positions, members: Ints, mine: Codes, n: int) -> Positions:
+    """The codes of all records, those of these members new; in 32 bits each as long as they fit."""
+    first, last = int(codes.max(initial=-1)) + 1, int(mine.max(initial=0))
+    grown = np.empty(n, dtype=np.result_type(codes.dtype, np.min_scalar_type(-first - last)))
+    grown[: len(codes)], grown[len(codes) :] = codes, MISSING
+    grown[members] = mine.astype(grown.dtype) + first
     return grown
 
 
@@ -635,12 +643,11 @@ def _people(
     frozen: Frozen,
     source: npt.NDArray[np.int32] | None,
     unique: Mapping[str, npt.NDArray[np.int32]],
-) -> tuple[Ints, Ints]:
+) -> tuple[Codes, Codes]:
     """The component of links and the person of each record."""
     is_link = log_odds > frozen.rules.cut
     linked = components(n, pairs.left[is_link], pairs.right[is_link])
-    person = cluster(n, pairs, log_odds, frozen.rules, unique, source).codes
-    return linked.astype(np.int64), person.astype(np.int64)
+    return linked, cluster(n, pairs, log_odds, frozen.rules, unique, source).codes
 
 
 def save(state: State, folder: Path) -> State:
@@ -654,7 +661,7 @@ def save(state: State, folder: Path) -> State:
         _write(folder / f"records-{names[number]}.arrow", day)
         _write(folder / f"pairs-{names[number]}.arrow", pairs)
     told: dict[str, Any] = {"version": VERSION, "days": names, "frozen": state.kept_as or _keep(state.frozen, folder)}
-    graph = pa.table({"linked": _short(state.linked), "person": _short(state.person)})
+    graph = pa.table({"linked": state.linked, "person": state.person})
     changed = pa.table({"row": pa.array(state.changed, pa.int64()), "by": pa.array(state.changed.values(), pa.uint64())})
     for kind, table in (("graph", graph), ("changed", changed)):
         told[kind] = f"{kind}-{_digest(table)}.arrow"
@@ -697,11 +704,6 @@ def add_day(folder: Path, table: pa.Table) -> Joined:
 
 def _segment(pairs: pa.Table) -> _Segment:
     return _Segment(*(pairs[name].to_numpy() for name in ("left", "right", "by", "log_odds")))
-
-
-def _short(codes: Ints) -> npt.NDArray[np.integer]:
-    """The same numbers in half the bytes, as long as they fit."""
-    return codes.astype(np.int32) if codes.max(initial=0) <= np.iinfo(np.int32).max else codes
 
 
 def _digest(*tables: pa.Table) -> str:
