@@ -155,7 +155,7 @@ def _transformed(column: Column, texts: Sequence[str] | pa.Array) -> tuple[Codes
 
 
 def _tokens(value: str) -> list[str]:
-    return re.findall(r"\w+", value)
+    return [value] if value.isalnum() else re.findall(r"\w+", value)
 
 
 def _soundex(word: str) -> str:
@@ -164,18 +164,18 @@ def _soundex(word: str) -> str:
     >>> _soundex("robert"), _soundex("rupert"), _soundex("tymczak")
     ('r163', 'r163', 't522')
     """
-    letters = _NOT_LATIN.sub("", word)
+    letters = word if word.isascii() and word.isalpha() and word.islower() else _NOT_LATIN.sub("", word)
     if not letters:
         return word
-    sounds = _RUNS.sub(r"\1", letters[0].translate(_FIRST) + letters[1:].translate(_SOUNDS))
+    sounds = _RUNS.sub("", letters[0].translate(_FIRST) + letters[1:].translate(_SOUNDS))
     return (letters[0] + sounds[1:].replace(".", "") + "000")[:4]
 
 
 _NOT_LATIN = re.compile("[^a-z]")
-_RUNS = re.compile(r"([1-6])\1+")
+_RUNS = re.compile(r"([1-6])(?=\1)")
 _GROUPS = ("bfpv", "cgjkqsxz", "dt", "l", "mn", "r")
 _CODED = {letter: str(code) for code, group in enumerate(_GROUPS, start=1) for letter in group}
-_SOUNDS = str.maketrans(_CODED | dict.fromkeys("aeiouy", ".") | dict.fromkeys("hw", ""))
+_SOUNDS = str.maketrans(_CODED | dict.fromkeys("aeiouy", ".") | dict.fromkeys("hw"))
 _FIRST = str.maketrans(_CODED | dict.fromkeys("aeiouyhw", "."))
 
 
