@@ -46,6 +46,7 @@ app.add_typer(moved_commands.app)
 Days = Annotated[str, typer.Argument(metavar="DAYS", help="A day, 2026-05-03, or a range, 2026-05-01..2026-05-10.")]
 Model = Annotated[str, typer.Argument(metavar="MODEL", help=f"One of {', '.join(MODELS)}.")]
 Json = Annotated[bool, typer.Option("--json", help="Answer in JSON, for programs.")]
+NO_CANDIDATES = "There are no candidates of {0}. `whence train MODEL {0}` makes one."
 
 
 def _window(days: str) -> Window:
@@ -262,7 +263,7 @@ def judge(context: typer.Context, as_of: Annotated[str, typer.Argument(metavar="
             for each in registry.candidates(context.obj, _window(as_of).last)
             for verdict in [registry.judge(context.obj, each, now=datetime.now(UTC))]
         ]
-        show.rows(verdicts, as_json=as_json, empty=f"There are no candidates of {as_of}. `whence train MODEL {as_of}` makes one.")
+        show.rows(verdicts, as_json=as_json, empty=NO_CANDIDATES.format(as_of))
 
 
 @app.command()
@@ -274,7 +275,7 @@ def promote(context: typer.Context, as_of: Annotated[str, typer.Argument(metavar
         found = registry.judge_and_promote(
             context.obj, _window(as_of).last, who=journal_commands.operator(), now=datetime.now(UTC), is_person=True
         )
-        show.facts(found, as_json=as_json, title="Verdicts")
+        show.facts(found, as_json=as_json, title="Verdicts", empty=NO_CANDIDATES.format(as_of))
 
 
 @app.command()

@@ -46,11 +46,14 @@ def rows(found: Sequence[Any], *, as_json: bool, title: str = "", empty: str = "
         console.print(table)
 
 
-def facts(found: Any, *, as_json: bool, title: str = "") -> None:
-    """Names and values, one a line, or a JSON object."""
+def facts(found: Any, *, as_json: bool, title: str = "", empty: str = "") -> None:
+    """Names and values, one a line, or a JSON object; `empty` where there are none."""
     flat = plain(found)
     if as_json:
         print(json.dumps(flat, indent=2))
+        return
+    if not flat and empty:
+        console.print(empty)
         return
     if title:
         console.print(title, style="bold")

@@ -50,6 +50,15 @@ def test_the_journal_lists_every_row_and_says_that_it_holds(shop: Settings):
     assert json.loads(whence(shop, "journal", "verify", "--json").stdout)["rows"] == 3
 
 
+@pytest.mark.parametrize("command", ["judge", "promote"])
+def test_a_day_without_candidates_says_how_to_make_one(shop: Settings, command: str):
+    told = whence(shop, command, "2026-05-04")
+    assert (told.exit_code, told.stdout) == (
+        0,
+        "There are no candidates of 2026-05-04. `whence train MODEL 2026-05-04` makes one.\n",
+    )
+
+
 def test_what_served_at_an_instant_is_told_with_what_it_was_made_of(shop: Settings):
     def told(instant: str) -> dict[str, Any]:
         answer = whence(shop, "journal", "at", instant, "--model", IDENTITY_RANKER, "--json")
