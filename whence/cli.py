@@ -41,7 +41,7 @@ def spoken() -> Iterator[None]:
     """Say what went wrong in one line, and exit with 1; with WHENCE_TRACE=1 the whole trace."""
     try:
         yield
-    except typer.Exit:
+    except (typer.Exit, BrokenPipeError):  # of whoever reads no further, as `head`, typer says nothing
         raise
     except (ValueError, RuntimeError, LookupError, OSError) as wrong:
         if os.environ.get(TRACE_VARIABLE):
