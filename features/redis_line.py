@@ -15,6 +15,8 @@ from typing import Any, Generic, NamedTuple, TypeVar, cast
 
 T = TypeVar("T")
 CHUNK = 2**17
+PIECE = 2**14
+"""So many bytes of what came are taken apart at once: behind them may lie the answers to many other questions."""
 END = b"\r\n"
 MISSING, AROUND = len(b"$-1\r\n"), len(b"$\r\n\r\n")
 """Bytes of a text that is not there, and of what stands around one besides its length."""
@@ -25,14 +27,14 @@ NOT_YET = object()
 class Reply:
     """An array of texts as it comes over the line, in RESP; whatever is asked of it and has not come yet is waited for."""
 
-    def __init__(self, receive: Callable[[], bytes], came: bytes = b"") -> None:
-        """`receive` gives the next bytes after those that came; raises whatever is wrong with the line."""
-        self._receive, self._came, self._at = receive, came or receive(), 0
+    def __init__(self, receive: Callable[[], bytes], came: bytes = b"", at: int = 0) -> None:
+        """It begins at a place of what came; `receive` gives the bytes after that, and raises whatever is wrong with the line."""
+        self._receive, self._came, self._at = receive, came or receive(), at
 
     @property
-    def rest(self) -> bytes:
-        """What came behind what was taken: the beginning of the next answer."""
-        return self._came[self._at :]
+    def end(self) -> int:
+        """The place behind what was taken, where the next answer begins."""
+        return self._at
 
     def open(self, length: int) -> None:
         """Read the head; raises redis.ResponseError for what Redis refuses, and for an array of another length."""
@@ -62,18 +64,20 @@ class Reply:
         import hiredis
 
         reader, start = hiredis.Reader(notEnoughData=NOT_YET), self._at
+        fed = start
         reader.feed(b"*%d\r\n" % count)
-        reader.feed(self._came[start:])
         while (found := reader.gets()) is NOT_YET:
-            came = self._receive()
-            self._came += came
-            reader.feed(came)
+            if fed >= len(self._came):
+                self._came += self._receive()
+            piece = self._came[fed : fed + PIECE]
+            reader.feed(piece)
+            fed += len(piece)
         texts: list[bytes | None] = found
         if not TEXTS.issuperset(map(type, texts)):
             raise _refused(b"%a" % texts, "texts were to come")
         lengths = [len(text) for text in texts if text is not None]
-        around = AROUND * len(lengths) + MISSING * (count - len(lengths))
-        self._at += sum(lengths) + sum(map(len, map(str, lengths))) + around
+        digits = len(str(lengths)) - 2 * max(len(lengths), 1)  # for "[12, 3]" has two more bytes for each
+        self._at = start + sum(lengths) + digits + AROUND * len(lengths) + MISSING * (count - len(lengths))
         return self._came[start : self._at], texts
 
     def _line(self) -> bytes:
@@ -194,19 +198,21 @@ class _Wire(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         """A part of an answer, or several answers."""
         self._came += data
-        while self._waiting and self._came:
-            sent, reply = self._waiting[0], Reply(_no_more, self._came)
+        at = 0
+        while self._waiting and at < len(self._came):
+            sent, reply = self._waiting[0], Reply(_no_more, self._came, at)
             try:
                 found = sent.read(reply)
             except _NotWhole:
-                return
+                break
             except Exception as wrong:
                 self.lose(wrong)
                 return
             self._waiting.popleft()
-            self._came = reply.rest
+            at = reply.end
             if not sent.answer.done():
                 sent.answer.set_result(found)
+        self._came = self._came[at:]
 
     def _look(self) -> None:
         """Hang up where the oldest question waits for too long, also after one more turn of the loop.

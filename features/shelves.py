@@ -20,7 +20,7 @@ import numpy as np
 import orjson
 
 from features.packing import FIRST, FOREIGN, FORMAT, LAYOUTS, MARK, NEVER, SEEN_AT, Held, Ints, Layout, is_of, split
-from features.redis_line import Line, Reply, SharedLine
+from features.redis_line import END, Line, Reply, SharedLine
 from whence.columns import MOST_KEPT, Kept
 
 if TYPE_CHECKING:
@@ -98,8 +98,7 @@ class Block:
 
     def _named(self, names: Names, spread: int | None) -> dict[str, Any]:
         layout = self.layout
-        rows = self.slots if spread is None else self.slots[:1].repeat(spread, axis=0)
-        slots = np.ascontiguousarray(rows.T)
+        slots = np.ascontiguousarray(self.slots.T) if spread is None else self.slots[0].repeat(spread).reshape(-1, spread)
         slots.setflags(write=False)
         floats = slots.view(np.float64)
         found: dict[str, Any] = {}
@@ -373,9 +372,10 @@ class _Part:
         self.key = key
         self.view, self.keys, self.is_whole = key
         self.layout = LAYOUTS[self.view]
-        names = [name.encode() for key in self.keys if key is not None for name in _redis_keys(self.layout, key, self.is_whole)]
-        self.wanted = len(names)
-        self.packed = b"".join([b"$%d\r\n%b\r\n" % (len(name), name) for name in names])
+        keys = [each.encode() for each in self.keys if each is not None]
+        places = _places(self.layout, self.is_whole)
+        self.wanted = len(places) * len(keys)
+        self.packed = b"".join([_head(place, len(each)) + each + END for each in keys for place in places])
         self.last: tuple[bytes, Block] | None = None
         """What came for it last, and what was made of that; one reference, for threads read at the same time."""
         self.followed: Sequence[_Part] = ()
@@ -385,8 +385,11 @@ class _Part:
 
     def block(self, found: list[bytes | None]) -> Block:
         """The block of what was found for the names."""
-        rest = iter(_rows(self.layout, found, self.is_whole))
-        return block_of(self.layout, [None if key is None else next(rest) for key in self.keys], STAMP, self.is_whole)
+        rows = _rows(self.layout, found, self.is_whole)
+        if len(rows) < len(self.keys):
+            rest = iter(rows)
+            rows = [None if key is None else next(rest) for key in self.keys]
+        return block_of(self.layout, rows, STAMP, self.is_whole)
 
 
 class Question:
@@ -515,18 +518,18 @@ class RedisShelf:
         """Keep each row unless a newer one is there; of two with the same time the later write stays."""
         with self._answering():
             script, layout = self.writer.register_script(KEEP_NEWEST), LAYOUTS[view]
-            changed, each = 0, len(_redis_keys(layout, "", is_whole=True))
+            places, changed = _places(layout, is_whole=True), 0
             for part in chunks(rows, CHUNK):
-                keys = [name for key, _ in part for name in _redis_keys(layout, key, is_whole=True)]
-                packed = [b"%016x%b" % (at, piece) for _, (at, payload) in part for piece in split(layout, payload)[:each]]
-                changed += int(script(keys=keys, args=[*packed, each]))
+                keys = [place + key for key, _ in part for place in places]
+                pieces = [(at, piece) for _, (at, payload) in part for piece in split(layout, payload)[: len(places)]]
+                changed += int(script(keys=keys, args=[*(b"%016x%b" % each for each in pieces), len(places)]))
             return changed
 
     def get(self, view: str, keys: Sequence[str]) -> list[Held | None]:
         """The row of each key, in the order asked."""
         with self._answering():
             layout = LAYOUTS[view]
-            names = [name for key in keys for name in _redis_keys(layout, key, is_whole=True)]
+            names = [place + key for key in keys for place in _places(layout, is_whole=True)]
             found: Any = self.writer.mget(names) if names else []
         rows = _rows(layout, found, is_whole=True)
         return [None if packed is None else (int(packed[:STAMP], 16), packed[STAMP:]) for packed in rows]
@@ -555,8 +558,8 @@ class RedisShelf:
     def drop(self, view: str) -> None:
         """Forget all rows of the view."""
         with self._answering():
-            for name in _redis_keys(LAYOUTS[view], "*", is_whole=True):
-                for part in chunks(self.writer.scan_iter(match=name, count=CHUNK), CHUNK):
+            for place in _places(LAYOUTS[view], is_whole=True):
+                for part in chunks(self.writer.scan_iter(match=f"{place}*", count=CHUNK), CHUNK):
                     self.writer.delete(*part)
 
     def close(self) -> None:
@@ -624,7 +627,7 @@ def block_of(layout: Layout, found: Sequence[bytes | None], start: int = 0, is_w
     nothing, end = layout.nothing.tobytes(), start + size
     heads = b"".join([nothing if packed is None else packed[start:end] for packed in found])
     slots = np.frombuffer(heads, dtype="<i8").reshape(-1, width) if len(heads) == size * len(found) else None
-    if slots is None or not ((slots[:, MARK] == layout.mark) | (slots[:, MARK] == 0)).all():
+    if slots is None or not {layout.mark, 0}.issuperset(slots[:, MARK].tolist()):
         slots = np.stack([layout.nothing if packed is None else _slots(layout, packed[start:]) for packed in found])
     return Block(layout, slots, _Texts(layout.texts_read(is_whole), slots[:, FIRST + len(layout.names) :], found, end))
 
@@ -645,29 +648,39 @@ class _Texts:
         """`lengths` are rows × texts; those behind `names` were not read, and raise KeyError."""
         self._places = {name: place for place, name in enumerate(names)}
         self._lengths, self._found, self._behind = lengths, found, behind
-        self._spans: tuple[list[list[int]], list[list[int]]] | None = None
+        self._bounds: list[list[int]] | None = None
 
     def __call__(self, name: str) -> Texts:
         place = self._places[name]
-        starts, ends = self._spans = self._spans or self._spanned()
-        rows = zip(self._found, starts[place], ends[place], strict=True)
-        return [None if packed is None or end < start else str(packed[start:end], "utf-8") for packed, start, end in rows]
+        bounds = self._bounds = self._bounds or self._bounded()
+        rows, lengths = zip(self._found, bounds[place], bounds[place + 1], strict=True), self._lengths[:, place]
+        if np.minimum.reduce(lengths, initial=0) == 0:
+            return [packed[start:end].decode() for packed, start, end in rows]  # type: ignore[index]  # for each has a text
+        return [
+            None if packed is None or length < 0 else packed[start:end].decode()
+            for (packed, start, end), length in zip(rows, lengths.tolist(), strict=True)
+        ]
 
-    def _spanned(self) -> tuple[list[list[int]], list[list[int]]]:
-        lengths = self._lengths.T
-        sizes = np.maximum(lengths, 0)
-        starts = self._behind + sizes.cumsum(axis=0) - sizes
-        return starts.tolist(), (starts + lengths).tolist()
+    def _bounded(self) -> list[list[int]]:
+        """Where the first text begins, and where each ends, row by row."""
+        ends = self._behind + np.maximum(self._lengths.T, 0).cumsum(axis=0)
+        return [[self._behind] * len(self._found), *ends.tolist()]
 
 
-def _redis_keys(layout: Layout, key: str, is_whole: bool) -> tuple[str, ...]:
-    """Where a row lies, and its long texts where it has some and they are wanted, too."""
-    name = f"whence:{FORMAT}:{layout.view}:{key}"
-    return (name, f"whence:{FORMAT}:{layout.view}.long:{key}") if is_whole and layout.long else (name,)
+def _places(layout: Layout, is_whole: bool) -> list[str]:
+    """What stands before a row's key, and before that of its long texts where it has some and they are wanted, too."""
+    names = (layout.view, f"{layout.view}.long") if is_whole and layout.long else (layout.view,)
+    return [f"whence:{FORMAT}:{name}:" for name in names]
+
+
+@lru_cache(4096)
+def _head(place: str, length: int) -> bytes:
+    """What stands before a key of so many bytes in a command."""
+    return b"$%d\r\n%b" % (len(place) + length, place.encode())
 
 
 def _rows(layout: Layout, found: Sequence[bytes | None], is_whole: bool) -> Sequence[bytes | None]:
-    """Rows as they were packed, each with its time before it, of what lay at `_redis_keys`."""
+    """Rows as they were packed, each with its time before it, of what lay at `_places`."""
     if not is_whole or not layout.long:
         return found
     return [_row(*pair) for pair in zip(found[::2], found[1::2], strict=True)]
