@@ -16,8 +16,9 @@ from whence.contracts.events import INSTANT
 from whence.contracts.settings import Settings
 from whence.ingest import hashing, shape
 from whence.ingest.batch import Batch, Fault
-from whence.ingest.files import FileSource
-from whence.ingest.read import Chunk, Place
+from whence.ingest.files import FileSource, remembered
+from whence.ingest.places import Place
+from whence.ingest.read import Chunk
 from whence.ingest.shape import same
 
 NEEDED = (
@@ -43,7 +44,7 @@ def criteo(settings: Settings) -> FileSource:
         cookie = hashing.each(rows["uid"], keyed)
         return _touches(chunk, rows, cookie, shift), _conversions(chunk, rows, cookie, shift)
 
-    return FileSource(place, lambda _: NEEDED, shape_chunk)
+    return FileSource(place, lambda _: NEEDED, shape_chunk, remembered(settings))
 
 
 def _touches(chunk: Chunk, rows: pa.RecordBatch, cookie: pa.Array, shift: timedelta) -> Batch:

@@ -22,7 +22,8 @@ from whence.ingest.errors import IngestError
 from whence.ingest.fields import listed, quoted, written
 from whence.ingest.guessing import CONVERSIONS, TOUCHES
 from whence.ingest.mapping import batches, parse
-from whence.ingest.read import Place, chunks, header_line, headers, is_json, sql_tables
+from whence.ingest.places import Place
+from whence.ingest.read import chunks, header_line, headers, is_json, sql_tables
 from whence.ingest.sections import Section, found_in
 
 TRIED = 1000

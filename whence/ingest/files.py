@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
-from datetime import date
 from functools import cached_property
 
-import pyarrow.compute as pc
-
+from whence.contracts.settings import Settings
 from whence.contracts.times import Window
 from whence.ingest.batch import Batch
 from whence.ingest.check import check
 from whence.ingest.errors import IngestError
-from whence.ingest.read import Chunk, Place, chunks
+from whence.ingest.file_days import Days, FileDays, first_and_last, needs_day
+from whence.ingest.places import File, Place, files
+from whence.ingest.read import Chunk, Needed, chunks, file_chunks
 
 
 @dataclass(frozen=True)
@@ -21,37 +23,79 @@ class FileSource:
     """Rows of a place, shaped into batches by `shape`, which leaves their `day` empty.
 
     A row without a usable time of its own is filed under the source's first day, so that it is
-    refused once, whatever windows the source is taken in by.
+    refused once, whatever windows the source is taken in by. Files that were read before, are as they were, and have
+    no row of the window are not read again.
     """
 
     place: Place
-    needed: Callable[[str], tuple[str, ...]]
+    needed: Needed
     """Of a file by its name, the columns."""
     shape: Callable[[Chunk], Iterable[Batch]]
+    known: FileDays
 
     def days(self) -> Window:
         """The first and the last day of delivery of the rows that keep the contract."""
         return self._days
 
     def batches(self, window: Window) -> Iterator[Batch]:
-        """All rows; the file does not say where a day begins."""
-        for batch in self._batches():
-            needs_day = bool(batch.faults) or batch.rows["seen_at"].null_count > 0
-            yield replace(batch, day=self._days.first.isoformat()) if needs_day else batch
+        """All rows of the files that may have some in the window."""
+        for batch in self._read(lambda file: self._may_hold(file, window)):
+            yield replace(batch, day=self._days.first.isoformat()) if needs_day(batch) else batch
 
-    def _batches(self) -> Iterator[Batch]:
-        for chunk in chunks(self.place, self.needed):
+    def _may_hold(self, file: File, window: Window) -> bool:
+        days = self.known.of(file)
+        return days is None or days.meet(window) or (days.has_strays and self._days.first in window)
+
+    def _read(self, is_wanted: Callable[[File], bool]) -> Iterator[Batch]:
+        """The batches of the files that are wanted; of which days their rows are is remembered."""
+        if self.place.is_sql:
+            for chunk in chunks(self.place, self.needed):
+                yield from self.shape(chunk)
+            return
+        with files(self.place) as found, self.known:
+            for file in filter(is_wanted, found):
+                days = Days()
+                for batch in self._of(file):
+                    days = days.joined(batch)
+                    yield batch
+                self.known.note(file, days)
+
+    def _of(self, file: File) -> Iterator[Batch]:
+        for chunk in file_chunks(file, self.needed, self.place.delimiter):
             yield from self.shape(chunk)
 
     @cached_property
     def _days(self) -> Window:
-        found: set[date] = set()
-        for batch in self._batches():
-            seen = check(batch).rows["seen_at"]
-            if len(seen):
-                found.update(each.date() for each in pc.min_max(seen).as_py().values())
-        if not found:
+        found = first_and_last(list(self._good_days()))
+        if found is None:
             raise IngestError(
                 f"{self.place.name} has no row with a usable time. Look at its first lines, and how its times are read."
             )
-        return Window(min(found), max(found))
+        return Window(*found)
+
+    def _good_days(self) -> Iterator[Days]:
+        """Of each file's rows that keep the contract."""
+        if self.place.is_sql:
+            yield _good(self._read(lambda _: True))
+            return
+        with files(self.place) as found, self.known:
+            for file in found:
+                days = self.known.of(file, "good")
+                if days is None:
+                    days = _good(self._of(file))
+                    self.known.note(file, days, "good")
+                yield days
+
+
+def remembered(settings: Settings, mapping: str = "") -> FileDays:
+    """What is remembered of the files of the settings' source, as it is read by them and a mapping's text."""
+    source = settings.source
+    told = json.dumps([source.kind, source.path, source.shift_days, mapping])
+    return FileDays(settings.home / "ingest-files.json", hashlib.sha256(told.encode()).hexdigest())
+
+
+def _good(batches: Iterable[Batch]) -> Days:
+    days = Days()
+    for batch in batches:
+        days = days.joined(replace(batch, rows=check(batch).rows, faults=()))
+    return days

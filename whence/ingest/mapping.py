@@ -45,8 +45,9 @@ from whence.contracts.settings import Settings
 from whence.ingest import hashing, shape
 from whence.ingest.batch import Batch, Fault
 from whence.ingest.errors import IngestError
-from whence.ingest.files import FileSource
-from whence.ingest.read import Chunk, Place
+from whence.ingest.files import FileSource, remembered
+from whence.ingest.places import Place
+from whence.ingest.read import Chunk
 from whence.normalise import networks, phones
 from whence.normalise.placeholders import is_placeholder
 
@@ -139,13 +140,14 @@ def mapped(settings: Settings) -> FileSource:
         raise IngestError("source.mapping is empty. Name a mapping file; `whence ingest --suggest FILE` writes a first one.")
     if not Path(path).exists():
         raise IngestError(f"There is no mapping file {path}. `whence ingest --suggest FILE` writes a first one.")
-    plan = parse(Path(path).read_text(), path)
+    text = Path(path).read_text()
+    plan = parse(text, path)
     place = Place(settings.source.path, settings.tables.options, plan.delimiter, plan.query)
     if place.is_sql and not plan.query:
         raise IngestError(f"{path}: a database needs [source] with a table or a query.")
     keyed = hashing.keyed(hashing.secret(settings.home))
     shift = timedelta(days=settings.source.shift_days)
-    return FileSource(place, plan.columns, lambda chunk: batches(chunk, plan, keyed, shift))
+    return FileSource(place, plan.columns, lambda chunk: batches(chunk, plan, keyed, shift), remembered(settings, text))
 
 
 def parse(text: str, where: str) -> Plan:

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
-import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
@@ -21,13 +19,15 @@ import pyarrow.parquet as pq
 from whence.ingest import nested, urls
 from whence.ingest.batch import Fault
 from whence.ingest.errors import IngestError
+from whence.ingest.places import JSON, File, Place, files
 
 ROWS = 50_000
 BLOCK = 4 << 20
-JSON = (".jsonl", ".ndjson", ".json", ".jsonl.gz", ".ndjson.gz", ".json.gz")
-SUFFIXES = (".csv", ".tsv", ".csv.gz", ".tsv.gz", ".parquet", *JSON)
 NAMED_BY = 2000
 """Rows of a JSON file whose names are looked at, where somebody asks for its columns."""
+
+Needed = Callable[[str], tuple[str, ...]]
+"""Of a file, by its name, the columns that are read."""
 
 
 @dataclass(frozen=True)
@@ -43,55 +43,35 @@ class Chunk:
     faults: tuple[Fault, ...] = ()
 
 
-@dataclass(frozen=True)
-class Place:
-    """Where a source lies and how to read it: a file, a folder of files, an s3:// address or a SQLAlchemy URL."""
-
-    path: str
-    options: Mapping[str, str]
-    """For S3: AWS_ENDPOINT_URL, AWS_REGION and the like."""
-    delimiter: str = ""
-    """Of a CSV file; by default a tab for .tsv and a comma otherwise."""
-    query: str = ""
-    """For SQL: what to select."""
-
-    @property
-    def name(self) -> str:
-        """What to call it, without a password."""
-        if not self.is_sql:
-            return self.path
-        import sqlalchemy as sa
-
-        return sa.make_url(self.path).set(query={}).render_as_string(hide_password=True)
-
-    @property
-    def is_sql(self) -> bool:
-        """Whether the path is a database's address."""
-        return "://" in self.path and not self.path.startswith("s3://")
-
-
-def chunks(place: Place, needed: Callable[[str], tuple[str, ...]]) -> Iterator[Chunk]:
+def chunks(place: Place, needed: Needed) -> Iterator[Chunk]:
     """The rows of the source, file by file; of each, by its name, only the needed columns are read.
 
     `page?utm_campaign` is a parameter of the addresses in the column `page`. Raises IngestError for a source that is not there, is empty
     or broken, or lacks a needed column.
     """
-    for chunk in _chunks(place, lambda name: tuple(dict.fromkeys(urls.column(each) for each in needed(name)))):
-        yield replace(chunk, rows=urls.with_parameters(chunk.rows, needed(chunk.source)))
-
-
-def _chunks(place: Place, needed: Callable[[str], tuple[str, ...]]) -> Iterator[Chunk]:
     if place.is_sql:
-        yield from _sql_chunks(place, needed(place.name))
+        yield from _with_parameters(place.name, needed, lambda columns: _sql_chunks(place, columns))
         return
-    with _files(place) as files:
-        for name, path in files:
-            if path.name.endswith(".parquet"):
-                yield from _parquet_chunks(name, path, needed(name))
-            elif is_json(path.name):
-                yield from _json_chunks(name, path, needed(name))
-            else:
-                yield from _csv_chunks(name, path, needed(name), place.delimiter)
+    with files(place) as found:
+        for file in found:
+            yield from file_chunks(file, needed, place.delimiter)
+
+
+def file_chunks(file: File, needed: Needed, delimiter: str = "") -> Iterator[Chunk]:
+    """The rows of one of its files, see `chunks`."""
+    with file.opened() as path:
+        if path.name.endswith(".parquet"):
+            yield from _with_parameters(file.name, needed, lambda columns: _parquet_chunks(file.name, path, columns))
+        elif is_json(path.name):
+            yield from _with_parameters(file.name, needed, lambda columns: _json_chunks(file.name, path, columns))
+        else:
+            yield from _with_parameters(file.name, needed, lambda columns: _csv_chunks(file.name, path, columns, delimiter))
+
+
+def _with_parameters(name: str, needed: Needed, read: Callable[[tuple[str, ...]], Iterator[Chunk]]) -> Iterator[Chunk]:
+    names = needed(name)
+    for chunk in read(tuple(dict.fromkeys(map(urls.column, names)))):
+        yield replace(chunk, rows=urls.with_parameters(chunk.rows, names))
 
 
 def is_json(name: str) -> bool:
@@ -104,8 +84,8 @@ def headers(place: Place) -> dict[str, tuple[str, ...]]:
     if place.is_sql:
         first = next(iter(_sql_chunks(place, ())), None)
         return {place.name: tuple(first.rows.column_names) if first else ()}
-    with _files(place) as files:
-        return {name: _names(name, path, place.delimiter) for name, path in files}
+    with files(place) as found:
+        return {file.name: _names(file, place.delimiter) for file in found}
 
 
 def sql_tables(place: Place) -> list[str]:
@@ -124,79 +104,27 @@ def header_line(place: Place) -> str:
     """The first line of a CSV, or of the first one of several; empty where the source is none."""
     if place.is_sql:
         return ""
-    with _files(place) as files:
-        lines = (_first_line(name, path) for name, path in files if not path.name.endswith((".parquet", *JSON)))
-        return next(lines, "")
+    with files(place) as found:
+        plain = next((file for file in found if not file.name.endswith((".parquet", *JSON))), None)
+        if plain is None:
+            return ""
+        with plain.opened() as path:
+            return _first_line(plain.name, path)
 
 
-def _names(name: str, path: Path, delimiter: str) -> tuple[str, ...]:
-    if path.name.endswith(".parquet"):
-        return _parquet_names(name, path)
-    if is_json(path.name):
-        with _open(path) as raw:
-            found = [each for _, each in islice(nested.json_rows(name, raw), NAMED_BY) if not isinstance(each, Fault)]
-        return _names_of(found)
-    return _header(name, path, delimiter)
+def _names(file: File, delimiter: str) -> tuple[str, ...]:
+    with file.opened() as path:
+        if path.name.endswith(".parquet"):
+            return _parquet_names(file.name, path)
+        if is_json(path.name):
+            with _open(path) as raw:
+                rows = islice(nested.json_rows(file.name, raw), NAMED_BY)
+                return _names_of(each for _, each in rows if not isinstance(each, Fault))
+        return _header(file.name, path, delimiter)
 
 
 def _names_of(rows: Iterable[Mapping[str, Any]]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(name for row in rows for name in nested.flat(row)))
-
-
-@contextmanager
-def _files(place: Place) -> Iterator[list[tuple[str, Path]]]:
-    """The source's files with the names to call them by; what lies on S3 is fetched to a folder that goes away again."""
-    if not place.path:
-        raise IngestError("source.path is empty. Name a file, a folder, an s3:// address or a SQLAlchemy URL.")
-    if place.path.startswith("s3://"):
-        with tempfile.TemporaryDirectory(prefix="whence-s3-") as folder:
-            yield _fetch(place, Path(folder))
-        return
-    path = Path(place.path)
-    if not path.exists():
-        raise IngestError(f"There is nothing at {place.path}. Check source.path; it is relative to the folder you started in.")
-    if path.is_file():
-        yield [(path.name, path)]
-        return
-    found = sorted(each for each in path.rglob("*") if each.name.endswith(SUFFIXES))
-    if not found:
-        raise IngestError(f"The folder {place.path} holds no file that ends with {', '.join(SUFFIXES)}.")
-    yield [(str(each.relative_to(path)), each) for each in found]
-
-
-def _fetch(place: Place, folder: Path) -> list[tuple[str, Path]]:
-    import boto3
-    from botocore.exceptions import BotoCoreError, ClientError
-
-    bucket, _, key = place.path.removeprefix("s3://").partition("/")
-    fetched = []
-    try:
-        s3 = boto3.client(
-            "s3",
-            endpoint_url=place.options.get("AWS_ENDPOINT_URL"),
-            region_name=place.options.get("AWS_REGION"),
-            aws_access_key_id=place.options.get("AWS_ACCESS_KEY_ID"),
-            aws_secret_access_key=place.options.get("AWS_SECRET_ACCESS_KEY"),
-        )
-        for at, name in enumerate(_keys(s3, bucket, key)):
-            path = folder / f"{at:06d}-{Path(name).name}"
-            s3.download_file(bucket, name, str(path))
-            fetched.append((f"s3://{bucket}/{name}", path))
-    except (BotoCoreError, ClientError) as wrong:
-        raise IngestError(
-            f"{place.path} could not be fetched: {wrong}. Check the address, the region and the credentials."
-        ) from None
-    if not fetched:
-        raise IngestError(f"There is no file below {place.path} that ends with {', '.join(SUFFIXES)}.")
-    return fetched
-
-
-def _keys(s3: object, bucket: str, key: str) -> list[str]:
-    if key and not key.endswith("/"):
-        return [key]
-    pages = s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=key)  # type: ignore[attr-defined]
-    found = [str(each["Key"]) for page in pages for each in page.get("Contents", ())]
-    return sorted(each for each in found if each.endswith(SUFFIXES))
 
 
 def _csv_chunks(name: str, path: Path, needed: tuple[str, ...], delimiter: str) -> Iterator[Chunk]:

@@ -16,8 +16,9 @@ from whence.contracts.events import INSTANT
 from whence.contracts.settings import Settings
 from whence.ingest import hashing, shape
 from whence.ingest.batch import Batch, Fault
-from whence.ingest.files import FileSource
-from whence.ingest.read import Chunk, Place
+from whence.ingest.files import FileSource, remembered
+from whence.ingest.places import Place
+from whence.ingest.read import Chunk
 from whence.ingest.shape import same
 
 NEEDED = ("ip", "app", "device", "os", "channel", "click_time", "attributed_time", "is_attributed")
@@ -32,7 +33,7 @@ def talkingdata(settings: Settings) -> FileSource:
     keyed = hashing.keyed(hashing.secret(settings.home))
     shift = timedelta(days=settings.source.shift_days)
     place = Place(settings.source.path, settings.tables.options)
-    return FileSource(place, lambda _: NEEDED, lambda chunk: _shape(chunk, keyed, shift))
+    return FileSource(place, lambda _: NEEDED, lambda chunk: _shape(chunk, keyed, shift), remembered(settings))
 
 
 def _shape(chunk: Chunk, keyed: Callable[[str], str], shift: timedelta) -> tuple[Batch, Batch]:

@@ -1,0 +1,97 @@
+"""What is remembered of files: a day's ingest reads that day's files alone, and whatever changed is read again."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.builders import some_settings
+from whence.contracts.settings import Settings, Source
+from whence.contracts.times import Window
+from whence.ingest import ingest, source_days
+from whence.ingest.places import File
+from whence.ingest.read import Chunk, file_chunks
+from whence.lake import Lake
+
+MAPPING = '[sightings]\nhappened_at = "at"\nkind = { value = "login" }\n'
+DAYS = [date(2026, 5, day) for day in (1, 2, 3)]
+
+
+def write(folder: Path, day: date, *more: str) -> None:
+    (folder / f"{day}.csv").write_text("\n".join(["at", f"{day}T10:00:00Z", *more]) + "\n")
+
+
+@pytest.fixture
+def logs(tmp_path: Path) -> Settings:
+    """Three files of a day each, all of them read once."""
+    folder = tmp_path / "logs"
+    folder.mkdir()
+    for day in DAYS:
+        write(folder, day)
+    (tmp_path / "map.toml").write_text(MAPPING)
+    settings = some_settings(tmp_path, source=Source(kind="mapping", path=str(folder), mapping=str(tmp_path / "map.toml")))
+    ingest(settings, Window(DAYS[0], DAYS[-1]))
+    return settings
+
+
+@pytest.fixture
+def opened(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The files that are read from now on."""
+    names: list[str] = []
+
+    def noted(file: File, *rest: Any) -> Iterator[Chunk]:
+        names.append(file.name)
+        return file_chunks(file, *rest)
+
+    monkeypatch.setattr("whence.ingest.files.file_chunks", noted)
+    return names
+
+
+def rows(settings: Settings) -> int:
+    return len(Lake.of(settings).read("sightings"))
+
+
+def test_a_day_reads_its_own_files_alone(logs: Settings, opened: list[str]) -> None:
+    ingest(logs, Window(DAYS[1], DAYS[1]))
+    assert opened == ["2026-05-02.csv"]
+    assert rows(logs) == 3
+    assert source_days(logs) == source_days(logs) == Window(DAYS[0], DAYS[-1])
+    assert len(opened) == 4, "once for the days of rows that keep the contract"
+
+
+def change_a_file(settings: Settings) -> None:
+    write(Path(settings.source.path), DAYS[0], "2026-05-02T11:00:00Z")
+
+
+def change_the_mapping(settings: Settings) -> None:
+    Path(settings.source.mapping).write_text(MAPPING + "# other words")
+
+
+def lose_what_is_remembered(settings: Settings) -> None:
+    (settings.home / "ingest-files.json").write_text('{"form": 1, "read_as"')
+
+
+@pytest.mark.parametrize(
+    ("change", "read"), [(change_a_file, [0, 1]), (change_the_mapping, [0, 1, 2]), (lose_what_is_remembered, [0, 1, 2])]
+)
+def test_what_changed_is_read_again(
+    logs: Settings, opened: list[str], change: Callable[[Settings], None], read: list[int]
+) -> None:
+    change(logs)
+    ingest(logs, Window(DAYS[1], DAYS[1]))
+    assert opened == [f"{DAYS[at]}.csv" for at in read]
+    assert rows(logs) == (4 if change is change_a_file else 3)
+
+
+def test_a_row_without_a_time_is_found_on_the_first_day_whichever_file_it_is_in(logs: Settings, opened: list[str]) -> None:
+    write(Path(logs.source.path), DAYS[2], "soon")
+    ingest(logs, Window(DAYS[2], DAYS[2]))
+    assert not len(Lake.of(logs).read("quarantine"))
+    opened.clear()
+    ingest(logs, Window(DAYS[0], DAYS[0]))
+    assert opened == ["2026-05-01.csv", "2026-05-03.csv"]
+    assert Lake.of(logs).read("quarantine")["source"].to_pylist() == ["2026-05-03.csv"]
