@@ -5,6 +5,8 @@
 then the day's `checks` and `findings` about these tables, before anything learns from them. A day with a finding at `stop` is left
 out of training, and the gate reads the findings.
 
+Days before it that were taken in, and of whose rows some came since in files, are taken in again; the task's answer names them as `late`.
+
 **Owner** data platform. **Partition key** a day (`2026-05-03`) or a range of days (`2026-05-01..2026-05-10`).
 
 **When it is red** read the task's log: the message names the file, the row or field, and what to do. A file that cannot be read
@@ -56,9 +58,14 @@ with DAG(
     @task
     def ingest() -> dict[str, Any]:
         from whence.contracts.times import Window
-        from whence.ingest import ingest
+        from whence.ingest import ingest, late_days
 
-        return asdict(ingest(load(), Window.parse(get_current_context()["dag_run"].partition_key)))
+        window = Window.parse(get_current_context()["dag_run"].partition_key)
+        report = ingest(load(), window)
+        late = late_days(load(), window)
+        for each in late:
+            ingest(load(), each)
+        return {**asdict(report), "late": [str(each) for each in late]}
 
     @task(outlets=[Asset("events", "x-whence://events")])
     def check_data() -> dict[str, Any]:

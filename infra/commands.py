@@ -155,6 +155,8 @@ def ingest(
                 as_json=False,
                 title=f"Ingested {days}",
             )
+            for late in whence.ingest.late_days(context.obj, _window(days)):
+                print(f"Rows of {late} came since it was taken in. `whence ingest {late}` takes them in, too.")
 
 
 @app.command()

@@ -13,6 +13,7 @@ from monitoring.attribution_report.reading import Read
 from whence.attribution import summary
 from whence.attribution.statements import CAUSES, OF, ORDER
 from whence.attribution.summary import View
+from whence.contracts.times import Window
 
 
 @dataclass(frozen=True)
@@ -200,10 +201,4 @@ def words_of(period: str) -> str:
 
 def _days(days: Sequence[str]) -> str:
     """Days in words, runs of them as windows."""
-    runs: list[list[str]] = []
-    for day in days:
-        if runs and (date.fromisoformat(day) - date.fromisoformat(runs[-1][-1])).days == 1:
-            runs[-1].append(day)
-        else:
-            runs.append([day])
-    return ", ".join(run[0] if len(run) == 1 else f"{run[0]}..{run[-1]}" for run in runs)
+    return ", ".join(map(str, Window.runs(map(date.fromisoformat, days))))

@@ -12,7 +12,7 @@ import pytest
 from tests.builders import some_settings
 from whence.contracts.settings import Settings, Source
 from whence.contracts.times import Window
-from whence.ingest import ingest, source_days
+from whence.ingest import ingest, late_days, source_days
 from whence.ingest.places import File
 from whence.ingest.read import Chunk, file_chunks
 from whence.lake import Lake
@@ -95,3 +95,13 @@ def test_a_row_without_a_time_is_found_on_the_first_day_whichever_file_it_is_in(
     ingest(logs, Window(DAYS[0], DAYS[0]))
     assert opened == ["2026-05-01.csv", "2026-05-03.csv"]
     assert Lake.of(logs).read("quarantine")["source"].to_pylist() == ["2026-05-03.csv"]
+
+
+def test_rows_that_come_after_their_day_was_taken_in_are_noticed_until_they_are(logs: Settings) -> None:
+    write(Path(logs.source.path), date(2026, 5, 4), "2026-04-20T09:00:00Z", "2026-05-01T23:59:59Z")
+    next_day = Window.parse("2026-05-04")
+    ingest(logs, next_day)
+    assert late_days(logs, next_day) == [Window.parse("2026-05-01")], "of 20 April nothing was taken in before"
+    ingest(logs, Window.parse("2026-05-01"))
+    assert late_days(logs, next_day) == []
+    assert rows(logs) == 5

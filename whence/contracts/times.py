@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 
@@ -54,6 +54,21 @@ class Window:
             return cls(date.fromisoformat(first), date.fromisoformat(last or first))
         except ValueError as wrong:
             raise ValueError(f"'{key}' is no window of days ({wrong}). Write 2026-05-01 or 2026-05-01..2026-05-10.") from None
+
+    @classmethod
+    def runs(cls, days: Iterable[date]) -> list[Window]:
+        """Days in any order as windows, each as long as no day of it is missing.
+
+        >>> [str(each) for each in Window.runs(map(date.fromisoformat, ["2026-05-04", "2026-05-01", "2026-05-02"]))]
+        ['2026-05-01..2026-05-02', '2026-05-04']
+        """
+        found: list[Window] = []
+        for day in sorted(days):
+            if found and found[-1].last + timedelta(days=1) == day:
+                found[-1] = cls(found[-1].first, day)
+            else:
+                found.append(cls(day, day))
+        return found
 
     @property
     def days(self) -> tuple[str, ...]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import date, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from whence.ingest.batch import Source
     from whence.ingest.load import IngestReport
 
-__all__ = ["IngestError", "ingest", "peek", "source_days", "suggest"]
+__all__ = ["IngestError", "ingest", "late_days", "peek", "source_days", "suggest"]
 
 
 def ingest(settings: Settings, window: Window, progress: Callable[[int, int], None] | None = None) -> IngestReport:
@@ -36,6 +37,24 @@ def ingest(settings: Settings, window: Window, progress: Callable[[int, int], No
 def source_days(settings: Settings) -> Window:
     """The first and the last day that the source has; reads through it unless it is the world."""
     return _source(settings).days()
+
+
+def late_days(settings: Settings, window: Window) -> list[Window]:
+    """Days before the window that were taken in, and of whose rows some came since; each run of days as one.
+
+    It goes by what `ingest` last saw of the source's files, and back as far as an event that comes again is known for a duplicate.
+    """
+    from whence.ingest.files import FileSource
+    from whence.ingest.load import REPEATS_FOR
+    from whence.lake import Lake
+
+    source = _source(settings)
+    if not isinstance(source, FileSource):
+        return []
+    before = Window(window.first - REPEATS_FOR, window.first - timedelta(days=1))
+    counts = Lake.of(settings).read("ingest_counts", before).group_by(["source", "day"]).aggregate([("read", "sum")]).to_pylist()
+    late = source.late({(row["source"], row["day"]): row["read_sum"] for row in counts}) & {row["day"] for row in counts}
+    return Window.runs(map(date.fromisoformat, late))
 
 
 def peek(settings: Settings, window: Window, table: str) -> pa.Table:

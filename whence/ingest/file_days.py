@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 import os
 import secrets
-from dataclasses import asdict, dataclass
-from datetime import date
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
+import pyarrow as pa
 import pyarrow.compute as pc
 
 from whence.contracts.times import Window
@@ -21,26 +23,22 @@ FORM = 1
 
 @dataclass(frozen=True)
 class Days:
-    """Of which days, as 2026-05-01, a file's rows are: from `first` to `last`, both empty when no row has a time."""
+    """Of which days a file's rows are."""
 
-    first: str = ""
-    last: str = ""
+    rows: Mapping[str, int] = field(default_factory=dict)
+    """How many rows have a time on a day, by day, as 2026-05-01."""
     has_strays: bool = False
-    """Whether some rows are filed under another day than their own, since they have no usable one."""
+    """Whether some are filed under another day than their own, since they may have no usable one."""
 
     def joined(self, batch: Batch) -> Days:
         """With the rows of a batch."""
-        seen = batch.rows["seen_at"]
-        has_strays = self.has_strays or needs_day(batch)
-        if seen.null_count == len(seen):
-            return Days(self.first, self.last, has_strays)
-        told = pc.min_max(seen).as_py()
-        first, last = (told[name].date().isoformat() for name in ("min", "max"))
-        return Days(min(self.first or first, first), max(self.last, last), has_strays)
+        told = pc.value_counts(batch.rows["seen_at"].drop_null().cast(pa.timestamp("us")).cast(pa.date32())).to_pylist()
+        rows = dict(Counter(self.rows) + Counter({each["values"].isoformat(): each["counts"] for each in told}))
+        return Days(rows, self.has_strays or needs_day(batch))
 
     def meet(self, window: Window) -> bool:
         """Whether rows may lie in the window by their own time."""
-        return bool(self.first) and self.first <= window.last.isoformat() and self.last >= window.first.isoformat()
+        return not self.rows.keys().isdisjoint(window.days)
 
 
 def needs_day(batch: Batch) -> bool:
@@ -91,11 +89,3 @@ class FileDays:
             return {(kind, name): (mark, Days(**days)) for kind, name, mark, days in told["files"]}
         except (OSError, ValueError, TypeError, KeyError):
             return {}
-
-
-def first_and_last(days: list[Days]) -> tuple[date, date] | None:
-    """Of several files; None where no row has a time."""
-    there = [each for each in days if each.first]
-    if not there:
-        return None
-    return date.fromisoformat(min(each.first for each in there)), date.fromisoformat(max(each.last for each in there))

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from datetime import date
 from functools import cached_property
 
 from whence.contracts.settings import Settings
@@ -13,7 +14,7 @@ from whence.contracts.times import Window
 from whence.ingest.batch import Batch
 from whence.ingest.check import check
 from whence.ingest.errors import IngestError
-from whence.ingest.file_days import Days, FileDays, first_and_last, needs_day
+from whence.ingest.file_days import Days, FileDays, needs_day
 from whence.ingest.places import File, Place, files
 from whence.ingest.read import Chunk, Needed, chunks, file_chunks
 
@@ -42,6 +43,14 @@ class FileSource:
         for batch in self._read(lambda file: self._may_hold(file, window)):
             yield replace(batch, day=self._days.first.isoformat()) if needs_day(batch) else batch
 
+    def late(self, taken: Mapping[tuple[str, str], int]) -> set[str]:
+        """The days of which a file that was read holds more rows than were taken in, by (file, day); of a database nobody knows."""
+        if self.place.is_sql:
+            return set()
+        with files(self.place) as found:
+            known = {file.name: days for file in found if (days := self.known.of(file))}
+        return {day for name, days in known.items() for day, rows in days.rows.items() if rows > taken.get((name, day), 0)}
+
     def _may_hold(self, file: File, window: Window) -> bool:
         days = self.known.of(file)
         return days is None or days.meet(window) or (days.has_strays and self._days.first in window)
@@ -66,12 +75,12 @@ class FileSource:
 
     @cached_property
     def _days(self) -> Window:
-        found = first_and_last(list(self._good_days()))
-        if found is None:
+        found = sorted({day for each in self._good_days() for day in each.rows})
+        if not found:
             raise IngestError(
                 f"{self.place.name} has no row with a usable time. Look at its first lines, and how its times are read."
             )
-        return Window(*found)
+        return Window(date.fromisoformat(found[0]), date.fromisoformat(found[-1]))
 
     def _good_days(self) -> Iterator[Days]:
         """Of each file's rows that keep the contract."""
