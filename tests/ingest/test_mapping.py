@@ -14,6 +14,7 @@ import sqlalchemy as sa
 
 from tests.builders import an_instant, some_settings
 from whence.contracts.settings import Settings, Source, Tables
+from whence.contracts.times import Window
 from whence.ingest import IngestError, ingest, source_days
 from whence.ingest.mapping import parse
 from whence.lake import Lake
@@ -249,6 +250,18 @@ def test_a_database_is_read_through_sqlalchemy(tmp_path: Path) -> None:
     found = taken(settings, "conversions")
     assert [row["value_micros"] for row in found] == [9_990_000] * 3
     assert ingest(settings, source_days(settings)).changed == ()
+
+
+@pytest.mark.service
+def test_a_query_may_ask_for_the_days_of_the_window_alone(tmp_path: Path) -> None:
+    url = a_database(tmp_path, [{"id": day, "at": f"2026-05-0{day} 10:00:00", "paid": None} for day in (1, 2, 3)])
+    query = "SELECT id, at, '9.99' AS paid FROM orders WHERE at >= :start AND at < :end AND at <> '10:start'"
+    (tmp_path / "map.toml").write_text(ORDERS.replace(ORDERS.split('"')[1], query))
+    settings = some_settings(tmp_path, source=Source(kind="mapping", path=url, mapping=str(tmp_path / "map.toml")))
+    assert str(source_days(settings)) == "2026-05-01..2026-05-03"
+    found = ingest(settings, Window.parse("2026-05-02"))
+    assert found.tables["conversions"].read == 1
+    assert Lake.of(settings).read("conversions")["order_id"].to_pylist() == [None]
 
 
 @pytest.mark.parametrize(

@@ -91,3 +91,13 @@ def test_a_table_with_objects_in_its_cells_is_read_alike(tmp_path: Path) -> None
     [found] = taken(orders(tmp_path, (tmp_path / "orders.parquet").read_bytes(), "orders.parquet"))
     assert (found["order_id"], found["value_micros"], found["click_id"]) == ("A1", 4_350_000, "C9")
     assert "order.id" in suggest(tmp_path / "orders.parquet")
+
+
+def test_a_cell_of_a_csv_may_hold_json(tmp_path: Path) -> None:
+    line = '2026-05-01T10:00:00Z,"{""id"": ""A1"", ""paid"": 4.35}","[{""key"": ""gclid"", ""value"": ""C9""}]"'
+    broken = '2026-05-01T11:00:00Z,"{""id"": ""A2"", ",'
+    settings = orders(tmp_path, f"at,order,params\n{line}\n{broken}\n", "orders.csv")
+    [found] = taken(settings)
+    assert (found["order_id"], found["value_micros"], found["click_id"]) == ("A1", 4_350_000, "C9")
+    assert Lake.of(settings).read("quarantine")["field"].to_pylist() == ["value_micros"]
+    assert "order.id" in suggest(tmp_path / "orders.csv")

@@ -40,7 +40,7 @@ class FileSource:
 
     def batches(self, window: Window) -> Iterator[Batch]:
         """All rows of the files that may have some in the window."""
-        for batch in self._read(lambda file: self._may_hold(file, window)):
+        for batch in self._read(lambda file: self._may_hold(file, window), window):
             yield replace(batch, day=self._days.first.isoformat()) if needs_day(batch) else batch
 
     def late(self, taken: Mapping[tuple[str, str], int]) -> set[str]:
@@ -55,10 +55,10 @@ class FileSource:
         days = self.known.of(file)
         return days is None or days.meet(window) or (days.has_strays and self._days.first in window)
 
-    def _read(self, is_wanted: Callable[[File], bool]) -> Iterator[Batch]:
-        """The batches of the files that are wanted; of which days their rows are is remembered."""
+    def _read(self, is_wanted: Callable[[File], bool], window: Window | None = None) -> Iterator[Batch]:
+        """The batches of the files that are wanted, and of which days their rows are is remembered; or what a query has of a window."""
         if self.place.is_sql:
-            for chunk in chunks(self.place, self.needed):
+            for chunk in chunks(self.place, self.needed, window):
                 yield from self.shape(chunk)
             return
         with files(self.place) as found, self.known:

@@ -1,4 +1,4 @@
-"""Rows that hold objects and lists, as JSON has them: every value as a text, by the names that lead to it, joined by dots."""
+"""Values within objects and lists, as JSON has them: each as a text, by the names that lead to it, joined by dots."""
 
 from __future__ import annotations
 
@@ -43,6 +43,16 @@ def beginnings(names: Collection[str]) -> frozenset[str]:
     """
     parts = [name.split(".") for name in names]
     return frozenset(".".join(each[:count]) for each in parts for count in range(1, len(each) + 1))
+
+
+def value(cell: Any) -> Any:
+    """A cell's value; of a text that is a JSON object or list, what it says."""
+    if not isinstance(cell, str) or not cell.lstrip().startswith(("{", "[")):
+        return cell
+    try:
+        return _DECODER.decode(cell)
+    except (ValueError, RecursionError):
+        return cell
 
 
 def json_rows(name: str, raw: BinaryIO) -> Iterator[tuple[int, dict[str, Any] | Fault]]:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Callable, Iterable, Iterator, Mapping
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
@@ -16,6 +17,7 @@ import pyarrow.compute as pc
 import pyarrow.csv as pacsv
 import pyarrow.parquet as pq
 
+from whence.contracts.times import Window
 from whence.ingest import nested, urls
 from whence.ingest.batch import Fault
 from whence.ingest.errors import IngestError
@@ -26,6 +28,7 @@ BLOCK = 4 << 20
 NAMED_BY = 2000
 """Rows of a JSON file whose names are looked at, where somebody asks for its columns."""
 
+ALL_TIMES = ("1970-01-01 00:00:00+00:00", "9999-12-31 00:00:00+00:00")
 Needed = Callable[[str], tuple[str, ...]]
 """Of a file, by its name, the columns that are read."""
 
@@ -43,14 +46,16 @@ class Chunk:
     faults: tuple[Fault, ...] = ()
 
 
-def chunks(place: Place, needed: Needed) -> Iterator[Chunk]:
+def chunks(place: Place, needed: Needed, window: Window | None = None) -> Iterator[Chunk]:
     """The rows of the source, file by file; of each, by its name, only the needed columns are read.
 
+    A query that has :start and :end in it is asked for the window alone.
+    `payload.user.id` lies within the column `payload`, which holds objects, or JSON as text;
     `page?utm_campaign` is a parameter of the addresses in the column `page`. Raises IngestError for a source that is not there, is empty
     or broken, or lacks a needed column.
     """
     if place.is_sql:
-        yield from _with_parameters(place.name, needed, lambda columns: _sql_chunks(place, columns))
+        yield from _with_parameters(place.name, needed, lambda columns: _sql_chunks(place, columns, window))
         return
     with files(place) as found:
         for file in found:
@@ -128,7 +133,9 @@ def _names_of(rows: Iterable[Mapping[str, Any]]) -> tuple[str, ...]:
 
 
 def _csv_chunks(name: str, path: Path, needed: tuple[str, ...], delimiter: str) -> Iterator[Chunk]:
-    _require(name, _header(name, path, delimiter), needed)
+    header = _header(name, path, delimiter)
+    within = _within(needed, header)
+    columns = _columns(name, needed, header, within)
     ragged: dict[int, Fault] = {}
 
     def note(line: pacsv.InvalidRow) -> str:
@@ -145,8 +152,8 @@ def _csv_chunks(name: str, path: Path, needed: tuple[str, ...], delimiter: str) 
                 read_options=pacsv.ReadOptions(use_threads=False, block_size=BLOCK),
                 parse_options=pacsv.ParseOptions(delimiter=delimiter or _delimiter(path), invalid_row_handler=note),
                 convert_options=pacsv.ConvertOptions(
-                    include_columns=list(needed),
-                    column_types=dict.fromkeys(needed, pa.string()),
+                    include_columns=columns,
+                    column_types=dict.fromkeys(columns, pa.string()),
                     strings_can_be_null=True,
                     null_values=[""],
                 ),
@@ -156,7 +163,7 @@ def _csv_chunks(name: str, path: Path, needed: tuple[str, ...], delimiter: str) 
                 faults, ragged_here = _until(ragged, done, part.num_rows)
                 numbers = np.setdiff1d(np.arange(done + 1, done + part.num_rows + len(ragged_here) + 1), ragged_here)
                 done += part.num_rows + len(ragged_here)
-                yield Chunk(name, part, pa.array(numbers, pa.int64()), faults)
+                yield Chunk(name, _unfolded(part, needed, within), pa.array(numbers, pa.int64()), faults)
             if ragged:
                 yield Chunk(name, _nothing(needed), pa.array([], pa.int64()), tuple(ragged[row] for row in sorted(ragged)))
     except (pa.ArrowInvalid, OSError, EOFError) as wrong:
@@ -222,15 +229,12 @@ def _texts(values: list[str | None]) -> pa.Array:
 
 def _parquet_chunks(name: str, path: Path, needed: tuple[str, ...]) -> Iterator[Chunk]:
     file = _parquet(name, path)
-    there, inner = file.schema_arrow.names, _nested_columns(file)
-    folded = [each for each in needed if each in inner or each not in there]
-    within = {each: column for each in folded if (column := _outer(each, inner))}
-    _require(name, tuple(there), tuple(each for each in needed if each not in within))
-    first, columns = 1, [each for each in needed if each not in within] + sorted(set(within.values()))
+    within = _within(needed, file.schema_arrow.names, _nested_columns(file))
+    columns = _columns(name, needed, file.schema_arrow.names, within)
+    first = 1
     try:
         for part in file.iter_batches(ROWS, columns=columns):
-            rows = _unfolded(part, needed, within) if within else part.select(list(needed))
-            yield Chunk(name, _filled(rows), pa.array(np.arange(first, first + part.num_rows)))
+            yield Chunk(name, _filled(_unfolded(part, needed, within)), pa.array(np.arange(first, first + part.num_rows)))
             first += part.num_rows
     except (pa.ArrowInvalid, OSError) as wrong:
         raise IngestError(f"{name} is broken after row {first - 1}: {wrong}. Send it again whole.") from None
@@ -251,16 +255,35 @@ def _nested_columns(file: pq.ParquetFile) -> list[str]:
     return [each.name for each in file.schema_arrow if pa.types.is_nested(each.type)]
 
 
-def _outer(name: str, nested_columns: Iterable[str]) -> str | None:
-    """The column in which a value of this name lies."""
-    return next((each for each in nested_columns if f"{name}.".startswith(f"{each}.")), None)
+def _within(needed: Iterable[str], there: Sequence[str], folded: Sequence[str] = ()) -> dict[str, str]:
+    """Of the names that lead into a column, as `payload.user.id` into `payload`, that column; of `folded` ones themselves, too."""
+    found = {}
+    for name in needed:
+        parts = name.split(".")
+        outer = next((each for count in range(len(parts), 0, -1) if (each := ".".join(parts[:count])) in there), None)
+        if outer is not None and (outer != name or name in folded):
+            found[name] = outer
+    return found
 
 
-def _unfolded(part: pa.RecordBatch, needed: Iterable[str], within: Mapping[str, str]) -> pa.RecordBatch:
-    """The columns that are needed, those within others as texts."""
-    rows = [nested.flat(row) for row in part.select(sorted(set(within.values()))).to_pylist()]
+def _columns(name: str, needed: Iterable[str], there: tuple[str, ...] | list[str], within: Mapping[str, str]) -> list[str]:
+    """The columns to read; raises IngestError where one lacks."""
+    columns = tuple(dict.fromkeys(within.get(each, each) for each in needed))
+    _require(name, tuple(there), columns)
+    return list(columns)
+
+
+def _unfolded(part: pa.RecordBatch, needed: tuple[str, ...], within: Mapping[str, str]) -> pa.RecordBatch:
+    """The columns that are needed; what lies within others, as objects or as JSON in texts, as texts of its own."""
+    if not within:
+        return part.select(list(needed)) if needed else part
+    wanted = nested.beginnings(within)
+    told = {
+        column: [nested.flat({column: nested.value(cell)}, wanted) for cell in part.column(column).to_pylist()]
+        for column in set(within.values())
+    }
     return pa.record_batch(
-        {each: _texts([row.get(each) for row in rows]) if each in within else part.column(each) for each in needed}
+        {each: _texts([row.get(each) for row in told[within[each]]]) if each in within else part.column(each) for each in needed}
     )
 
 
@@ -283,7 +306,7 @@ def _parquet(name: str, path: Path) -> pq.ParquetFile:
         raise IngestError(f"{name} is no whole Parquet file, it may be cut off: {wrong}. Send it again whole.") from None
 
 
-def _sql_chunks(place: Place, needed: tuple[str, ...]) -> Iterator[Chunk]:
+def _sql_chunks(place: Place, needed: tuple[str, ...], window: Window | None = None) -> Iterator[Chunk]:
     import sqlalchemy as sa
     from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
@@ -294,23 +317,30 @@ def _sql_chunks(place: Place, needed: tuple[str, ...]) -> Iterator[Chunk]:
     first = 1
     try:
         with engine.connect().execution_options(stream_results=True) as link:
-            result = link.execute(sa.text(place.query))
+            result = link.execute(sa.text(place.query), _instants(place, window))
             names = tuple(result.keys())
-            _require(name, names, needed)
+            within = _within(needed, names)
+            _columns(name, needed, names, within)
             for part in result.partitions(ROWS):
                 rows = pa.record_batch(
                     {each: _column(list(cells)) for each, cells in zip(names, zip(*part, strict=True), strict=True)}
                 )
-                yield Chunk(name, _filled(rows), pa.array(np.arange(first, first + rows.num_rows)))
+                yield Chunk(name, _filled(_unfolded(rows, needed, within)), pa.array(np.arange(first, first + rows.num_rows)))
                 first += rows.num_rows
             if first == 1:
-                yield Chunk(name, _nothing(names), pa.array([], pa.int64()))
+                yield Chunk(name, _nothing(needed or names), pa.array([], pa.int64()))
     except SQLAlchemyError as wrong:
         raise IngestError(
             f'{name} could not be read with "{place.query}": {wrong.__class__.__name__}: {_short(wrong)}.'
         ) from None
     finally:
         engine.dispose()
+
+
+def _instants(place: Place, window: Window | None) -> dict[str, str]:
+    """What stands for :start and :end in the query, where it has them: the window's first instant and the one after, or all times."""
+    told = (window.start.isoformat(" "), window.end.isoformat(" ")) if window else ALL_TIMES
+    return {name: at for name, at in zip(("start", "end"), told, strict=True) if re.search(rf"(?<![\w:]):{name}\b", place.query)}
 
 
 def _short(wrong: Exception) -> str:

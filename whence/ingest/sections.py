@@ -10,7 +10,7 @@ from typing import NamedTuple
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from whence.ingest import guessing, urls
+from whence.ingest import guessing, nested, urls
 from whence.ingest.fields import MONEY, how, listed, quoted
 from whence.ingest.guessing import CONVERSIONS, SIGHTINGS, TOUCHES, Column
 
@@ -37,7 +37,7 @@ class Section(NamedTuple):
 
 def found_in(rows: pa.Table) -> list[Section]:
     """The tables that the rows seem to belong to: by the words of their kinds, else by the fields that there are."""
-    rows = _with_campaigns(rows)
+    rows = _with_inner(rows)
     columns = _columns(rows)
     found, touch = guessing.fields(columns), guessing.own_touch(columns)
     kinds = [each for each in guessing.alike("kind", columns) if each is not touch.get("kind")]
@@ -52,13 +52,18 @@ def found_in(rows: pa.Table) -> list[Section]:
     return [_filled(part) for each in parts for part in _without_refunds(each)]
 
 
-def _with_campaigns(rows: pa.Table) -> pa.Table:
-    """The rows, with what their addresses say of campaigns as further columns."""
+def _with_inner(rows: pa.Table) -> pa.Table:
+    """The rows, with what their texts of JSON hold, and what their addresses say of campaigns, as further columns."""
+    for name in rows.column_names:
+        if Column(name, _values(rows, name)).mostly(lambda text: text.startswith("{")):
+            told = [nested.flat({name: nested.value(cell)}) for cell in rows[name].to_pylist()]
+            for inner in dict.fromkeys(each for row in told for each in row if each != name):
+                rows = rows.append_column(inner, pa.array([row.get(inner) for row in told], pa.string()))
     names = [each for name in rows.column_names for each in urls.of_campaigns(name, _values(rows, name))]
     if not names:
         return rows
-    told = urls.with_parameters(rows.combine_chunks().to_batches()[0], [*rows.column_names, *names])
-    return pa.Table.from_batches([told])
+    told_of = urls.with_parameters(rows.combine_chunks().to_batches()[0], [*rows.column_names, *names])
+    return pa.Table.from_batches([told_of])
 
 
 def _columns(rows: pa.Table) -> list[Column]:
