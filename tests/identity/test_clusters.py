@@ -264,3 +264,8 @@ def test_a_giant_component_is_parted_before_anything_is_merged(monkeypatch: pyte
 def test_a_record_leaves_a_group_that_others_have_made_a_burden() -> None:
     links = {(0, 1): 3.0, (0, 2): 2.0, (1, 2): 2.0, (2, 3): 9.0, (0, 3): -4.0, (1, 3): -4.0}
     assert people(4, links, Rules(exact=1)).codes.tolist() == people(4, links).codes.tolist()
+
+
+def test_a_record_that_moves_out_in_the_last_round_is_a_person_alone() -> None:
+    links = {(0, 1): 5.0, (0, 3): -6.0, (1, 2): 3.0, (1, 3): 5.0, (2, 3): 4.0}
+    assert people(4, links, Rules(exact=1, rounds=1)).codes.tolist() == people(4, links).codes.tolist() == [0, 1, 1, 1]

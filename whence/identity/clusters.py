@@ -3,8 +3,9 @@
 Every pair that was compared speaks for (log-odds above the cut) or against its two records being one person;
 a pair that nobody compared counts `Rules.absent`. The best partition is the one in which the log-odds within
 people sum to the most. It is looked for inside each connected component of the pairs that speak for: components
-in which nothing speaks against are one person; small ones are solved exactly, all of a size in one matrix
-product; only larger ones with contradictions inside are merged greedily and then improved record by record.
+in which nothing speaks against, or less than any of the links that hold them together, are one person; of the
+others, small ones are solved exactly, all of a size in one matrix product, and only larger ones are merged greedily
+and then improved record by record.
 
 Log-odds are counted in steps of 2⁻²⁰, so that sums are exact: neither the order of pairs, nor threads, nor the
 rest of the table change a result. What happens in one component depends on nothing outside it.
@@ -40,6 +41,9 @@ STRONGEST = 1000.0
 
 NEVER = -(2.0**44)
 """The weight of a pair that must stay apart: more than all others of a small component together."""
+
+PLACE = 32
+"""Bits of a link's place; its weight, STRONGEST steps at most, has those above."""
 
 CHUNK = 4_000_000
 """How many sums are held at once while small components are solved."""
@@ -146,9 +150,10 @@ def cluster(
     graph, hubs = _without_hubs(_graph(n, pairs, log_odds, rules), rules)
     ties = _Apart(tuple((unique or {}).items()), source if rules.unique_sources else None)
     linked = components(n, *graph.links)
-    graph = _parted(graph, ties)
-    codes = _one_to_one(graph, ties) if _is_between_two(ties) else _partition(graph, components(n, *graph.links), ties, rules)
-    codes = _connected(graph, codes)
+    parted = _parted(graph, ties)
+    found = linked if parted is graph else components(n, *parted.links)
+    graph = parted
+    codes = _one_to_one(graph, ties) if _is_between_two(ties) else _partition(graph, found, ties, rules)
     contradicting = (*_giants(linked), *_contradictions(linked, codes, ties))
     codes, large = _fitting(graph, codes, rules)
     return _described(graph, codes, (*hubs, *contradicting, *large), rules)
@@ -266,8 +271,11 @@ def _parted(graph: _Graph, ties: _Apart) -> _Graph:
     return _Graph(graph.n, graph.left, graph.right, np.where(ties.between(graph.left, graph.right), NEVER, graph.weight))
 
 
-def _partition(graph: _Graph, found: Codes, ties: _Apart, rules: Rules) -> Ints:
-    """The people inside each component: all of it where nothing speaks against, else the best partition that we find."""
+def _partition(graph: _Graph, found: Codes, ties: _Apart, rules: Rules) -> Codes:
+    """The people inside each component: all of it where nothing speaks against, else the best partition that we find.
+
+    Those of a partition that no links hold together are parted: it loses nothing.
+    """
     sizes = np.bincount(found)
     inside = graph.only(found[graph.left] == found[graph.right])
     is_hard = _is_conflicted(inside, found, sizes, ties, rules)
@@ -281,7 +289,17 @@ def _partition(graph: _Graph, found: Codes, ties: _Apart, rules: Rules) -> Ints:
     for records, part in _parts(inside, groups, hard[sizes[hard] > rules.exact]):
         for places, piece in _manageable(part):
             codes[records[places]] += places[_greedy(piece, _claims(records[places], ties), rules)]
-    return codes
+    left, right = inside.links
+    is_inside = codes[left] == codes[right]
+    held = components(graph.n, left[is_inside], right[is_inside])
+    first = np.where(is_hard[found], _first(held), _first(found))
+    number = np.cumsum(first == np.arange(graph.n), dtype=np.int32) - 1
+    return number[first]
+
+
+def _first(codes: Codes) -> Ints:
+    """The first record of each one's group, where groups are numbered by it."""
+    return np.flatnonzero(np.diff(np.maximum.accumulate(codes), prepend=-1))[codes]
 
 
 def _manageable(part: _Graph) -> Iterator[tuple[Ints, _Graph]]:
@@ -322,14 +340,19 @@ class _Groups:
 
 
 def _is_conflicted(inside: _Graph, found: Codes, sizes: Ints, ties: _Apart, rules: Rules) -> Bools:
-    """Whether something inside a component speaks against its being one person."""
+    """Whether a component may be better off as more people than one.
+
+    It is not where links hold it together each of which outweighs all that speaks against: parting it anywhere loses one.
+    """
     number, component = len(sizes), found[inside.left]
-    against = np.bincount(component[inside.weight < 0], minlength=number) > 0
-    for broken in ties.within(found, number).values():
-        against |= broken
+    against = np.bincount(component, np.maximum(-inside.weight, 0), minlength=number)
     if rules.absent < 0:
-        against |= np.bincount(component, minlength=number) < sizes * (sizes - 1) // 2
-    return against
+        against = against - _steps(rules.absent) * (sizes * (sizes - 1) // 2 - np.bincount(component, minlength=number))
+    broken = np.any([np.zeros(number, dtype=np.bool_), *ties.within(found, number).values()], axis=0)
+    is_strong = (inside.weight > against[component]) & (against > 0)[component]
+    held = components(inside.n, inside.left[is_strong], inside.right[is_strong])
+    parts = np.bincount(found[_first(held) == np.arange(inside.n)], minlength=number)
+    return np.asarray(broken | ((against > 0) & ((parts > 1) | (sizes > GIANT))))
 
 
 @cache
@@ -407,7 +430,7 @@ def _greedy(part: _Graph, claims: _Claims, rules: Rules) -> Ints:
         labels = _merged(labels, near, claims, absent)
         if not _moved(labels, near, claims, absent, rules.rounds):
             break
-    return np.array(labels, dtype=np.int64)
+    return np.unique(labels, return_inverse=True)[1]  # who moved out last has a number beyond the records
 
 
 def _merged(labels: list[int], near: list[dict[int, float]], claims: _Claims, absent: float) -> list[int]:
@@ -530,13 +553,6 @@ def _one_to_one(graph: _Graph, ties: _Apart) -> Codes:
     return components(graph.n, rows[at[is_pair]], columns[taken[is_pair]])
 
 
-def _connected(graph: _Graph, codes: Positions) -> Codes:
-    """The same people, each in the parts that links hold together: parting the others loses nothing."""
-    left, right = graph.links
-    is_inside = codes[left] == codes[right]
-    return components(graph.n, left[is_inside], right[is_inside])
-
-
 def _giants(linked: Codes) -> Iterator[Refusal]:
     """The components that are not even looked at as a whole."""
     sizes = np.bincount(linked)
@@ -635,7 +651,8 @@ def _spanning(n: int, left: Positions, right: Positions, weight: Floats) -> Ints
     """The links on the maximum spanning tree, from the strongest on; of equal ones the last, so that there is one such tree."""
     if not len(left):
         return np.zeros(0, dtype=np.int64)
-    order = np.argsort(weight, kind="stable")[::-1]  # pairs are sorted, so that equal weights lie in their order
+    keys = (weight.astype(np.int64) << PLACE) + np.arange(len(weight))  # one sort of whole numbers: a sixth of a stable one
+    order = np.sort(keys)[::-1] & ((1 << PLACE) - 1)
     place = np.empty(len(order), dtype=np.float64)
     place[order] = np.arange(1, len(order) + 1)
     is_held = np.zeros(n, dtype=np.bool_)
