@@ -5,7 +5,8 @@
 then the day's `checks` and `findings` about these tables, before anything learns from them. A day with a finding at `stop` is left
 out of training, and the gate reads the findings.
 
-Days before it that were taken in, and of whose rows some came since in files, are taken in again; the task's answer names them as `late`.
+Days before it that were taken in, and of whose rows some came since in files, are taken in again, and go through the
+DAGs behind this one under keys of their own; the first task's answer names them as `late`.
 
 **Owner** data platform. **Partition key** a day (`2026-05-03`) or a range of days (`2026-05-01..2026-05-10`).
 
@@ -33,6 +34,7 @@ from airflow.sdk import (
 
 from whence.contracts.settings import load
 
+EVENTS = Asset("events", "x-whence://events")
 CRON, LATE = load().ingest_cron, timedelta(hours=load().monitoring.late_hours)
 
 with DAG(
@@ -67,14 +69,17 @@ with DAG(
             ingest(load(), each)
         return {**asdict(report), "late": [str(each) for each in late]}
 
-    @task(outlets=[Asset("events", "x-whence://events")])
-    def check_data() -> dict[str, Any]:
+    @task(outlets=[EVENTS])
+    def check_data(ingested: dict[str, Any]) -> dict[str, Any]:
         from datetime import UTC, datetime
 
         from monitoring import check_data
         from whence.contracts.times import Window
 
-        window = Window.parse(get_current_context()["dag_run"].partition_key)
-        return check_data(load(), window, now=datetime.now(UTC)).as_dict()
+        context = get_current_context()
+        keys = [*ingested["late"], context["dag_run"].partition_key]
+        found = [check_data(load(), Window.parse(key), now=datetime.now(UTC)) for key in keys]
+        context["outlet_events"][EVENTS].add_partitions(keys)
+        return found[-1].as_dict()
 
-    ingest() >> check_data()
+    check_data(ingest())
