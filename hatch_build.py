@@ -12,7 +12,7 @@ from typing import Any
 
 from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
-SOURCES = ("whence/trees/blend.c", "serving/cells.c")
+SOURCES = ("whence/trees/blend.c", "features/rows.c", "serving/cells.c")
 FLAGS = ("-std=gnu11", "-O3", "-ffp-contract=off", "-shared", "-fPIC", f"-I{sysconfig.get_path('include')}")
 
 

@@ -13,6 +13,8 @@ from collections.abc import Callable
 from socket import socket
 from typing import Any, Generic, NamedTuple, TypeVar, cast
 
+from features.rows import taken
+
 T = TypeVar("T")
 CHUNK = 2**17
 PIECE = 2**14
@@ -61,24 +63,31 @@ class Reply:
         >>> reply.take(2)
         (b'$-1\\r\\n$0\\r\\n\\r\\n', [None, b''])
         """
+        if (read := taken(self._came, self._at, count)) is not None:
+            texts, end = read
+        else:
+            texts, end = self._taken_slowly(count)
+        start, self._at = self._at, end
+        return self._came[start:end], texts
+
+    def _taken_slowly(self, count: int) -> tuple[list[bytes | None], int]:
+        """The same by the client's own parser, which waits for what has not come, and says what is no text."""
         import hiredis
 
-        reader, start = hiredis.Reader(notEnoughData=NOT_YET), self._at
-        fed = start
+        reader, at = hiredis.Reader(notEnoughData=NOT_YET), self._at
         reader.feed(b"*%d\r\n" % count)
         while (found := reader.gets()) is NOT_YET:
-            if fed >= len(self._came):
+            if at >= len(self._came):
                 self._came += self._receive()
-            piece = self._came[fed : fed + PIECE]
+            piece = self._came[at : at + PIECE]
             reader.feed(piece)
-            fed += len(piece)
+            at += len(piece)
         texts: list[bytes | None] = found
         if not TEXTS.issuperset(map(type, texts)):
             raise _refused(b"%a" % texts, "texts were to come")
         lengths = [len(text) for text in texts if text is not None]
         digits = len(str(lengths)) - 2 * max(len(lengths), 1)  # for "[12, 3]" has two more bytes for each
-        self._at = start + sum(lengths) + digits + AROUND * len(lengths) + MISSING * (count - len(lengths))
-        return self._came[start : self._at], texts
+        return texts, self._at + sum(lengths) + digits + AROUND * len(lengths) + MISSING * (count - len(lengths))
 
     def _line(self) -> bytes:
         while (end := self._came.find(END, self._at)) < 0:

@@ -19,8 +19,9 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar, cast
 import numpy as np
 import orjson
 
-from features.packing import FIRST, FOREIGN, FORMAT, LAYOUTS, MARK, NEVER, SEEN_AT, Held, Ints, Layout, is_of, split
+from features.packing import FORMAT, LAYOUTS, MARK, NEVER, SEEN_AT, Held, Ints, Layout, split
 from features.redis_line import END, Line, Reply, SharedLine
+from features.rows import Found, slots_of, texts_at
 from whence.columns import MOST_KEPT, Kept
 
 if TYPE_CHECKING:
@@ -236,7 +237,7 @@ class SqliteShelf:
             self._bytes += kept_bytes(block) + sum(len(key) for key in keys if key) + sum(len(each) for each in found if each)
         return block
 
-    def _found(self, view: str, keys: Sequence[str | None], is_whole: bool) -> list[bytes | None]:
+    def _found(self, view: str, keys: Sequence[str | None], is_whole: bool) -> Found:
         if not is_whole:
             return list(chain.from_iterable(self._rows("payload", view, keys)))
         return [None if row is None else row + long for row, long in self._rows("payload, long", view, keys)]
@@ -383,7 +384,7 @@ class _Part:
         self.in_vain = 0
         """How often that came ahead since it was last wanted; questions on their way count, too."""
 
-    def block(self, found: list[bytes | None]) -> Block:
+    def block(self, found: Found) -> Block:
         """The block of what was found for the names."""
         rows = _rows(self.layout, found, self.is_whole)
         if len(rows) < len(self.keys):
@@ -621,50 +622,15 @@ def _client(address: str, seconds: float) -> redis.Redis:
     return made
 
 
-def block_of(layout: Layout, found: Sequence[bytes | None], start: int = 0, is_whole: bool = True) -> Block:
+def block_of(layout: Layout, found: Found, start: int = 0, is_whole: bool = True) -> Block:
     """Packed rows side by side, with long texts where they are whole; each begins at `start` of its bytes, and None is not there."""
-    size, width = layout.size, len(layout.nothing)
-    nothing, end = layout.nothing.tobytes(), start + size
-    heads = b"".join([nothing if packed is None else packed[start:end] for packed in found])
-    slots = np.frombuffer(heads, dtype="<i8").reshape(-1, width) if len(heads) == size * len(found) else None
-    if slots is None or not {layout.mark, 0}.issuperset(slots[:, MARK].tolist()):
-        slots = np.stack([layout.nothing if packed is None else _slots(layout, packed[start:]) for packed in found])
-    return Block(layout, slots, _Texts(layout.texts_read(is_whole), slots[:, FIRST + len(layout.names) :], found, end))
+    slots = slots_of(layout, found, start)
 
+    def texts(name: str) -> Texts:
+        places = {each: place for place, each in enumerate(layout.texts_read(is_whole))}
+        return texts_at(layout, found, slots, start, places[name])
 
-def _slots(layout: Layout, payload: bytes) -> Ints:
-    """The slots of one packed row; those of another layout are not there but for their mark."""
-    if is_of(layout, payload):
-        return np.frombuffer(payload, dtype="<i8", count=len(layout.nothing))
-    row = layout.nothing.copy()
-    row[MARK] = FOREIGN
-    return row
-
-
-class _Texts:
-    """The texts behind packed rows, found when the first of them is asked for."""
-
-    def __init__(self, names: Sequence[str], lengths: Ints, found: Sequence[bytes | None], behind: int) -> None:
-        """`lengths` are rows × texts; those behind `names` were not read, and raise KeyError."""
-        self._places = {name: place for place, name in enumerate(names)}
-        self._lengths, self._found, self._behind = lengths, found, behind
-        self._bounds: list[list[int]] | None = None
-
-    def __call__(self, name: str) -> Texts:
-        place = self._places[name]
-        bounds = self._bounds = self._bounds or self._bounded()
-        rows, lengths = zip(self._found, bounds[place], bounds[place + 1], strict=True), self._lengths[:, place]
-        if np.minimum.reduce(lengths, initial=0) == 0:
-            return [packed[start:end].decode() for packed, start, end in rows]  # type: ignore[index]  # for each has a text
-        return [
-            None if packed is None or length < 0 else packed[start:end].decode()
-            for (packed, start, end), length in zip(rows, lengths.tolist(), strict=True)
-        ]
-
-    def _bounded(self) -> list[list[int]]:
-        """Where the first text begins, and where each ends, row by row."""
-        ends = self._behind + np.maximum(self._lengths.T, 0).cumsum(axis=0)
-        return [[self._behind] * len(self._found), *ends.tolist()]
+    return Block(layout, slots, texts)
 
 
 def _places(layout: Layout, is_whole: bool) -> list[str]:
@@ -679,7 +645,7 @@ def _head(place: str, length: int) -> bytes:
     return b"$%d\r\n%b" % (len(place) + length, place.encode())
 
 
-def _rows(layout: Layout, found: Sequence[bytes | None], is_whole: bool) -> Sequence[bytes | None]:
+def _rows(layout: Layout, found: Found, is_whole: bool) -> Found:
     """Rows as they were packed, each with its time before it, of what lay at `_places`."""
     if not is_whole or not layout.long:
         return found

@@ -7,7 +7,6 @@ times the time.
 from __future__ import annotations
 
 import ctypes
-import hashlib
 from collections.abc import Callable, Sequence
 from functools import cache
 from itertools import chain
@@ -17,6 +16,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from whence import kernels
 from whence.contracts.models import FeatureSchema
 from whence.encoding import UNSEEN
 
@@ -63,18 +63,12 @@ def read_plainly(schema: FeatureSchema, rows: Sequence[Row]) -> Cells | None:
         return None
 
 
-def path() -> Path:
-    """Where the kernel of this very source lies once it is built."""
-    return SOURCE.with_name(f"_cells-{hashlib.sha256(SOURCE.read_bytes()).hexdigest()[:12]}.so")
-
-
 @cache
 def compiled() -> Callable[..., int] | None:
     """The built kernel; None when there is none, or none that this machine can load."""
-    try:
-        found: Callable[..., int] = ctypes.PyDLL(str(path())).whence_cells_read
-    except OSError:
+    if (kernel := kernels.loaded(SOURCE)) is None:
         return None
+    found: Callable[..., int] = kernel.whence_cells_read
     kinds = (ctypes.py_object, ctypes.py_object, ctypes.c_ssize_t, ctypes.c_double, ctypes.c_void_p, ctypes.c_void_p)
     found.argtypes = kinds  # type: ignore[attr-defined]
     return found
