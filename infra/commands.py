@@ -132,7 +132,7 @@ def ingest(
     suggest: Annotated[
         str, typer.Option(metavar="PATH", help="Print a first mapping for this instead: a file, a folder, s3:// or a database.")
     ] = "",
-    table: Annotated[str, typer.Option(help="With --suggest: the database's table.")] = "",
+    table: Annotated[str, typer.Option(help="With --suggest: the database's table, or some, as clicks,orders.")] = "",
     out: Annotated[Path | None, typer.Option(help="With --suggest: write the mapping there.")] = None,
     as_json: Json = False,
 ) -> None:

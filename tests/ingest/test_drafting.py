@@ -255,7 +255,7 @@ def test_a_table_of_a_database_is_drafted_by_its_name_and_its_empty_texts_are_no
             [("2026-05-01T10:00:00Z", "click", "a", "b", "", ""), ("2026-05-01T11:00:00Z", "purchase", "", "", "2.5", "EUR")],
         )
         con.commit()
-    with pytest.raises(IngestError, match=r"Name one of its tables with --table: log\."):
+    with pytest.raises(IngestError, match=r"Name the tables that hold events with --table, as clicks,orders: log\."):
         suggest(path)
     text = suggest(path, tmp_path / "map.toml", "log")
     assert "# Of the first 2 rows it makes 1 of touches, 1 of conversions; 0 would go to quarantine." in text
@@ -310,3 +310,19 @@ def test_calls_of_a_customer_data_platform_are_orders_and_what_was_seen(tmp_path
     assert (sale["kind"], sale["value_micros"], sale["cookie_id"]) == ("purchase", 20_000_000, "a1")
     assert sorted(row["kind"] for row in rows["sightings"]) == ["login", "visit"]
     assert {row["email_hash"] for row in rows["sightings"]} == {None, sale["email_hash"]}
+
+
+def test_several_tables_of_a_database_are_drafted_and_read_together(tmp_path: Path) -> None:
+    with closing(sqlite3.connect(tmp_path / "shop.db")) as link:
+        link.execute("CREATE TABLE clicks (gclid TEXT, clicked_at TEXT, campaign TEXT, channel TEXT)")
+        link.execute("CREATE TABLE orders (id INTEGER, created_at TEXT, total TEXT, currency TEXT, gclid TEXT)")
+        link.execute("INSERT INTO clicks VALUES ('C1', '2026-05-01 10:00:00', 'brand', 'search')")
+        link.execute("INSERT INTO orders VALUES (7, '2026-05-01 11:00:00', '12.5', 'EUR', 'C1')")
+        link.commit()
+    url = f"sqlite:///{tmp_path / 'shop.db'}"
+    text = suggest(url, tmp_path / "map.toml", "clicks,orders")
+    assert 'table = ["clicks", "orders"]' in text
+    settings = some_settings(tmp_path, source=Source(kind="mapping", path=url, mapping=str(tmp_path / "map.toml")))
+    found = ingest(settings, source_days(settings))
+    assert (found.tables["touches"].accepted, found.tables["conversions"].accepted, found.total.quarantined) == (1, 1, 0)
+    assert {row["click_id"] for row in Lake.of(settings).read("conversions").to_pylist()} == {"C1"}

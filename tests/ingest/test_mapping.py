@@ -309,6 +309,7 @@ def test_a_database_that_cannot_be_read_says_so_without_a_password(tmp_path: Pat
             '[sightings]\nkind = "k"\nhappened_at = { column = "at", decimal = ";" }',
             "decimal is ';'. Expected a point or a comma",
         ),
+        ('[source]\ntable = ["a", 2]\n[sightings]\nkind = "k"\nhappened_at = "at"', r"\[source\] has table \['a', 2\]"),
         ('[source]\nsheet = 2\n[sightings]\nkind = "k"\nhappened_at = "at"', r"\[source\] has no 'sheet'"),
     ],
 )

@@ -56,9 +56,12 @@ def draft(path: str, table: str = "") -> str:
     lines = [
         f"# A first mapping for {table or path.rsplit('/', 1)[-1]}, from a look at its columns. Read every line before you use it."
     ]
-    told = {"delimiter": place.delimiter, "table": table}
-    if any(told.values()):
-        lines += ["", "[source]", *(f"{name} = {quoted(said)}" for name, said in told.items() if said)]
+    if place.delimiter or table:
+        lines += ["", "[source]"]
+    if place.delimiter:
+        lines += [f"delimiter = {quoted(place.delimiter)}"]
+    if table:
+        lines += [f"table = {listed(list(place.queries))}"]
     groups = _groups(place)
     found: list[Section] = []
     unused: list[str] = []
@@ -77,10 +80,10 @@ def draft(path: str, table: str = "") -> str:
 
 
 def _place(path: str, table: str) -> Place:
-    place = Place(path, {}, query=f"SELECT * FROM {table}" if table else "")
+    place = Place(path, {}, queries={each: f"SELECT * FROM {each}" for each in table.replace(",", " ").split()})
     if place.is_sql and not table:
         raise IngestError(
-            f"{place.name} is a database. Name one of its tables with --table: {', '.join(sql_tables(place)) or 'it has none'}."
+            f"{place.name} is a database. Name the tables that hold events with --table, as clicks,orders: {', '.join(sql_tables(place)) or 'it has none'}."
         )
     if table and not place.is_sql:
         raise IngestError(f"{path} is no database, so it has no table {table}. Leave out --table.")
@@ -88,19 +91,21 @@ def _place(path: str, table: str) -> Place:
 
 
 def _groups(place: Place) -> list[_Group]:
-    """The source's files by their columns."""
+    """The source's files, or tables, by their columns."""
     by_names = _by_names(headers(place))
-    if len(by_names) == 1 or not Path(place.path).is_dir():
+    if len(by_names) == 1:
         return [_Group(next(iter(by_names)), place)]
     return [
-        _Group(
-            names,
-            replace(place, path=str(Path(place.path) / files[0])),
-            files[0],
-            f"files = {listed(_pattern(files, by_names))}",
-        )
+        _Group(names, _alone(place, files[0]), files[0], f"files = {listed(_pattern(files, by_names))}")
         for names, files in by_names.items()
     ]
+
+
+def _alone(place: Place, name: str) -> Place:
+    """One of its files, or tables, alone."""
+    if place.is_sql:
+        return replace(place, queries={_short(name): place.queries[_short(name)]})
+    return replace(place, path=name if name.startswith("s3://") else str(Path(place.path) / name))
 
 
 def _by_names(found: Mapping[str, tuple[str, ...]]) -> dict[tuple[str, ...], list[str]]:
@@ -121,12 +126,18 @@ def _is_alike(file: str, names: tuple[str, ...], others: tuple[str, ...], files:
 
 def _pattern(files: list[str], by_names: Mapping[tuple[str, ...], list[str]]) -> list[str]:
     """What names these files and no others: one pattern, if what they begin and end with does."""
-    if len(files) == 1:
-        return files
-    begin, end = _beginning(files), _beginning([name[::-1] for name in files])[::-1]
+    mine = [_short(name) for name in files]
+    if len(mine) == 1:
+        return mine
+    begin, end = _beginning(mine), _beginning([name[::-1] for name in mine])[::-1]
     pattern = f"{begin.rstrip(COUNTING)}*{end.lstrip(COUNTING)}"
-    others = [name for group in by_names.values() if group is not files for name in group]
-    return files if any(fnmatchcase(name, pattern) for name in others) else [pattern]
+    others = [_short(name) for group in by_names.values() if group is not files for name in group]
+    return mine if any(fnmatchcase(name, pattern) for name in others) else [pattern]
+
+
+def _short(name: str) -> str:
+    """A file's name below the source's folder; of a bucket's, and of a database's table, the last part."""
+    return name.rsplit("/", 1)[-1] if "://" in name else name
 
 
 def _beginning(names: list[str]) -> str:

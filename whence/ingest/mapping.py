@@ -21,8 +21,8 @@ of an address, as `page?utm_campaign`; a list names several, of which the first 
     touched_at  = "click_time"                               # of a conversion's own touch, to be checked
 
 Left out, `event_id` follows from the whole row, `touch_id` and `conversion_id` from the event id,
-`seen_at` from `happened_at`, and `consent` is unknown. `[source]` may name a delimiter, or a table or a
-query for SQL.
+`seen_at` from `happened_at`, and `consent` is unknown. `[source]` may name a delimiter; for SQL a table, a list of some, a query,
+or several by names of their own, which `files` then chooses among as among files.
 """
 
 from __future__ import annotations
@@ -123,7 +123,7 @@ class Plan:
 
     tables: tuple[TableMap, ...]
     delimiter: str = ""
-    query: str = ""
+    queries: Mapping[str, str] = field(default_factory=dict)
 
     def columns(self, file: str) -> tuple[str, ...]:
         """The columns that it needs of a file, each once. Raises IngestError for a file that no table reads."""
@@ -142,8 +142,8 @@ def mapped(settings: Settings) -> FileSource:
         raise IngestError(f"There is no mapping file {path}. `whence ingest --suggest FILE` writes a first one.")
     text = Path(path).read_text()
     plan = parse(text, path)
-    place = Place(settings.source.path, settings.tables.options, plan.delimiter, plan.query)
-    if place.is_sql and not plan.query:
+    place = Place(settings.source.path, settings.tables.options, plan.delimiter, plan.queries)
+    if place.is_sql and not plan.queries:
         raise IngestError(f"{path}: a database needs [source] with a table or a query.")
     keyed = hashing.keyed(hashing.secret(settings.home))
     shift = timedelta(days=settings.source.shift_days)
@@ -167,10 +167,22 @@ def parse(text: str, where: str) -> Plan:
         raise IngestError(f"{where}: there is no table '{unknown[0]}'. The tables are {', '.join(EVENTS)}.")
     if not given:
         raise IngestError(f"{where} maps no table. Add a section for one of {', '.join(EVENTS)}.")
-    query = source.get("query") or (f"SELECT * FROM {source['table']}" if "table" in source else "")
     sections = [(table, each) for table, told in given.items() for each in (told if isinstance(told, list) else [told])]
     tables = tuple(_table_map(table, dict(section), f"{where}: [{table}]") for table, section in sections)
-    return Plan(tables, source.get("delimiter", ""), query)
+    return Plan(tables, source.get("delimiter", ""), _queries(source, where))
+
+
+def _queries(source: Mapping[str, Any], where: str) -> dict[str, str]:
+    """What to select from a database, by name."""
+    named, query = source.get("table", []), source.get("query", {})
+    found = {name: f"SELECT * FROM {name}" for name in (named if isinstance(named, list) else [named])}
+    found |= query if isinstance(query, dict) else {"query": query}
+    if not all(isinstance(each, str) for pair in found.items() for each in pair):
+        raise IngestError(
+            f'{where}: [source] has table {named!r} and query {query!r}. Write table = "events", table = ["clicks", "orders"], '
+            'query = "SELECT …", or query = { clicks = "SELECT …", orders = "SELECT …" }.'
+        )
+    return found
 
 
 def _table_map(table: str, section: dict[str, Any], where: str) -> TableMap:

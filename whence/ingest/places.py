@@ -5,7 +5,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -25,8 +25,8 @@ class Place:
     """For S3: AWS_ENDPOINT_URL, AWS_REGION and the like."""
     delimiter: str = ""
     """Of a CSV file; by default a tab for .tsv and a comma otherwise."""
-    query: str = ""
-    """For SQL: what to select."""
+    queries: Mapping[str, str] = field(default_factory=dict)
+    """For SQL: what to select, by the name of what it selects from."""
 
     @property
     def name(self) -> str:
@@ -36,6 +36,10 @@ class Place:
         import sqlalchemy as sa
 
         return sa.make_url(self.path).set(query={}).render_as_string(hide_password=True)
+
+    def called(self, query: str) -> str:
+        """What to call what one of its queries selects: the database alone where there is but one."""
+        return self.name if len(self.queries) == 1 else f"{self.name}/{query}"
 
     @property
     def is_sql(self) -> bool:

@@ -7,6 +7,7 @@ import io
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -55,7 +56,8 @@ def chunks(place: Place, needed: Needed, window: Window | None = None) -> Iterat
     or broken, or lacks a needed column.
     """
     if place.is_sql:
-        yield from _with_parameters(place.name, needed, lambda columns: _sql_chunks(place, columns, window))
+        for each in place.queries:
+            yield from _with_parameters(place.called(each), needed, partial(_sql_chunks, place, each, window))
         return
     with files(place) as found:
         for file in found:
@@ -85,10 +87,9 @@ def is_json(name: str) -> bool:
 
 
 def headers(place: Place) -> dict[str, tuple[str, ...]]:
-    """The names of the columns of each of the source's files."""
+    """The names of the columns of each of the source's files, or queries."""
     if place.is_sql:
-        first = next(iter(_sql_chunks(place, ())), None)
-        return {place.name: tuple(first.rows.column_names) if first else ()}
+        return {place.called(each): tuple(next(_sql_chunks(place, each, None, ())).rows.schema.names) for each in place.queries}
     with files(place) as found:
         return {file.name: _names(file, place.delimiter) for file in found}
 
@@ -306,18 +307,18 @@ def _parquet(name: str, path: Path) -> pq.ParquetFile:
         raise IngestError(f"{name} is no whole Parquet file, it may be cut off: {wrong}. Send it again whole.") from None
 
 
-def _sql_chunks(place: Place, needed: tuple[str, ...], window: Window | None = None) -> Iterator[Chunk]:
+def _sql_chunks(place: Place, chosen: str, window: Window | None, needed: tuple[str, ...]) -> Iterator[Chunk]:
     import sqlalchemy as sa
     from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
     try:
-        name, engine = place.name, sa.create_engine(place.path)
+        name, query, engine = place.called(chosen), place.queries[chosen], sa.create_engine(place.path)
     except (ArgumentError, SQLAlchemyError, ImportError) as wrong:
         raise IngestError(f"source.path is no database address that SQLAlchemy can open: {wrong}.") from None
     first = 1
     try:
         with engine.connect().execution_options(stream_results=True) as link:
-            result = link.execute(sa.text(place.query), _instants(place, window))
+            result = link.execute(sa.text(query), _instants(query, window))
             names = tuple(result.keys())
             within = _within(needed, names)
             _columns(name, needed, names, within)
@@ -330,17 +331,15 @@ def _sql_chunks(place: Place, needed: tuple[str, ...], window: Window | None = N
             if first == 1:
                 yield Chunk(name, _nothing(needed or names), pa.array([], pa.int64()))
     except SQLAlchemyError as wrong:
-        raise IngestError(
-            f'{name} could not be read with "{place.query}": {wrong.__class__.__name__}: {_short(wrong)}.'
-        ) from None
+        raise IngestError(f'{name} could not be read with "{query}": {wrong.__class__.__name__}: {_short(wrong)}.') from None
     finally:
         engine.dispose()
 
 
-def _instants(place: Place, window: Window | None) -> dict[str, str]:
+def _instants(query: str, window: Window | None) -> dict[str, str]:
     """What stands for :start and :end in the query, where it has them: the window's first instant and the one after, or all times."""
     told = (window.start.isoformat(" "), window.end.isoformat(" ")) if window else ALL_TIMES
-    return {name: at for name, at in zip(("start", "end"), told, strict=True) if re.search(rf"(?<![\w:]):{name}\b", place.query)}
+    return {name: at for name, at in zip(("start", "end"), told, strict=True) if re.search(rf"(?<![\w:]):{name}\b", query)}
 
 
 def _short(wrong: Exception) -> str:
