@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
+pytest_plugins = ["tests.postgres"]
 settings.register_profile("fixed", derandomize=True, max_examples=50)
 settings.load_profile("fixed")
 

@@ -264,6 +264,34 @@ def test_a_query_may_ask_for_the_days_of_the_window_alone(tmp_path: Path) -> Non
     assert Lake.of(settings).read("conversions")["order_id"].to_pylist() == [None]
 
 
+@pytest.mark.service
+def test_documents_of_a_real_postgres_are_read_by_the_days_they_were_stored_on(tmp_path: Path, postgres_url: str) -> None:
+    import psycopg
+
+    with psycopg.connect(postgres_url.replace("+psycopg", "")) as link:
+        link.execute("CREATE TABLE events (stored_at timestamptz, payload jsonb)")
+        for day in (1, 2, 3):
+            paid = f'{{"order": "o{day}", "paid": 9.99, "user": {{"mail": "jane@doe.example"}}}}'
+            link.execute("INSERT INTO events VALUES (%s, %s)", (f"2026-05-0{day}T10:00:00Z", paid))
+    (tmp_path / "map.toml").write_text("""
+        [source]
+        query = "SELECT * FROM events WHERE stored_at >= :start AND stored_at < :end"
+        [conversions]
+        happened_at = "stored_at"
+        kind = { value = "purchase" }
+        order_id = "payload.order"
+        value_micros = { column = "payload.paid", scale = 1_000_000 }
+        currency = { value = "USD" }
+        source = { value = "server" }
+        email_hash = { column = "payload.user.mail", hash = "email" }""")
+    settings = some_settings(tmp_path, source=Source(kind="mapping", path=postgres_url, mapping=str(tmp_path / "map.toml")))
+    assert str(source_days(settings)) == "2026-05-01..2026-05-03"
+    assert ingest(settings, Window.parse("2026-05-02")).tables["conversions"].read == 1
+    [row] = Lake.of(settings).read("conversions").to_pylist()
+    assert (row["order_id"], row["value_micros"]) == ("o2", 9_990_000)
+    assert row["email_hash"] == hashlib.sha256(b"jane@doe.example").hexdigest()
+
+
 @pytest.mark.parametrize(
     ("url", "message"),
     [

@@ -1,16 +1,11 @@
-"""A real MLflow server and a real Postgres on loopback, each started once for the tests that ask for it."""
+"""A real MLflow server on loopback, started once for the tests that ask for it."""
 
 from __future__ import annotations
 
 import os
-import pwd
-import secrets
-import shutil
 import signal
-import socket
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,19 +13,20 @@ from pathlib import Path
 import httpx
 import pytest
 
+from tests.postgres import free_port
 from whence.contracts.settings import Ports, Settings
 
 
 @pytest.fixture
 def settings(tmp_path: Path) -> Settings:
     """Settings whose MLflow port nobody listens on."""
-    return Settings(home=tmp_path / "home", ports=Ports(mlflow=_free_port()))
+    return Settings(home=tmp_path / "home", ports=Ports(mlflow=free_port()))
 
 
 @pytest.fixture(scope="session")
 def mlflow_port(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
     """The port of a running MLflow server with its own empty database."""
-    folder, port = tmp_path_factory.mktemp("mlflow"), _free_port()
+    folder, port = tmp_path_factory.mktemp("mlflow"), free_port()
     command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
     command += ["--backend-store-uri", f"sqlite:///{folder}/mlflow.db", "--artifacts-destination", str(folder / "artifacts")]
     quiet = {**os.environ, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "MLFLOW_DISABLE_TELEMETRY": "true"}
@@ -45,49 +41,6 @@ def mlflow_port(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
         log.close()
 
 
-@pytest.fixture(scope="session")
-def postgres() -> Iterator[str]:
-    """The SQLAlchemy URL of a running Postgres with its own empty database; skips where there is no Postgres."""
-    binaries = max(Path("/usr/lib/postgresql").glob("*/bin"), default=None)
-    if binaries is None:
-        pytest.skip("there is no /usr/lib/postgresql; apt-get install postgresql brings it")
-    folder = Path(tempfile.mkdtemp(prefix="whence-postgres-"))
-    run_as = _owner_of_postgres(folder)
-    port, data = _free_port(), folder / "data"
-    options = f"-p {port} -c listen_addresses=127.0.0.1 -c unix_socket_directories={folder} -c fsync=off"
-    control = [*run_as, str(binaries / "pg_ctl"), "-D", str(data), "-w"]
-    try:
-        initdb = [*run_as, str(binaries / "initdb"), "-D", str(data), "-A", "trust", "-U", "whence", "--no-sync"]
-        subprocess.run(initdb, check=True, capture_output=True, cwd=folder)
-        subprocess.run(
-            [*control, "-l", str(folder / "log"), "-o", options, "start"], check=True, stdout=subprocess.DEVNULL, cwd=folder
-        )
-        yield f"postgresql+psycopg://whence@127.0.0.1:{port}/postgres"
-    finally:
-        subprocess.run([*control, "-m", "immediate", "stop"], check=False, capture_output=True, cwd=folder)
-        shutil.rmtree(folder, ignore_errors=True)
-
-
-@pytest.fixture
-def postgres_url(postgres: str) -> str:
-    """A URL whose tables nobody else has: a schema of its own."""
-    import psycopg
-
-    schema = f"journal_{secrets.token_hex(6)}"
-    with psycopg.connect(postgres.replace("+psycopg", "")) as con:
-        con.execute(f"CREATE SCHEMA {schema}")
-    return f"{postgres}?options=-csearch_path%3D{schema}"
-
-
-def _owner_of_postgres(folder: Path) -> list[str]:
-    """The words in front of a command: Postgres refuses to run as root."""
-    if os.getuid():
-        return []
-    owner = pwd.getpwnam("postgres")
-    os.chown(folder, owner.pw_uid, owner.pw_gid)
-    return ["runuser", "-u", "postgres", "--"]
-
-
 def _wait_for(address: str, server: subprocess.Popen[bytes], log: Path) -> None:
     end = time.monotonic() + 90
     while time.monotonic() < end and server.poll() is None:
@@ -97,9 +50,3 @@ def _wait_for(address: str, server: subprocess.Popen[bytes], log: Path) -> None:
         except httpx.TransportError:
             time.sleep(0.2)
     raise RuntimeError(f"MLflow did not come up: {log.read_text()[-2000:]}")
-
-
-def _free_port() -> int:
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        return int(found.getsockname()[1])
