@@ -1,4 +1,4 @@
-"""Packed rows read: out of an answer of Redis, into slots side by side, and the texts behind these; by `rows.c` where it was built.
+"""Packed rows read: asked of Redis, out of its answer, into slots side by side, and the texts behind these; by `rows.c` where it was built.
 
 What is built is built when whence is installed, as `whence/trees/blend.c` is; without it the same is done by numpy and hiredis,
 and a match that nobody asked for a moment ago takes a tenth longer.
@@ -21,6 +21,24 @@ Found = list[bytes | None]
 SOURCE = Path(__file__).with_name("rows.c")
 
 
+def in_resp(keys: list[str], place: str) -> bytes:
+    """Keys of rows as Redis is asked for them in RESP, `place` before each, which is ASCII.
+
+    >>> in_resp(["n1", "é"], "v:")
+    b'$4\\r\\nv:n1\\r\\n$4\\r\\nv:\\xc3\\xa9\\r\\n'
+    """
+    if (kernel := compiled()) is None:
+        return in_resp_plainly(keys, place)
+    packed: bytes = kernel.whence_rows_in_resp(keys, place.encode())
+    return packed
+
+
+def in_resp_plainly(keys: list[str], place: str) -> bytes:
+    """The same without the kernel."""
+    names = [(place + key).encode() for key in keys]
+    return b"".join([b"$%d\r\n%b\r\n" % (len(name), name) for name in names])
+
+
 def taken(came: bytes, at: int, count: int) -> tuple[Found, int] | None:
     """The next texts of an answer in RESP, and the place behind them; None where they are not all there, or there is no kernel.
 
@@ -39,8 +57,7 @@ def slots_of(layout: Layout, found: Found, start: int) -> Ints:
     if kernel is None:
         return slots_of_plainly(layout, found, start)
     read = np.empty((len(found), len(layout.nothing)), np.int64)
-    nothing = layout.nothing.ctypes.data
-    if kernel.whence_rows_slots(found, start, len(layout.nothing), layout.mark, nothing, read.ctypes.data):
+    if kernel.whence_rows_slots(found, start, len(layout.nothing), layout.mark, layout.nothing, read):
         return _one_by_one(layout, found, start)
     return read
 
@@ -77,7 +94,7 @@ def texts_at(layout: Layout, found: Found, read: Ints, start: int, place: int) -
     if kernel is None:
         return texts_at_plainly(layout, found, read, start, place)
     width, first = len(layout.nothing), FIRST + len(layout.names)
-    told: list[str | None] = kernel.whence_rows_texts(found, read.ctypes.data, width, first, place, start + layout.size)
+    told: list[str | None] = kernel.whence_rows_texts(found, read, width, first, place, start + layout.size)
     return told
 
 
@@ -95,10 +112,12 @@ def compiled() -> ctypes.PyDLL | None:
     """The built kernel; None when there is none that this machine can use."""
     kernel = kernels.loaded(SOURCE) if sys.byteorder == "little" else None
     if kernel is not None:
-        size, place, data = ctypes.c_ssize_t, ctypes.c_void_p, ctypes.py_object
+        size, data = ctypes.c_ssize_t, ctypes.py_object
+        kernel.whence_rows_in_resp.argtypes = (data, ctypes.c_char_p)
+        kernel.whence_rows_in_resp.restype = data
         kernel.whence_rows_taken.argtypes = (data, size, size, data)
         kernel.whence_rows_taken.restype = size
-        kernel.whence_rows_slots.argtypes = (data, size, size, ctypes.c_int64, place, place)
-        kernel.whence_rows_texts.argtypes = (data, place, size, size, size, size)
+        kernel.whence_rows_slots.argtypes = (data, size, size, ctypes.c_int64, data, data)
+        kernel.whence_rows_texts.argtypes = (data, data, size, size, size, size)
         kernel.whence_rows_texts.restype = data
     return kernel

@@ -20,8 +20,8 @@ import numpy as np
 import orjson
 
 from features.packing import FORMAT, LAYOUTS, MARK, NEVER, SEEN_AT, Held, Ints, Layout, split
-from features.redis_line import END, Line, Reply, SharedLine
-from features.rows import Found, slots_of, texts_at
+from features.redis_line import Line, Reply, SharedLine
+from features.rows import Found, in_resp, slots_of, texts_at
 from whence.columns import MOST_KEPT, Kept
 
 if TYPE_CHECKING:
@@ -373,10 +373,10 @@ class _Part:
         self.key = key
         self.view, self.keys, self.is_whole = key
         self.layout = LAYOUTS[self.view]
-        keys = [each.encode() for each in self.keys if each is not None]
-        places = _places(self.layout, self.is_whole)
+        places, keys = _places(self.layout, self.is_whole), [each for each in self.keys if each is not None]
         self.wanted = len(places) * len(keys)
-        self.packed = b"".join([_head(place, len(each)) + each + END for each in keys for place in places])
+        """Texts that are to come: all rows, then the long texts of all where they are wanted, too."""
+        self.packed = b"".join([in_resp(keys, place) for place in places])
         self.last: tuple[bytes, Block] | None = None
         """What came for it last, and what was made of that; one reference, for threads read at the same time."""
         self.followed: Sequence[_Part] = ()
@@ -530,7 +530,7 @@ class RedisShelf:
         """The row of each key, in the order asked."""
         with self._answering():
             layout = LAYOUTS[view]
-            names = [place + key for key in keys for place in _places(layout, is_whole=True)]
+            names = [place + key for place in _places(layout, is_whole=True) for key in keys]
             found: Any = self.writer.mget(names) if names else []
         rows = _rows(layout, found, is_whole=True)
         return [None if packed is None else (int(packed[:STAMP], 16), packed[STAMP:]) for packed in rows]
@@ -639,17 +639,12 @@ def _places(layout: Layout, is_whole: bool) -> list[str]:
     return [f"whence:{FORMAT}:{name}:" for name in names]
 
 
-@lru_cache(4096)
-def _head(place: str, length: int) -> bytes:
-    """What stands before a key of so many bytes in a command."""
-    return b"$%d\r\n%b" % (len(place) + length, place.encode())
-
-
 def _rows(layout: Layout, found: Found, is_whole: bool) -> Found:
-    """Rows as they were packed, each with its time before it, of what lay at `_places`."""
+    """Rows as they were packed, each with its time before it, of what lay at the keys behind each of `_places`."""
     if not is_whole or not layout.long:
         return found
-    return [_row(*pair) for pair in zip(found[::2], found[1::2], strict=True)]
+    count = len(found) // 2
+    return [_row(*pair) for pair in zip(found[:count], found[count:], strict=True)]
 
 
 def _row(row: bytes | None, long: bytes | None) -> bytes | None:

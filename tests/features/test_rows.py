@@ -43,6 +43,15 @@ def test_the_compiled_reader_reads_what_the_plain_one_does(found: rows.Found, be
         assert told(rows.texts_at, *asked) == told(rows.texts_at_plainly, *asked)
 
 
+@pytest.mark.parametrize("place", ["", "whence:9:person_features:"], ids=["alone", "behind something"])
+def test_keys_are_asked_for_by_the_bytes_that_they_have(place: str) -> None:
+    keys = ["", "p1", "Grüße", "a\0b", "$1\r\n", "p" * 1000, "\U0001f600"]
+    assert rows.in_resp(keys, place) == rows.in_resp_plainly(keys, place)
+    assert rows.in_resp([], place) == b""
+    with pytest.raises(UnicodeEncodeError):
+        rows.in_resp(["p1", "\ud800"], place)
+
+
 @pytest.mark.parametrize("read", [rows.slots_of, rows.slots_of_plainly], ids=["as built", "plainly"])
 def test_a_row_that_is_no_row_of_the_layout_is_not_there(read: Any) -> None:
     known = pack("person_features", {}, 7)[1]
