@@ -48,6 +48,9 @@ PLACE = 32
 CHUNK = 4_000_000
 """How many sums are held at once while small components are solved."""
 
+ALONE = 1 << 18
+"""A matrix product of so many terms is done by one thread; of more, a second one takes part, and then waits at full speed."""
+
 GIANT = 5_000
 """A component with more records than this is parted along its weakest links before anything is merged in it."""
 
@@ -378,7 +381,9 @@ def _solved(inside: _Graph, groups: _Groups, chosen: Ints, ties: _Apart, rules: 
         pairs[ties.between(records[:, first], records[:, second])] = NEVER
     ways = _partitions(size)
     together = (ways[:, first] == ways[:, second]).astype(np.float64)
-    best: Ints = ways[np.argmax(pairs @ together.T, axis=1)]
+    step = max(1, ALONE // together.size)
+    found = [np.argmax(pairs[at : at + step] @ together.T, axis=1) for at in range(0, len(pairs), step)]
+    best: Ints = ways[np.concatenate(found)]
     return best
 
 

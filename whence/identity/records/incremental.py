@@ -498,18 +498,24 @@ def _block_again(grown: State, old: int, number: int, members: Ints, found: _Fou
 
 def _part(grown: State, members: Ints) -> tuple[Records, Ints]:
     """Some of the records, as a table of their own with the frozen counts, and their numbers in its order."""
-    at = pa.array(members)
-    ids = grown.column("id").take(at).combine_chunks()
-    order = pc.sort_indices(ids)
-    members, at = members[order.to_numpy()], at.take(order)
+    members = np.sort(members)
     fields = grown.frozen.fields
-    told = tuple(_column(each, grown.column(f"text_{number}").take(at)) for number, each in enumerate(fields.fields))
-    source = _coded(grown.column("source").take(at))[0] if fields.source else None
-    unique = tuple(
-        _column(Field(name, "code"), grown.column(f"unique_{number}").take(at)) for number, name in enumerate(fields.unique)
-    )
-    records = Records(tuple(ids.take(order).to_pylist()), told, source, None, fields.unique_sources, unique)
+    rows = _taken(grown, members, [name for name in grown.days[0].column_names if not name.startswith("key_")])
+    order = pc.sort_indices(rows["id"])
+    rows, members = rows.take(order), members[order.to_numpy()]
+    told = tuple(_column(each, rows[f"text_{number}"]) for number, each in enumerate(fields.fields))
+    source = _coded(rows["source"])[0] if fields.source else None
+    unique = tuple(_column(Field(name, "code"), rows[f"unique_{number}"]) for number, name in enumerate(fields.unique))
+    records = Records(tuple(rows["id"].to_pylist()), told, source, None, fields.unique_sources, unique)
     return _counted(records, grown.frozen), members
+
+
+def _taken(state: State, members: Ints, names: Sequence[str]) -> pa.Table:
+    """Some columns of these records, which are sorted; day by day, since taken from all days at once each is copied whole."""
+    starts = np.cumsum([0, *map(len, state.days)])
+    places = np.searchsorted(members, starts)
+    parts = zip(state.days, starts, places, places[1:], strict=False)
+    return pa.concat_tables(day.select(names).take(pa.array(members[low:high] - start)) for day, start, low, high in parts)
 
 
 def _column(described: Field, texts: pa.ChunkedArray) -> Column:
@@ -604,21 +610,21 @@ def _clustered(grown: State, old: int, gone: list[int], compared: int) -> Joined
     is_touched = np.zeros(int(grown.linked.max(initial=-1)) + 1, dtype=np.bool_)
     is_touched[grown.linked[touched]] = True
     members = np.concatenate([np.flatnonzero(is_touched[grown.linked]), np.arange(old, n)])
-    ids = grown.column("id").take(pa.array(members)).combine_chunks()
-    order = pc.sort_indices(ids)
-    members, ids = members[order.to_numpy()], ids.take(order)
-    rows = _rows_of(grown, np.sort(members))
+    unique = [f"unique_{number}" for number in range(len(grown.frozen.fields.unique))]
+    told = _taken(grown, members, ["id", "source", *unique])
+    rows = _rows_of(grown, members)
+    order = pc.sort_indices(told["id"])
+    told, members = told.take(order), members[order.to_numpy()]
     left, right, by = _pairs_at(grown, rows)
     place = np.full(n, MISSING, dtype=np.int32)
     place[members] = np.arange(len(members), dtype=np.int32)
     kept = (by != 0) & (place[right] != MISSING)
     pairs = Pairs(place[left[kept]], place[right[kept]])
-    source = _coded(grown.column("source").take(pa.array(members)))[0] if grown.frozen.fields.source else None
-    names = enumerate(grown.frozen.fields.unique)
-    unique = {name: _coded(grown.column(f"unique_{number}").take(pa.array(members)))[0] for number, name in names}
-    linked, person = _people(len(members), pairs, _gather(grown, rows[kept], "log_odds"), grown.frozen, source, unique)
+    source = _coded(told["source"])[0] if grown.frozen.fields.source else None
+    codes = {name: _coded(told[column])[0] for name, column in zip(grown.frozen.fields.unique, unique, strict=True)}
+    linked, person = _people(len(members), pairs, _gather(grown, rows[kept], "log_odds"), grown.frozen, source, codes)
     state = replace(grown, linked=_with(grown.linked, members, linked, n), person=_with(grown.person, members, person, n))
-    touched_people = pa.table({"record_id": ids, "person": person}, schema=TOUCHED)
+    touched_people = pa.table({"record_id": told["id"], "person": person}, schema=TOUCHED)
     return Joined(state, n - old, compared, len(gone), touched_people)
 
 
