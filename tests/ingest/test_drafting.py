@@ -265,7 +265,8 @@ def test_a_table_of_a_database_is_drafted_by_its_name_and_its_empty_texts_are_no
 
 
 def a_hit(name: str, at: int, campaign: str, **more: Any) -> dict[str, Any]:
-    params = [{"key": "campaign", "value": {"string_value": campaign}}, {"key": "medium", "value": {"string_value": "cpc"}}]
+    told = {"campaign": campaign, "medium": "cpc", "ga_session_id": "1777629600"}
+    params = [{"key": key, "value": {"string_value": value}} for key, value in told.items()]
     return {
         "event_timestamp": str(1777629600000000 + at),
         "event_name": name,
@@ -279,7 +280,10 @@ def test_a_days_files_of_an_analytics_export_are_one_log_though_some_lack_what_i
     export = tmp_path / "export"
     export.mkdir()
     paid = {"ecommerce": {"transaction_id": "T1", "purchase_revenue": 12.5, "currency": "USD"}, "user_id": "u7"}
-    days = [[a_hit("page_view", 1, "brand"), a_hit("page_view", 2, "(direct)")], [a_hit("purchase", 3, "(direct)", **paid)]]
+    days = [
+        [a_hit("session_start", 1, "brand"), a_hit("page_view", 2, "brand"), a_hit("page_view", 3, "(direct)")],
+        [a_hit("purchase", 4, "(direct)", **paid)],
+    ]
     for day, hits in enumerate(days):
         (export / f"events_{day}.json").write_text("".join(f"{json.dumps(hit)}\n" for hit in hits))
     text, rows = drafted(export, tmp_path)
@@ -288,7 +292,7 @@ def test_a_days_files_of_an_analytics_export_are_one_log_though_some_lack_what_i
     assert (touch["campaign_id"], touch["channel"], touch["cookie_id"]) == ("brand", "cpc", "v1")
     [sale] = rows["conversions"]
     assert (sale["value_micros"], sale["currency"], sale["order_id"]) == (12_500_000, "USD", "T1")
-    assert len(rows["sightings"]) == 2
+    assert len(rows["sightings"]) == 3
 
 
 def test_calls_of_a_customer_data_platform_are_orders_and_what_was_seen(tmp_path: Path) -> None:

@@ -100,6 +100,9 @@ TOUCH_NAMES: Mapping[str, tuple[str, ...]] = {
 }
 """Columns in which a conversion's row tells of its own touch."""
 
+SESSIONS = ("session_id", "ga_session_id", "sessionid", "visit_id", "session")
+"""Columns that say which rows are of one visit."""
+
 TOKENS: Mapping[str, tuple[frozenset[str], ...]] = {
     "value_micros": tuple(frozenset({each}) for each in ("revenue", "turnover", "amount", "value")),
     "currency": (frozenset({"currency"}),),
@@ -269,6 +272,12 @@ def alike(field: str, columns: Sequence[Column]) -> list[Column]:
     named = [each for name in NAMES[field] for each in usual if each.key == name]
     named += [each for name in NAMES[field] for each in usual if name in each.ends]
     return list({each.name: each for each in named}.values())
+
+
+def session(columns: Sequence[Column]) -> Column | None:
+    """The column that says which rows are of one visit."""
+    found = _named(SESSIONS, columns)
+    return found if found is not None and found.values else None
 
 
 def own_touch(columns: Sequence[Column]) -> dict[str, Column]:

@@ -153,7 +153,9 @@ def _by_campaign(columns: list[Column], found: Mapping[str, Column], rows: pa.Ta
     known = {"seen_at": found["happened_at"], **found} if touch and "happened_at" in found else found
     of_touch = {**{field: column for field, column in known.items() if field not in ("event_id", "kind")}, **touch}
     if touch:
-        of_touch["event_id"] = _id_of_touch(of_touch, columns)
+        of_touch["event_id"] = _joined(touch["happened_at"], ("click_id", "device_id", "cookie_id"), of_touch, columns)
+    elif (visit := guessing.session(columns)) and {"device_id", "cookie_id"} & set(of_touch):
+        of_touch["event_id"] = _joined(visit, ("device_id", "cookie_id"), of_touch, columns)
     words = _words(of_touch["kind"], rows) if "kind" in of_touch else []
     kinds = {word: said[1] for word in words if (said := guessing.meaning(word)) and said[0] == TOUCHES}
     told = rows[sure.name].cast(pa.string())
@@ -163,11 +165,11 @@ def _by_campaign(columns: list[Column], found: Mapping[str, Column], rows: pa.Ta
     return [Section(TOUCHES, of_touch, mine, f"only = {{ column = {quoted(sure.name)}, {which} }}  # {why}", kinds)]
 
 
-def _id_of_touch(of_touch: Mapping[str, Column], columns: list[Column]) -> Column:
-    """What a touch is known by, however many rows tell of it: its time, its campaign and whose it was."""
-    whose = next((named for field in ("click_id", "device_id", "cookie_id") if (named := guessing.alike(field, columns))), [])
-    others = [*([of_touch["campaign_id"]] if "campaign_id" in of_touch else []), *whose]
-    return replace(of_touch["happened_at"], others=tuple(each.name for each in others), is_joined=True)
+def _joined(once: Column, whose: Sequence[str], of_touch: Mapping[str, Column], columns: list[Column]) -> Column:
+    """What a touch is known by, however many rows tell of it: its time or its visit, its campaign, and whose it was."""
+    others = [of_touch["campaign_id"]] if "campaign_id" in of_touch else []
+    others += [each for field in whose for each in guessing.alike(field, columns)]
+    return replace(once, others=tuple(each.name for each in others), is_joined=True)
 
 
 def _without_refunds(section: Section) -> list[Section]:
