@@ -18,11 +18,21 @@ def test_agreement_counts_fields_by_how_much_they_tell() -> None:
     table = pa.table({"name": given, "town": ["ulm", "bonn"] * 50})
     records = fields.prepare(table, Fields((Field("name", "code"), Field("town", "category"))))
     same_town, nothing = (
-        strangers.agreement(records, compare(records, Pairs(np.array([0], np.int32), np.array([other], np.int32))))
+        strangers.agreement(records, compare(records, Pairs(np.array([0], np.int32), np.array([other], np.int32))), np.ones(1))
         for other in (2, 5)
     )
     assert nothing[0] < same_town[0] - 0.1
     assert same_town[0] < 0.9
+
+
+def test_the_day_of_a_booking_says_nothing_of_whose_it_is() -> None:
+    days = [f"2024-{1 + row % 12:02}-{1 + row % 28:02}" for row in range(100)]
+    table = pa.table({"mail": [f"a{row // 2}@b.example" for row in range(100)], "arrival": days})
+    records = fields.prepare(table, Fields((Field("mail", "email"), Field("arrival", "date"))))
+    left = np.arange(0, 100, 2, dtype=np.int32)
+    evidence = compare(records, Pairs(left, left + 1))
+    believed, doubted = (strangers.agreement(records, evidence, np.full(50, odds)) for odds in (5.0, -50.0))
+    assert (believed > doubted).all()
 
 
 def test_what_agrees_in_most_is_left_alone_and_what_agrees_in_little_is_not_believed() -> None:

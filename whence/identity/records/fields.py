@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from whence.identity.records import headers, kinds, near, spellings
+from whence.identity.records import happenings, headers, kinds, near, spellings
 from whence.identity.records.table import KINDS, MISSING, Codes, Column, Field, Fields, Records
 from whence.identity.records.texts import texts
 from whence.normalise import normalise
@@ -50,6 +50,9 @@ def study(table: pa.Table, source: str | None = None) -> Guess:
             fields.append(Field(look.name, kind))
             why[look.name] = reason
     fields = _whole_names(fields, {look.name: look for look in looks})
+    of_what_happens = happenings.columns(table, fields)
+    fields = [field for field in fields if field.name not in of_what_happens]
+    why |= {name: f"differs in rows of one {names}: of what happens, not of whom" for name, names in of_what_happens.items()}
     days = _days(table, fields)
     fields = [Field(field.name, "day") if field.name in days else field for field in fields]
     why |= {name: f"{why[name]}, which come close where other columns share a rare value" for name in days}

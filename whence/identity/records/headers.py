@@ -219,3 +219,25 @@ def is_birth(name: str) -> bool:
     """
     parts = split(name)
     return _found(BIRTH, parts, "".join(parts)) is not None
+
+
+ROLES = _words(
+    "guest passenger holder customer client patient candidate applicant employee student pupil teacher member subscriber attendee "
+    "participant visitor tenant owner buyer recipient consignee payer payee beneficiary insured policyholder cardholder donor "
+    "voter traveller traveler "
+    "kunde gast patientin bewerber mitarbeiter schuler teilnehmer mitglied inhaber mieter empfanger fahrgast reisender besteller "
+    "cliente huesped pasajero paciente titular alumno empleado socio inquilino destinatario candidato comprador viajero "
+    "voyageur passager titulaire eleve locataire destinataire candidat employe adherent acheteur ospite passeggero paziente "
+    "intestatario studente dipendente iscritto inquilina acquirente hospede passageiro aluno funcionario "
+    "klant huurder reiziger ontvanger werknemer deelnemer kund gast resenar kunden passasjer ansatt asiakas potilas vieras "
+    "klient gosc pacjent pasazer odbiorca uczestnik zakaznik pasazier musteri yolcu hasta misafir ogrenci cestujici klijent ugyfel utas",
+)
+
+
+def is_person(name: str) -> bool:
+    """Whether a header speaks of what somebody is to us, such as a guest: whole names, where the values are of several words.
+
+    >>> is_person("guest"), is_person("ticket_holder"), is_person("title")
+    (True, True, False)
+    """
+    return not ROLES.whole.isdisjoint(split(name))

@@ -23,6 +23,8 @@ SOME = 0.5
 """The share that is enough where the name says so too."""
 FEW = 20
 """Values of a category at most, or one row in a hundred where that is more …"""
+SPOKEN = 4.0
+"""Words in a person's name at most, on average."""
 ROWS_EACH = 4
 """… and so many rows for each."""
 
@@ -112,6 +114,8 @@ def _shaped(look: Look) -> tuple[str, str]:
         return "code", "short, and mostly digits"
     if look.words <= 1.3:
         return "name", "one word without digits"
+    if look.words <= SPOKEN and _are_letters(look) and headers.is_person(look.name):
+        return "name", "a few words without digits, and its name says whose"
     return "text", "texts of many words" if look.words > 3 else "texts"
 
 

@@ -139,6 +139,7 @@ def publish(request: Request, now: datetime) -> Outcome:
         notes = (
             *given.notes,
             *labels.notes,
+            *resolved.notes,
             *_nothing_compared(resolved),
             *_large_blocks(resolved),
             *_few_labels(resolved, labels),

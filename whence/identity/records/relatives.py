@@ -18,7 +18,7 @@ from scipy.special import expit, logsumexp
 from whence.identity.records import fellegi_sunter as agreement
 from whence.identity.records import headers
 from whence.identity.records.fellegi_sunter import COUNT, EDGES, SILENT, FellegiSunter, Levels
-from whence.identity.records.table import Evidence, Field, Floats, Records
+from whence.identity.records.table import Column, Evidence, Field, Floats, Records
 from whence.identity.records.vouching import STRICT
 
 Ints = npt.NDArray[np.int64]
@@ -40,6 +40,10 @@ RARE = 30
 """… and how many there must be at least."""
 FAR_MORE = 3.0
 """How much more often those who agree are believed than those who do not, of a field that says something by itself."""
+ONE_WORD = 1.3
+"""Words in a value up to which it is one word …"""
+SHOWN = 500
+"""… by so many of the values."""
 SAMPLE = 10_000
 """Pairs from which rates are found."""
 ROUNDS = 30
@@ -122,17 +126,41 @@ def _personal(records: Records, seen: Levels, weights: FellegiSunter, believed: 
     ]
     added = np.column_stack([np.append(each.levels, 0.0)[seen[:, place]] for place, each in enumerate(weights.weights)])
     odds = weights.base + added.sum(axis=1)
+    others = {place: odds - added[:, place] for place in may_be}
+    may_last = [place for place in may_be if _lasts(seen, place, may_be, others[place]) is not False]
     own = []
-    for place in may_be:
-        others = [each for each in may_be if each != place]
-        lasts = _lasts(seen, place, others, odds - added[:, place])
+    for place in may_last:
+        lasts = _lasts(seen, place, may_last, others[place])
         if lasts is None:
             field = records.columns[place].field
-            may_last = field.kind != "date" and (not others or _says_something(seen[:, place], believed))
-            lasts = _is_surely(field) or may_last
+            is_told = len(may_last) == 1 or _says_something(seen[:, place], believed)
+            lasts = _is_surely(field) or (field.kind != "date" and is_told)
         if lasts:
             own.append(place)
+    if _are_named(records, seen, believed):
+        own = [place for place in own if _is_surely(records.columns[place].field)]
     return tuple(own)
+
+
+def _are_named(records: Records, seen: Levels, believed: Bools) -> bool:
+    """Whether those who would be joined share the names of people: what they differ in is not theirs then, such as who gets a gift.
+
+    A header says that names are people's, or two columns of names in one word each, as those of an artist are seldom.
+    """
+    shared = [
+        column for place, column in enumerate(records.columns) if _agrees(seen[:, place]) and not _tells(seen[believed, place])
+    ]
+    return any(_is_said(column.field) for column in shared) or sum(map(_is_a_part, shared)) > 1
+
+
+def _is_said(field: Field) -> bool:
+    return field.kind == "given_name" or (field.kind == "name" and headers.is_person(field.name))
+
+
+def _is_a_part(column: Column) -> bool:
+    """Whether a column has names of one word, of which a whole one takes several."""
+    shown = column.values[:: max(1, len(column.values) // SHOWN)]
+    return column.field.kind == "name" and 0 < sum(len(value.split()) for value in shown) <= ONE_WORD * len(shown)
 
 
 def _is_surely(field: Field) -> bool:
@@ -158,12 +186,12 @@ def _is_personal(field: Field) -> bool:
     return field.kind in PERSONAL and "url" not in headers.says(field.name)
 
 
-def _lasts(seen: Levels, place: int, others: Sequence[int], odds: Floats) -> bool | None:
+def _lasts(seen: Levels, place: int, personal: Sequence[int], odds: Floats) -> bool | None:
     """Whether a field seldom differs where another personal one agrees, none differs, and all others speak for one person.
 
     None where no other ever agrees with it.
     """
-    rest, level = seen[:, list(others)], seen[:, place]
+    rest, level = seen[:, [each for each in personal if each != place]], seen[:, place]
     one = (rest >= STRICT).any(axis=1) & ~_differs(rest).any(axis=1) & (odds > 0) & (level != SILENT)
     return bool((level[one] < DIFFERS).mean() <= LASTING) if one.sum() >= RARE else None
 

@@ -22,6 +22,7 @@ from whence.identity.records import (
     logins,
     relatives,
     rivals,
+    series,
     strangers,
     vouching,
     worded,
@@ -105,6 +106,8 @@ class Resolved:
     """What could become one person."""
     is_taught: bool = False
     """Whether the probabilities rest on labels."""
+    notes: tuple[str, ...] = ()
+    """What was left apart because the evidence cannot tell, and what can be done about it."""
 
 
 class _Scored(NamedTuple):
@@ -115,6 +118,7 @@ class _Scored(NamedTuple):
     log_odds: Floats
     basis: str
     is_taught: bool
+    notes: tuple[str, ...] = ()
 
 
 def resolve(table: pa.Table, fields: Fields | None = None, options: Options = Options()) -> Resolved:
@@ -141,7 +145,7 @@ def resolve(table: pa.Table, fields: Fields | None = None, options: Options = Op
 
 def _judged(records: Records, pairs: Pairs, options: Options, watch: _Watch) -> Resolved:
     by = _in_context if options.context else _alone
-    evidence, scorer, log_odds, basis, is_taught = by(records, pairs, options, watch)
+    evidence, scorer, log_odds, basis, is_taught, notes = by(records, pairs, options, watch)
     if _is_linked(records, pairs, evidence):
         records = replace(records, unique_sources=True)
         log_odds = np.where(np.isin(np.arange(len(log_odds)), _asked(records, pairs, True)), log_odds, NEVER)
@@ -165,6 +169,7 @@ def _judged(records: Records, pairs: Pairs, options: Options, watch: _Watch) -> 
         people.refusals,
         rules=rules,
         is_taught=is_taught,
+        notes=notes,
     )
 
 
@@ -204,13 +209,15 @@ def _in_one(records: Records, pairs: Pairs, options: Options, watch: _Watch) -> 
     with watch("score") as facts:
         taught = _by_words(records, pairs, evidence, options) or _learned(records, pairs, evidence, options)
         seen, scorer, basis = taught or (evidence, *_untaught(records, pairs, evidence, comparer, options))
+        notes: tuple[str, ...] = ()
         if taught is None and not _is_linked(records, pairs, evidence):
             scorer, basis = _unlike_strangers(records, pairs, evidence, scorer, basis, options)
+            scorer, basis, notes = _unlike_series(records, pairs, evidence, scorer, basis, options)
         if taught is None and (found := logins.fit(records, pairs, evidence, scorer.log_odds(evidence), **how)):
             scorer, basis = found[0], f"{found[1]:,} pairs by log-ins, of which a person may have several; {UNCONFIRMED}"
         log_odds = scorer.log_odds(seen)
         facts |= {"basis": basis, "matches expected": round(float(expit(log_odds).sum()), 1)}
-    return _Scored(seen, scorer, log_odds, basis, taught is not None)
+    return _Scored(seen, scorer, log_odds, basis, taught is not None, notes)
 
 
 def _in_two_steps(records: Records, pairs: Pairs, options: Options, watch: _Watch) -> _Scored | None:
@@ -325,7 +332,7 @@ def _unlike_strangers(
     """The same scorer, or one that has learned to doubt it where those whom it joins agree in too little to be people."""
     some = _some(evidence, options.seed)
     believed = scorer.log_odds(some)
-    least = strangers.doubted(strangers.agreement(records, some), believed, strangers.are_lone(records, some, believed))
+    least = strangers.doubted(strangers.agreement(records, some, believed), believed, strangers.are_lone(records, some, believed))
     if least is None:
         return scorer, basis
     how = {"seed": options.seed, "threads": options.threads}
@@ -339,6 +346,29 @@ def _unlike_strangers(
     return vouching.student(
         some, odds, **how
     ), f"No labels: hardly anybody seems to be there twice, so that {told}; {UNCONFIRMED}"
+
+
+def _unlike_series(
+    records: Records, pairs: Pairs, evidence: Evidence, scorer: PairScorer, basis: str, options: Options
+) -> tuple[PairScorer, str, tuple[str, ...]]:
+    """The same scorer, or one that has learned to keep apart what differs in a word of its name; and a note that says so."""
+    may_name = series.columns(records)
+    if not may_name:
+        return scorer, basis, ()
+    rows = _sampled(len(evidence.values), options.seed)
+    some = Evidence(evidence.names, evidence.values[rows])
+    told = series.told_apart(records, Pairs(pairs.left[rows], pairs.right[rows]), some, scorer.log_odds(some), may_name)
+    if told is None:
+        return scorer, basis, ()
+    names = " or ".join(told.columns)
+    doubting = vouching.student(some, told.log_odds, seed=options.seed, threads=options.threads)
+    note = (
+        f"{round(told.apart * len(evidence.values) / max(len(rows), 1)):,} pairs that look alike otherwise were left apart: each has "
+        f"a word in {names} that the other has not, as things of one series and members of one family have. Nothing here can "
+        "tell which of them are one. Label some with --labels or `whence review`, name a column `source` if the rows are of "
+        f"several lists, or take {names} out of fields.toml if another word means nothing."
+    )
+    return doubting, f"{basis.removesuffix(UNCONFIRMED)}another word in {names} means another one; {UNCONFIRMED}", (note,)
 
 
 def _is_linked(records: Records, pairs: Pairs, evidence: Evidence) -> bool:
@@ -356,11 +386,15 @@ def _asked(records: Records, pairs: Pairs, is_linked: bool) -> npt.NDArray[np.in
 
 
 def _some(evidence: Evidence, seed: int) -> Evidence:
-    n = len(evidence.values)
-    if n <= SAMPLE:
+    if len(evidence.values) <= SAMPLE:
         return evidence
-    rows = np.sort(np.random.default_rng(seed).choice(n, SAMPLE, replace=False))
-    return Evidence(evidence.names, evidence.values[rows])
+    return Evidence(evidence.names, evidence.values[_sampled(len(evidence.values), seed)])
+
+
+def _sampled(n: int, seed: int) -> npt.NDArray[np.int64]:
+    if n <= SAMPLE:
+        return np.arange(n)
+    return np.sort(np.random.default_rng(seed).choice(n, SAMPLE, replace=False))
 
 
 def _possible(records: Records) -> float:

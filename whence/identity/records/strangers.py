@@ -13,7 +13,7 @@ from scipy.special import expit
 
 from whence.identity.records import headers
 from whence.identity.records.choose import HOME
-from whence.identity.records.table import Evidence, Floats, Records
+from whence.identity.records.table import Column, Evidence, Floats, Records
 from whence.identity.records.vouching import TOO_COMMON, by_chance, repeats
 
 Bools = npt.NDArray[np.bool_]
@@ -30,6 +30,12 @@ ALIKE = 0.8
 """Likeness below which two accounts, or two addresses for mail, are not one misspelt."""
 MAILED = 2.0
 """Log-odds, at least, of a pair to whom the same mail is sent."""
+EVENTS = frozenset({"date", "day", "number", "category", "ip", "user_agent"})
+"""Kinds that may be of an event rather than of whom it happens to."""
+COINCIDENCE = 0.1
+"""How much more often than by chance they agree, up to which they say nothing of who it is …"""
+ENOUGH = 30
+"""… and how many likely matches that must be seen in."""
 LONE = 1.3
 """Fields in which likely matches agree on average, below which one field alone makes them …"""
 SEVERAL = 2.5
@@ -40,21 +46,32 @@ REFUSED = -6.0
 """Log-odds of a pair that agrees in less."""
 
 
-def agreement(records: Records, evidence: Evidence) -> Floats:
+def agreement(records: Records, evidence: Evidence, log_odds: Floats) -> Floats:
     """How much of what both records tell agrees, 0 to 1, shape (pairs,); nothing where they share no field.
 
     A field counts by its bits: the logarithm of one over the chance that two records share its value. Fields that repeat
     each other count as one, and so do those that say where somebody lives. Records that share fewer fields than it takes to
-    name one of them agree in little, whatever those say.
+    name one of them agree in little, whatever those say. What comes with an event, such as a day, an amount or a room, says
+    nothing where those who are believed to be one, by `log_odds`, agree in it no more than strangers do.
     """
     home = np.asarray([column.field.kind in HOME for column in records.columns])
     said = repeats(records) | np.outer(home, home)
     bits = np.asarray([_bits(column.counts.astype(np.float64)) for column in records.columns]) / said.sum(axis=1)
     at = [evidence.names.index(f"{column.field.name}:likeness") for column in records.columns]
     likeness = evidence.values[:, at].astype(np.float64)
+    bits[[_is_of_an_event(column, likeness[:, place], expit(log_odds)) for place, column in enumerate(records.columns)]] = 0.0
     told = ~np.isnan(likeness) @ bits
     agreed = np.clip((np.nan_to_num(likeness) - BLURRED) / (1 - BLURRED), 0, 1) @ bits
     return np.asarray(agreed / np.maximum(told, np.log2(max(len(records), 2))))
+
+
+def _is_of_an_event(column: Column, likeness: Floats, chance: Floats) -> bool:
+    """Whether a day, an amount or a category agrees no more among those believed to be one than among strangers."""
+    if column.field.kind not in EVENTS or headers.is_birth(column.field.name):
+        return False
+    weight = chance * ~np.isnan(likeness)
+    agreed = float(weight @ (likeness >= ALIKE))
+    return weight.sum() >= ENOUGH and agreed <= (by_chance(column) + COINCIDENCE) * float(weight.sum())
 
 
 def named(records: Records, evidence: Evidence) -> tuple[Bools, Bools]:

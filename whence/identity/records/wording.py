@@ -561,6 +561,15 @@ def _alone(one: Text, other: Text, shared: frozenset[str]) -> list[str]:
     return [word for word in sorted(one.bag - shared) if word not in spelled_out and not _has_partner(word, partners, other)]
 
 
+def left_over(one: Text, other: Text) -> list[str]:
+    """The words of one text that have no partner in the other.
+
+    >>> left_over(take_apart("hex bolt m5 zinc plated"), take_apart("hex bolt m6 zinc platd"))
+    ['m5']
+    """
+    return _alone(one, other, one.bag & other.bag)
+
+
 def _spelled_out(one: Text, partners: Sequence[str]) -> set[str]:
     """Words whose initials are a word on the other side: small business edition for sbe."""
     found: set[str] = set()
@@ -660,15 +669,15 @@ def _longest(one: Text, other: Text) -> tuple[float, float, float, float]:
     ending = code[start:]
     near = max((Levenshtein.normalized_similarity(code, each) for each in other.codes), default=math.nan)
     tail = _TAIL.search(code)
-    is_short = tail is not None and tail.start() <= start and any(_shortens(tail.group(), word) for word in other.bag)
+    is_short = tail is not None and tail.start() <= start and any(shortens(tail.group(), word) for word in other.bag)
     explained = float(not ending or (start > 0 and is_short))
     return start / len(code), float(len(ending)), near, explained
 
 
-def _shortens(short: str, word: str) -> bool:
+def shortens(short: str, word: str) -> bool:
     """Whether a word starts as another does, and has its letters in order.
 
-    >>> _shortens("slv", "silver"), _shortens("blk", "blue")
+    >>> shortens("slv", "silver"), shortens("blk", "blue")
     (True, False)
     """
     letters = iter(word)

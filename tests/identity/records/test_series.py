@@ -1,0 +1,54 @@
+"""Another word in a name means another thing, where many of those who would be joined have one."""
+
+from __future__ import annotations
+
+from itertools import product
+
+import numpy as np
+import pyarrow as pa
+
+from whence.identity.records import fields, series
+from whence.identity.records.compare import compare
+from whence.identity.records.table import Field, Fields, Pairs
+
+TITLE, GUEST = Field("title", "text"), Field("guest", "name")
+LEFT = np.arange(0, 80, 2, dtype=np.int32)
+PAIRS = Pairs(LEFT, LEFT + 1)
+MAKERS = [
+    "".join(each)
+    for each in product(("bal", "fid", "mor", "tev", "hus"), ("ona", "ire", "usk", "ept", "olm", "ady", "ick", "ung"))
+]
+
+
+def told(each: str, other: str, name: Field = TITLE, source: list[str] | None = None) -> series.Told | None:
+    """What is told of pairs that are believed to be one, each written in these two ways with a name in it."""
+    names = [way.format(maker, 1 + at % 3, 5 + at % 4) for at, maker in enumerate(MAKERS) for way in (each, other)]
+    table = pa.table({name.name: names, "shop": source or ["one"] * len(names)})
+    records = fields.prepare(table, Fields((name,), source="shop" if source else None))
+    return series.told_apart(records, PAIRS, compare(records, PAIRS), np.full(len(LEFT), 4.0), series.columns(records))
+
+
+def test_bolts_of_two_sizes_are_two_bolts() -> None:
+    found = told("{0} bolt m{1}", "{0} bolt m{2}")
+    assert found is not None
+    assert (found.columns, found.apart) == (("title",), len(LEFT))
+    assert found.log_odds.tolist() == [series.REFUSED] * len(LEFT)
+
+
+def test_names_that_are_there_twice_are_those_of_one_thing() -> None:
+    assert told("{0} bolt m{1}", "{0} bolt m{1}") is None
+
+
+def test_typing_errors_short_forms_and_words_that_are_left_out_are_no_other_words() -> None:
+    assert told("{0} trading limited", "{0} tradnig ltd") is None
+    assert told("{0} trading", "the {0} trading of york") is None
+
+
+def test_two_shops_may_call_one_thing_otherwise() -> None:
+    assert told("{0} bolt m{1}", "{0} bolt m{2}", source=["one", "other"] * len(LEFT)) is None
+
+
+def test_who_books_together_is_not_one_guest() -> None:
+    found = told("Karli {0}", "Jenna {0}", GUEST)
+    assert found is not None
+    assert found.apart == len(LEFT)
