@@ -234,7 +234,7 @@ class SqliteShelf:
             found = self._found(view, keys, is_whole)
             block = block_of(LAYOUTS[view], found, is_whole=is_whole) if any(found) else empty_block(view, len(found))
             self._kept[asked] = block
-            self._bytes += kept_bytes(block) + sum(len(key) for key in keys if key) + sum(len(each) for each in found if each)
+            self._bytes += kept_bytes(block) + sum(map(len, filter(None, chain(keys, found))))
         return block
 
     def _found(self, view: str, keys: Sequence[str | None], is_whole: bool) -> Found:
