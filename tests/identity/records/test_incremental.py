@@ -206,3 +206,10 @@ def test_wrong_days_and_folders_are_named(tmp_path: Path) -> None:
         load(tmp_path)
     with pytest.raises(StateError, match="only searches"):
         freeze(fields.prepare(table, FIELDS), FIELDS, Plan((), (Search((Part("surname", "grams"),), 5),)), SCORER)
+
+
+@pytest.mark.parametrize(("last", "kind"), [(2**31 - 3, np.int32), (2**31 - 2, np.int64)], ids=["fit", "do not"])
+def test_people_are_numbered_in_32_bits_as_long_as_they_fit(last: int, kind: type[np.signedinteger]) -> None:
+    grown = incremental._with(np.array([last, 4], dtype=np.int32), np.array([1, 2]), np.array([0, 1], dtype=np.int32), 3)
+    assert grown.tolist() == [last, last + 1, last + 2]
+    assert grown.dtype == kind

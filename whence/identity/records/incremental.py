@@ -23,7 +23,6 @@ is replaced in one step: who is killed on the way leaves the state before, and w
 
 from __future__ import annotations
 
-import dataclasses
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
@@ -635,8 +634,9 @@ def _gone(grown: State, gone: list[int]) -> tuple[Ints, Ints]:
 
 def _with(codes: Positions, members: Ints, mine: Codes, n: int) -> Positions:
     """The codes of all records, those of these members new; in 32 bits each as long as they fit."""
-    first, last = int(codes.max(initial=-1)) + 1, int(mine.max(initial=0))
-    grown = np.empty(n, dtype=np.result_type(codes.dtype, np.min_scalar_type(-first - last)))
+    first = int(codes.max(initial=-1)) + 1
+    is_long = first + int(mine.max(initial=0)) > np.iinfo(np.int32).max
+    grown = np.empty(n, dtype=np.int64 if is_long else codes.dtype)
     grown[: len(codes)], grown[len(codes) :] = codes, MISSING
     grown[members] = mine.astype(grown.dtype) + first
     return grown
@@ -661,7 +661,7 @@ def save(state: State, folder: Path) -> State:
     folder.mkdir(parents=True, exist_ok=True)
     names = list(state.names)
     for number, (day, segment) in enumerate(zip(state.days, state.segments, strict=True)):
-        pairs = pa.table({each.name: getattr(segment, each.name) for each in dataclasses.fields(segment)})
+        pairs = pa.table(vars(segment))
         if number == len(names):
             names.append(f"{number:05d}-{_digest(day, pairs)}")
         _write(folder / f"records-{names[number]}.arrow", day)
