@@ -1,5 +1,5 @@
 """Tables made up to mislead whoever takes relatives for one person: families with twins, firms of one group, fathers and
-sons, songs of one album, doctors of one practice, voters of few towns.
+sons, songs of one album, doctors of one practice, voters of few towns, tickets bought together, bolts of one catalogue.
 """
 
 from __future__ import annotations
@@ -7,6 +7,7 @@ from __future__ import annotations
 import csv
 from collections.abc import Callable, Iterator, Mapping
 from datetime import date, timedelta
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -215,6 +216,49 @@ def voters(draw: Draw, number: int = 3000) -> Iterator[Row]:
                 }
 
 
+def tickets(draw: Draw, homes: int = 1000) -> Iterator[Row]:
+    """Tickets of one to four people who have a surname, a mail and a phone together, for one event, or for two or three."""
+    firsts = [_word(draw) for _ in range(400)]
+    who = 0
+    for home in range(homes):
+        last, phone = _word(draw), f"+4930{draw.integers(10**6, 10**7)}"
+        people = draw.choice(firsts, draw.integers(1, 5), replace=False)
+        for order in range(draw.choice([1, 1, 2, 3])):
+            event = {"event": str(draw.choice(["Gala", "Cup", "Expo", "Jazz"])), "event_date": _day(draw).isoformat()}
+            for seat, first in enumerate(people):
+                shown = _mistyped(first, draw) if draw.random() < 0.05 else first
+                if draw.random() < 0.75:
+                    yield {
+                        "order": f"O{home:04}{order}",
+                        "holder": f"{shown} {last}" if draw.random() < 0.5 else f"{last}, {shown}",
+                        "mail": f"{last.lower()}{home}@mail.example",
+                        "phone": phone if draw.random() < 0.7 else "",
+                        **event,
+                        "seat": f"{LETTERS[int(draw.integers(8))]}{draw.integers(1, 60)}",
+                        "who": who + seat,
+                    }
+        who += len(people)
+
+
+def bolts(draw: Draw) -> Iterator[Row]:
+    """A catalogue of fastenings in many lengths and coats, one in twenty of them there twice, for another price."""
+    who = 0
+    for make, width, length in product(
+        ("Hex bolt", "Socket screw", "Threaded rod", "Nut"), (4, 5, 6, 8, 10), (12, 16, 20, 30, 40)
+    ):
+        for coat in ("zinc plated", "stainless A2", "black oxide"):
+            for copy in range(1 + (draw.random() < 0.05)):
+                yield {
+                    "description": f"{make} M{width}x{length} {coat}",
+                    "kind": make,
+                    "coat": coat.split()[0],
+                    "pack": draw.choice([10, 50, 100]),
+                    "price": f"{width * length / 80 + copy / 10:.2f}",
+                    "who": who,
+                }
+            who += 1
+
+
 MADE: Mapping[str, Callable[[Draw], Iterator[Row]]] = {
     "families": families,
     "firms of one group": groups,
@@ -222,6 +266,8 @@ MADE: Mapping[str, Callable[[Draw], Iterator[Row]]] = {
     "songs of one album": songs,
     "doctors of one practice": doctors,
     "voters of few towns": voters,
+    "tickets bought together": tickets,
+    "bolts of one catalogue": bolts,
 }
 
 

@@ -2,7 +2,7 @@
 
 A catalogue has many rows of one maker, shelf and price, which look like one thing: the same bolt in five lengths, the same
 case for thirty clubs. Whoever lists each thing once gives each a name of its own, so that rows that are believed to be
-one thing have names that are alike, and hardly two that are equal. Where things are there twice, some names are equal.
+one thing have names that are alike, and seldom two that are equal. Where most things are there twice, many names are.
 People who book and order together share a mail, a phone and a home, and not their names.
 """
 
@@ -26,8 +26,8 @@ FEWEST = 30
 """Pairs that would be joined below which nothing is said."""
 ANEW = 0.8
 """Different names for each row that has one, from which nearly each row is given one anew …"""
-EQUAL = 0.1
-"""… and the share of the pairs that would be joined whose names are equal, up to which they are hardly ever …"""
+EQUAL = 0.3
+"""… and the share of the pairs that would be joined whose names are equal, up to which they are seldom …"""
 ALIKE = 0.35
 """… and how alike these names are in the middle, from which they are names, and not remarks."""
 MANY = 0.25
@@ -90,7 +90,7 @@ def _is_anew(column: Column) -> bool:
 
 
 def _names(column: Column, evidence: Evidence, log_odds: Floats) -> bool:
-    """Whether those who would be joined have names that are alike and hardly ever equal, or names of people at all."""
+    """Whether those who would be joined have names that are alike and seldom equal, or names of people at all."""
     likeness = evidence.values[:, evidence.names.index(f"{column.field.name}:likeness")]
     likeness = likeness[(log_odds > 0) & ~np.isnan(likeness)]
     if len(likeness) < FEWEST:
