@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 from collections.abc import Collection, Iterator, Mapping
 from typing import Any, BinaryIO
 
@@ -14,6 +15,8 @@ Row = dict[str, str]
 """What a row holds; what is null or an empty text in it is not there."""
 
 SPACE = " \t\r\n"
+BETWEEN = re.compile(r"[\s,]*")
+"""What stands between the objects of a list."""
 PIECE = 1 << 20
 """Characters of a list that are read at once."""
 MOST = 64 << 20
@@ -91,23 +94,23 @@ def _of_lines(name: str, begin: str, text: io.TextIOWrapper) -> Iterator[tuple[i
 
 
 def _of_list(name: str, text: io.TextIOWrapper) -> Iterator[tuple[int, dict[str, Any] | Fault]]:
-    rest, number = text.read(PIECE), 1
+    held, at, number = text.read(PIECE), 0, 1
     while True:
-        rest = rest.lstrip(f"{SPACE},")
-        if rest.startswith("]"):
+        at = BETWEEN.match(held, at).end()  # type: ignore[union-attr] - it matches nothing, too
+        if held.startswith("]", at):
             return
         try:
-            found, end = _DECODER.raw_decode(rest)
+            found, at = _DECODER.raw_decode(held, at)
         except (ValueError, RecursionError) as wrong:
-            more = text.read(max(PIECE, len(rest)))
-            if not more or len(rest) > MOST:
+            held, more = held[at:], text.read(max(PIECE, len(held) - at))
+            if not more or len(held) > MOST:
                 raise IngestError(
                     f"{name} is cut off or broken at object {number} of its list: {wrong}. Send it again whole."
                 ) from None
-            rest += more
+            held, at = held + more, 0
             continue
         yield number, found if isinstance(found, dict) else _no_object(number, "item")
-        rest, number = rest[end:], number + 1
+        number += 1
 
 
 def _no_object(number: int, what: str) -> Fault:
