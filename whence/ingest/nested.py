@@ -96,7 +96,7 @@ def _of_lines(name: str, begin: str, text: io.TextIOWrapper) -> Iterator[tuple[i
 def _of_list(name: str, text: io.TextIOWrapper) -> Iterator[tuple[int, dict[str, Any] | Fault]]:
     held, at, number = text.read(PIECE), 0, 1
     while True:
-        at = BETWEEN.match(held, at).end()  # type: ignore[union-attr] - it matches nothing, too
+        at = BETWEEN.match(held, at).end()  # type: ignore[union-attr]  # it matches nothing, too
         if held.startswith("]", at):
             return
         try:
