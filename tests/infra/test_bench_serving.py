@@ -40,6 +40,7 @@ def a_server(seconds: float, status: int = 200) -> Iterator[str]:
         listening.shutdown(socket.SHUT_RDWR)
 
 
+@pytest.mark.service
 def test_questions_that_come_faster_than_answers_wait_longer_and_longer_and_are_all_counted() -> None:
     with a_server(0.01) as url:
         heard = ask(url, "token", ["{}"], rate=200, seconds=0.5, seed=1)
@@ -48,6 +49,7 @@ def test_questions_that_come_faster_than_answers_wait_longer_and_longer_and_are_
     assert heard.p99 > heard.p50
 
 
+@pytest.mark.service
 def test_questions_that_are_answered_in_time_take_as_long_as_the_answer() -> None:
     with a_server(0.002) as url:
         heard = ask(url, "token", ["{}"], rate=50, seconds=0.5, seed=1)

@@ -17,6 +17,7 @@ from whence.ingest.places import File
 from whence.ingest.read import Chunk, file_chunks
 from whence.lake import Lake
 
+pytestmark = pytest.mark.service
 MAPPING = '[sightings]\nhappened_at = "at"\nkind = { value = "login" }\n'
 DAYS = [date(2026, 5, day) for day in (1, 2, 3)]
 
