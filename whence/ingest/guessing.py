@@ -100,7 +100,7 @@ TOUCH_NAMES: Mapping[str, tuple[str, ...]] = {
 }
 """Columns in which a conversion's row tells of its own touch."""
 
-SESSIONS = ("session_id", "ga_session_id", "sessionid", "visit_id", "session")
+VISITS = ("session_id", "ga_session_id", "sessionid", "visit_id", "session")
 """Columns that say which rows are of one visit."""
 
 TOKENS: Mapping[str, tuple[frozenset[str], ...]] = {
@@ -274,9 +274,9 @@ def alike(field: str, columns: Sequence[Column]) -> list[Column]:
     return list({each.name: each for each in named}.values())
 
 
-def session(columns: Sequence[Column]) -> Column | None:
+def visit(columns: Sequence[Column]) -> Column | None:
     """The column that says which rows are of one visit."""
-    found = _named(SESSIONS, columns)
+    found = _named(VISITS, columns)
     return found if found is not None and found.values else None
 
 

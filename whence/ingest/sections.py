@@ -154,7 +154,7 @@ def _by_campaign(columns: list[Column], found: Mapping[str, Column], rows: pa.Ta
     of_touch = {**{field: column for field, column in known.items() if field not in ("event_id", "kind")}, **touch}
     if touch:
         of_touch["event_id"] = _joined(touch["happened_at"], ("click_id", "device_id", "cookie_id"), of_touch, columns)
-    elif (visit := guessing.session(columns)) and {"device_id", "cookie_id"} & set(of_touch):
+    elif (visit := guessing.visit(columns)) and {"device_id", "cookie_id"} & set(of_touch):
         of_touch["event_id"] = _joined(visit, ("device_id", "cookie_id"), of_touch, columns)
     words = _words(of_touch["kind"], rows) if "kind" in of_touch else []
     kinds = {word: said[1] for word in words if (said := guessing.meaning(word)) and said[0] == TOUCHES}
