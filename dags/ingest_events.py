@@ -79,7 +79,7 @@ with DAG(
         context = get_current_context()
         keys = [*ingested["late"], context["dag_run"].partition_key]
         found = [check_data(load(), Window.parse(key), now=datetime.now(UTC)) for key in keys]
-        context["outlet_events"][EVENTS].add_partitions(keys)
+        context["outlet_events"][EVENTS].partition_keys = keys  # as `add_partitions` does, but in order: older days go first
         return found[-1].as_dict()
 
     check_data(ingest())

@@ -6,6 +6,7 @@ import json
 import os
 import signal
 import time
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ import pytest
 
 import registry
 from infra import drills, platform, scores, traffic
-from infra.demo import DAILY, DAYS_ONE_BY_ONE, TRAINING
+from infra.demo import DAILY, DAYS_ONE_BY_ONE, TRAINING, as_toml
 from registry import candidates
 from registry.journal import Journal, Promotion
 from tests.end_to_end import pages
@@ -25,8 +26,10 @@ from whence.attribution import statements
 from whence.attribution.policy import ALGORITHMS
 from whence.bundle import bundle_manifest
 from whence.contracts.models import ATTRIBUTION_RANKER, CONVERSION_VALUE, EXPOSURE_RESPONSE, MODELS
+from whence.contracts.settings import Source
 from whence.contracts.tables import TABLES
 from whence.contracts.times import Window
+from whence.ingest import ingest
 from whence.lake import Lake
 
 pytestmark = [pytest.mark.service, pytest.mark.timeout(1600)]
@@ -261,6 +264,25 @@ def test_the_pages_that_people_open_are_there_without_errors(demo: Demo, tmp_pat
             seen = pages.look(page, address, tmp_path / f"{name}.png", wait_for=text)
             assert seen.complaints == [], name
             assert (tmp_path / f"{name}.png").stat().st_size > 10_000
+
+
+def test_rows_that_a_file_brings_days_later_go_through_the_dags_as_their_own_day_and_before_the_files(demo: Demo, tmp_path: Path):
+    last, logs = days(demo)[-1].last, tmp_path / "logs"
+    day, later = (Window(at, at) for at in (last + timedelta(days=1), last + timedelta(days=3)))
+    mapping = tmp_path / "mapping.toml"
+    mapping.write_text('[sightings]\nhappened_at = "at"\ncookie_id = "cookie"\nkind = { value = "login" }\n')
+    logs.mkdir()
+    (logs / "first.csv").write_text(f"at,cookie\n{day}T10:00:00Z,in-time\n")
+    settings = replace(demo.settings, source=Source("mapping", str(logs), str(mapping)))
+    (demo.settings.home / "demo.toml").write_text(as_toml(settings))
+    ingest(settings, day)
+
+    (logs / "second.csv").write_text(f"at,cookie\n{later}T10:00:00Z,next\n{day}T11:00:00Z,late\n")
+    demo.airflow.call("PATCH", "/api/v2/dags/materialise_features", json={"is_paused": True})  # or it would go on to train
+    demo.airflow.wait("ingest_events", run_id=demo.airflow.trigger("ingest_events", later), seconds=120)
+    demo.airflow.wait("resolve_identities", key=str(day), seconds=120)
+    assert [run.key for run in demo.airflow.runs("resolve_identities")][:2] == [str(later), str(day)]
+    assert {"cookie_id:in-time", "cookie_id:late"} <= set(Lake.of(settings).read("persons", day)["identifier"].to_pylist())
 
 
 def test_real_clicks_give_attributed_installs_and_a_champion(clicks: Demo):
