@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 import os
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, is_dataclass, replace
 from datetime import date
 from pathlib import Path
-from typing import Any, get_type_hints
+from typing import Annotated, Any, get_args, get_origin, get_type_hints
 
 FILE_VARIABLE = "WHENCE_SETTINGS"
 HOME_VARIABLE = "WHENCE_HOME"
@@ -19,11 +20,37 @@ class SettingsError(ValueError):
 
 
 @dataclass(frozen=True)
+class Within:
+    """Numbers that a setting may be, both ends included."""
+
+    least: float
+    most: float = math.inf
+
+    def __contains__(self, value: float) -> bool:
+        """Whether it may be this one."""
+        return self.least <= value <= self.most
+
+    def __str__(self) -> str:
+        """In words.
+
+        >>> str(Within(0, 1)), str(Within(1))
+        ('0 to 1', '1 or more')
+        """
+        return f"{self.least} or more" if self.most == math.inf else f"{self.least} to {self.most}"
+
+
+Share = Annotated[float, Within(0, 1)]
+Amount = Annotated[float, Within(0)]
+Count = Annotated[int, Within(1)]
+Port = Annotated[int, Within(1, 65_535)]
+
+
+@dataclass(frozen=True)
 class Source:
     """Where events come from."""
 
-    kind: str = "world"
-    """world, talkingdata, criteo or mapping."""
+    kind: Annotated[str, ("world", "talkingdata", "criteo", "mapping")] = "world"
+    """mapping for one's own events."""
     path: str = ""
     """File, folder, s3:// address or SQLAlchemy URL."""
     mapping: str = ""
@@ -36,8 +63,7 @@ class Source:
 class Scenario:
     """Something that goes wrong in the world from a day on."""
 
-    name: str
-    """signal_loss, tracker_outage, mix_shift, bot_flood or unit_change."""
+    name: Annotated[str, ("signal_loss", "tracker_outage", "mix_shift", "bot_flood", "unit_change")]
     first: date
 
 
@@ -46,10 +72,10 @@ class World:
     """The simulator's size and seed."""
 
     seed: int = 7
-    people: int = 6000
+    people: Count = 6000
     first_day: date = date(2026, 5, 1)
-    days: int = 16
-    workers: int = 1
+    days: Count = 16
+    workers: Count = 1
     scenarios: tuple[Scenario, ...] = ()
 
 
@@ -67,10 +93,9 @@ class Tables:
 class Features:
     """The feature store."""
 
-    online: str = "sqlite"
-    """sqlite or redis."""
+    online: Annotated[str, ("sqlite", "redis")] = "sqlite"
     redis: str = "localhost:6379"
-    max_age_hours: float = 48.0
+    max_age_hours: Amount = 48.0
     """An online value older than this counts as missing."""
 
 
@@ -78,11 +103,11 @@ class Features:
 class Fuse:
     """What one day may change in who is who before a person has to look at it."""
 
-    max_moved: float = 0.05
+    max_moved: Share = 0.05
     """The share of the identifiers known before that change their person."""
-    max_merged: float = 0.05
+    max_merged: Share = 0.05
     """The share of the persons known before that are absorbed."""
-    max_in_largest: float = 0.01
+    max_in_largest: Share = 0.01
     """The share of all identifiers that one person may hold."""
     least: int = 1000
     """With fewer identifiers than this, shares say nothing."""
@@ -92,10 +117,10 @@ class Fuse:
 class Identity:
     """When a ranked match is taken, and when a day's answers are held back."""
 
-    cut: float = 0.7
+    cut: Share = 0.7
     """The least calibrated probability of a match that is linked."""
-    max_candidates: int = 20
-    max_identifiers: int = 50
+    max_candidates: Count = 20
+    max_identifiers: Count = 50
     """A person with more identifiers is a hub, and is not linked further."""
     fuse: Fuse = Fuse()
 
@@ -112,21 +137,20 @@ class Attribution:
 class Training:
     """What a model is trained on."""
 
-    window_days: int = 14
-    holdout_persons: float = 0.5
+    window_days: Count = 14
+    holdout_persons: Share = 0.5
     """The share of people kept out of the fit: a third of them calibrates, the rest tests."""
-    holdout_time: float = 0.3
+    holdout_time: Share = 0.3
     """The last share of the time that is tested on."""
     seed: int = 7
-    threads: int = 1
+    threads: Count = 1
     """Two models are trained at once on a machine with two cores; more threads than cores slow all of them down."""
-    max_rows: int = 200_000
+    max_rows: Count = 200_000
     """Rows beyond this are sampled, by person."""
-    conversion_days: float = 3.0
+    conversion_days: Amount = 3.0
     """The window in which a touch may bring a conversion; labels ripen in it."""
-    delay: str = "contest"
-    """What makes up for labels that are not ripe: fsiw, soft, em, rescale or naive; contest lets them compete at an earlier
-    deadline, where fsiw stays unless another is better for sure."""
+    delay: Annotated[str, ("contest", "fsiw", "soft", "em", "rescale", "naive")] = "contest"
+    """What makes up for labels that are not ripe; contest lets the others compete at an earlier deadline, where fsiw stays unless another is better for sure."""
 
 
 @dataclass(frozen=True)
@@ -143,13 +167,13 @@ class Bundles:
 class Ports:
     """Where the local platform listens, on the loopback address alone."""
 
-    front: int = 8000
+    front: Port = 8000
     """The page to begin with."""
-    airflow: int = 8080
-    mlflow: int = 5000
-    evidently: int = 8001
-    serving: int = 8100
-    serving_admin: int = 8101
+    airflow: Port = 8080
+    mlflow: Port = 5000
+    evidently: Port = 8001
+    serving: Port = 8100
+    serving_admin: Port = 8101
     """Metrics and what else only operators may see, of the scoring service."""
 
 
@@ -159,9 +183,9 @@ class Serving:
 
     host: str = "127.0.0.1"
     """Where it listens; in a container, 0.0.0.0."""
-    workers: int = 1
+    workers: Count = 1
     """Processes that share the port; one a core."""
-    rate: float = 20_000.0
+    rate: Amount = 20_000.0
     """Questions a second that one token may ask of one worker."""
     certificate: str = ""
     """A PEM file; with it and `key` the service speaks TLS alone."""
@@ -186,9 +210,9 @@ class Alerts:
     smtp_user: str = ""
     smtp_password: str = "WHENCE_SMTP_PASSWORD"
     """The environment variable with the password of smtp_user."""
-    least: str = "warn"
-    """The least urgent level that is told: warn, recalibrate, retrain, rollback or stop."""
-    again_days: int = 7
+    least: Annotated[str, ("warn", "recalibrate", "retrain", "rollback", "stop")] = "warn"
+    """The least urgent level that is told."""
+    again_days: Count = 7
     """What goes on is told again after so many days."""
 
 
@@ -196,9 +220,9 @@ class Alerts:
 class Monitoring:
     """What is done about findings."""
 
-    rollback: str = "person"
+    rollback: Annotated[str, ("person", "automatic")] = "person"
     """person: an alert asks for it; automatic: the champion before is brought back at once."""
-    late_hours: float = 1.5
+    late_hours: Amount = 1.5
     """A daily run that has not succeeded so long after it was queued is late, and somebody is told."""
     alerts: Alerts = Alerts()
 
@@ -280,7 +304,7 @@ def load(path: Path | None = None) -> Settings:
 
     `home`, `source.path`, `source.mapping`, `bundle_store.uri`, `serving.certificate`, `serving.key` and a file in
     `attribution.policy` are relative to the file; $WHENCE_HOME overrides `home`. Raises SettingsError for a key that
-    does not exist and for a value of the wrong type.
+    does not exist and for a value that is not allowed.
     """
     chosen = path or (Path(named) if (named := os.environ.get(FILE_VARIABLE)) else Path("whence.toml"))
     if not chosen.exists():
@@ -290,10 +314,9 @@ def load(path: Path | None = None) -> Settings:
     else:
         try:
             given = tomllib.loads(chosen.read_text())
-        except tomllib.TOMLDecodeError as wrong:
+        except ValueError as wrong:  # of a letter that is no UTF-8, too
             raise SettingsError(f"{chosen} is no TOML: {wrong}") from None
-    home = Path(os.environ.get(HOME_VARIABLE) or given.pop("home", ".whence"))
-    given.pop("home", None)
+    home = os.environ.get(HOME_VARIABLE) or _value(str, given.get("home", ".whence"), f"{chosen}: home")
     settings = _fill(Settings, {**given, "home": (chosen.parent / home).resolve()}, str(chosen))
     assert isinstance(settings, Settings)
     source = settings.source
@@ -314,8 +337,10 @@ def _rooted(path: str, folder: Path) -> str:
     return path if not path or "://" in path else str((folder / path).resolve())
 
 
-def _fill(kind: type, given: Mapping[str, Any], where: str) -> Any:
-    hints = get_type_hints(kind)
+def _fill(kind: type, given: Any, where: str) -> Any:
+    if not isinstance(given, Mapping):
+        raise SettingsError(f"{where} must be a section of settings, and is {given!r}.")
+    hints = get_type_hints(kind, include_extras=True)
     known = {f.name for f in fields(kind)}
     if unknown := sorted(set(given) - known):
         raise SettingsError(f"{where}: there is no setting '{unknown[0]}'. Known here: {', '.join(sorted(known))}.")
@@ -323,14 +348,26 @@ def _fill(kind: type, given: Mapping[str, Any], where: str) -> Any:
 
 
 def _value(hint: Any, value: Any, where: str) -> Any:
+    if get_origin(hint) is Annotated:
+        inner, allowed = get_args(hint)
+        found = _value(inner, value, where)
+        if found not in allowed:
+            raise SettingsError(f"{where} cannot be {value!r}. It may be {_told(allowed)}.")
+        return found
     if is_dataclass(hint):
         return _fill(hint, value, where)  # type: ignore[arg-type]
     if hint == tuple[Scenario, ...]:
-        return tuple(_fill(Scenario, each, where) for each in value)
+        return tuple(_fill(Scenario, each, where) for each in _value(list, value, where))
+    if hint == Mapping[str, str]:
+        return {name: _value(str, each, f"{where}: {name}") for name, each in _value(dict, value, where).items()}
     if hint is Path:
-        return Path(value)
+        return value
     if hint is float and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
     if isinstance(hint, type) and type(value) is not hint:
         raise SettingsError(f"{where} must be {hint.__name__}, and is {value!r} ({type(value).__name__}).")
     return value
+
+
+def _told(allowed: Any) -> str:
+    return ", ".join(allowed) if isinstance(allowed, tuple) else str(allowed)
