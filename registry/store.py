@@ -10,9 +10,9 @@ import math
 import os
 from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
-from functools import partial
+from functools import partial, wraps
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 from registry import verdict_page
 from registry.aliases import BUNDLE, description, links
@@ -42,10 +42,34 @@ LIMITS = {
 }
 
 
+P, R = ParamSpec("P"), TypeVar("R")
+
+
 class StoreError(RuntimeError):
     """MLflow did not keep what it was given."""
 
 
+def _spoken(ask: Callable[P, R]) -> Callable[P, R]:
+    """With what MLflow says of its own as a StoreError, which says what to do."""
+
+    @wraps(ask)
+    def asked(*args: P.args, **kwargs: P.kwargs) -> R:
+        try:
+            return ask(*args, **kwargs)
+        except Exception as wrong:
+            from mlflow.exceptions import MlflowException  # here, since `_client` tames what its import does
+
+            if not isinstance(wrong, MlflowException):
+                raise
+            raise StoreError(
+                f"MLflow does not answer, or refused: {str(wrong)[:300]} … `whence status` says whether it runs, and `whence up` "
+                "starts it. Then run this again; what is done is not done twice."
+            ) from wrong
+
+    return asked
+
+
+@_spoken
 def log_candidate(settings: Settings, candidate: Candidate) -> str:
     """The number of the candidate's model version; made, with its run, when there is none yet."""
     client = _client(settings)
@@ -68,6 +92,7 @@ def log_candidate(settings: Settings, candidate: Candidate) -> str:
     return _settle(client, candidate)
 
 
+@_spoken
 def log_verdict(settings: Settings, candidate: Candidate, verdict: Verdict) -> None:
     """Write the verdict beside the candidate: in words on its version; in full, and as a page with plots, on its run."""
     client = _client(settings)

@@ -77,6 +77,13 @@ def test_a_candidate_is_kept_with_its_report_and_never_twice(at: Any) -> None:
     assert (Path(found.folder) / "test.parquet").exists(), "a home may be moved"
 
 
+def test_that_mlflow_is_down_is_said_in_words(at: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    settings, _ = at
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    with pytest.raises(store.StoreError, match="`whence up` starts it"):
+        registry.register(replace(settings, ports=Ports(mlflow=1)), a_candidate(settings))
+
+
 def test_a_client_of_mlflow_loads_no_feast(settings: Settings) -> None:
     asked = f"from registry import store; store._client({settings!r}); import sys; sys.exit('feast' in sys.modules)"
     code = f"from pathlib import PosixPath; import datetime; from whence.contracts.settings import *; {asked}"
