@@ -168,7 +168,7 @@ def _asked(rows: pd.DataFrame, keys: list[str]) -> pd.DataFrame:
     if rows["seen_at"].isna().any():
         raise HistoryError("A row has no seen_at, so nobody can say what was known then. Leave it out.")
     asked = pd.DataFrame(
-        {"place": range(len(rows)), "event_timestamp": rows["seen_at"].dt.tz_convert("UTC").dt.as_unit("us").array}
+        {"place": range(len(rows)), "event_timestamp": pd.to_datetime(rows["seen_at"], utc=True).dt.as_unit("us").array}
     )
     for key in keys:
         asked[key] = rows[key].astype("object").where(rows[key].notna(), NO_KEY).array

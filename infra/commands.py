@@ -155,8 +155,27 @@ def ingest(
                 as_json=False,
                 title=f"Ingested {days}",
             )
+            if any(tally.quarantined for tally in found.tables.values()):
+                show.rows(_why_quarantined(context.obj, _window(days)), as_json=False, title="\nIn quarantine, by field")
             for late in whence.ingest.late_days(context.obj, _window(days)):
                 print(f"Rows of {late} came since it was taken in. `whence ingest {late}` takes them in, too.")
+
+
+def _why_quarantined(settings: Settings, window: Window) -> list[dict[str, object]]:
+    """How many rows of the window wait in quarantine for each field, most first, and the reason of one of them."""
+    from whence.lake import Lake
+
+    rows = Lake.of(settings).read("quarantine", window).group_by(["table", "field"], use_threads=False)
+    told = rows.aggregate([("reason", "count"), ("source", "first"), ("row", "first"), ("reason", "first")])
+    return [
+        {
+            "table": each["table"],
+            "field": each["field"],
+            "rows": each["reason_count"],
+            "such as": f"row {each['row_first']} of {each['source_first']}: {each['reason_first']}",
+        }
+        for each in told.sort_by([("reason_count", "descending")]).to_pylist()
+    ]
 
 
 @app.command()
@@ -178,7 +197,7 @@ def resolve(
         str | None, typer.Option(help="A file of pairs (left_id, right_id, verdict), or the column with the known person.")
     ] = None,
     out: Annotated[Path | None, typer.Option(help="The folder to write; .whence/resolve/NAME otherwise.")] = None,
-    beta: Annotated[float, typer.Option(help="Below 1, a wrong link weighs more than a missed one.")] = 1.0,
+    beta: Annotated[float, typer.Option(help="Below 1, a wrong link weighs more than a missed one.", min=0.001)] = 1.0,
     threads: Annotated[int, typer.Option(help="Processor cores to use.", min=1)] = 1,
     force: Annotated[
         str, typer.Option(metavar="REASON", help="Publish although the fuse would stop it; kept in the ledger.")

@@ -46,8 +46,17 @@ def spoken() -> Iterator[None]:
     except (ValueError, RuntimeError, LookupError, OSError) as wrong:
         if os.environ.get(TRACE_VARIABLE):
             raise
-        print(f"{type(wrong).__name__}: {wrong}", file=sys.stderr)
+        print(f"{type(wrong).__name__}: {wrong}{_advice(wrong)}", file=sys.stderr)
         raise typer.Exit(1) from None
+
+
+def _advice(wrong: Exception) -> str:
+    """What to do where the system alone spoke."""
+    if isinstance(wrong, FileNotFoundError | NotADirectoryError) and wrong.errno:
+        return ". Is the name right, and is its folder there?"
+    if isinstance(wrong, PermissionError) and wrong.errno:
+        return ". Let yourself read and write there, or name another place."
+    return ""
 
 
 def _start(context: typer.Context, settings: SettingsFile = None) -> None:

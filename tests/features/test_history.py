@@ -108,7 +108,7 @@ def test_nothing_materialised_and_nothing_asked_give_nulls_with_all_columns(sett
     rows = asked(("2026-05-02T10:00", "n1")).assign(person_id=None)
     views = ("network_features", "pair_features")
     expected = [f"{view}__{field}" for view in views for field in (*FIELDS[view], "age_hours")]
-    for given in (rows, rows.iloc[:0]):
+    for given in (rows, rows.iloc[:0], pd.DataFrame(columns=rows.columns)):
         found = features.historical(settings, given, views)
         assert list(found.columns) == [*rows.columns, *expected]
         assert found[expected].isna().all(axis=None)

@@ -8,7 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from typer.testing import CliRunner
 
+from infra.commands import app
 from tests.builders import some_settings
 from whence.contracts.settings import Settings, Source
 from whence.contracts.times import Window
@@ -66,6 +68,13 @@ def test_a_day_reads_its_own_files_alone(logs: Settings, opened: list[str]) -> N
 
 def change_a_file(settings: Settings) -> None:
     write(Path(settings.source.path), DAYS[0], "2026-05-02T11:00:00Z")
+
+
+def test_the_command_says_why_rows_wait_in_quarantine(logs: Settings) -> None:
+    write(Path(logs.source.path), DAYS[0], "soon", "later")
+    told = CliRunner().invoke(app, ["ingest", "2026-05-01"], obj=logs).output
+    assert "happened_at" in told
+    assert "row 2 of 2026-05-01.csv: happened_at is 'soon'" in " ".join(told.split())
 
 
 def change_the_mapping(settings: Settings) -> None:

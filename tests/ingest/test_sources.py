@@ -219,6 +219,14 @@ def test_a_file_that_cannot_be_read_says_so_and_writes_nothing(tmp_path: Path, c
     assert Lake.of(settings).version("touches") == -1
 
 
+def test_a_column_that_no_object_has_is_named_where_no_time_was_found(tmp_path: Path) -> None:
+    (tmp_path / "log.jsonl").write_text('{"at": "2026-05-01T10:00:00Z"}\n')
+    (tmp_path / "map.toml").write_text('[sightings]\nhappened_at = "ts"\nkind = { value = "login" }\n')
+    source = Source(kind="mapping", path=str(tmp_path / "log.jsonl"), mapping=str(tmp_path / "map.toml"))
+    with pytest.raises(IngestError, match="nothing is called 'ts'; there are at"):
+        source_days(some_settings(tmp_path, source=source))
+
+
 def test_a_gzip_that_was_cut_off_says_so(tmp_path: Path) -> None:
     settings = criteo(tmp_path, *[an_impression(uid=i, campaign=i * 7919) for i in range(3000)])
     path = Path(settings.source.path)

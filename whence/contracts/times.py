@@ -37,6 +37,9 @@ class Window:
     ('2026-05-01', '2026-05-02', '2026-05-03')
     >>> str(Window.parse("2026-05-02"))
     '2026-05-02'
+    >>> Window.parse("2026-05-03..2026-05-01")
+    Traceback (most recent call last):
+    ValueError: '2026-05-03..2026-05-01' is no window of days (2026-05-01 is before 2026-05-03). Write 2026-05-01 or 2026-05-01..2026-05-10.
     """
 
     first: date
@@ -44,14 +47,14 @@ class Window:
 
     def __post_init__(self) -> None:
         if self.last < self.first:
-            raise ValueError(f"The window {self.first}..{self.last} ends before it starts. Swap its two days.")
+            raise ValueError(f"{self.last} is before {self.first}")
 
     @classmethod
     def parse(cls, key: str) -> Window:
         """Read `2026-05-01` or `2026-05-01..2026-05-10`, the keys that runs and partitions carry."""
-        first, _, last = key.strip().partition("..")
+        first, dots, last = key.strip().partition("..")
         try:
-            return cls(date.fromisoformat(first), date.fromisoformat(last or first))
+            return cls(date.fromisoformat(first), date.fromisoformat(last if dots else first))
         except ValueError as wrong:
             raise ValueError(f"'{key}' is no window of days ({wrong}). Write 2026-05-01 or 2026-05-01..2026-05-10.") from None
 

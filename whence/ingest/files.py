@@ -11,12 +11,13 @@ from functools import cached_property
 
 from whence.contracts.settings import Settings
 from whence.contracts.times import Window
+from whence.ingest import urls
 from whence.ingest.batch import Batch
 from whence.ingest.check import check
 from whence.ingest.errors import IngestError
 from whence.ingest.file_days import Days, FileDays, needs_day
 from whence.ingest.places import File, Place, files
-from whence.ingest.read import Chunk, Needed, chunks, file_chunks
+from whence.ingest.read import Chunk, Needed, chunks, file_chunks, headers
 
 
 @dataclass(frozen=True)
@@ -78,9 +79,17 @@ class FileSource:
         found = sorted({day for each in self._good_days() for day in each.rows})
         if not found:
             raise IngestError(
-                f"{self.place.name} has no row with a usable time. Look at its first lines, and how its times are read."
+                f"{self.place.name} has no row with a usable time. Look at its first lines, and how its times are read.{self._lacking()}"
             )
         return Window(date.fromisoformat(found[0]), date.fromisoformat(found[-1]))
+
+    def _lacking(self) -> str:
+        """In words, a column that is wanted and that none of the first rows has: in JSON nobody else says so."""
+        for name, there in headers(self.place).items():
+            for column in map(urls.column, self.needed(name)):
+                if column not in there:
+                    return f" In {name} nothing is called '{column}'; there are {', '.join(there)}."
+        return ""
 
     def _good_days(self) -> Iterator[Days]:
         """Of each file's rows that keep the contract."""

@@ -330,7 +330,9 @@ class _Maker:
         try:
             return shape.same(cell.value, self.rows.num_rows, kind)
         except (pa.ArrowInvalid, pa.ArrowTypeError):
-            raise IngestError(f"The mapping's constant for {name} is {cell.value!r}. Expected {kind}.") from None
+            raise IngestError(
+                f'The mapping\'s constant for {name} is {cell.value!r}. Expected {kind}. Name the column that has it, as {name} = "…".'
+            ) from None
 
     def _change(self, cell: Cell) -> Callable[[str], str | None]:
         if cell.hash == "email":
