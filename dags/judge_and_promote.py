@@ -11,7 +11,7 @@ home): its verdict stands under *Required Actions*, and who approves it is named
 wait behind it.
 
 **When it is red** the gate could not come to a verdict (a refusal is a green run): the log says what is missing. Running it again judges
-the same rows and promotes nothing twice. To take a champion back: `whence rollback MODEL`.
+the same rows and promotes nothing twice. To take a champion back: `whence rollback MODEL --reason WHY`.
 """
 
 from datetime import timedelta
