@@ -38,6 +38,10 @@ class Airflow:
     """A signed-in client of the platform's Airflow."""
 
     settings: Settings
+    attempts: int = 20
+    """How often a request is tried before it is given up."""
+    timeout: float = 30.0
+    """Seconds that an answer may take."""
     _token: str = ""
 
     @property
@@ -117,14 +121,15 @@ class Airflow:
 
         A POST that failed is tried again only where `is_once` says that doing it twice does it once: a conflict then means that it was done.
         """
-        for attempt in range(20):
+        for attempt in range(self.attempts):
             try:
                 if not self._token:
                     self._sign_in()
                 headers = {"Authorization": f"Bearer {self._token}"}
-                answer = httpx.request(method, f"{self.address}{path}", headers=headers, timeout=30, **how)
+                answer = httpx.request(method, f"{self.address}{path}", headers=headers, timeout=self.timeout, **how)
             except httpx.TransportError:
-                time.sleep(0.5)
+                if attempt + 1 < self.attempts:
+                    time.sleep(0.5)
                 continue
             if answer.status_code == 401:
                 self._token = ""
@@ -141,7 +146,7 @@ class Airflow:
 
     def _sign_in(self) -> None:
         body = {"username": "admin", "password": platform.airflow_password(self.settings)}
-        answer = httpx.post(f"{self.address}/auth/token", json=body, timeout=30)
+        answer = httpx.post(f"{self.address}/auth/token", json=body, timeout=self.timeout)
         if answer.status_code >= 500:
             raise httpx.ConnectError(f"signing in failed: {answer.text[:200]}")
         answer.raise_for_status()

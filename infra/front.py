@@ -158,8 +158,8 @@ def dashboards(settings: Settings) -> dict[str, str]:
 
 
 def airflow_dags(settings: Settings) -> tuple[Dag, ...] | None:
-    """Each DAG with its newest run; None while Airflow does not answer."""
-    airflow = Airflow(settings)
+    """Each DAG with its newest run; None while Airflow does not answer, for which the page waits no longer than for the rest."""
+    airflow = Airflow(settings, attempts=1, timeout=5.0)
     try:
         return tuple(_dag(airflow, name) for name in airflow.dags())
     except RunFailed:

@@ -42,7 +42,9 @@ def status(context: typer.Context, as_json: Json = False) -> None:
             show.rows([_told(context.obj, each, now) for each in found], as_json=True)
             return
         if not found:
-            show.console.print("No challenger is on its way. `whence rollout start MODEL BUNDLE --reason WHY` sends one.", highlight=False)
+            show.console.print(
+                "No challenger is on its way. `whence rollout start MODEL BUNDLE --reason WHY` sends one.", highlight=False
+            )
         for each in found:
             told = _told(context.obj, each, now)
             checks = told.pop("checks")

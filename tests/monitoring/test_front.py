@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 import httpx
 import pytest
 
-from infra.front import Newest, app
+from infra.front import Newest, airflow_dags, app
 from monitoring import checks, findings
 from monitoring.checks import count, share
 from monitoring.findings import Finding
@@ -20,7 +21,7 @@ from registry.rows import stamp
 from tests.builders import some_settings
 from whence.answer_counts import Keeper
 from whence.contracts.models import IDENTITY_RANKER
-from whence.contracts.settings import Settings
+from whence.contracts.settings import Ports, Settings
 from whence.contracts.times import Window
 from whence.lake import Lake
 
@@ -144,3 +145,9 @@ def test_a_young_state_is_shown_at_once_and_an_old_one_never() -> None:
     now[0] = 3600.0  # nobody looked for an hour: what was so then is no answer
     newest.get()
     assert looked == [0.0, 3600.0]
+
+
+def test_nobody_waits_for_an_airflow_that_is_down(tmp_path: Path) -> None:
+    began = time.monotonic()
+    assert airflow_dags(some_settings(tmp_path, ports=Ports(airflow=1))) is None
+    assert time.monotonic() - began < 2
