@@ -13,7 +13,7 @@ help: ## list the verbs
 
 install: .venv/installed ## put everything that is needed into .venv
 
-.venv/installed: requirements.lock pyproject.toml hatch_build.py whence/trees/blend.c features/rows.c serving/cells.c
+.venv/installed: requirements.lock pyproject.toml hatch_build.py whence/trees/blend.c whence/calibration/staircase.c whence/identity/moment.c features/rows.c serving/cells.c
 	@$(PYTHON) -c 'import sys; sys.exit("Python 3.11 is needed, and this is %d.%d. Set PYTHON=/path/to/python3.11." % sys.version_info[:2] if sys.version_info[:2] != (3, 11) else 0)'
 	test -x $(BIN)/pip || $(PYTHON) -m venv .venv
 	test -x $(BIN)/uv || $(BIN)/python -m pip install -q --disable-pip-version-check uv

@@ -12,7 +12,13 @@ from typing import Any
 
 from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
-SOURCES = ("whence/trees/blend.c", "features/rows.c", "serving/cells.c")
+SOURCES = (
+    "whence/trees/blend.c",
+    "whence/calibration/staircase.c",
+    "whence/identity/moment.c",
+    "features/rows.c",
+    "serving/cells.c",
+)
 FLAGS = ("-std=gnu11", "-O3", "-ffp-contract=off", "-shared", "-fPIC", f"-I{sysconfig.get_path('include')}")
 
 

@@ -7,6 +7,7 @@ order and the number of writers, and a value that is too old, or not yet known a
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -91,6 +92,11 @@ class Columns:
         return len(self._slots)
 
     @property
+    def block(self) -> Block | None:
+        """The rows as they lie there, the same block as long as nobody changes them; None where one of them may not be used."""
+        return self._block if self.is_known is None else None
+
+    @property
     def stale(self) -> int:
         """How many were too old."""
         return 0 if self.is_stale is None else int(self.is_stale.sum())
@@ -116,15 +122,19 @@ class Columns:
     def named(self, names: Sequence[tuple[str, str]], spread: int | None = None) -> dict[str, Any]:
         """Some features by other names, as (name, feature), and `age_hours`: as whence.columns has numbers, times and texts.
 
-        With `spread`, the first row is there so often, its texts once for all, and the others are not. Arrays are not to be
-        written to.
+        With `spread`, the first row is there so often, its texts and its age once for all, and the others are not. Arrays are
+        not to be written to.
         """
         block = self._block if self._slots is self._block.slots else Block(self.layout, self._slots, self.texts)
         found = block.named(tuple(names), spread)
         if len(found) == len(names):
             return found
-        ages = self.age_hours if spread is None else self.age_hours[:1].repeat(spread)
+        ages = self.age_hours if spread is None else self._first_age()
         return {**found, **{name: ages for name, feature in names if feature == AGE}}
+
+    def _first_age(self) -> float:
+        is_known = self.is_known is None or bool(self.is_known[0])
+        return (self.now - self._slots.item(0, SEEN_AT)) / HOUR if is_known else math.nan
 
 
 @dataclass(frozen=True)

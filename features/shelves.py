@@ -49,6 +49,8 @@ MOST_IN_VAIN = 16
 """How often what was asked for next comes ahead without being wanted, before it is no longer asked for."""
 KEPT_BYTES = 128 * 2**20
 """What one process keeps of the file; beyond it, it starts anew."""
+MOST_MADE = 100
+"""Rows of all that is made of a block's rows and kept, where one such thing has not more."""
 CHUNK = 500
 FILE = 10 * FORMAT + 1
 """Of the rows in SQLite's file, and of the tables that they lie in."""
@@ -71,7 +73,7 @@ class Block:
     A shelf gives the same block again for the same rows, so what is read out of it is kept, and not to be changed.
     """
 
-    __slots__ = ("_kept", "_read", "_texts", "is_empty", "layout", "newest", "oldest", "slots")
+    __slots__ = ("_kept", "_read", "_texts", "is_empty", "layout", "made", "newest", "oldest", "slots")
 
     def __init__(self, layout: Layout, slots: Ints, read: Callable[[str], Texts]) -> None:
         """`slots` are rows × slots; `read` gives a text feature of all rows by name, and is asked once for each."""
@@ -81,12 +83,23 @@ class Block:
         self.is_empty = self.oldest == NEVER and not slots[:, MARK].any()
         self._texts: dict[str, Texts] = {}
         self._kept: dict[tuple[Names, int | None], dict[str, Any]] = {}
+        self.made: dict[Any, Any] = {}
+        """What others made of the rows and kept."""
 
     def texts(self, name: str) -> Texts:
         """A text feature of all rows."""
         if (found := self._texts.get(name)) is None:
             found = self._texts[name] = Kept(self._read(name))
         return found
+
+    def keep(self, name: Any, made: Any) -> None:
+        """Keep what was made of the rows, as wide as they are: of a household's eight times, of a crowd's once or twice."""
+        if (
+            name in self.made
+            or not self.made
+            or (len(self.made) < MOST_KEPT and (len(self.made) + 1) * len(self.slots) <= MOST_MADE)
+        ):
+            self.made[name] = made
 
     def named(self, names: Names, spread: int | None) -> dict[str, Any]:
         """Those of some features that are in the layout, by other names, as (name, feature); as whence.columns has them.
@@ -296,8 +309,12 @@ def empty_block(view: str, rows: int) -> Block:
 
 
 def kept_bytes(block: Block) -> int:
-    """What a kept block takes at most, about: its slots twice, by rows and by columns, its texts, and two numbers each MOST_KEPT times."""
-    return 1000 + 2 * block.slots.nbytes + 8 * len(block.slots) * (2 + (1 + 2 * MOST_KEPT) * len(block.layout.texts))
+    """What a kept block takes at most, about: its slots twice, by rows and by columns, its texts, two numbers each MOST_KEPT times,
+    and what others make of it.
+    """
+    rows = len(block.slots)
+    made = min(MOST_KEPT * rows, max(rows, MOST_MADE)) * len(block.layout.nothing)
+    return 1000 + 2 * block.slots.nbytes + 8 * rows * (2 + (1 + 2 * MOST_KEPT) * len(block.layout.texts)) + 8 * made
 
 
 KEEP_NEWEST = """

@@ -29,6 +29,7 @@ from whence.columns import Kept, Texts, once
 SUFFIX, OLD_SUFFIX = ".frames", ".jsonl"
 MARK = b"WHD1"
 EDGE = struct.Struct("<4sIII")
+FLOAT = np.dtype("<f8")
 
 Row = dict[str, Any]
 """A scored option: decision_id, made_at, model, bundle, subject, arm, option, features, score, probability, chosen, micros, degraded."""
@@ -151,7 +152,7 @@ def _content(data: bytes, place: int) -> tuple[int, tuple[dict[str, Any], bytes]
 
 def _expanded(head: Mapping[str, Any], numbers: bytes, names: Sequence[str]) -> Iterator[Row]:
     made_at, options, texts = datetime.fromisoformat(head["made_at"]), head["options"], head["texts"]
-    values = np.frombuffer(numbers, dtype="<f8")
+    values = np.frombuffer(numbers, dtype=FLOAT)
     matrix, rest = values[: len(options) * len(names)], values[len(options) * len(names) :]
     inputs, (raw, probability) = matrix.reshape(len(options), len(names)).tolist(), rest.reshape(2, len(options)).tolist()
     for place, option in enumerate(options):
@@ -195,7 +196,7 @@ def _as_json(_: Texts, options: Texts) -> bytes:
 
 
 def _bytes(values: Numbers) -> bytes:
-    return np.asarray(values, dtype="<f8").tobytes()
+    return np.asarray(values, dtype=FLOAT).tobytes()
 
 
 def _plain(value: Any) -> Any:

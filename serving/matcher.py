@@ -7,13 +7,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import lru_cache
-from typing import Any, Protocol, cast
+from typing import Any, NamedTuple, Protocol, cast
 
 import numpy as np
 import numpy.typing as npt
 
 from features.online import Columns, key_text, micros
-from features.shelves import Asked, Question
+from features.shelves import Asked, Block, Question
 from serving.remembered import Remembered, is_refund, remembered, unknown
 from serving.scored import Scored
 from whence.attribution import evidence as journey_evidence
@@ -24,9 +24,10 @@ from whence.attribution.policy import Policy
 from whence.bundle import Scorer
 from whence.columns import Kept
 from whence.contracts.events import LINK_KEYS
+from whence.contracts.models import FeatureSchema
 from whence.contracts.settings import Identity
 from whence.encoding import encode
-from whence.identity import decide, retrieve
+from whence.identity import decide, moment, retrieve
 from whence.identity import evidence as identity_evidence
 
 Numbers = npt.NDArray[np.float64]
@@ -41,7 +42,9 @@ def _reads(*names: str) -> Reads:
     return {view: tuple((name, name.split("__")[1]) for name in names if name.startswith(f"{view}__")) for view in views}
 
 
-IDENTITY_READS = _reads(*identity_evidence.FACT_NUMBERS, *identity_evidence.FACT_TIMES, *identity_evidence.FACT_TEXTS)
+_FACTS = (*identity_evidence.FACT_NUMBERS, *identity_evidence.FACT_TIMES, *identity_evidence.FACT_TEXTS)
+READS_OF_THE_MOMENT = _reads(*identity_evidence.FACTS_OF_THE_MOMENT)
+STANDING_READS = _reads(*(name for name in _FACTS if name not in identity_evidence.FACTS_OF_THE_MOMENT))
 JOURNEY_READS = _reads(*journey_evidence.COPIED.values())
 
 
@@ -313,14 +316,7 @@ async def _ranked(
         return Answer(None, None, "none", degraded=tuple(known.degraded))
     persons, pairs = await known.read(("person_features", options), ("pair_features", paired))
     known.note(persons, pairs)
-    facts = {
-        **persons.named(IDENTITY_READS["person_features"]),
-        **pairs.named(IDENTITY_READS["pair_features"]),
-        **identifiers.named(IDENTITY_READS["identifier_features"], len(options)),
-        **network.named(IDENTITY_READS["network_features"], len(options)),
-    }
-    inputs = identity_evidence.pair_columns(_signals(signal, options), facts)
-    matrix = encode(inputs, scorer.schema)
+    matrix = _matrix(_signals(signal, options), _Read(persons, pairs, network, identifiers), scorer.schema)
     raw, probability = scorer.score_matrix(matrix)
     place, lead = decide.best(options, probability)
     is_taken = probability[place] >= policy.cut and lead >= decide.LEAD
@@ -335,6 +331,58 @@ def _asked(network: str, people: str | None, most: int) -> tuple[Sequence[str], 
     """The candidates of a network's list, and the keys of what is known of each together with the network."""
     options, start = retrieve.listed(None, people, most), key_text([network, ""])
     return cast("Sequence[str]", Kept(options)), tuple(start + person for person in options)
+
+
+class _Read(NamedTuple):
+    """What is known of a signal's candidates; of its network and of its identifiers a row for all of them."""
+
+    persons: Columns
+    pairs: Columns
+    network: Columns
+    identifiers: Columns
+
+    def facts(self, reads: Reads) -> dict[str, Any]:
+        """Some of it, as evidence takes it."""
+        rows, found = len(self.persons), dict[str, Any]()
+        for columns, spread in zip(self, (None, None, rows, rows), strict=True):
+            if names := reads.get(columns.layout.view):
+                found.update(columns.named(names, spread))
+        return found
+
+
+class _Standing(NamedTuple):
+    """Inputs without those of the moment, which are NaN; what they were made of, for the next signal like this one."""
+
+    schema: FeatureSchema
+    pairs: Block | None
+    network: Block | None
+    matrix: Numbers
+    places: tuple[int, ...]
+    """The columns of the inputs of the moment."""
+
+
+def _matrix(signals: Mapping[str, Any], read: _Read, schema: FeatureSchema) -> Numbers:
+    """The model's inputs, options × features."""
+    standing = _standing(signals, read, schema)
+    matrix = standing.matrix.copy()
+    moment.write(matrix, standing.places, signals, read.facts(READS_OF_THE_MOMENT))
+    return matrix
+
+
+def _standing(signals: Mapping[str, Any], read: _Read, schema: FeatureSchema) -> _Standing:
+    """Kept with the candidates' rows: who visits asks again and again, and what is known changes once a day."""
+    pairs, network, kept = read.pairs.block, read.network.block, read.persons.block
+    like = signals["user_agent"], signals["locale"], signals["country"]
+    known = kept.made.get(like) if kept is not None else None
+    if known is not None and known.schema is schema and known.pairs is pairs and known.network is network:
+        return cast("_Standing", known)
+    lacking = dict.fromkeys(identity_evidence.OF_THE_MOMENT, np.full(len(read.persons), np.nan))
+    inputs = identity_evidence.standing_columns(signals, read.facts(STANDING_READS)) | lacking
+    places = tuple(schema.names.index(name) if name in schema.names else moment.NOWHERE for name in lacking)
+    made = _Standing(schema, pairs, network, encode(inputs, schema), places)
+    if kept is not None and pairs is not None and network is not None:
+        kept.keep(like, made)
+    return made
 
 
 def _signals(signal: Mapping[str, Any], options: Sequence[str]) -> dict[str, Any]:

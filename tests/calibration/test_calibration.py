@@ -10,7 +10,7 @@ from scipy.special import expit
 from sklearn.isotonic import IsotonicRegression
 from sklearn.linear_model import LogisticRegression
 
-from whence.calibration import KINDS, CalibrationError, Calibrator, Fields, fit
+from whence.calibration import KINDS, CalibrationError, Calibrator, Fields, fit, staircase
 from whence.contracts.models import FeatureSchema
 
 ANY_SCORE = st.floats(allow_nan=True, allow_infinity=True)
@@ -50,6 +50,23 @@ FLAT = {kind: fitted(kind, -scores_and_labels()[0], scores_and_labels()[1]) for 
 def test_the_true_probabilities_are_found_again(kind: str) -> None:
     raw = np.linspace(-4, 4, 50)
     assert np.abs(applied(FITTED[kind], raw) - expit(0.6 * raw - 1.0)).mean() < 0.03
+
+
+@pytest.mark.skipif(staircase.compiled() is None, reason="the staircase was not built: there is no C compiler here")
+@given(
+    st.lists(st.floats(-3, 3) | st.integers(-2, 2), min_size=1, max_size=6), st.lists(ANY_SCORE | st.integers(-2, 2), max_size=6)
+)
+@settings(max_examples=60, deadline=None)
+def test_the_compiled_staircase_gives_what_numpy_does(knots: list[float], scores: list[float]) -> None:
+    raw, places = np.array(scores, float), np.array(sorted(knots), float)
+    for is_flat in (False, True):
+        levels = np.linspace(-2, 0.1, len(places) + is_flat) ** 3
+        ours = staircase.odds(raw, (places, levels), 0.3, 1.7, is_flat=is_flat)
+        if not (np.abs(raw) <= staircase.MOST).all():
+            assert ours is None
+            continue
+        assert ours is not None
+        assert ours.tobytes() == staircase.odds_plainly(raw, (places, levels), 0.3, 1.7, is_flat=is_flat).tobytes()
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -8,11 +8,12 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from whence import columns
-from whence.identity import evidence
+from whence.identity import evidence, moment
 
 MOMENT = datetime(2026, 5, 20, 23, 58, 30, 250_001, tzinfo=UTC)
 
@@ -121,6 +122,39 @@ def test_columns_of_one_row_frames_of_all_rows_and_finer_clocks_agree(told: list
         for name in evidence.SCHEMA_NUMBERS:
             np.testing.assert_array_equal(found[name], whole[name].iloc[[place]], err_msg=name)
             np.testing.assert_array_equal(of_all[name], found[name], err_msg=name)
+
+
+@pytest.mark.skipif(
+    moment.compiled() is None, reason="the writer of a moment's inputs was not built: there is no C compiler here"
+)
+@settings(max_examples=20, deadline=None)
+@given(
+    st.lists(st.tuples(*[st.none() | moments] * 2, st.floats()), max_size=4), moments, st.floats(), st.sampled_from([None, "p1"])
+)
+def test_the_compiled_writer_writes_what_the_plain_one_does(
+    told: list[Any], happened_at: datetime, age: float, named: str | None
+) -> None:
+    together, seen, hours = ([row[place] for row in told] for place in range(3))
+    signals = {
+        "seen_at": _micros(MOMENT),
+        "happened_at": _micros(happened_at),
+        "person_id": ["p1", "p2", "p1", "p2"][: len(told)],
+    }
+    facts = {
+        "pair_features__last_together_at": np.array(list(map(_micros, together)), np.int64),
+        "person_features__last_seen_at": np.array(list(map(_micros, seen)), np.int64),
+        "person_features__mean_hour": np.array(hours, np.float64),
+        "network_features__age_hours": age,
+        "identifier_features__person_id": named,
+        "identifier_features__person_probability": np.full(len(told), 0.5),
+    }
+    for places in ((0, 1, 2, 3, 4), (4, moment.NOWHERE, 0, moment.NOWHERE, 2)):
+        ours, plain = (np.full((len(told), 6), np.nan) for _ in range(2))
+        moment.write(ours, places, signals, facts)
+        moment.write_plainly(plain, places, signals, facts)
+        np.testing.assert_array_equal(ours, plain)
+    with pytest.raises(ValueError, match="6 features have no places"):
+        moment.write(ours, (0, 1, 2, 6, 4), signals, facts)
 
 
 SHARED = ("user_agent", "locale", "country", "network_features__people", "identifier_features__person_id")

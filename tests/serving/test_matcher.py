@@ -241,39 +241,50 @@ signals = st.fixed_dictionaries(
 
 
 @settings(max_examples=10, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(people, st.lists(known_person, min_size=3, max_size=3), st.lists(known_pair, max_size=3), signals)
+@given(people, st.lists(known_person, min_size=3, max_size=3), st.lists(known_pair, max_size=3), signals, signals)
 def test_what_the_model_is_shown_online_is_what_training_shows_it(
-    tmp_path: Path, ranker: Scorer, listed: list[str], persons: list[Any], pairs: list[Any], told: dict[str, Any]
+    tmp_path: Path,
+    ranker: Scorer,
+    listed: list[str],
+    persons: list[Any],
+    pairs: list[Any],
+    told: dict[str, Any],
+    other: dict[str, Any],
 ) -> None:
-    signal = a_signal(NOON, **told)
     rows: dict[str, Any] = {
         "identifier_features": {("cookie_id:c",): {"events_1d": 1}},
         "network_features": {("home",): {"people": json.dumps(listed), "events_7d": 7}},
         "person_features": {(name,): values for name, values in zip(("ann", "bob", "cid"), persons, strict=True)},
         "pair_features": {("home", name): values for name, values in zip(("ann", "bob", "cid"), pairs, strict=False)},
     }
-    folder = tmp_path / str(uuid4())
-    with a_store(folder, START, **rows) as store:
-        scored = at_once(matcher.match(signal, matcher.Known(Blocking(store), NOON), ranker, Identity())).scored
-    if not listed:
-        assert scored is None
-        return
-    assert scored is not None
-    assert list(scored.options) == listed
+    later, again = NOON + timedelta(hours=3), {**told, "happened_at": START}
+    with a_store(tmp_path / str(uuid4()), START, **rows) as store:
+        for now, each in ((NOON, told), (NOON, other), (later, again)):  # what stands was kept in between
+            signal = a_signal(now, **each)
+            scored = at_once(matcher.match(signal, matcher.Known(Blocking(store), now), ranker, Identity())).scored
+            if not listed:
+                assert scored is None
+                continue
+            assert scored is not None
+            assert list(scored.options) == listed
+            offline = _offline(rows, listed, signal, (now - START) / timedelta(hours=1))
+            np.testing.assert_array_equal(scored.matrix, encode(offline, ranker.schema))
+            assert [scored.raw.tolist(), scored.probability.tolist()] == [each.tolist() for each in ranker.score(offline)]
+
+
+def _offline(rows: dict[str, Any], listed: list[str], signal: dict[str, Any], age: float) -> pd.DataFrame:
     cookie = f"cookie_id:{signal['cookie_id']}"
     keys = {name: [(cookie,), ("home",), (name,), ("home", name)] for name in listed}
     facts = [
         {
-            f"{view}__{name}": None if (row := rows[view].get(key)) is None else 12.0 if name == "age_hours" else row.get(name)
+            f"{view}__{name}": None if (row := rows[view].get(key)) is None else age if name == "age_hours" else row.get(name)
             for view, key in zip(rows, keys[person], strict=True)
             for name in (*FIELDS[view], "age_hours")
         }
         for person in listed
     ]
     asked = pd.DataFrame([{**signal, "person_id": name} for name in listed])
-    offline = identity_evidence.pair_frame(asked, pd.DataFrame(facts, dtype=object))
-    np.testing.assert_array_equal(scored.matrix, encode(offline, ranker.schema))
-    assert [scored.raw.tolist(), scored.probability.tolist()] == [each.tolist() for each in ranker.score(offline)]
+    return identity_evidence.pair_frame(asked, pd.DataFrame(facts, dtype=object))
 
 
 def test_an_old_value_and_a_lost_store_do_not_speak_and_the_answer_says_so(tmp_path: Path, ranker: Scorer) -> None:

@@ -12,21 +12,20 @@ import numpy as np
 import numpy.typing as npt
 from scipy.special import expit, logit
 
+from whence.calibration import staircase
 from whence.calibration.errors import CalibrationError
 from whence.calibration.fields import FieldTrees
 
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["FLOOR", "KINDS", "SLOPE", "CalibrationError", "Calibrator"]
+__all__ = ["FLOOR", "KINDS", "CalibrationError", "Calibrator"]
 Floats = npt.NDArray[np.float64]
 
 FLOOR = 1e-6
 KINDS = ("platt", "beta", "isotonic", "venn_abers", "monotone_gbdt")
 """From the simplest to the one that asks for most data."""
 STEPS = ("isotonic", "venn_abers")
-SLOPE = 1e-3
-"""How far, in log-odds a standard deviation of the score, a flat piece is tilted so that no two scores become one."""
 END = float(logit(1 - FLOOR))
 BEND = 13.0
 """Log-odds beyond which the ends are drawn in softly instead of being cut off, so that scores there stay apart, too."""
@@ -67,6 +66,8 @@ class Calibrator:
         raises CalibrationError without; the others do not look at them.
         """
         x = np.asarray(raw, dtype=np.float64)
+        if self._is_tame and (known := staircase.odds(x, self.staircase, *self.parameters, is_flat=self._is_flat)) is not None:
+            return np.asarray(expit(known))
         if np.vdot(x, x) < 1e18:  # not so with a NaN, nor with anything beyond ±1e9
             return self._calibrated(x, fields)
         missing = np.isnan(x)
@@ -100,10 +101,15 @@ class Calibrator:
         return np.asarray(self.knots), np.asarray(self.levels)
 
     @cached_property
+    def _is_flat(self) -> bool:
+        """Whether a staircase is flat between its knots."""
+        return self.kind == "venn_abers"
+
+    @cached_property
     def _is_tame(self) -> bool:
         """Whether no score has log-odds that are to be drawn in: so it is for most staircases."""
         is_stairs = self.kind in STEPS and self.is_soft
-        return is_stairs and max(map(abs, self.levels)) + SLOPE <= BEND
+        return is_stairs and max(map(abs, self.levels)) + staircase.SLOPE <= BEND
 
     def to_json(self) -> dict[str, Any]:
         """A plain dict; `from_json` gives back a calibrator with the same answers, bit by bit."""
@@ -161,17 +167,7 @@ def _log_odds(calibrator: Calibrator, x: Floats) -> Floats:
     if calibrator.kind == "beta":
         falling, rising, offset = calibrator.parameters
         return np.asarray(-falling * np.logaddexp(0, -x) + rising * np.logaddexp(0, x) + offset)
-    centre, scale = calibrator.parameters
-    away = (x - centre) / scale
-    return np.asarray(_steps(calibrator, x) + SLOPE * away / (1 + np.abs(away)))
-
-
-def _steps(calibrator: Calibrator, x: Floats) -> Floats:
-    knots, levels = calibrator.staircase
-    if calibrator.kind == "venn_abers":
-        return levels[knots.searchsorted(x, "right")]
-    above = levels.take(knots.searchsorted(x), mode="clip")
-    return np.minimum(np.interp(x, knots, levels), above)  # interp may overshoot a knot by a bit
+    return staircase.odds_plainly(x, calibrator.staircase, *calibrator.parameters, is_flat=calibrator._is_flat)
 
 
 def _soft(odds: Floats) -> Floats:

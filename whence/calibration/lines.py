@@ -7,7 +7,8 @@ import numpy.typing as npt
 from scipy.optimize import minimize
 from scipy.special import expit, logit
 
-from whence.calibration.calibrator import FLOOR, SLOPE, Calibrator
+from whence.calibration.calibrator import FLOOR, Calibrator
+from whence.calibration.staircase import SLOPE
 
 Floats = npt.NDArray[np.float64]
 

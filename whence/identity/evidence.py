@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from functools import lru_cache
 from itertools import chain, repeat
@@ -67,6 +68,14 @@ FACT_TEXTS = (
 )
 FACT_TIMES = ("pair_features__last_together_at", "person_features__last_seen_at")
 FACT_NUMBERS = (*COPIED.values(), "identifier_features__person_probability", "person_features__mean_hour")
+OF_THE_MOMENT = ("network_age_hours", "hours_since_together", "hours_since_person", "hour_gap", "identifier_agrees")
+FACTS_OF_THE_MOMENT = (
+    *FACT_TIMES,
+    "network_features__age_hours",
+    "person_features__mean_hour",
+    "identifier_features__person_id",
+    "identifier_features__person_probability",
+)
 
 HOURS = np.array([hour + minute / 60 for hour in range(24) for minute in range(60)])
 """The hour of day of each of its minutes."""
@@ -75,25 +84,38 @@ MOST_LISTS = 4096
 
 
 def pair_columns(signals: Columns, facts: Columns) -> dict[str, Numbers]:
-    """The model's inputs by name, a row for each pair: SCHEMA_NUMBERS.
+    """The model's inputs by name, a row for each pair: SCHEMA_NUMBERS; those that stand, and those of the moment.
 
     `signals` has, row by row with `facts`, SIGNAL_TIMES of the signal and SIGNAL_TEXTS (person_id is the candidate); `facts`
     has FACT_NUMBERS, FACT_TIMES and FACT_TEXTS, as known at the signal's seen_at. What all rows share may be one time or
     text: all of `signals` but person_id, and the people and the person that the network and the identifier are known by.
     Missing is as in whence.columns.
     """
-    person, seen_at = signals["person_id"], signals["seen_at"]
+    return standing_columns(signals, facts) | columns_of_the_moment(signals, facts)
+
+
+def standing_columns(signals: Columns, facts: Columns) -> dict[str, Numbers]:
+    """Those inputs that are the same whenever the same signal comes, as long as the facts are the same."""
+    person = signals["person_id"]
     place, overlap = columns.once("agents", signals["user_agent"], facts["person_features__user_agents"], _agents)
-    return {name: facts[source] for name, source in COPIED.items()} | {
+    return {name: facts[source] for name, source in COPIED.items() if name not in OF_THE_MOMENT} | {
         "network_place": columns.once("places", facts["network_features__people"], person, _places),
-        "hours_since_together": columns.hours_between(facts["pair_features__last_together_at"], seen_at),
-        "hours_since_person": columns.hours_between(facts["person_features__last_seen_at"], seen_at),
         "agent_place": place,
         "agent_overlap": overlap,
         "same_locale": columns.once("same", signals["locale"], facts["person_features__locale"], same),
         "same_country": columns.once("same", signals["country"], facts["person_features__country"], same),
+    }
+
+
+def columns_of_the_moment(signals: Columns, facts: Columns) -> dict[str, Numbers]:
+    """The others, OF_THE_MOMENT: by the signal's times and its identifiers; of `facts` they read FACTS_OF_THE_MOMENT."""
+    seen_at = signals["seen_at"]
+    return {
+        "network_age_hours": facts["network_features__age_hours"],
+        "hours_since_together": columns.hours_between(facts["pair_features__last_together_at"], seen_at),
+        "hours_since_person": columns.hours_between(facts["person_features__last_seen_at"], seen_at),
         "hour_gap": _hour_gap(signals["happened_at"], facts["person_features__mean_hour"]),
-        "identifier_agrees": _identifier_agrees(person, facts),
+        "identifier_agrees": identifier_agrees(signals["person_id"], facts),
     }
 
 
@@ -209,6 +231,11 @@ def _listed(text: str | None) -> list[str]:
     return [] if text is None else orjson.loads(text)
 
 
+def hour_of_day(happened_at: int) -> float:
+    """The hour of a moment, to the minute; NaN where there is none."""
+    return math.nan if happened_at == NOT_A_TIME else float(HOURS[happened_at // MINUTE % len(HOURS)])
+
+
 def _hour_gap(happened_at: Ints | int, mean_hour: Numbers) -> Numbers:
     """Hours between the signal's hour of day and the person's usual one, round the clock: 0 to 12."""
     gap: Numbers = np.abs(HOURS[happened_at // MINUTE % len(HOURS)] - mean_hour)
@@ -217,7 +244,7 @@ def _hour_gap(happened_at: Ints | int, mean_hour: Numbers) -> Numbers:
     return np.minimum(gap, 24 - gap)
 
 
-def _identifier_agrees(person: Texts, facts: Columns) -> Numbers:
+def identifier_agrees(person: Texts, facts: Columns) -> Numbers:
     """How surely an identifier names the candidate; NaN when it names nobody, or somebody else.
 
     Somebody else is no evidence against: a new cookie belongs to a person of its own until it is matched.
