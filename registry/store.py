@@ -175,7 +175,9 @@ def _versions(client: MlflowClient, model: str, tag: str, value: str) -> list[Mo
 def _version_of(client: MlflowClient, candidate: Candidate) -> ModelVersion:
     found = _versions(client, candidate.model, CANDIDATE, _key(candidate))
     if not found:
-        raise StoreError(f"{candidate.model} {candidate.bundle[:12]} is not registered. Register it before judging it.")
+        raise StoreError(
+            f"{candidate.model} {candidate.bundle[:12]} is not in MLflow. `whence train {candidate.model} {candidate.as_of}` registers it."
+        )
     return found[0]
 
 

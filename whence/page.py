@@ -46,5 +46,8 @@ main>h2{margin:32px 0 4px}.figures{display:flex;flex-wrap:wrap;gap:12px;margin:0
 .wide{overflow-x:auto}table{border-collapse:collapse;font-size:13.5px}th{text-align:left;font-weight:600;color:var(--soft)}
 th,td{padding:4px 18px 4px 0;vertical-align:top;border-bottom:1px solid var(--line);overflow-wrap:anywhere}tr:last-child td,tr:last-child th{border-bottom:0}
 .number{text-align:right;font-variant-numeric:tabular-nums;white-space:nowrap}
+@media(max-width:640px){main{padding:20px 12px 60px}section,article{padding:16px 14px}th,td{padding-right:12px;overflow-wrap:break-word}
+.wide{background:linear-gradient(90deg,var(--paper),transparent) 0 0/40px 100% no-repeat local,linear-gradient(270deg,var(--paper),transparent) 100% 0/40px 100% no-repeat local,
+linear-gradient(90deg,var(--line),transparent) 0 0/14px 100% no-repeat scroll,linear-gradient(270deg,var(--line),transparent) 100% 0/14px 100% no-repeat scroll}}
 @media print{body{background:#fff;font-size:12px}main{padding:0;max-width:none}section,article,.figure{break-inside:avoid}.wide{overflow:visible}}
 """.strip().replace("\n", "")

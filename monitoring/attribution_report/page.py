@@ -129,12 +129,12 @@ STYLE = """
 .held{border:2px solid var(--different);border-radius:10px;padding:14px 18px;margin:0 0 16px;background:var(--paper)}.held p,.held b{color:var(--different)}.held ul{margin:0;padding:0 0 0 20px}
 .figures{display:flex;flex-wrap:wrap}.figure{flex:1 0 auto;min-width:112px}.figure span{display:block;width:0;min-width:100%}.beneath{list-style:circle;margin-left:22px}.told th,.told td{padding-right:13px}.under{margin:-14px 0 20px}.short{margin:0;padding:0 0 0 20px}.short li{margin:0 0 6px}section>ul{margin:6px 0 0;padding:0 0 0 20px}
 .told{width:100%}.told th,.told td{white-space:nowrap;overflow-wrap:normal}.told thead th{vertical-align:bottom;white-space:normal}.told thead .number{min-width:72px}
-.told tbody th{color:var(--ink);font-weight:500}.told tr>:first-child{position:sticky;left:0;background:var(--paper)}.told small{display:block;color:var(--soft);font-weight:400;font-size:12px;white-space:normal;min-width:150px;max-width:300px}
+.told tbody th{color:var(--ink);font-weight:500}.told tr>:first-child{position:sticky;left:0;background:var(--paper)}.told small{display:block;color:var(--soft);font-weight:400;font-size:12px;white-space:normal;min-width:150px;max-width:420px}
 .told small.dust{display:inline;font-size:11px;min-width:0}.told tfoot th,.told tfoot td{border-top:2px solid var(--line);border-bottom:0;font-weight:600;color:var(--ink)}
 .told tr>:last-child{padding-right:0}.told tbody tr:last-child>*{border-bottom:0}.small{margin:3px 0 2px;min-width:64px}
 .facts th{white-space:nowrap}.facts td{overflow-wrap:anywhere}details{margin:14px 0 0}summary{cursor:pointer;font-weight:600;font-size:15px}details p{margin-top:8px}.part{margin:26px 0 4px}.below{margin:16px 0 0}.under-table{margin:10px 0 0;font-size:13px;color:var(--soft)}
 dl{display:grid;grid-template-columns:max-content 1fr;gap:4px 18px;margin:10px 0 0;font-size:14px}dt{font-weight:600}dd{margin:0;color:var(--soft)}
 :focus-visible{outline:2px solid var(--bar);outline-offset:2px}
-@media(max-width:640px){main{padding:24px 14px 60px}section{padding:16px 14px}dl{grid-template-columns:1fr;gap:0}dd{margin:0 0 8px}.figure{padding:12px}.figure b{font-size:20px}}
+@media(max-width:640px){main{padding:24px 14px 60px}section{padding:16px 14px}.told tbody th{white-space:normal;overflow-wrap:anywhere;min-width:112px}.told small{min-width:112px;max-width:150px}dl{grid-template-columns:1fr;gap:0}dd{margin:0 0 8px}.figure{padding:12px}.figure b{font-size:20px}}
 @media print{details::details-content{content-visibility:visible;height:auto}section{padding:14px}.told{font-size:9.5px}.told th,.told td{padding-right:7px}.told thead .number,.small{min-width:0}.legend,.plot,.under-table,dl{font-size:11px}}
 """.strip().replace("\n", "")

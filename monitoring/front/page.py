@@ -147,7 +147,7 @@ def _channels(state: State) -> str:
 
 def _matched(state: State) -> str:
     if not state.match_rate:
-        return ""
+        return "<p>No day says it yet.</p>"
     columns = [plots.Column(day, rate, 0.0, percent(rate)) for day, rate in state.match_rate[-SHOWN_DAYS:]]
     return plots.columns(columns, "Match rate of conversions by day")
 
@@ -173,7 +173,7 @@ def _answered(answers: Mapping[str, int]) -> str:
 def _dags(dags: Sequence[Dag] | None) -> str:
     rows = "".join(
         f"<li class={escape(each.state)}><a href='{escape(each.address, quote=True)}'>{_mark(each.state)} {escape(each.name)}</a>"
-        f"<small>{escape(each.state)} {escape(each.key)}</small></li>"
+        f"<small>{escape('no run yet' if each.state == 'none' else each.state)} {escape(each.key)}</small></li>"
         for each in dags or ()
     )
     return f"<ul class=dags>{rows}</ul>"
