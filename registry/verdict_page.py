@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from html import escape
@@ -87,8 +88,8 @@ def _figures(verdict: Verdict) -> list[tuple[str, str]]:
 
 
 def _reasons(reasons: Sequence[str]) -> str:
-    shown = "".join(f"<li>{escape(each)}</li>" for each in reasons[:5])
-    rest = "".join(f"<li>{escape(each)}</li>" for each in reasons[5:])
+    shown = "".join(f"<li>{_with_code(each)}</li>" for each in reasons[:5])
+    rest = "".join(f"<li>{_with_code(each)}</li>" for each in reasons[5:])
     more = f"<details><summary>and {len(reasons) - 5} more</summary><ul>{rest}</ul></details>" if rest else ""
     return f"<ul class=reasons>{shown}</ul>{more}"
 
@@ -225,7 +226,7 @@ def _check(check: Check) -> str:
     sign, kind, words = OUTCOMES[check.outcome]
     return (
         f"<div class='check {kind}'><span class=mark><span aria-hidden=true>{sign}</span> {words}</span>"
-        f"<b>{escape(check.name)}</b><span class=words>{escape(check.words)}</span></div>"
+        f"<b>{escape(check.name)}</b><span class=words>{_with_code(check.words)}</span></div>"
     )
 
 
@@ -262,6 +263,11 @@ def _basis(candidate: Candidate, verdict: Verdict) -> str:
     ]
     rows = "".join(f"<tr><th scope=row>{name}</th><td><code>{escape(value)}</code></td></tr>" for name, value in facts)
     return _section("What it is of", f"<div class=wide><table class=facts>{rows}</table></div>")
+
+
+def _with_code(words: str) -> str:
+    """As markup, with commands as such."""
+    return re.sub("`([^`]+)`", r"<code>\1</code>", escape(words))
 
 
 def _section(title: str, body: str, under: str = "") -> str:

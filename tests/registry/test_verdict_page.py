@@ -35,6 +35,12 @@ def test_a_page_says_what_was_decided_and_shows_difference_level_and_slices() ->
     assert page.count("<div class=row>") == 2 + sum(each.outcome != SMALL for each in verdict().slices)
 
 
+def test_a_command_in_a_reason_is_shown_as_one() -> None:
+    assert "<li>Run <code>whence watch</code> &lt;now&gt;.</li>" in html(
+        CANDIDATE, replace(verdict(), reasons=("Run `whence watch` <now>.",))
+    )
+
+
 def test_what_is_too_small_is_one_line_with_the_names_folded_away() -> None:
     few = [replace(verdict().slices[0], name=f"channel={place}", outcome=SMALL) for place in range(120)]
     page = html(CANDIDATE, replace(verdict(), slices=(*verdict().slices, *few)))
