@@ -55,6 +55,7 @@ def test_where_events_come_from_is_found_from_the_file_whoever_reads_it(tmp_path
         ("source = 'world'", "source must be a section of settings, and is 'world'"),
         ("[tables.options]\nAWS_REGION = 1", "options: AWS_REGION must be str, and is 1"),
         ("[identity]\ncut = 7", "identity: cut cannot be 7. It may be 0 to 1."),
+        ("[tables]\nmemory_limit = '2XB'", "tables: memory_limit cannot be '2XB'. It may be like 2GB."),
         ("[ports]\nfront = 99999", "ports: front cannot be 99999. It may be 1 to 65535."),
         ("[monitoring]\nrollback = 'nobody'", "monitoring: rollback cannot be 'nobody'. It may be person, automatic."),
         ("[[world.scenarios]]\nname = 'x'\nfrom = 2026-05-01", "there is no setting 'from'"),

@@ -43,15 +43,29 @@ def spoken() -> Iterator[None]:
         yield
     except (typer.Exit, BrokenPipeError):  # of whoever reads no further, as `head`, typer says nothing
         raise
-    except (ValueError, RuntimeError, LookupError, OSError) as wrong:
-        if os.environ.get(TRACE_VARIABLE):
+    except Exception as wrong:
+        is_told = isinstance(wrong, ValueError | RuntimeError | LookupError | OSError) or _is_of_a_database(wrong)
+        if os.environ.get(TRACE_VARIABLE) or not is_told:
             raise
-        print(f"{type(wrong).__name__}: {wrong}{_advice(wrong)}", file=sys.stderr)
+        print(f"{type(wrong).__name__}: {_words(wrong)}{_advice(wrong)}", file=sys.stderr)
         raise typer.Exit(1) from None
 
 
+def _is_of_a_database(wrong: Exception) -> bool:
+    """By its module alone, for most commands load no SQLAlchemy."""
+    return type(wrong).__module__ == "sqlalchemy.exc"
+
+
+def _words(wrong: Exception) -> str:
+    return str(wrong).partition("\n")[0] + "." if _is_of_a_database(wrong) else str(wrong)
+
+
 def _advice(wrong: Exception) -> str:
-    """What to do where the system alone spoke."""
+    """What to do where others than we spoke."""
+    if _is_of_a_database(wrong):
+        return " Is the database there, and may you read and write it? The journal's is `journal` in the settings, or a file in `home`."
+    if isinstance(wrong, FileExistsError) and wrong.errno:
+        return ". A folder is wanted there: name another place."
     if isinstance(wrong, FileNotFoundError | NotADirectoryError) and wrong.errno:
         return ". Is the name right, and is its folder there?"
     if isinstance(wrong, PermissionError) and wrong.errno:

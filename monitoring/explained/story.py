@@ -222,7 +222,7 @@ def _unknown(con: duckdb.DuckDBPyConnection, conversion_id: str) -> str:
     )
     names = [str(name) for (name,) in near.fetchall()]
     some = f" Near it: {', '.join(names)}." if names else ""
-    return f"There is no conversion {conversion_id!r} in the tables.{some} `whence report DAYS` lists conversions by day."
+    return f"There is no conversion {conversion_id!r} in the tables.{some} The front page links the newest day's largest; the ids are in the table `conversions`."
 
 
 def _not_yet(row: Mapping[str, Any]) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import re
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, is_dataclass, replace
@@ -37,6 +38,22 @@ class Within:
         ('0 to 1', '1 or more')
         """
         return f"{self.least} or more" if self.most == math.inf else f"{self.least} to {self.most}"
+
+
+@dataclass(frozen=True)
+class Like:
+    """Texts that a setting may be."""
+
+    pattern: str
+    such_as: str
+
+    def __contains__(self, value: str) -> bool:
+        """Whether it may be this one."""
+        return re.fullmatch(self.pattern, value) is not None
+
+    def __str__(self) -> str:
+        """An example."""
+        return f"like {self.such_as}"
 
 
 Share = Annotated[float, Within(0, 1)]
@@ -86,7 +103,7 @@ class Tables:
     uri: str = ""
     options: Mapping[str, str] = field(default_factory=dict)
     """Passed to the object store: AWS_ENDPOINT_URL and the like."""
-    memory_limit: str = "2GB"
+    memory_limit: Annotated[str, Like(r"[\d.]+ ?[KMGT]i?B", "2GB")] = "2GB"
 
 
 @dataclass(frozen=True)
