@@ -129,10 +129,12 @@ class Columns:
         found = block.named(tuple(names), spread)
         if len(found) == len(names):
             return found
-        ages = self.age_hours if spread is None else self._first_age()
+        ages = self.age_hours if spread is None else self.first_age
         return {**found, **{name: ages for name, feature in names if feature == AGE}}
 
-    def _first_age(self) -> float:
+    @property
+    def first_age(self) -> float:
+        """The first of age_hours."""
         is_known = self.is_known is None or bool(self.is_known[0])
         return (self.now - self._slots.item(0, SEEN_AT)) / HOUR if is_known else math.nan
 

@@ -45,6 +45,8 @@ def _reads(*names: str) -> Reads:
 _FACTS = (*identity_evidence.FACT_NUMBERS, *identity_evidence.FACT_TIMES, *identity_evidence.FACT_TEXTS)
 READS_OF_THE_MOMENT = _reads(*identity_evidence.FACTS_OF_THE_MOMENT)
 STANDING_READS = _reads(*(name for name in _FACTS if name not in identity_evidence.FACTS_OF_THE_MOMENT))
+NOBODY_NAMED = dict.fromkeys(name for name in identity_evidence.FACTS_OF_THE_MOMENT if name.startswith("identifier_features__"))
+"""As an identifier's facts are where it names nobody; where one does, nothing is ranked."""
 JOURNEY_READS = _reads(*journey_evidence.COPIED.values())
 
 
@@ -297,9 +299,9 @@ def _named(identifiers: Columns, known: Known) -> tuple[str, float] | None:
     known.note(identifiers)
     if not len(identifiers):
         return None
-    sure = identifiers.numbers("person_probability").tolist()
-    for person, probability in zip(identifiers.texts("person_id"), sure, strict=True):
+    for place, person in enumerate(identifiers.texts("person_id")):
         if person is not None:
+            probability = float(identifiers.numbers("person_probability")[place])
             return person, 1.0 if math.isnan(probability) else probability
     return None
 
@@ -316,7 +318,7 @@ async def _ranked(
         return Answer(None, None, "none", degraded=tuple(known.degraded))
     persons, pairs = await known.read(("person_features", options), ("pair_features", paired))
     known.note(persons, pairs)
-    matrix = _matrix(_signals(signal, options), _Read(persons, pairs, network, identifiers), scorer.schema)
+    matrix = _matrix(_signals(signal, options), _Read(persons, pairs, network), scorer.schema)
     raw, probability = scorer.score_matrix(matrix)
     place, lead = decide.best(options, probability)
     is_taken = probability[place] >= policy.cut and lead >= decide.LEAD
@@ -334,24 +336,20 @@ def _asked(network: str, people: str | None, most: int) -> tuple[Sequence[str], 
 
 
 class _Read(NamedTuple):
-    """What is known of a signal's candidates; of its network and of its identifiers a row for all of them."""
+    """What is known of a signal's candidates; of its network a row for all of them. Of its identifiers none names anybody."""
 
     persons: Columns
     pairs: Columns
     network: Columns
-    identifiers: Columns
 
     def facts(self, reads: Reads) -> dict[str, Any]:
         """Some of it, as evidence takes it."""
-        rows, found = len(self.persons), dict[str, Any]()
-        for columns, spread in zip(self, (None, None, rows, rows), strict=True):
-            if names := reads.get(columns.layout.view):
-                found.update(columns.named(names, spread))
-        return found
+        network = self.network.named(reads.get("network_features", ()), len(self.persons))
+        return {**self.persons.named(reads["person_features"]), **self.pairs.named(reads["pair_features"]), **network}
 
 
 class _Standing(NamedTuple):
-    """Inputs without those of the moment, which are NaN; what they were made of, for the next signal like this one."""
+    """Inputs without those of the moment, which are NaN; and what they are made of, for the next signal like this one."""
 
     schema: FeatureSchema
     pairs: Block | None
@@ -359,13 +357,15 @@ class _Standing(NamedTuple):
     matrix: Numbers
     places: tuple[int, ...]
     """The columns of the inputs of the moment."""
+    facts: Mapping[str, Any]
+    """What these rest on, but for the network's age."""
 
 
 def _matrix(signals: Mapping[str, Any], read: _Read, schema: FeatureSchema) -> Numbers:
     """The model's inputs, options × features."""
     standing = _standing(signals, read, schema)
     matrix = standing.matrix.copy()
-    moment.write(matrix, standing.places, signals, read.facts(READS_OF_THE_MOMENT))
+    moment.write(matrix, standing.places, signals, {**standing.facts, "network_features__age_hours": read.network.first_age})
     return matrix
 
 
@@ -379,7 +379,8 @@ def _standing(signals: Mapping[str, Any], read: _Read, schema: FeatureSchema) ->
     lacking = dict.fromkeys(identity_evidence.OF_THE_MOMENT, np.full(len(read.persons), np.nan))
     inputs = identity_evidence.standing_columns(signals, read.facts(STANDING_READS)) | lacking
     places = tuple(schema.names.index(name) if name in schema.names else moment.NOWHERE for name in lacking)
-    made = _Standing(schema, pairs, network, encode(inputs, schema), places)
+    facts = {**read.facts(READS_OF_THE_MOMENT), **NOBODY_NAMED}
+    made = _Standing(schema, pairs, network, encode(inputs, schema), places, facts)
     if kept is not None and pairs is not None and network is not None:
         kept.keep(like, made)
     return made

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Generic, TypeVar
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
@@ -139,6 +140,7 @@ class Metrics:
         return generate_latest(together)
 
 
+@lru_cache(1024)
 def kind(note: str) -> str:
     """The kind of a note on an answer: notes name orders and times, and a label may not.
 
