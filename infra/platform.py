@@ -226,8 +226,13 @@ def _wait_until_well(settings: Settings, report: Callable[[str], None]) -> tuple
 
 
 def _check_ports(settings: Settings) -> None:
-    for name in ("front", "airflow", "mlflow", "evidently", "serving", "serving_admin"):
-        port = getattr(settings.ports, name)
+    names: dict[int, str] = {}
+    for name, port in {**vars(settings.ports), "airflow's task logs": _spare_port(settings.ports.airflow)}.items():
+        if port in names:
+            raise PlatformError(
+                f"{names[port]} and {name} would both listen on port {port}. Give each its own under [ports] in whence.toml."
+            )
+        names[port] = name
         with socket.socket() as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:

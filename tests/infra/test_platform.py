@@ -1,4 +1,4 @@
-"""What is left behind when a supervised program is killed."""
+"""What the platform refuses to start with, and what is left behind when one of its programs is killed."""
 
 from __future__ import annotations
 
@@ -9,9 +9,10 @@ import sys
 from pathlib import Path
 
 import psutil
+import pytest
 
 from infra import platform
-from whence.contracts.settings import Settings
+from whence.contracts.settings import Ports, Settings
 
 LEADER = "import subprocess, sys, time; print(subprocess.Popen(['sleep', '60'], env={env}).pid, flush=True); time.sleep(60)"
 
@@ -54,3 +55,9 @@ def test_what_a_killed_program_has_started_is_ended_and_nothing_else(tmp_path: P
         os.killpg(running.pid, signal.SIGKILL)
         os.killpg(other.pid, signal.SIGKILL)
         running.wait()
+
+
+def test_two_that_would_listen_on_one_port_are_named(tmp_path: Path) -> None:
+    with pytest.raises(platform.PlatformError, match=r"airflow and mlflow would both listen on port 47911\."):
+        platform.up(Settings(home=tmp_path, ports=Ports(front=47910, airflow=47911, mlflow=47911)))
+    assert not any(tmp_path.iterdir())
