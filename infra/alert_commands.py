@@ -10,7 +10,7 @@ import typer
 from infra import show
 from infra.journal_commands import operator
 from whence.cli import spoken
-from whence.contracts.times import Window
+from whence.contracts.times import one_day
 
 app = typer.Typer()
 alert = typer.Typer(name="alert", no_args_is_help=True, help="Who is told of findings, and by what way.")
@@ -42,5 +42,5 @@ def release(
     from monitoring import holding
 
     with spoken():
-        found = holding.release(context.obj, Window.parse(day).last, reason, operator(), datetime.now(UTC))
+        found = holding.release(context.obj, one_day(day), reason, operator(), datetime.now(UTC))
         show.console.print(f"{found.day} is released. It was held because: {found.reason}", highlight=False, markup=False)

@@ -6,7 +6,7 @@ import os
 import sys
 from dataclasses import asdict
 from dataclasses import fields as dataclass_fields
-from datetime import UTC, date, datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -27,7 +27,7 @@ from infra import (
 from whence.cli import spoken
 from whence.contracts.models import MODELS
 from whence.contracts.settings import Settings
-from whence.contracts.times import Window
+from whence.contracts.times import Window, one_day
 
 if TYPE_CHECKING:
     from whence.identity.ledger import Changes
@@ -45,19 +45,13 @@ app.add_typer(moved_commands.app)
 
 Days = Annotated[str, typer.Argument(metavar="DAYS", help="A day, 2026-05-03, or a range, 2026-05-01..2026-05-10.")]
 Model = Annotated[str, typer.Argument(metavar="MODEL", help=f"One of {', '.join(MODELS)}.")]
+Candidates = Annotated[str, typer.Argument(metavar="DAY", help="Whose candidates: the last day that they may know of.")]
 Json = Annotated[bool, typer.Option("--json", help="Answer in JSON, for programs.")]
 NO_CANDIDATES = "There are no candidates of {0}. `whence train MODEL {0}` makes one."
 
 
 def _window(days: str) -> Window:
     return Window.parse(days)
-
-
-def _one_day(text: str) -> date:
-    window = _window(text)
-    if window.first != window.last:
-        raise ValueError(f"{text} is several days, and each builds on the one before. Name the one day that is next.")
-    return window.first
 
 
 @app.command()
@@ -229,7 +223,7 @@ def resolve(
         from serving.daily.batch import preview_identities, resolve_identities
 
         if dry_run:
-            _preview(preview_identities(context.obj, _one_day(days)), days, as_json=as_json)
+            _preview(preview_identities(context.obj, one_day(days)), days, as_json=as_json)
             return
         with show.progress("Resolving", quiet=as_json) as advance:
             found = resolve_identities(context.obj, _window(days), progress=advance, force=force)
@@ -262,13 +256,13 @@ def train(
     import training
 
     with spoken():
-        candidate = training.train(context.obj, journal_commands.known_model(model), _window(as_of).last, drill=drill)
+        candidate = training.train(context.obj, journal_commands.known_model(model), one_day(as_of), drill=drill)
         version = registry.register(context.obj, candidate)
         show.facts({**candidate.as_dict(), "version": version}, as_json=as_json, title="Trained and registered")
 
 
 @app.command()
-def judge(context: typer.Context, as_of: Annotated[str, typer.Argument(metavar="DAY")], as_json: Json = False) -> None:
+def judge(context: typer.Context, as_of: Candidates, as_json: Json = False) -> None:
     """Judge the candidates of a day, and say why; promotes nothing."""
     import registry
 
@@ -281,20 +275,20 @@ def judge(context: typer.Context, as_of: Annotated[str, typer.Argument(metavar="
                 "verdict": verdict.decision,
                 "reasons": list(verdict.reasons),
             }
-            for each in registry.candidates(context.obj, _window(as_of).last)
+            for each in registry.candidates(context.obj, one_day(as_of))
             for verdict in [registry.judge(context.obj, each, now=datetime.now(UTC))]
         ]
         show.rows(verdicts, as_json=as_json, empty=NO_CANDIDATES.format(as_of))
 
 
 @app.command()
-def promote(context: typer.Context, as_of: Annotated[str, typer.Argument(metavar="DAY")], as_json: Json = False) -> None:
+def promote(context: typer.Context, as_of: Candidates, as_json: Json = False) -> None:
     """Judge the candidates of a day, and make those that pass champion."""
     import registry
 
     with spoken():
         found = registry.judge_and_promote(
-            context.obj, _window(as_of).last, who=journal_commands.operator(), now=datetime.now(UTC), is_person=True
+            context.obj, one_day(as_of), who=journal_commands.operator(), now=datetime.now(UTC), is_person=True
         )
         show.facts(found, as_json=as_json, title="Verdicts", empty=NO_CANDIDATES.format(as_of))
 

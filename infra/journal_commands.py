@@ -11,7 +11,7 @@ import typer
 from infra import show
 from whence.cli import spoken
 from whence.contracts.models import LABELLED, MODELS
-from whence.contracts.times import Window, utc
+from whence.contracts.times import one_day, utc
 
 if TYPE_CHECKING:
     from registry.journal import Promotion
@@ -117,7 +117,7 @@ def recalibrate(
         serving = registry.champion(settings, known_model(model))
         if serving is None:
             raise ValueError(f"{model} has no champion to recalibrate. `whence train {model} {day}` makes a candidate.")
-        made = training.recalibrate(settings, model, Window.parse(day).last, serving.bundle, monitoring.labels)
+        made = training.recalibrate(settings, model, one_day(day), serving.bundle, monitoring.labels)
         version = registry.register(settings, made)
         came_of = registry.decide(settings, made, who=operator(), now=datetime.now(UTC), is_person=True)
         show.facts({**made.as_dict(), "version": version, "came of it": came_of}, as_json=as_json, title="Recalibrated")

@@ -98,3 +98,16 @@ class Window:
 
     def __str__(self) -> str:
         return self.first.isoformat() if self.first == self.last else f"{self.first}..{self.last}"
+
+
+def one_day(text: str) -> date:
+    """The day that a text names, as `2026-05-01`; raises ValueError for several.
+
+    >>> one_day("2026-05-01..2026-05-02")
+    Traceback (most recent call last):
+    ValueError: 2026-05-01..2026-05-02 is several days. Name the one that you mean.
+    """
+    window = Window.parse(text)
+    if window.first != window.last:
+        raise ValueError(f"{text} is several days. Name the one that you mean.")
+    return window.first
