@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import shutil
+from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from deltalake import write_deltalake
 
 from whence.contracts.tables import TABLES
 from whence.contracts.times import Window
-from whence.lake import Lake, LakeError
+from whence.lake import BrokenTable, Lake, LakeError
 
 FIRST, SECOND = Window.parse("2026-05-01"), Window.parse("2026-05-02")
 BOTH = Window.parse("2026-05-01..2026-05-02")
@@ -157,3 +158,14 @@ def test_writers_at_once_lose_no_day_and_mix_no_rows(lake: Lake):
     winner = contested["read"].unique().to_pylist()
     assert len(winner) == 1, "rows of two writers are mixed"
     assert contested.num_rows == winner[0] % 4 + 1
+
+
+@pytest.mark.parametrize("breaks", [lambda file: file.unlink(), lambda file: file.write_bytes(b"PAR1")], ids=["gone", "cut off"])
+def test_a_day_whose_file_is_broken_is_named_and_written_anew(lake: Lake, breaks: Callable[[Path], object]):
+    lake.replace("ingest_counts", counts("2026-05-01", "a"), FIRST)
+    lake.replace("ingest_counts", counts("2026-05-02", "b"), SECOND)
+    breaks(next(Path(lake.uri).glob("ingest_counts/day=2026-05-01/*.parquet")))
+    with pytest.raises(BrokenTable, match=r"ingest_counts has a file that cannot be read.*day=2026-05-01"):
+        lake.read("ingest_counts")
+    assert lake.replace("ingest_counts", counts("2026-05-01", "a"), FIRST)
+    assert lake.read("ingest_counts")["source"].to_pylist() == ["a", "b"]

@@ -37,6 +37,10 @@ class LakeError(RuntimeError):
     """A table cannot be read or written; the message says what to do."""
 
 
+class BrokenTable(LakeError):
+    """A data file is cut off or gone."""
+
+
 class Filled(NamedTuple):
     """What became of rows that were written."""
 
@@ -72,7 +76,7 @@ class Lake:
         """
         part = part or {}
         wanted = self._conform(name, rows, window, part)
-        return _tried(lambda: self.read(name, window, part=part).equals(wanted), lambda: self._commit(name, wanted, window, part))
+        return _tried(lambda: self._is(name, wanted, window, part), lambda: self._commit(name, wanted, window, part))
 
     def fill(self, name: str, parts: Iterable[pa.Table], window: Window, part: Mapping[str, str] | None = None) -> Filled:
         """The same as `replace` for rows that come some at a time and may be more than memory likes: they wait on disk."""
@@ -191,6 +195,15 @@ class Lake:
             raise _repeats(name)
         return wanted.sort_by([(key, "ascending") for key in table.key])
 
+    def _is(self, name: str, wanted: pa.Table, window: Window, part: Mapping[str, str]) -> bool:
+        """Whether the part of the table is just this; whole days of which a file is broken are not, so that they are written anew."""
+        try:
+            return bool(self.read(name, window, part=part).equals(wanted))
+        except BrokenTable:
+            if part:
+                raise
+            return False
+
     def _holds(self, name: str, window: Window, part: Mapping[str, str], file: str) -> bool:
         """Whether the part of the table is just what the file has; no key is there twice."""
         columns, wanted = _listed(TABLES[name].schema.names), f"read_parquet('{_escaped(file)}')"
@@ -305,6 +318,11 @@ def _look_into(con: duckdb.DuckDBPyConnection, name: str, files: list[str]) -> N
     except duckdb.BinderException:
         con.register(f"no {name}", TABLES[name].schema.empty_table())
         con.execute(_view(name, files, f'UNION ALL BY NAME SELECT * FROM "no {name}"'))
+    except (duckdb.InvalidInputException, duckdb.IOException) as wrong:
+        raise BrokenTable(
+            f"{name} has a file that cannot be read: {str(wrong).splitlines()[0]}. Run the step that makes the day again, as "
+            "`whence ingest DAY` for events: it writes the day anew."
+        ) from wrong
 
 
 def _view(name: str, files: list[str], more: str = "") -> str:
