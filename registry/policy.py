@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import json
-import tomllib
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
+
+from registry import policy_files
 
 POLICY = Path(__file__).with_name("policy.toml")
 AUTOMATIC, PERSON = "automatic", "person"
@@ -68,7 +69,7 @@ class Policy:
 
 def load_policy(model: str, home: Path | None = None) -> Policy:
     """The policy of a model: [all], then the model's own section; home/policy.toml goes before. Raises PolicyError naming the key."""
-    contents, path = _contents(home)
+    contents, path = policy_files.contents(POLICY, home, PolicyError)
     if model not in contents[0]:
         raise PolicyError(f"{path} has no section [{model}]. Add one with its baseline and baseline_gain.")
     merged: dict[str, Any] = {}
@@ -90,17 +91,6 @@ def load_policy(model: str, home: Path | None = None) -> Policy:
 
 def asks_a_person(home: Path) -> dict[str, float]:
     """The models whose promotion a person must approve, with the hours that are given for an answer."""
-    ours = _contents(home)[0][0]
+    ours = policy_files.contents(POLICY, home, PolicyError)[0][0]
     asked = {model: load_policy(model, home) for model in ours if model != "all"}
     return {model: policy.approval_hours for model, policy in asked.items() if policy.approval == PERSON}
-
-
-def _contents(home: Path | None) -> tuple[list[dict[str, Any]], Path]:
-    """What the policy files say, ours first, and the file that has the last word. Raises PolicyError for a section of no model."""
-    files = [POLICY, *([home / POLICY.name] if home and (home / POLICY.name).exists() else [])]
-    contents = [tomllib.loads(file.read_text()) for file in files]
-    if strange := sorted(set(contents[-1]) - set(contents[0])):
-        raise PolicyError(
-            f"{files[-1]} has a section [{strange[0]}], and no model of this name. Known: {', '.join(contents[0])}."
-        )
-    return contents, files[-1]

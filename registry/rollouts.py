@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from registry import policy_files
 from registry.succession import ABORT, PROMOTE, ROLLBACK, SHADOW
 
 if TYPE_CHECKING:
@@ -99,16 +99,15 @@ class Step:
 
 def load_policy(model: str, home: Path | None = None) -> RolloutPolicy:
     """The policy of a model: [all], then the model's own section; home/rollout.toml goes before. Raises RolloutError naming the key."""
-    files = [POLICY, *([home / POLICY.name] if home and (home / POLICY.name).exists() else [])]
-    contents = [tomllib.loads(file.read_text()) for file in files]
+    contents, path = policy_files.contents(POLICY, home, RolloutError)
     given: dict[str, Any] = {}
     for section in ("all", model):
         for content in contents:
             given |= content.get(section, {})
     known = {each.name for each in fields(RolloutPolicy)}
     if unknown := sorted(set(given) - known):
-        raise RolloutError(f"{files[-1]} knows no '{unknown[0]}' for {model}. Known: {', '.join(sorted(known))}.")
-    return _sound(RolloutPolicy(**{**given, "shares": tuple(given["shares"])}), files[-1])
+        raise RolloutError(f"{path} knows no '{unknown[0]}' for {model}. Known: {', '.join(sorted(known))}.")
+    return _sound(RolloutPolicy(**{**given, "shares": tuple(given["shares"])}), path)
 
 
 def stage_of(row: Promotion) -> Rollout:

@@ -263,6 +263,8 @@ def test_every_model_has_a_policy() -> None:
         (('approval = "automatic"', 'approval = "nobody"'), "approval of conversion-value cannot be 'nobody'"),
         (("must_judge = []", 'must_judge = ["region=north"]'), "names a slice of 'region'"),
         (('gains = ["fresher"', 'gains = ["cheaper"'), "no gain 'cheaper'"),
+        (("min_rows = 200", 'min_rows = "many"'), r"policy.toml: \[all\] min_rows must be int, and is 'many'"),
+        (("[conversion-value]", "[conversion-value"), "policy.toml is no TOML"),
         (("[conversion-value]", "[conversion-valeu]"), r"a section \[conversion-valeu\], and no model"),
     ],
 )
