@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -70,7 +71,7 @@ def files(place: Place) -> Iterator[list[File]]:
         return
     path = Path(place.path)
     if not path.exists():
-        raise IngestError(f"There is nothing at {place.path}. Check source.path; it is relative to the folder you started in.")
+        raise IngestError(f"There is nothing at {place.path}. Name a file, a folder, an s3:// address or a SQLAlchemy URL.")
     if path.is_file():
         yield [_on_disk(path.name, path)]
         return
@@ -81,6 +82,8 @@ def files(place: Place) -> Iterator[list[File]]:
 
 
 def _on_disk(name: str, path: Path) -> File:
+    if not os.access(path, os.R_OK):
+        raise IngestError(f"You may not read {path}. Let yourself read it, or take it out of the source.")
     now = path.stat()
     return File(name, f"{now.st_ino} {now.st_size} {now.st_mtime_ns} {now.st_ctime_ns}", lambda: nullcontext(path))
 
