@@ -137,6 +137,8 @@ def _hangs_on(report: Report) -> list[str]:
     if wide.empty:
         return []
     span = wide.max(axis=1) - wide.min(axis=1)
+    if not span.any():
+        return [f"The choice of algorithm moves no {currency}."]
     most = wide.loc[span.idxmax()]
     name = span.idxmax() if isinstance(span.idxmax(), str) else span.idxmax()[0]
     low, high = str(most.idxmin()), str(most.idxmax())
