@@ -115,3 +115,20 @@ def test_rows_that_come_after_their_day_was_taken_in_are_noticed_until_they_are(
     ingest(logs, Window.parse("2026-05-01"))
     assert late_days(logs, next_day) == []
     assert rows(logs) == 5
+
+
+def test_a_day_that_would_lose_rows_since_its_file_is_gone_is_left_and_said(
+    logs: Settings, caplog: pytest.LogCaptureFixture
+) -> None:
+    first, next_day = Path(logs.source.path, "2026-05-01.csv"), Window.parse("2026-05-04")
+    write(Path(logs.source.path), DAYS[0], "2026-05-01T12:00:00Z")
+    ingest(logs, Window.parse("2026-05-01"))
+    kept = first.read_text()
+    first.unlink()
+    write(Path(logs.source.path), date(2026, 5, 4), "2026-05-01T23:59:59Z")
+    ingest(logs, next_day)
+    assert late_days(logs, next_day) == []
+    assert "its files hold 1 now and 2 were taken in" in caplog.text
+    (first.parent / "under-another-name.csv").write_text(kept)
+    ingest(logs, next_day)
+    assert late_days(logs, next_day) == [Window.parse("2026-05-01")]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+from collections import Counter
 from collections.abc import Callable
 from datetime import date, timedelta
 from pathlib import Path
@@ -17,6 +19,11 @@ if TYPE_CHECKING:
     from whence.ingest.batch import Source
     from whence.ingest.load import IngestReport
 
+log = logging.getLogger(__name__)
+LESS = (
+    "Rows of %s came since it was taken in, but its files hold %d now and %d were taken in: one is gone. "
+    "Taken in again, the day would lose rows. Bring the file back, then `whence ingest %s`."
+)
 __all__ = ["IngestError", "ingest", "late_days", "peek", "source_days", "suggest"]
 
 
@@ -43,6 +50,7 @@ def late_days(settings: Settings, window: Window) -> list[Window]:
     """Days before the window that were taken in, and of whose rows some came since; each run of days as one.
 
     It goes by what `ingest` last saw of the source's files, and back as far as an event that comes again is known for a duplicate.
+    A day of which the files hold fewer rows than were taken in, since one is gone, would lose rows: it is left, with a warning.
     """
     from whence.ingest.files import FileSource
     from whence.ingest.load import REPEATS_FOR
@@ -53,8 +61,15 @@ def late_days(settings: Settings, window: Window) -> list[Window]:
         return []
     before = Window(window.first - REPEATS_FOR, window.first - timedelta(days=1))
     counts = Lake.of(settings).read("ingest_counts", before).group_by(["source", "day"]).aggregate([("read", "sum")]).to_pylist()
-    late = source.late({(row["source"], row["day"]): row["read_sum"] for row in counts}) & {row["day"] for row in counts}
-    return Window.runs(map(date.fromisoformat, late))
+    by_file = {(row["source"], row["day"]): row["read_sum"] for row in counts}
+    taken: Counter[str] = Counter()
+    for (_, day), rows in by_file.items():
+        taken[day] += rows
+    late = {day: rows for day, rows in sorted(source.late(by_file).items()) if day in taken}
+    for day, rows in late.items():
+        if rows < taken[day]:
+            log.warning(LESS, day, rows, taken[day], day)
+    return Window.runs(date.fromisoformat(day) for day, rows in late.items() if rows >= taken[day])
 
 
 def peek(settings: Settings, window: Window, table: str) -> pa.Table:

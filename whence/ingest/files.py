@@ -44,13 +44,17 @@ class FileSource:
         for batch in self._read(lambda file: self._may_hold(file, window), window):
             yield replace(batch, day=self._days.first.isoformat()) if needs_day(batch) else batch
 
-    def late(self, taken: Mapping[tuple[str, str], int]) -> set[str]:
-        """The days of which a file that was read holds more rows than were taken in, by (file, day); of a database nobody knows."""
+    def late(self, taken: Mapping[tuple[str, str], int]) -> dict[str, int]:
+        """The days of which a file that was read holds more rows than were taken in, by (file, day), and how many all files hold.
+
+        Of a database nobody knows.
+        """
         if self.place.is_sql:
-            return set()
+            return {}
         with files(self.place) as found:
             known = {file.name: days for file in found if (days := self.known.of(file))}
-        return {day for name, days in known.items() for day, rows in days.rows.items() if rows > taken.get((name, day), 0)}
+        late = {day for name, days in known.items() for day, rows in days.rows.items() if rows > taken.get((name, day), 0)}
+        return {day: sum(days.rows.get(day, 0) for days in known.values()) for day in late}
 
     def _may_hold(self, file: File, window: Window) -> bool:
         days = self.known.of(file)
