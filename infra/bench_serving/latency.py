@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
-from infra.bench_serving import lineup, servers
-from infra.bench_serving.lineup import MATCH_REDIS, MATCH_SQLITE
-from infra.bench_serving.open_loop import Heard
+from infra.bench_serving import lineup, open_loop, servers
+from infra.bench_serving.lineup import AWAKE, AWAKE_REDIS, AWAKE_SQLITE, MATCH_REDIS, MATCH_SQLITE
+from infra.bench_serving.world import AWAKE_MS
 from infra.benching import Row, median_range, verdict
 
 ROUNDS = 5
@@ -24,33 +25,45 @@ GAP = 0.0005
 """Seconds between two looks at the clock, which take a ten thousandth of that, for the core to count as away."""
 
 
+@dataclass
+class Heard:
+    """Of one server, what callers heard in each window, and milliseconds of CPU time that each question took it."""
+
+    loops: list[open_loop.Heard] = field(default_factory=list)
+    cpu: list[float] = field(default_factory=list)
+
+
 def measure(runs: int) -> list[Row]:
     """All rows of this part."""
-    names = [MATCH_SQLITE, MATCH_REDIS]
-    rounds = max(runs, ROUNDS)
+    names = [MATCH_SQLITE, MATCH_REDIS, AWAKE_SQLITE, AWAKE_REDIS]
     with lineup.up(*names) as found:
         for name in names:
             found.window(name, WARM)
-        rates = {name: [found.window(name, CLOSED).rate for _ in range(3)] for name in names}
-        most = {name: median_range(each).value for name, each in rates.items()}
-        heard: dict[str, list[Heard]] = {name: [] for name in names}
+        rates = {name: [found.window(name, CLOSED).rate for _ in range(3)] for name in (MATCH_SQLITE, MATCH_REDIS)}
+        most = {name: median_range(rates[name.removesuffix(AWAKE)]).value for name in names}
+        heard = {name: Heard() for name in names}
         gaps: list[list[float]] = []
-        for number in range(rounds):
+        for number in range(max(runs, ROUNDS)):
             for name in lineup.shuffled(names, number):
-                heard[name].append(servers.open_loop(found.servers[name], SHARE * most[name], OPEN, number))
+                server = found.servers[name]
+                before = server.cpu()
+                told = servers.open_loop(server, SHARE * most[name], OPEN, number)
+                heard[name].loops.append(told)
+                heard[name].cpu.append(1e3 * (server.cpu() - before) / told.asked)
             gaps.append(_gaps())
     return [*(row for name in names for row in _rows(name, most[name], heard[name])), _generator(heard), _machine(gaps)]
 
 
-def _rows(name: str, most: float, heard: Sequence[Heard]) -> list[Row]:
+def _rows(name: str, most: float, heard: Heard) -> list[Row]:
+    awake = f"with serving.awake_ms = {AWAKE_MS:g}: between two questions it does not sleep; " if name.endswith(AWAKE) else ""
     note = (
-        f"{SHARE * most:.0f} questions a second, half of the {most:.0f} that one core answers at most; "
-        f"{sum(each.asked for each in heard):,} questions, from when each was due; "
-        f"p50 {median_range([each.p50 for each in heard]).value:.2f} ms"
+        f"{awake}{SHARE * most:.0f} questions a second, half of the {most:.0f} that one core answers at most; "
+        f"{sum(each.asked for each in heard.loops):,} questions, from when each was due; "
+        f"p50 {median_range([each.p50 for each in heard.loops]).value:.2f} ms; {median_range(heard.cpu).value:.2f} ms of CPU each"
     )
     return [
-        _row(f"{name}, p99 in an open loop", [each.p99 for each in heard], P99, note),
-        _row(f"{name}, p99.9 in an open loop", [each.p999 for each in heard], P999, ""),
+        _row(f"{name}, p99 in an open loop", [each.p99 for each in heard.loops], P99, note),
+        _row(f"{name}, p99.9 in an open loop", [each.p999 for each in heard.loops], P999, ""),
     ]
 
 
@@ -59,10 +72,10 @@ def _row(what: str, values: Sequence[float], most: float, note: str) -> Row:
     return Row(what, f"{found.value:.1f} ms", found.show(1), f"≤ {most:.0f} ms", verdict(met=found.value <= most), note)
 
 
-def _generator(heard: Mapping[str, Sequence[Heard]]) -> Row:
+def _generator(heard: Mapping[str, Heard]) -> Row:
     """The generator had time to spare, and was not late."""
-    busy = max(each.busy for runs in heard.values() for each in runs)
-    late = median_range([each.late_p99 for runs in heard.values() for each in runs])
+    loops = [each for one in heard.values() for each in one.loops]
+    busy, late = max(each.busy for each in loops), median_range([each.late_p99 for each in loops])
     return Row(
         "the generator of the open loop, on the other core",
         f"{busy:.0%} of its core at most",
