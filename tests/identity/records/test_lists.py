@@ -6,12 +6,13 @@ import random
 from datetime import UTC, datetime
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.csv
 import pytest
 
 from whence.identity.records import store
-from whence.identity.records.lists import told_apart
+from whence.identity.records.lists import telling, told_apart
 from whence.identity.records.publish import LIST, Request, _may_be_two_lists, publish
 from whence.identity.records.reading import Input
 from whence.identity.records.table import Fields
@@ -70,6 +71,34 @@ def test_two_ways_to_write_that_go_through_the_middle_of_nobody_are_no_lists() -
     loud = another_shop(a_shop(80, seed=4), seed=2)
     both = [*ours, *repeated(ours, a_shop(80, seed=5)), *loud, *repeated(loud, another_shop(ours, seed=6))]
     assert told_apart(pa.Table.from_pylist(both), ["title", "price"]) is None
+
+
+@pytest.mark.service
+def test_partners_by_name_alone_tell_shops_apart_whose_own_things_share_more_with_each_other() -> None:
+    """Half of the things of a shop have a description that another one has, too, and the other shop has not."""
+    ours = a_shop(90, seed=1)
+    both = [
+        {**each, "about": f"{mark}{at // 2}x {mark}{at // 2}y {mark}{at // 2}z" if at < 46 else None}
+        for mark, shop in (("a", ours), ("b", another_shop(ours, seed=2)))
+        for at, each in enumerate(shop)
+    ]
+    table = pa.Table.from_pylist(both)
+    assert told_apart(table, ["title", "price", "about"]) is None
+    found = told_apart(table, ["title", "price", "about"], {"title"})
+    assert found is not None
+    assert found.tolist() in ([at >= 90 for at in range(180)], [at < 90 for at in range(180)])
+
+
+def test_a_column_that_names_the_shop_says_more_than_two_lists_do() -> None:
+    ours, loud = a_shop(60, seed=1), another_shop(a_shop(60, seed=1), seed=2)
+    rows = [
+        {**each, "shop": shop, "size": "ML"[at % 2]}
+        for shop, of in zip("abc", (ours, ours, loud), strict=True)
+        for at, each in enumerate(of)
+    ]
+    table, second = pa.Table.from_pylist(rows), np.arange(180) >= 120
+    assert telling(table, ["title", "price", "shop", "size"], ["shop", "size"], second) == "shop"
+    assert telling(table, ["title", "price", "size"], ["size"], second) is None
 
 
 @pytest.mark.service

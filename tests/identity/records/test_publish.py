@@ -110,6 +110,24 @@ def test_labels_of_two_authors_are_kept_and_their_disagreement_is_told(tmp_path:
 
 
 @pytest.mark.service
+def test_what_was_left_apart_for_a_word_waits_for_a_person_who_can_join_it(tmp_path: Path) -> None:
+    sorts = [f"{a}{b}" for a in ("bal", "fid", "mor", "tev", "hus", "qui") for b in ("ona", "ire", "usk", "ept", "olm", "ady")]
+    rows = [f"{sort}-{size},{sort} bolt m{size},{sort} works,{len(sort)}.99" for sort in sorts for size in (4, 6)]
+    path, out = a_file(tmp_path, rows, header="id,description,maker,price"), tmp_path / "out"
+    outcome = run(path, out)
+    assert any("left apart" in note for note in outcome.notes)
+    asked = pyarrow.csv.read_csv(out / store.REVIEW).to_pylist()
+    assert outcome.to_review == len(asked)
+    assert {("balona-4", "balona-6")} <= {(each["left_id"], each["right_id"]) for each in asked}
+    assert all("a word in description that the other has not" in each["why"] for each in asked)
+    review.append(out / store.LABELS, [Label("balona-4", "balona-6", "same", "Ada", NOON)])
+    run(path, out, hours=1)
+    assert who(out)["balona-4"] == who(out)["balona-6"]
+    again = pyarrow.csv.read_csv(out / store.REVIEW).to_pylist()
+    assert ("balona-4", "balona-6") not in {(each["left_id"], each["right_id"]) for each in again}
+
+
+@pytest.mark.service
 def test_what_people_say_of_pairs_is_learned_from_and_never_overruled(tmp_path: Path) -> None:
     path, out = a_file(tmp_path, some_people()), tmp_path / "out"
     run(path, out)

@@ -2,8 +2,8 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from whence.identity.records.resolve import Options, resolve
-from whence.identity.records.table import Field, Fields
+from whence.identity.records.resolve import Options, _by_likeness_alone, resolve
+from whence.identity.records.table import Evidence, Field, Fields, Records
 
 GIVEN = (
     "ann",
@@ -133,3 +133,15 @@ def test_an_id_that_comes_twice_is_named():
     table = pa.table({"id": ["a", "a"], "name": ["ann", "bob"]})
     with pytest.raises(ValueError, match="a"):
         resolve(table, Fields((Field("name", "name"),), id="id"))
+
+
+def test_joins_that_rest_on_likeness_alone_are_told_and_those_by_what_few_have_are_not():
+    records = Records(tuple(map(str, range(100))), ())
+    joined = np.ones(10, dtype=np.bool_)
+
+    def told(rarity):
+        return _by_likeness_alone(records, Evidence(("title:likeness", "title:rarity"), np.array([[0.9, rarity]] * 10)), joined)
+
+    assert told(rarity=4.0) == []
+    assert "10 of 10 joined pairs" in told(rarity=0.0)[0]
+    assert _by_likeness_alone(records, Evidence((), np.empty((10, 0))), ~joined) == []

@@ -9,6 +9,7 @@ from whence.identity.records.table import Codes, Evidence, Floats, Pairs
 
 PEOPLE = 200
 SOURCE = np.repeat(np.arange(3, dtype=np.int32), PEOPLE)
+NOBODY = np.zeros(100_000, dtype=np.bool_)
 
 
 def some_pairs(seed: int = 0) -> tuple[Pairs, Floats, np.ndarray[tuple[int], np.dtype[np.bool_]]]:
@@ -27,7 +28,7 @@ def alike(pairs: Pairs, source: Codes, is_true: np.ndarray[tuple[int], np.dtype[
     both = np.where(is_true, 1.0, 0.2)[:, None].astype(np.float32)
     names = ("name:likeness", "name:rarity", "born:likeness", "born:rarity")
     evidence = Evidence(names, np.column_stack([both, 6 * (both == 1), both, 6 * (both == 1)]).astype(np.float32))
-    return rivals.are_without_repeats(pairs, evidence, source)
+    return rivals.are_without_repeats(pairs, evidence, source, NOBODY[: len(pairs.left)])
 
 
 def test_a_record_may_have_a_partner_in_each_of_several_sources() -> None:
@@ -59,6 +60,15 @@ def test_a_record_with_two_partners_in_a_source_shows_that_it_holds_people_twice
     assert not alike(Pairs(pairs.left[apart], pairs.right[apart]), two, is_true[apart])
 
 
+def test_a_source_that_has_a_device_often_has_somebody_twice() -> None:
+    """Each device is in five rows, of which hardly anything else is told."""
+    left, right = (np.arange(400, dtype=np.int32) + by for by in (0, 1))
+    evidence, is_one = Evidence(("device:likeness", "device:rarity"), np.ones((400, 2), dtype=np.float32)), left % 5 != 4
+    source = (np.arange(401) >= 300).astype(np.int32)
+    assert rivals.are_without_repeats(Pairs(left, right), evidence, source, NOBODY[:400])
+    assert not rivals.are_without_repeats(Pairs(left, right), evidence, source, is_one)
+
+
 def test_songs_of_one_album_are_no_repeats_though_all_but_their_titles_agree() -> None:
     """Two shops, albums of five songs; titles of different songs are half alike."""
     album, song = np.divmod(np.arange(400) // 2, 5)
@@ -66,7 +76,9 @@ def test_songs_of_one_album_are_no_repeats_though_all_but_their_titles_agree() -
     title, rest = np.where(song[left] == song[right], 1.0, 0.5), np.ones(len(left))
     names = tuple(f"{field}:{signal}" for field in ("title", *"abcd") for signal in ("likeness", "rarity"))
     values = np.column_stack([title, 6 * (title == 1), *[rest, 2 * rest] * 4]).astype(np.float32)
-    assert rivals.are_without_repeats(Pairs(left, right), Evidence(names, values), (np.arange(400) % 2).astype(np.int32))
+    assert rivals.are_without_repeats(
+        Pairs(left, right), Evidence(names, values), (np.arange(400) % 2).astype(np.int32), NOBODY[: len(left)]
+    )
 
 
 def test_believing_every_best_partner_is_believing_too_many_where_most_look_like_strangers() -> None:

@@ -3,7 +3,8 @@
 One shop never lacks a price, the other writes its titles in small letters. Such marks split the rows in many ways, and any
 of them can be sharpened until it fits itself; the one that parts two lists lies between records that share what is rare.
 It is looked for in the directions in which rows differ most, learned from all marks together, and believed only where
-partners that it was not learned from lie on different sides far more often than by chance.
+partners that it was not learned from lie on different sides far more often than by chance. Those of one list that are alike
+in all they tell, such as editions of one program, hide the others: so partners by each name alone are tried as well.
 
 Paper: two views that teach each other are those of A. Blum, T. Mitchell, Combining labeled and unlabeled data with
 co-training, COLT 1998.
@@ -13,7 +14,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from itertools import product
 
@@ -80,12 +81,14 @@ class _Partners:
     def of(self, some: Bools | Ints) -> _Partners:
         return _Partners(self.left[some], self.right[some])
 
-    def beyond_chance(self, second: Bools) -> tuple[float, float]:
+    def beyond_chance(self, lists: Bools | Ints) -> tuple[float, float]:
         """How much of the way from chance to always they lie in different lists, and how many standard errors that is."""
-        share = float(second.mean())
-        by_chance = 2 * share * (1 - share)
-        beyond = float((second[self.left] != second[self.right]).mean()) - by_chance
-        return beyond / (1 - by_chance), beyond / float(np.sqrt(max(by_chance * (1 - by_chance), COMMON) / len(self.left)))
+        shares = np.bincount(lists) / len(lists)
+        by_chance = float(1 - shares @ shares)
+        beyond = float((lists[self.left] != lists[self.right]).mean()) - by_chance
+        return beyond / max(1 - by_chance, COMMON), beyond / float(
+            np.sqrt(max(by_chance * (1 - by_chance), COMMON) / len(self.left))
+        )
 
 
 @dataclass(frozen=True)
@@ -99,28 +102,62 @@ class _Line:
         return np.asarray(marks @ self.weights + self.base)
 
 
-def told_apart(table: pa.Table, names: Sequence[str]) -> Bools | None:
+def told_apart(table: pa.Table, names: Sequence[str], naming: Collection[str] = ()) -> Bools | None:
     """For each row whether it is of the second of two lists, by how these columns are written; None where it looks like one.
 
-    The second list is the smaller one; the order of the rows makes no difference.
+    Partners share what is rare in all columns, or in one of `naming`: each shop has its own words for the things of one
+    maker, so that those of one list share more with each other than with the same thing in the other. The second list is
+    the smaller one; the order of the rows makes no difference.
     """
     if not FEWEST <= len(table) <= MOST or not names:
         return None
-    cells = sorted((_cells(table[name]) for name in names), key=lambda column: -sum(map(bool, column)))[:WIDE]
-    order = sorted(range(len(table)), key=lambda row: [column[row] for column in cells])
-    columns = [[column[row] for row in order] for column in cells]
-    partners = _some(_partners(columns))
+    wide = sorted(((_cells(table[name]), name) for name in names), key=lambda each: -sum(map(bool, each[0])))[:WIDE]
+    order = sorted(range(len(table)), key=lambda row: [column[row] for column, _ in wide])
+    columns = [[column[row] for row in order] for column, _ in wide]
+    views = [columns, *([column] for column, (_, name) in zip(columns, wide, strict=True) if name in naming and len(wide) > 1)]
+    partners = [each for each in (_some(_partners(view)) for view in views) if len(each.left) >= FEWEST]
+    found = [each for each in (_split(columns, some) for some in partners) if each is not None]
+
+    def borne_out(second: Bools) -> float:
+        """By how many standard errors, those of all kinds of partners together: what some bear out others may deny."""
+        return sum(some.beyond_chance(second)[1] for some in partners)
+
+    best = max(found, key=borne_out, default=None)
+    if best is None or borne_out(best) < ERRORS:
+        return None
+    second = np.empty(len(table), dtype=np.bool_)
+    second[order] = best
+    return second if second.mean() <= 0.5 else ~second
+
+
+def telling(table: pa.Table, names: Sequence[str], among: Sequence[str], second: Bools) -> str | None:
+    """The one of the columns `among`, such as a merchant, that says of which of these two lists a row is, or of which of more.
+
+    Partners by what is rare in the columns `names` lie with different ones of its values no less than in different lists.
+    """
+    columns = [_cells(table[name]) for name in names if name not in among]
+    partners = _some(_partners(sorted(columns, key=lambda column: -sum(map(bool, column)))[:WIDE]))
     if len(partners.left) < FEWEST:
         return None
-    rows = _shown(len(table), partners)
+    found = {name: np.unique(_cells(table[name]), return_inverse=True)[1] for name in among}
+    told = {name: partners.beyond_chance(codes)[1] for name, codes in found.items() if _says(codes, second)}
+    best = max(told, key=lambda name: told[name], default=None)
+    return best if best is not None and told[best] >= max(partners.beyond_chance(second)[1], ERRORS) else None
+
+
+def _says(codes: Ints, second: Bools) -> bool:
+    """Whether nearly all rows with a value are of one list, for each of few values."""
+    of_second, rows = np.bincount(codes, second), np.bincount(codes)
+    return bool(np.maximum(of_second, rows - of_second).sum() >= SURE * len(codes))
+
+
+def _split(columns: Sequence[Cells], partners: _Partners) -> Bools | None:
+    """The rows of the second list, if these partners bear out that there are two."""
+    rows = _shown(len(columns[0]), partners)
     shown = _Partners(np.searchsorted(rows, partners.left), np.searchsorted(rows, partners.right))
     marks = _Marks([[column[row] for row in rows] for column in columns])
     line = None if marks.is_word.all() else _believed(marks, shown)
-    if line is None:
-        return None
-    second = np.empty(len(table), dtype=np.bool_)
-    second[order] = line(marks.of(columns)) > 0
-    return second if second.mean() <= 0.5 else ~second
+    return None if line is None else line(marks.of(columns)) > 0
 
 
 def _cells(column: pa.ChunkedArray) -> Cells:

@@ -18,7 +18,7 @@ import pyarrow.parquet as pq
 
 from whence.identity.clusters import components
 from whence.identity.ledger import Changes, Ledger, Limits, changes, fuse
-from whence.identity.records import explain, fields, lists, reading, report, review, store
+from whence.identity.records import explain, fields, kinds, lists, reading, report, review, store
 from whence.identity.records.boosted import FEWEST
 from whence.identity.records.known import Known
 from whence.identity.records.resolve import Options, Resolved, resolve
@@ -36,10 +36,14 @@ IDS = frozenset({"id", "uid", "uuid", "guid", "unique_id", "record_id", "rec_id"
 """Columns that a person takes for the rows' own ids."""
 LIST = "found_list"
 """The column that says of which list a row is, where the input has none that does."""
+NAMING = frozenset({"text", "name"})
+"""Kinds whose words alone may say which rows of two lists are partners."""
 NUL_ROW = "\0row"
 UNLIKELY = 0.1
 SHOWN = 20
 """Rows of a table in the report at most."""
+EVEN = 0.5
+"""What a pair that was left apart for want of evidence is taken for when questions are put in order."""
 QUEUE = 1000
 """Pairs that wait for a person at most; more come when these are answered."""
 
@@ -128,13 +132,13 @@ def publish(request: Request, now: datetime) -> Outcome:
         given = reading.read(request.inputs, told.same if told else None)
         chosen, why = _fields(request, told, given)
         if _may_be_two_lists(request, told, chosen, given):
-            given, chosen, why = _told_apart(given, chosen, why)
+            given, chosen, why = _told_apart(given, chosen, why, is_guessed=told is None)
         labels = _labels(request, folder, _sides(given, chosen))
         options = Options(beta=request.beta, threads=request.threads, known=labels.settled.known, context=request.context)
         resolved = resolve(given.table, chosen, options)
-        verdicts = decide(resolved.pairs, resolved.probabilities, request.beta)
         answered = _answered(resolved, labels.settled.verdicts)
-        questions = review.queue(resolved.pairs, resolved.probabilities, verdicts, resolved.people, answered, QUEUE)
+        verdicts = _with_apart(decide(resolved.pairs, resolved.probabilities, request.beta), resolved, answered)
+        questions = _asked(resolved, verdicts, answered)
         ledger, changed = _renewed(folder, resolved, request, now)
         notes = (
             *given.notes,
@@ -148,6 +152,26 @@ def publish(request: Request, now: datetime) -> Outcome:
         found = Found(resolved, verdicts, questions, ledger, changed, notes, why, answered)
         is_new = not request.is_dry and _write(folder, found, given.table, chosen, request)
         return _outcome(found, request, is_new, time.monotonic() - started)
+
+
+def _with_apart(verdicts: Verdicts, resolved: Resolved, answered: npt.NDArray[np.bool_]) -> Verdicts:
+    """The verdicts, where what was left apart for want of evidence is unsure, if nobody has spoken of it."""
+    if resolved.apart is None:
+        return verdicts
+    codes, places = verdicts.codes.copy(), resolved.apart.places
+    codes[places[~answered[places]]] = UNSURE
+    return replace(verdicts, codes=codes)
+
+
+def _asked(resolved: Resolved, verdicts: Verdicts, answered: npt.NDArray[np.bool_]) -> list[review.Question]:
+    """The questions for a person; of a pair that was left apart for want of evidence it is not known which way it goes."""
+    chances, apart = resolved.probabilities, resolved.apart
+    if apart is not None:
+        chances = chances.copy()
+        chances[apart.places] = EVEN
+    questions = review.queue(resolved.pairs, chances, verdicts, resolved.people, answered, QUEUE)
+    places = frozenset(apart.places.tolist()) if apart else frozenset()
+    return [replace(each, why=f"{each.why}; {apart.why}") if apart and each.place in places else each for each in questions]
 
 
 def _few_labels(resolved: Resolved, labels: Labels) -> list[str]:
@@ -286,11 +310,21 @@ def _may_be_two_lists(request: Request, told: Fields | None, chosen: Fields, giv
     return told.source == LIST or (told.source is None and request.fields is not None and chosen.source is None)
 
 
-def _told_apart(given: reading.Input, chosen: Fields, why: Mapping[str, str]) -> tuple[reading.Input, Fields, Mapping[str, str]]:
-    """The input with a column that says of which list each row is, if the rows are written in two ways."""
-    second = lists.told_apart(given.table, [each.name for each in chosen.fields if each.name in given.table.column_names])
+def _told_apart(
+    given: reading.Input, chosen: Fields, why: Mapping[str, str], is_guessed: bool
+) -> tuple[reading.Input, Fields, Mapping[str, str]]:
+    """The input with a column that says of which list each row is, if the rows are written in two ways.
+
+    Where what the columns are is a guess, a column that says the same, or of more lists, is taken for it.
+    """
+    there = [each for each in chosen.fields if each.name in given.table.column_names]
+    second = lists.told_apart(given.table, [each.name for each in there], {each.name for each in there if each.kind in NAMING})
     if second is None:
         return given, replace(chosen, source=None), why
+    names = [each.name for each in there]
+    few = [name for name in names if 2 <= pc.count_distinct(given.table[name], "all").as_py() <= kinds.FEW]
+    if is_guessed and (name := lists.telling(given.table, names, few, second)):
+        return _told_by(name, given)
     column = pa.array(np.where(second, "second", "first").tolist(), pa.string())
     note = (
         f"The rows look like two lists, of {int((~second).sum()):,} and {int(second.sum()):,}, which are written in two ways. If that is wrong, "
@@ -298,6 +332,17 @@ def _told_apart(given: reading.Input, chosen: Fields, why: Mapping[str, str]) ->
     )
     found = replace(given, table=given.table.append_column(LIST, column), notes=(*given.notes, note))
     return found, replace(chosen, source=LIST), {**why, LIST: "no column of the input: the rows are written in two ways"}
+
+
+def _told_by(name: str, given: reading.Input) -> tuple[reading.Input, Fields, Mapping[str, str]]:
+    """The input, and what its columns are if this one tells lists apart."""
+    guessed = fields.study(given.table, name)
+    note = (
+        f"The column '{name}' seems to tell lists apart: what is alike lies with different values of it, which are written in "
+        f'different ways. If that is wrong, take the line source = "{name}" out of fields.toml.'
+    )
+    why = {**given.why, **guessed.why, name: "tells lists apart: what is alike lies with different values of it"}
+    return replace(given, notes=(*given.notes, note)), replace(guessed.fields, same=given.same), why
 
 
 def _refuse_spoilt_id(given: reading.Input) -> None:
@@ -464,8 +509,9 @@ def _pairs(found: Found) -> pa.Table:
 
 
 def shown(found: Found) -> npt.NDArray[np.bool_]:
-    """The pairs that are written down."""
-    return np.asarray((found.resolved.probabilities >= SETTLED) | found.verdicts.is_taken | found.said)
+    """The pairs that are written down: those that may be one, and those that people have spoken of."""
+    is_unsure = found.verdicts.codes == UNSURE
+    return np.asarray((found.resolved.probabilities >= SETTLED) | found.verdicts.is_taken | is_unsure | found.said)
 
 
 def _records(found: Found, table: pa.Table, chosen: Fields) -> pa.Table:

@@ -45,6 +45,10 @@ FAR_FEWER = 0.1
 """The share of what fields vouch for that must be rare among strangers, too: where nobody is there twice, hardly any of it is."""
 FEWER = 0.3
 """The same where fields say the same of whole groups, which look like people to each other."""
+RARE = 0.7
+"""What the values that two records share must tell, as a share of what it takes to name one record, to speak for them alone."""
+ALIKE = 0.4
+"""The share of the joined pairs that share less, from which the run says so."""
 ABSENT = -0.5
 """Log-odds of a pair that retrieval did not find worth a look."""
 NEVER = -20.0
@@ -108,6 +112,15 @@ class Resolved:
     """Whether the probabilities rest on labels."""
     notes: tuple[str, ...] = ()
     """What was left apart because the evidence cannot tell, and what can be done about it."""
+    apart: Apart | None = None
+    """The pairs that were left apart so."""
+
+
+class Apart(NamedTuple):
+    """Pairs that look like one but for a word of their names: places among the pairs, those that were looked at, and why."""
+
+    places: npt.NDArray[np.int64]
+    why: str
 
 
 class _Scored(NamedTuple):
@@ -119,6 +132,7 @@ class _Scored(NamedTuple):
     basis: str
     is_taught: bool
     notes: tuple[str, ...] = ()
+    apart: Apart | None = None
 
 
 def resolve(table: pa.Table, fields: Fields | None = None, options: Options = Options()) -> Resolved:
@@ -145,7 +159,7 @@ def resolve(table: pa.Table, fields: Fields | None = None, options: Options = Op
 
 def _judged(records: Records, pairs: Pairs, options: Options, watch: _Watch) -> Resolved:
     by = _in_context if options.context else _alone
-    evidence, scorer, log_odds, basis, is_taught, notes = by(records, pairs, options, watch)
+    evidence, scorer, log_odds, basis, is_taught, notes, apart = by(records, pairs, options, watch)
     if _is_linked(records, pairs, evidence):
         records = replace(records, unique_sources=True)
         log_odds = np.where(np.isin(np.arange(len(log_odds)), _asked(records, pairs, True)), log_odds, NEVER)
@@ -156,6 +170,8 @@ def _judged(records: Records, pairs: Pairs, options: Options, watch: _Watch) -> 
         people = cluster(len(records), pairs, log_odds, rules, unique, records.source)
         facts |= {"people": len(people), "refused": len(people.refusals)}
     codes = people.codes.astype(np.int64)
+    if not is_taught and not records.unique_sources:
+        notes = (*notes, *_by_likeness_alone(records, evidence, (codes[pairs.left] == codes[pairs.right]) & (log_odds > 0)))
     return Resolved(
         records,
         pairs,
@@ -170,6 +186,7 @@ def _judged(records: Records, pairs: Pairs, options: Options, watch: _Watch) -> 
         rules=rules,
         is_taught=is_taught,
         notes=notes,
+        apart=apart,
     )
 
 
@@ -209,15 +226,15 @@ def _in_one(records: Records, pairs: Pairs, options: Options, watch: _Watch) -> 
     with watch("score") as facts:
         taught = _by_words(records, pairs, evidence, options) or _learned(records, pairs, evidence, options)
         seen, scorer, basis = taught or (evidence, *_untaught(records, pairs, evidence, comparer, options))
-        notes: tuple[str, ...] = ()
+        notes, apart = tuple[str, ...](), None
         if taught is None and not _is_linked(records, pairs, evidence):
             scorer, basis = _unlike_strangers(records, pairs, evidence, scorer, basis, options)
-            scorer, basis, notes = _unlike_series(records, pairs, evidence, scorer, basis, options)
+            scorer, basis, notes, apart = _unlike_series(records, pairs, evidence, scorer, basis, options)
         if taught is None and (found := logins.fit(records, pairs, evidence, scorer.log_odds(evidence), **how)):
             scorer, basis = found[0], f"{found[1]:,} pairs by log-ins, of which a person may have several; {UNCONFIRMED}"
         log_odds = scorer.log_odds(seen)
         facts |= {"basis": basis, "matches expected": round(float(expit(log_odds).sum()), 1)}
-    return _Scored(seen, scorer, log_odds, basis, taught is not None, notes)
+    return _Scored(seen, scorer, log_odds, basis, taught is not None, notes, apart)
 
 
 def _in_two_steps(records: Records, pairs: Pairs, options: Options, watch: _Watch) -> _Scored | None:
@@ -350,32 +367,47 @@ def _unlike_strangers(
 
 def _unlike_series(
     records: Records, pairs: Pairs, evidence: Evidence, scorer: PairScorer, basis: str, options: Options
-) -> tuple[PairScorer, str, tuple[str, ...]]:
-    """The same scorer, or one that has learned to keep apart what differs in a word of its name; and a note that says so."""
+) -> tuple[PairScorer, str, tuple[str, ...], Apart | None]:
+    """The same scorer, or one that has learned to keep apart what differs in a word of its name; a note that says so; and which."""
     may_name = series.columns(records)
     if not may_name:
-        return scorer, basis, ()
+        return scorer, basis, (), None
     rows = _sampled(len(evidence.values), options.seed)
     some = Evidence(evidence.names, evidence.values[rows])
     told = series.told_apart(records, Pairs(pairs.left[rows], pairs.right[rows]), some, scorer.log_odds(some), may_name)
     if told is None:
-        return scorer, basis, ()
+        return scorer, basis, (), None
     names = " or ".join(told.columns)
     doubting = vouching.student(some, told.log_odds, seed=options.seed, threads=options.threads)
     note = (
-        f"{round(told.apart * len(evidence.values) / max(len(rows), 1)):,} pairs that look alike otherwise were left apart: each has "
+        f"{round(len(told.apart) * len(evidence.values) / max(len(rows), 1)):,} pairs that look alike otherwise were left apart: each has "
         f"a word in {names} that the other has not, as things of one series and members of one family have. Nothing here can "
-        "tell which of them are one. Label some with --labels or `whence review`, name a column `source` if the rows are of "
-        f"several lists, or take {names} out of fields.toml if another word means nothing."
+        "tell which of them are one. They are in the review, up to 1,000 pairs in all: label some there or with --labels, name a "
+        f"column `source` if the rows are of several lists, or take {names} out of fields.toml if another word means nothing."
     )
-    return doubting, f"{basis.removesuffix(UNCONFIRMED)}another word in {names} means another one; {UNCONFIRMED}", (note,)
+    told_so = f"another word in {names} means another one"
+    apart = Apart(rows[told.apart], f"left apart: each has a word in {names} that the other has not")
+    return doubting, f"{basis.removesuffix(UNCONFIRMED)}{told_so}; {UNCONFIRMED}", (note,), apart
+
+
+def _by_likeness_alone(records: Records, evidence: Evidence, joined: npt.NDArray[np.bool_]) -> list[str]:
+    """That many of the pairs that were joined share no value that few others have, where it is so."""
+    at = [place for place, name in enumerate(evidence.names) if name.endswith(":rarity")]
+    rare = np.nansum(evidence.values[joined][:, at], axis=1)
+    few = int((rare < RARE * np.log(max(len(records), 2))).sum())
+    if few < ALIKE * max(len(rare), 1):
+        return []
+    return [
+        f"{few:,} of {len(rare):,} joined pairs share no value that few others have: only likeness speaks for them, and things of one "
+        "kind are alike, too. Look at some in pairs.parquet before you use them, and label some with `whence review`."
+    ]
 
 
 def _is_linked(records: Records, pairs: Pairs, evidence: Evidence) -> bool:
     """Whether no source holds anybody twice, as was said, or as it looks where nothing is known."""
     if records.unique_sources or records.source is None or records.labels is not None:
         return records.unique_sources
-    return rivals.are_without_repeats(pairs, evidence, records.source)
+    return rivals.are_without_repeats(pairs, evidence, records.source, strangers.named(records, evidence)[0])
 
 
 def _asked(records: Records, pairs: Pairs, is_linked: bool) -> npt.NDArray[np.int64]:

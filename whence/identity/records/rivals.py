@@ -41,17 +41,20 @@ OUTNUMBERED = 1.4
 """How many times as many partners may be believed as look better than strangers do."""
 COMMON = 0.08
 """… or for each record at all …"""
+NAMED = 0.25
+"""How many records, as a share of all, may share what only one has with another of their own source …"""
 CHANCE = 0.5
 """… and never so many of those that there would be if the column said nothing, such as how somebody was won."""
 SEVERAL = 0.015
 """The share of those with a partner in another source who may have two there."""
 
 
-def are_without_repeats(pairs: Pairs, evidence: Evidence, source: Codes) -> bool:
+def are_without_repeats(pairs: Pairs, evidence: Evidence, source: Codes, named: Bools) -> bool:
     """Whether sources seem to hold nobody twice: pairs that are alike in each field lie between them, hardly within, one a record.
 
     Songs of one album are alike in most fields, and not in their titles. Where hardly any pairs are alike there is nothing
-    to see, and several tables are taken to be without repeats.
+    to see, and several tables are taken to be without repeats. Of the pairs that share what only one has, such as a device
+    or an account, which are `named`, hardly any lie within a source either.
     """
     if len(np.unique(source)) < 2:
         return False
@@ -62,6 +65,9 @@ def are_without_repeats(pairs: Pairs, evidence: Evidence, source: Codes) -> bool
     alike = is_rare & (known.sum(axis=1) >= 2) & ((likeness >= ALIKE) | ~known).all(axis=1)
     between = source[pairs.left] != source[pairs.right]
     repeated, partnered = (_records(pairs, alike & where) for where in (~between, between))
+    within, across = (_records(pairs, named & where) for where in (~between, between))
+    if within > max(across, NAMED * len(source)):
+        return False
     if len(np.unique(source)) > 2 and partnered >= FEWEST and repeated >= CHANCE * partnered * _within_by_chance(source):
         return False
     if partnered >= FEWEST and _with_several(pairs, alike & between, source) > SEVERAL:

@@ -42,11 +42,12 @@ REFUSED = -6.0
 
 @dataclass(frozen=True)
 class Told:
-    """Log-odds of pairs, the columns whose words tell them apart, and how many would have been joined."""
+    """Log-odds of pairs, the columns whose words tell them apart, and the pairs that would have been joined."""
 
     log_odds: Floats
     columns: tuple[str, ...]
-    apart: int
+    apart: npt.NDArray[np.int64]
+    """Their places."""
 
 
 def columns(records: Records) -> list[Column]:
@@ -71,7 +72,7 @@ def told_apart(records: Records, pairs: Pairs, evidence: Evidence, log_odds: Flo
         return None
     odds = log_odds.copy()
     odds[rows[differs]] = np.minimum(odds[rows[differs]], REFUSED)
-    return Told(odds, tuple(column.field.name for column in naming), int(differs[would].sum()))
+    return Told(odds, tuple(column.field.name for column in naming), rows[differs & would])
 
 
 def _of_one_hand(records: Records, pairs: Pairs) -> Bools:
