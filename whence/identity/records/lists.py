@@ -39,6 +39,8 @@ LEARNED = 8_000
 """Rows that are learned from, about …"""
 WIDE = 12
 """… and the columns with most values that are looked at."""
+ALONE = 4
+"""Names that are looked at each by itself at most: those that most rows have."""
 FEW = 4
 """Rows that share a word at most for it to make them partners …"""
 FEWEST = 60
@@ -67,6 +69,8 @@ ERRORS = 4.0
 """… by how many standard errors …"""
 SURE = 0.9
 """… and how sure of its list a row must be on average."""
+OTHERWISE = 0.25
+"""The share of the smaller list that may have the values of the other one, in a column that tells them apart."""
 
 _WORD = re.compile(r"\d+(?:\.\d+)+|[^\W_]+")
 
@@ -114,7 +118,8 @@ def told_apart(table: pa.Table, names: Sequence[str], naming: Collection[str] = 
     wide = sorted(((_cells(table[name]), name) for name in names), key=lambda each: -sum(map(bool, each[0])))[:WIDE]
     order = sorted(range(len(table)), key=lambda row: [column[row] for column, _ in wide])
     columns = [[column[row] for row in order] for column, _ in wide]
-    views = [columns, *([column] for column, (_, name) in zip(columns, wide, strict=True) if name in naming and len(wide) > 1)]
+    alone = [[column] for column, (_, name) in zip(columns, wide, strict=True) if name in naming and len(wide) > 1]
+    views = [columns, *alone[:ALONE]]
     partners = [each for each in (_some(_partners(view)) for view in views) if len(each.left) >= FEWEST]
     found = [each for each in (_split(columns, some) for some in partners) if each is not None]
 
@@ -146,9 +151,9 @@ def telling(table: pa.Table, names: Sequence[str], among: Sequence[str], second:
 
 
 def _says(codes: Ints, second: Bools) -> bool:
-    """Whether nearly all rows with a value are of one list, for each of few values."""
+    """Whether each value is mostly of one list, so that few rows are of the other, as a share of the smaller list."""
     of_second, rows = np.bincount(codes, second), np.bincount(codes)
-    return bool(np.maximum(of_second, rows - of_second).sum() >= SURE * len(codes))
+    return bool(np.minimum(of_second, rows - of_second).sum() <= OTHERWISE * min(second.sum(), len(second) - second.sum()))
 
 
 def _split(columns: Sequence[Cells], partners: _Partners) -> Bools | None:
