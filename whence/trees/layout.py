@@ -28,7 +28,7 @@ EIGHTHS = 8
 """Places are in eighths of a slot."""
 CHUNK = 16
 """Bytes of a set that one look-up covers."""
-GROUP_NODES = 128
+GROUP_NODES = 256
 """Nodes of a group: enough to be busy while a node waits for its children, few enough that all slots stay in 32 kB of cache."""
 LEFT, RIGHT = 0, 255
 """Ranks below and above every threshold, for a value that is missing."""
