@@ -16,6 +16,7 @@ from typing import Any
 
 from infra.bench_serving import feast_peer, mlflow_peer, models, servers
 from infra.bench_serving.servers import Redis, Server, Window
+from infra.bench_serving.unscored import HALF
 from infra.bench_serving.world import SETTINGS, World, environment, homes, now
 from infra.benching import BenchError
 from serving.web.tokens import own_token
@@ -96,6 +97,13 @@ def demand_same(lineup: Lineup) -> None:
         told = [_best(_asked(lineup.servers[name], body)) for name in names]
         if any(each != told[0] for each in told) or not told[0][1]:
             raise BenchError(f"The answers to {body} differ: {told}.")
+
+
+def demand_unscored(lineup: Lineup) -> None:
+    """Raise BenchError unless the server that leaves scoring out does so."""
+    told = {each["probability"] for each in lineup.ask(UNSCORED)["candidates"]}
+    if told != {HALF}:
+        raise BenchError(f"The service without scoring scores: it gives {told}.")
 
 
 def _asked(server: Server, body: str) -> Any:

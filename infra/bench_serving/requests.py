@@ -41,6 +41,7 @@ def measure(runs: int) -> list[Row]:
     """All rows of this part."""
     with lineup.up(*NAMES) as found:
         lineup.demand_same(found)
+        lineup.demand_unscored(found)
         for name in NAMES:
             found.window(name, WARM)
         windows: dict[str, list[Window]] = {name: [] for name in NAMES}
@@ -68,7 +69,8 @@ _TARGETS = ((MATCH_REDIS, FEAST, 30.0), (MATCH_SQLITE, FEAST, 50.0), (SCORE, MLF
 _NOTES = {
     FEAST: f"{CANDIDATES} candidates of a network, found, read, scored, calibrated and logged; 500 trees of 63 leaves over the "
     f"{len(SCHEMA_NUMBERS)} inputs that identity has; the peer reads the same features, makes the same evidence, and gives the same "
-    f"answers, but finds no decision log to write; asked are {NETWORKS} networks again and again, whose rows our process remembers",
+    f"answers, but finds no decision log to write; asked are {NETWORKS} networks again and again, whose rows our process remembers, "
+    "and what of their inputs stands",
     MLFLOW: "20 rows of 40 features in the request, six of them categories; ours also calibrates",
 }
 

@@ -9,8 +9,11 @@ from pathlib import Path
 import numpy as np
 
 from serving.__main__ import main
-from serving.web import worker
+from whence import bundle_store
 from whence.bundle import Numbers, Scorer, load_bundle
+
+HALF = 0.5
+"""What it says of every candidate."""
 
 
 class Unscored(Scorer):
@@ -18,7 +21,7 @@ class Unscored(Scorer):
 
     def score_matrix(self, matrix: Numbers) -> tuple[Numbers, Numbers]:
         """The same for all."""
-        return np.zeros(len(matrix)), np.full(len(matrix), 0.5)
+        return np.zeros(len(matrix)), np.full(len(matrix), HALF)
 
 
 def load(root: Path, digest: str, key: bytes | None = None) -> Scorer:
@@ -28,5 +31,5 @@ def load(root: Path, digest: str, key: bytes | None = None) -> Scorer:
 
 
 if __name__ == "__main__":
-    worker.load_bundle = load  # type: ignore[attr-defined]
+    bundle_store.load_bundle = load
     sys.exit(main())
