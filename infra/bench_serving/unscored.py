@@ -31,5 +31,5 @@ def load(root: Path, digest: str, key: bytes | None = None) -> Scorer:
 
 
 if __name__ == "__main__":
-    bundle_store.load_bundle = load
+    bundle_store.load_bundle = load  # type: ignore[attr-defined]
     sys.exit(main())
