@@ -50,6 +50,12 @@ def test_a_town_and_its_postcode_say_the_same_and_the_sex_that_a_name_tells_does
     assert said.sum() == 4 + 2
 
 
+def test_who_moves_changes_street_and_town_at_once_and_not_where_somebody_was_born():
+    told = (("street", "address"), ("zip", "postcode"), ("birth_place", "place"), ("first", "given_name"))
+    columns = tuple(Column(Field(*field), np.zeros(1, dtype=np.int32), ("a",)) for field in told)
+    assert vouching._is_home(Records(("r",), columns, None, None, False)).tolist() == [True, True, False, False]
+
+
 def test_a_difference_that_no_match_shows_speaks_against_whatever_others_say():
     chance = np.repeat([0.5, 0.001], [200, 2000])
     level = np.where(np.arange(2200) < 100, 20, 0)  # half of those alike in all else agree, nobody else does

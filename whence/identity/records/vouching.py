@@ -21,7 +21,9 @@ from scipy.special import expit, logit
 
 from whence.calibration import Calibrator
 from whence.identity.records import fellegi_sunter as agreement
+from whence.identity.records import headers
 from whence.identity.records.boosted import Boosted, direction
+from whence.identity.records.choose import HOME
 from whence.identity.records.fellegi_sunter import SILENT, FellegiSunter, Levels
 from whence.identity.records.table import MISSING, Codes, Column, Evidence, Floats, Records
 
@@ -104,7 +106,8 @@ def fit(
     rows = _sample(len(evidence.values), seed)
     sampled = Evidence(evidence.names, evidence.values[rows])
     learner = LEARNER | {"seed": seed, "num_threads": threads}
-    found = _witnesses(sampled, weights, repeats(records) | said, _is_common(records), learner)
+    home = _is_home(records)
+    found = _witnesses(sampled, weights, repeats(records) | said | np.outer(home, home), _is_common(records), learner)
     if not found:
         return None
     odds = _together(found)
@@ -176,6 +179,12 @@ def by_chance(column: Column) -> float:
     """The chance that two records share a value."""
     share = column.counts / max(column.counts.sum(), 1)
     return float(share @ share)
+
+
+def _is_home(records: Records) -> Bools:
+    """Which fields say where somebody lives: who moves changes all of them at once, so that they do not vouch for each other."""
+    told = [column.field.kind in HOME and not headers.is_birth(column.field.name) for column in records.columns]
+    return np.asarray(told, dtype=np.bool_)
 
 
 def _words(values: tuple[str, ...], codes: npt.NDArray[np.int32]) -> list[frozenset[str]]:
