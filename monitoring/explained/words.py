@@ -28,7 +28,7 @@ def in_short(story: Story) -> list[str]:
     row, paying = story.conversion, story.paying
     told = f", told {story.tellings} times and counted once" if story.tellings > 1 else ""
     said = [
-        f"{row['kind'].capitalize()} of {shown(row['value_micros'])} {row['currency']} on {moment(row['happened_at'])}, "
+        f"{row['kind'].replace('_', ' ').capitalize()} of {shown(row['value_micros'])} {row['currency']} on {moment(row['happened_at'])}, "
         f"known from {moment(row['seen_at'])}{told}.",
         f"Paid by {algorithm(story.paid_by)} under the policy “{story.policy_name}”: {_largest(paying)}.",
         sure(story),

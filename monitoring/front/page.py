@@ -10,13 +10,13 @@ from monitoring import findings
 from monitoring.attribution_report import plots
 from monitoring.attribution_report.amounts import percent, shown
 from monitoring.attribution_report.words import algorithm
-from monitoring.front.state import Dag, Found, Standing, State
+from monitoring.front.state import ALARM, FAILED, Dag, Found, Standing, State
 from whence import page
 
 MARKS = {"calm": "●", "alarm": "■", "success": "●", "running": "◐", "queued": "◌", "failed": "■", "none": "○"}
 """A shape for each state, so that it can be told without colour."""
 FIRST = "no day was watched yet: run the DAG ingest_events with days as its partition key, such as 2026-05-01..2026-05-14"
-WORDS = {findings.CALM: "All calm", findings.WARN: "Look at it today"}
+WORDS = {findings.CALM: "All calm", findings.WARN: "Look at it today", ALARM: "See the alarm", FAILED: "A run failed"}
 MOST_FOUND = 4
 SHOWN_DAYS = 7
 
@@ -46,7 +46,11 @@ def _links(addresses: Mapping[str, str]) -> str:
 
 def _head(state: State) -> str:
     day = f"{state.day} was watched" if state.day else FIRST
-    word = WORDS.get(state.level, f"Act: {state.level.replace('_', ' ')}") if state.day else "Nothing to say yet"
+    word = (
+        WORDS.get(state.level, f"Act: {state.level.replace('_', ' ')}")
+        if state.day or state.level != findings.CALM
+        else "Nothing to say yet"
+    )
     source = " · a simulated world" if state.source == "world" else ""
     return (
         f"<p class='state {escape(state.level)}' role=status><b>{_mark(state.level)} {escape(word)}</b>"

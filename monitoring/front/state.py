@@ -28,6 +28,7 @@ CREDIT_DAYS = 7
 TREND_DAYS = 30
 SHOWN = 6
 """Conversions that are offered to be explained."""
+ALARM, FAILED = "alarm", "failed"
 ALARM_DAYS = 2
 MOST_FOUND = 500
 FOUND = """day, level, model, reason, coalesce(cause, ''), money_micros, coalesce(currency, ''), coalesce(since, ''), coalesce(runbook, '')"""
@@ -122,9 +123,14 @@ class State:
 
     @property
     def level(self) -> str:
-        """The worst that was found on the last watched day."""
+        """The worst that was found on the last watched day; where that is nothing, an alarm or a failed run, if there is one."""
         order = {level: place for place, level in enumerate(findings.LEVELS)}
-        return max((each.level for each in self.found if each.level in order), key=order.__getitem__, default=findings.CALM)
+        worst = max((each.level for each in self.found if each.level in order), key=order.__getitem__, default=findings.CALM)
+        if worst != findings.CALM:
+            return worst
+        if any(each.level == ALARM for each in self.found):
+            return ALARM
+        return FAILED if any(each.state == FAILED for each in self.dags or ()) else findings.CALM
 
 
 def gather(settings: Settings, now: datetime, dags: Callable[[], Sequence[Dag] | None]) -> State:
@@ -198,7 +204,7 @@ def _alarms(settings: Settings, now: datetime) -> tuple[Found, ...]:
 
     since = utc(now) - timedelta(days=ALARM_DAYS)
     return tuple(
-        Found(each.at[:10], "alarm", each.model or "journal", each.words.removeprefix(f"{each.model}: "))
+        Found(each.at[:10], ALARM, each.model or "journal", each.words.removeprefix(f"{each.model}: "))
         for each in reversed(Alarms.of(settings).since(since))
     )
 

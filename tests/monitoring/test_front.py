@@ -84,9 +84,13 @@ def test_a_champion_that_is_lost_is_told_until_it_is_found(tmp_path: Path) -> No
     words = f"{IDENTITY_RANKER}: the champion is not registered in MLflow."
     Alarms.of(settings).settle([Alarm(stamp(NOW), IDENTITY_RANKER, LOST, 1, words)], (LOST,), NOW)
     later = NOW + timedelta(days=9)
-    assert f"<span>{words}</span>" in shown(gather(settings, later, lambda: DAGS))
+    said = shown(gather(settings, later, lambda: DAGS))
+    assert f"<span>{words}</span>" in said
+    assert "</span> See the alarm</b>" in said
     Alarms.of(settings).settle([], (LOST,), later)
-    assert words not in shown(gather(settings, later, lambda: DAGS))
+    said = shown(gather(settings, later, lambda: DAGS))
+    assert words not in said
+    assert "</span> A run failed</b>" in said
 
 
 def test_a_failed_dag_is_named_and_a_silent_airflow_is_said(settings: Settings) -> None:
