@@ -374,7 +374,7 @@ def _standing(signals: Mapping[str, Any], read: _Read, schema: FeatureSchema) ->
     pairs, network, kept = read.pairs.block, read.network.block, read.persons.block
     like = signals["user_agent"], signals["locale"], signals["country"]
     known = kept.made.get(like) if kept is not None else None
-    if known is not None and known.schema is schema and known.pairs is pairs and known.network is network:
+    if known is not None and known.pairs is pairs and known.network is network and known.schema == schema:
         return cast("_Standing", known)
     lacking = dict.fromkeys(identity_evidence.OF_THE_MOMENT, np.full(len(read.persons), np.nan))
     inputs = identity_evidence.standing_columns(signals, read.facts(STANDING_READS)) | lacking
