@@ -121,10 +121,12 @@ class Follower:
         """Poll for ever, beside the event loop; a journal that cannot be read is asked again.
 
         Champions and what stands beside them are followed each by itself: a rollback does not wait while a challenger is checked.
+        They take turns, since answers wait for both.
         """
-        await asyncio.gather(self._every(seconds, self.poll_champions), self._every(seconds, self.poll_trials))
+        await asyncio.gather(self._every(seconds, self.poll_champions), self._every(seconds, self.poll_trials, seconds / 2))
 
-    async def _every(self, seconds: float, poll: Callable[[], None]) -> None:
+    async def _every(self, seconds: float, poll: Callable[[], None], after: float = 0.0) -> None:
+        await asyncio.sleep(after)
         while True:
             try:
                 await asyncio.to_thread(poll)
