@@ -1,4 +1,4 @@
-"""Log-odds of scores by a staircase; by `staircase.c` where it was built, which a request's fifty scores wait for a quarter as long.
+"""Log-odds of scores by a staircase; by `staircase.c` where it was built, since numpy's calls cost more than some fifty scores do.
 
 What is built is built when whence is installed, as `whence/trees/blend.c` is; without it numpy does the same.
 """

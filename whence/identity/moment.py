@@ -1,7 +1,7 @@
 """Inputs of identity-ranker that a moment decides, written beside those that stand; by `moment.c` where it was built.
 
 What is built is built when whence is installed, as `whence/trees/blend.c` is; without it numpy does the same, and a match
-takes a tenth longer.
+takes longer.
 """
 
 from __future__ import annotations
