@@ -31,6 +31,7 @@ VERDICT, REASONS = "verdict", "reasons"
 NOTE = "mlflow.note.content"
 MOST_TEXT = 4900
 """MLflow refuses longer tags."""
+TRIES = 4
 PRIVATE = ("test.parquet", "learned.parquet", "retrieved.parquet", "candidate.json", "verdict.json", "timing.json")
 """Held-out rows are about people and stay at home; the rest is written to MLflow in another form."""
 LIMITS = {
@@ -51,21 +52,29 @@ class StoreError(RuntimeError):
 
 
 def _spoken(ask: Callable[P, R]) -> Callable[P, R]:
-    """With what MLflow says of its own as a StoreError, which says what to do."""
+    """With what MLflow says of its own as a StoreError, which says what to do.
+
+    Of several who write the same at once its database refuses all but one (BAD_REQUEST): they ask again, and find it written.
+    """
 
     @wraps(ask)
     def asked(*args: P.args, **kwargs: P.kwargs) -> R:
-        try:
-            return ask(*args, **kwargs)
-        except Exception as wrong:
-            from mlflow.exceptions import MlflowException  # here, since `_client` tames what its import does
+        tries = 0
+        while True:
+            tries += 1
+            try:
+                return ask(*args, **kwargs)
+            except Exception as wrong:
+                from mlflow.exceptions import MlflowException  # here, since `_client` tames what its import does
 
-            if not isinstance(wrong, MlflowException):
-                raise
-            raise StoreError(
-                f"MLflow does not answer, or refused: {str(wrong)[:300]} … `whence status` says whether it runs, and `whence up` "
-                "starts it. Then run this again; what is done is not done twice."
-            ) from wrong
+                if not isinstance(wrong, MlflowException):
+                    raise
+                if wrong.error_code == "BAD_REQUEST" and tries < TRIES:
+                    continue
+                raise StoreError(
+                    f"MLflow does not answer, or refused: {str(wrong)[:300]} … `whence status` says whether it runs, and "
+                    "`whence up` starts it. Then run this again; what is done is not done twice."
+                ) from wrong
 
     return asked
 

@@ -16,6 +16,7 @@ from typing import Any
 
 import psutil
 import pytest
+from mlflow.exceptions import RestException
 
 import registry
 from registry import aliases, gate, store
@@ -107,6 +108,24 @@ def test_two_that_register_the_same_candidate_at_once_leave_one_version(at: Any)
 
     stored = client.search_model_versions(f"name = '{CONVERSION_VALUE}'")
     assert [str(each.version) for each in stored] == [registry.register(settings, candidate)]
+
+
+def test_whom_mlflow_refused_since_another_wrote_the_same_asks_again(at: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    settings, client = at
+    candidate = a_candidate(settings, rounds=5)
+    log, refused = store._log_report, []
+
+    def raced(*asked: Any) -> None:
+        log(*asked)
+        if not refused:
+            refused.append(RestException({"error_code": "BAD_REQUEST", "message": "UNIQUE constraint failed: params.key"}))
+            raise refused[0]
+
+    monkeypatch.setattr(store, "_log_report", raced)
+    version = registry.register(settings, candidate)
+
+    assert refused
+    assert [str(each.version) for each in client.search_model_versions(f"name = '{CONVERSION_VALUE}'")] == [version]
 
 
 def test_a_run_that_was_killed_half_way_is_finished_not_repeated(at: Any) -> None:
