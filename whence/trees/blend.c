@@ -19,8 +19,10 @@
 #if defined(__x86_64__)
 #include <immintrin.h>
 #define HAS_AVX2 __builtin_cpu_supports("avx2")
+#define HAS_AVX512 __builtin_cpu_supports("avx512bw")
 #else
 #define HAS_AVX2 0
+#define HAS_AVX512 0
 #endif
 
 #define ROWS 64
@@ -178,6 +180,42 @@ AVX2 static void blend_avx2_64(const struct forest *forest, const struct group *
 {
     blend_avx2(forest, group, part, slots, taken, 2);
 }
+
+#define AVX512 __attribute__((target("avx512bw")))
+
+AVX512 static void blend_avx512(const struct forest *forest, const struct group *group, struct part part, uint8_t *slots,
+                                void *place)
+{
+    const struct fork *fork = part.forks, *last_fork = fork + group->forks;
+    const struct node *node = part.nodes, *last_node = node + group->nodes;
+    const __m512i one = _mm512_set1_epi8(1);
+    __m512i *taken = place;
+    for (int each = 0; each < group->splits; each++) {
+        const struct split *split = part.splits + each;
+        const uint8_t *set = forest->sets + (size_t)split->set * CHUNK;
+        const __m512i *column = at(slots, split->column);
+        __m512i *answer = at(slots, split->node), found = _mm512_setzero_si512();
+        for (uint32_t chunk = 0; chunk < split->chunks; chunk++) { /* see above */
+            const __m512i start = _mm512_set1_epi8((char)(chunk * CHUNK));
+            const __m512i bits = _mm512_broadcast_i32x4(_mm_loadu_si128((const __m128i *)(set + chunk * CHUNK)));
+            __m512i byte = _mm512_adds_epu8(_mm512_sub_epi8(column[0], start), _mm512_set1_epi8(0x80 - CHUNK));
+            found = _mm512_or_si512(found, _mm512_shuffle_epi8(bits, byte));
+        }
+        *answer = _mm512_movm_epi8(_mm512_cmpeq_epi8_mask(_mm512_and_si512(found, column[1]), column[1]));
+    }
+    for (; fork < last_fork; fork++, taken++) {
+        const __m512i threshold = _mm512_set1_epi8(fork->threshold), leaf = _mm512_set1_epi8((char)fork->leaf);
+        const __m512i *column = at(slots, fork->column);
+        *taken = _mm512_mask_add_epi8(leaf, _mm512_cmpgt_epi8_mask(*column, threshold), leaf, one);
+    }
+    for (; node < last_node; node++, taken++) {
+        uint64_t places;
+        memcpy(&places, node, sizeof places);
+        const __m512i threshold = _mm512_set1_epi8(node->threshold), *column = at(slots, places & 0xffff);
+        const __m512i *left = at(slots, places >> 16 & 0xffff), *right = at(slots, places >> 32 & 0xffff);
+        *taken = _mm512_mask_blend_epi8(_mm512_cmpgt_epi8_mask(*column, threshold), *left, *right);
+    }
+}
 #endif
 
 typedef int8_t bytes __attribute__((vector_size(16), may_alias));
@@ -226,6 +264,8 @@ typedef void blend(const struct forest *, const struct group *, struct part, uin
 static blend *chosen(int vectors, int rows)
 {
 #if defined(__x86_64__)
+    if (vectors >= 2 && rows > 32)
+        return blend_avx512;
     if (vectors >= 1)
         return rows > 32 ? blend_avx2_64 : blend_avx2_32;
 #endif
@@ -257,10 +297,10 @@ static void add_leaves(uint8_t *slots, const struct tree *trees, int tree_count,
 
 /* ---- what Python calls ---- */
 
-/* The widest vectors that this processor has: 1 for AVX2, 0 for any. */
+/* The widest vectors that this processor has: 2 for AVX-512, 1 for AVX2, 0 for any. */
 int whence_blend_vectors(void)
 {
-    return HAS_AVX2 ? 1 : 0;
+    return HAS_AVX512 ? 2 : HAS_AVX2 ? 1 : 0;
 }
 
 /* Raw scores of `count` rows × features; 1 when there is no memory, else 0. `vectors` is at most whence_blend_vectors(). */

@@ -19,7 +19,7 @@ from whence.trees.layout import lay_out
 from whence.trees.text import Forest
 
 SOURCE = Path(__file__).with_name("blend.c")
-NAMES = ("blend", "blend-avx2")
+NAMES = ("blend", "blend-avx2", "blend-avx512")
 """By the width of vectors, as `blend.c` counts them."""
 ARRAYS = ("numbers", "thresholds", "categories", "codes", "groups", "trees", "splits", "sets", "forks", "nodes", "leaves")
 COUNTS = ("number_count", "category_count", "group_count", "leaf_slots", "slots", "features")
