@@ -8,8 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from infra.bench_serving import lineup, open_loop, servers
-from infra.bench_serving.lineup import AWAKE, AWAKE_REDIS, AWAKE_SQLITE, MATCH_REDIS, MATCH_SQLITE
-from infra.bench_serving.world import AWAKE_MS
+from infra.bench_serving.lineup import MATCH_REDIS, MATCH_SQLITE
 from infra.benching import Row, median_range, verdict
 
 ROUNDS = 5
@@ -35,12 +34,12 @@ class Heard:
 
 def measure(runs: int) -> list[Row]:
     """All rows of this part."""
-    names = [MATCH_SQLITE, MATCH_REDIS, AWAKE_SQLITE, AWAKE_REDIS]
+    names = [MATCH_SQLITE, MATCH_REDIS]
     with lineup.up(*names) as found:
         for name in names:
             found.window(name, WARM)
-        rates = {name: [found.window(name, CLOSED).rate for _ in range(3)] for name in (MATCH_SQLITE, MATCH_REDIS)}
-        most = {name: median_range(rates[name.removesuffix(AWAKE)]).value for name in names}
+        rates = {name: [found.window(name, CLOSED).rate for _ in range(3)] for name in names}
+        most = {name: median_range(each).value for name, each in rates.items()}
         heard = {name: Heard() for name in names}
         gaps: list[list[float]] = []
         for number in range(max(runs, ROUNDS)):
@@ -55,9 +54,8 @@ def measure(runs: int) -> list[Row]:
 
 
 def _rows(name: str, most: float, heard: Heard) -> list[Row]:
-    awake = f"with serving.awake_ms = {AWAKE_MS:g}: between two questions it does not sleep; " if name.endswith(AWAKE) else ""
     note = (
-        f"{awake}{SHARE * most:.0f} questions a second, half of the {most:.0f} that one core answers at most; "
+        f"{SHARE * most:.0f} questions a second, half of the {most:.0f} that one core answers at most; "
         f"{sum(each.asked for each in heard.loops):,} questions, from when each was due; "
         f"p50 {median_range([each.p50 for each in heard.loops]).value:.2f} ms; {median_range(heard.cpu).value:.2f} ms of CPU each"
     )

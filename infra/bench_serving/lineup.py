@@ -26,8 +26,6 @@ from whence.contracts.settings import Settings, load
 MATCH_REDIS, MATCH_SQLITE, UNSCORED, SCORE = "match from Redis", "match from SQLite", "match without scoring", "rows scored"
 CREDIT_REDIS, CREDIT_SQLITE = "credit from Redis", "credit from SQLite"
 FIRST_REDIS, FIRST_SQLITE = f"{MATCH_REDIS}, nothing remembered", f"{MATCH_SQLITE}, nothing remembered"
-AWAKE = ", awake"
-AWAKE_REDIS, AWAKE_SQLITE = MATCH_REDIS + AWAKE, MATCH_SQLITE + AWAKE
 TRIES = 10
 FEAST, MLFLOW = "FastAPI and Feast", "mlflow models serve"
 
@@ -76,9 +74,6 @@ def up(*names: str) -> Iterator[Lineup]:
         if UNSCORED in names:
             module = "infra.bench_serving.unscored"
             started[UNSCORED] = stack.enter_context(_ours(own["unscored"], world, folder / "unscored", module))
-        for name, kind in ((AWAKE_REDIS, "awake-redis"), (AWAKE_SQLITE, "awake-sqlite")):
-            if name in names:
-                started[name] = stack.enter_context(_ours(own[kind], world, folder / kind))
         for name, kind in ((FIRST_REDIS, "first-redis"), (FIRST_SQLITE, "first-sqlite")):
             if name in names:
                 module = "infra.bench_serving.forgetful"

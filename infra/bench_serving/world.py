@@ -171,15 +171,11 @@ def _signal(place: int, rng: np.random.Generator, now: datetime) -> dict[str, An
 HOMES = {
     "sqlite": "sqlite",
     "redis": "redis",
-    "awake-sqlite": "sqlite",
-    "awake-redis": "redis",
     "unscored": "sqlite",
     "first-sqlite": "sqlite",
     "first-redis": "redis",
 }
 """By name, the online store of each; no two servers write into one home."""
-AWAKE_MS = 2.0
-"""For how long a server whose name says so looks for the next request."""
 
 
 def homes(folder: Path, world: World, redis: str, ports: Iterator[int], now: datetime) -> dict[str, Settings]:
@@ -193,7 +189,6 @@ def _home(home: Path, kind: str, world: World, redis: str, ports: tuple[int, int
         "home": str(home),
         "features": {"online": kind, "redis": redis},
         "identity": {"max_candidates": CANDIDATES},
-        "serving": {"awake_ms": AWAKE_MS if home.name.startswith("awake") else 0.0},
         "ports": {"serving": ports[0], "serving_admin": ports[1]},
     }
     (home / SETTINGS).write_text(tomli_w.dumps(said))

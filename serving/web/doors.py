@@ -126,8 +126,6 @@ class Doors:
     queue: Callable[[], int] = lambda: 0
     """How many requests wait or are being answered."""
     most_waiting: int = 256
-    noted: Callable[[], None] = lambda: None
-    """Told of each request as it comes."""
     deadline: float = 2.0
     """Seconds after which a request that still waits is not begun, nor, of a batch that was, the next question."""
     clock: Callable[[], datetime] = lambda: datetime.now(UTC)
@@ -147,7 +145,6 @@ class Doors:
 
     async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
         arrived = scope.get(ARRIVED) or time.perf_counter()
-        self.noted()
         server = scope.get("server")
         is_admin = server is not None and server[1] == self.admin_port
         endpoint = (self._admin if is_admin else self._public).get(scope["path"])

@@ -26,7 +26,6 @@ from serving.rollouts.tally import Tally
 from serving.rollouts.trying import Trying
 from serving.web import connections
 from serving.web.app import application
-from serving.web.awake import Awake
 from serving.web.doors import Doors, Life
 from serving.web.lastgood import LastGood, record
 from serving.web.metrics import Metrics
@@ -54,8 +53,6 @@ def serve(settings: Settings, given: Given) -> int:
     service, steering, mirror = assemble(settings)
     app = application(service, open_book(settings))
     app.life = _with_counts(_with_rollouts(app.life, steering, mirror), Keeper(settings.answer_counts, service.metrics.totals))
-    if settings.serving.awake_ms:
-        app.noted = Awake(settings.serving.awake_ms / 1000).note
     _keep_memory()
     sys.setswitchinterval(SWITCH_SECONDS)
     gc.collect()

@@ -204,8 +204,6 @@ class Serving:
     """Processes that share the port; one a core."""
     rate: Amount = 20_000.0
     """Questions a second that one token may ask of one worker."""
-    awake_ms: Amount = 0.0
-    """Milliseconds for which a worker looks for the next request before it sleeps: shorter waits, at the price of CPU time."""
     certificate: str = ""
     """A PEM file; with it and `key` the service speaks TLS alone."""
     key: str = ""
