@@ -8,7 +8,8 @@ out of training, and the gate reads the findings.
 Days before it that were taken in, and of whose rows some came since in files, are taken in again, and go through the
 DAGs behind this one under keys of their own; the first task's answer names them as `late`.
 
-**Owner** data platform. **Partition key** a day (`2026-05-03`) or a range of days (`2026-05-01..2026-05-10`).
+**Owner** data platform. **Partition key** a day (`2026-05-03`) or a range of days (`2026-05-01..2026-05-10`). Airflow's *Trigger* asks
+for no key where no cron gives one (`ingest_cron`): write the same under *days* there. The DAGs behind this one start by themselves.
 
 **When it is red** read the task's log: the message names the file, the row or field, and what to do. A file that cannot be read
 stops the run and writes nothing; single bad rows do not, they wait in `quarantine`. Fix the source and clear the run:
@@ -26,6 +27,7 @@ from airflow.sdk import (
     CronPartitionTimetable,
     DeadlineAlert,
     DeadlineReference,
+    Param,
     PartitionedAtRuntime,
     SyncCallback,
     get_current_context,
@@ -35,6 +37,7 @@ from airflow.sdk import (
 from whence.contracts.settings import load
 
 EVENTS = Asset("events", "x-whence://events")
+DAYS = "{{ dag_run.partition_key or params.days or '' }}"
 CRON, LATE = load().ingest_cron, timedelta(hours=load().monitoring.late_hours)
 
 with DAG(
@@ -45,6 +48,14 @@ with DAG(
     catchup=False,
     doc_md=__doc__,
     tags=["whence", "events"],
+    params={
+        "days": Param(
+            None,
+            type=["null", "string"],
+            pattern=r"^\s*\d{4}-\d{2}-\d{2}(\.\.\d{4}-\d{2}-\d{2})?\s*$",
+            description="What to ingest: a day, 2026-05-03, or a range, 2026-05-01..2026-05-10. A partition key, where there is one, goes before it.",
+        )
+    },
     max_active_runs=1,
     dagrun_timeout=timedelta(hours=2),
     deadline=DeadlineAlert(DeadlineReference.DAGRUN_QUEUED_AT, LATE, SyncCallback("monitoring.alerts.late")),
@@ -58,11 +69,11 @@ with DAG(
 ) as dag:
 
     @task
-    def ingest() -> dict[str, Any]:
+    def ingest(days: str) -> dict[str, Any]:
         from whence.contracts.times import Window
         from whence.ingest import ingest, late_days
 
-        window = Window.parse(get_current_context()["dag_run"].partition_key)
+        window = Window.parse(days)
         report = ingest(load(), window)
         late = late_days(load(), window)
         for each in late:
@@ -70,16 +81,17 @@ with DAG(
         return {**asdict(report), "late": [str(each) for each in late]}
 
     @task(outlets=[EVENTS])
-    def check_data(ingested: dict[str, Any]) -> dict[str, Any]:
+    def check_data(ingested: dict[str, Any], days: str) -> dict[str, Any]:
         from datetime import UTC, datetime
 
         from monitoring import check_data
         from whence.contracts.times import Window
 
-        context = get_current_context()
-        keys = [*ingested["late"], context["dag_run"].partition_key]
+        keys = [*ingested["late"], str(Window.parse(days))]
         found = [check_data(load(), Window.parse(key), now=datetime.now(UTC)) for key in keys]
-        context["outlet_events"][EVENTS].partition_keys = keys  # as `add_partitions` does, but in order: older days go first
+        get_current_context()["outlet_events"][
+            EVENTS
+        ].partition_keys = keys  # as `add_partitions` does, but in order: older days go first
         return found[-1].as_dict()
 
-    check_data(ingest())
+    check_data(ingest(DAYS), DAYS)

@@ -29,7 +29,7 @@ for path in sys.argv[1:]:
         "file": path.rsplit("/", 1)[1][:-3], "id": dag.dag_id, "doc": dag.doc_md or "", "tags": sorted(dag.tags),
         "max_active_runs": dag.max_active_runs, "catchup": dag.catchup,
         "dagrun_timeout": dag.dagrun_timeout and dag.dagrun_timeout.total_seconds(), "schedule": type(dag.timetable).__name__,
-        "listens": [asset.name] if (asset := getattr(dag.timetable, "asset_condition", None)) else [],
+        "params": dag.params.dump(), "listens": [asset.name] if (asset := getattr(dag.timetable, "asset_condition", None)) else [],
         "tasks": [{
             "id": t.task_id, "owner": t.owner, "retries": t.retries, "outlets": [o.name for o in t.outlets],
             "timeout": t.execution_timeout and t.execution_timeout.total_seconds(),
@@ -75,6 +75,12 @@ def test_every_asset_that_a_dag_waits_for_is_made_by_another():
     waited_for = {name for dag in loaded()["dags"] for name in dag["listens"]}
     assert waited_for <= made
     assert [dag["id"] for dag in loaded()["dags"] if not dag["listens"]] == ["ingest_events"]
+
+
+def test_ingest_takes_its_days_where_airflow_asks_for_no_partition_key():
+    ingest = next(dag for dag in loaded()["dags"] if dag["id"] == "ingest_events")
+    assert ingest["schedule"] == "PartitionedAtRuntime"  # its Trigger has no field for a key
+    assert ingest["params"] == {"days": None}
 
 
 def test_parsing_the_dags_loads_nothing_heavy():
