@@ -31,6 +31,17 @@ def drafted(source: Path, folder: Path) -> tuple[str, dict[str, list[dict[str, A
     return text, {table: sorted(part, key=lambda row: str(row["happened_at"])) for table, part in rows.items()}
 
 
+def test_a_draft_never_takes_the_place_of_what_is_there(tmp_path: Path) -> None:
+    events, mapping = tmp_path / "events.csv", tmp_path / "mapping.toml"
+    events.write_text("time,event,campaign,user_id\n2026-05-01T10:00:00Z,click,brand,u1\n")
+    assert suggest(events, mapping) == suggest(events, mapping) == mapping.read_text()
+    mapping.write_text("corrected by hand")
+    for there in (mapping, events):
+        with pytest.raises(IngestError, match=r"is there already, and is not this draft\. Name another file by --out"):
+            suggest(events, there)
+    assert mapping.read_text() == "corrected by hand"
+
+
 def test_a_draft_of_a_mapping_reads_the_file_that_it_was_drafted_from(tmp_path: Path) -> None:
     path = tmp_path / "events.csv"
     path.write_text(

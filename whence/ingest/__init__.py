@@ -93,14 +93,22 @@ def peek(settings: Settings, window: Window, table: str) -> pa.Table:
 def suggest(path: str | Path, out: Path | None = None, table: str = "") -> str:
     """A first mapping for a source that nobody has mapped, as TOML, from a look at it; written to `out` if given.
 
+    What stands in `out` already, perhaps a mapping that somebody has corrected, is never overwritten.
+
     `path` is a file, a folder, an s3:// address, or the address of a database, of which `table` is looked at. Raises IngestError
     for what cannot be read.
     """
     from whence.ingest.drafting import draft
 
     text = draft(str(path), table)
-    if out:
-        out.write_text(text)
+    if out and not (out.exists() and out.read_text() == text):
+        try:
+            with out.open("x") as file:
+                file.write(text)
+        except FileExistsError:
+            raise IngestError(
+                f"{out} is there already, and is not this draft. Name another file by --out, or remove that one."
+            ) from None
     return text
 
 
