@@ -9,12 +9,12 @@ import typer
 
 from infra import show
 from infra.journal_commands import operator
-from whence.cli import spoken
+from whence.cli import OF_CREDIT, OF_PLATFORM, spoken
 from whence.contracts.times import one_day
 
 app = typer.Typer()
 alert = typer.Typer(name="alert", no_args_is_help=True, help="Who is told of findings, and by what way.")
-app.add_typer(alert)
+app.add_typer(alert, rich_help_panel=OF_PLATFORM)
 
 
 @alert.callback()
@@ -32,7 +32,7 @@ def test(context: typer.Context) -> None:
         show.console.print(f"Sent by {' and '.join(sent.channels)}.", highlight=False, markup=False)
 
 
-@app.command()
+@app.command(rich_help_panel=OF_CREDIT)
 def release(
     context: typer.Context,
     day: Annotated[str, typer.Argument(metavar="DAY", help="A day that findings hold back, as 2026-05-03.")],

@@ -9,7 +9,7 @@ import typer
 
 from infra import show
 from whence.attribution import policy as policies
-from whence.cli import spoken
+from whence.cli import OF_CREDIT, spoken
 from whence.contracts.times import Window
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ app = typer.Typer()
 policy = typer.Typer(
     name="policy", no_args_is_help=True, help="Who may be paid for a conversion: show, check and compare policies."
 )
-app.add_typer(policy)
+app.add_typer(policy, rich_help_panel=OF_CREDIT)
 
 PLACE = "A preset of `whence policy list`, or a TOML file."
 Where = Annotated[str, typer.Argument(metavar="POLICY", help=PLACE)]
@@ -46,7 +46,7 @@ def list_(context: typer.Context, as_json: Json = False) -> None:
 @policy.command("show")
 def show_(
     context: typer.Context,
-    where: Annotated[str, typer.Argument(metavar="[POLICY]", help=f"{PLACE} The one in use otherwise.")] = "",
+    where: Annotated[str, typer.Argument(metavar="POLICY", help=f"{PLACE} The one in use otherwise.")] = "",
     as_toml: Annotated[bool, typer.Option("--toml", help="Print the file itself, to copy and change.")] = False,
     as_json: Json = False,
 ) -> None:
@@ -76,7 +76,7 @@ def diff(
     before: Annotated[str, typer.Argument(metavar="A", help=PLACE)],
     after: Annotated[str, typer.Argument(metavar="B", help="The one that would take its place.")],
     days: Annotated[
-        str, typer.Argument(metavar="[DAYS]", help="A day, or a range of days, of conversions; the last week of them otherwise.")
+        str, typer.Argument(metavar="DAYS", help="A day, or a range of days, of conversions; the last week of them otherwise.")
     ] = "",
     top: Annotated[int, typer.Option(help="Show so many of the largest moves; --json has all.", min=1)] = 20,
     as_json: Json = False,

@@ -24,7 +24,7 @@ from infra import (
     service_commands,
     show,
 )
-from whence.cli import spoken
+from whence.cli import OF_DAYS, OF_MODELS, OF_PLATFORM, spoken
 from whence.contracts.models import MODELS
 from whence.contracts.settings import Settings
 from whence.contracts.times import Window, one_day
@@ -54,7 +54,7 @@ def _window(days: str) -> Window:
     return Window.parse(days)
 
 
-@app.command()
+@app.command(rich_help_panel=OF_PLATFORM)
 def up(context: typer.Context, as_json: Json = False) -> None:
     """Start the local platform, and wait until every part of it answers."""
     from infra import platform
@@ -66,7 +66,7 @@ def up(context: typer.Context, as_json: Json = False) -> None:
             _addresses(context.obj)
 
 
-@app.command()
+@app.command(rich_help_panel=OF_PLATFORM)
 def down(context: typer.Context) -> None:
     """Stop the local platform. Nothing that it wrote is removed."""
     from infra import platform
@@ -75,7 +75,7 @@ def down(context: typer.Context) -> None:
         show.console.print("The platform is down." if platform.down(context.obj) else "The platform was not running.")
 
 
-@app.command()
+@app.command(rich_help_panel=OF_PLATFORM)
 def status(context: typer.Context, as_json: Json = False) -> None:
     """How every part of the platform is."""
     from infra import platform
@@ -90,7 +90,7 @@ def status(context: typer.Context, as_json: Json = False) -> None:
             raise typer.Exit(1)
 
 
-@app.command()
+@app.command(rich_help_panel=OF_PLATFORM)
 def demo(
     context: typer.Context,
     source: Annotated[str, typer.Option(help="world, or talkingdata=PATH for a click log.")] = "world",
@@ -109,7 +109,7 @@ def demo(
         demonstration.run(context.obj, source=source, kill=kill, off_level=off_level)
 
 
-@app.command()
+@app.command(rich_help_panel=OF_PLATFORM)
 def simulate(context: typer.Context, as_json: Json = False) -> None:
     """Make the world with known truth: the events of every simulated day, as files."""
     from whence.world import simulate as make
@@ -119,10 +119,10 @@ def simulate(context: typer.Context, as_json: Json = False) -> None:
         show.facts(found, as_json=as_json, title="Simulated")
 
 
-@app.command()
+@app.command(rich_help_panel=OF_DAYS)
 def ingest(
     context: typer.Context,
-    days: Annotated[str, typer.Argument(metavar="[DAYS]", help="A day, or a range of days, of delivery.")] = "",
+    days: Annotated[str, typer.Argument(metavar="DAYS", help="A day, or a range of days, of delivery.")] = "",
     suggest: Annotated[
         str, typer.Option(metavar="PATH", help="Print a first mapping for this instead: a file, a folder, s3:// or a database.")
     ] = "",
@@ -172,11 +172,11 @@ def _why_quarantined(settings: Settings, window: Window) -> list[dict[str, objec
     ]
 
 
-@app.command()
+@app.command(rich_help_panel=OF_DAYS)
 def resolve(
     context: typer.Context,
     days: Annotated[
-        str, typer.Argument(metavar="[DAYS]", help="A day, or a range of days: decide whose its identifiers are.")
+        str, typer.Argument(metavar="DAYS", help="A day, or a range of days: decide whose its identifiers are.")
     ] = "",
     inputs: Annotated[
         list[Path] | None,
@@ -222,6 +222,7 @@ def resolve(
             return
         from serving.daily.batch import preview_identities, resolve_identities
 
+        _say_if_empty(context.obj, days)
         if dry_run:
             _preview(preview_identities(context.obj, one_day(days)), days, as_json=as_json)
             return
@@ -230,12 +231,13 @@ def resolve(
         show.facts(found, as_json=as_json, title=f"Resolved {days}")
 
 
-@app.command()
+@app.command(rich_help_panel=OF_DAYS)
 def materialise(context: typer.Context, days: Days, as_json: Json = False) -> None:
     """Compute the feature tables of the days, and fill the online store."""
     import features
 
     with spoken(), show.progress("Materialising", quiet=as_json) as advance:
+        _say_if_empty(context.obj, days)
         show.facts(
             features.materialise(context.obj, _window(days), progress=advance),
             as_json=as_json,
@@ -243,7 +245,7 @@ def materialise(context: typer.Context, days: Days, as_json: Json = False) -> No
         )
 
 
-@app.command()
+@app.command(rich_help_panel=OF_MODELS)
 def train(
     context: typer.Context,
     model: Model,
@@ -261,7 +263,7 @@ def train(
         show.facts({**candidate.as_dict(), "version": version}, as_json=as_json, title="Trained and registered")
 
 
-@app.command()
+@app.command(rich_help_panel=OF_MODELS)
 def judge(context: typer.Context, as_of: Candidates, as_json: Json = False) -> None:
     """Judge the candidates of a day, and say why; promotes nothing."""
     import registry
@@ -281,7 +283,7 @@ def judge(context: typer.Context, as_of: Candidates, as_json: Json = False) -> N
         show.rows(verdicts, as_json=as_json, empty=NO_CANDIDATES.format(as_of))
 
 
-@app.command()
+@app.command(rich_help_panel=OF_MODELS)
 def promote(context: typer.Context, as_of: Candidates, as_json: Json = False) -> None:
     """Judge the candidates of a day, and make those that pass champion."""
     import registry
@@ -293,36 +295,38 @@ def promote(context: typer.Context, as_of: Candidates, as_json: Json = False) ->
         show.facts(found, as_json=as_json, title="Verdicts", empty=NO_CANDIDATES.format(as_of))
 
 
-@app.command()
+@app.command(rich_help_panel=OF_DAYS)
 def attribute(context: typer.Context, days: Days, as_json: Json = False) -> None:
     """Credit the conversions of the days to the touches that earned them."""
     from serving.daily.batch import attribute_conversions
 
     with spoken(), show.progress("Attributing", quiet=as_json) as advance:
+        _say_if_empty(context.obj, days)
         found = attribute_conversions(context.obj, _window(days), progress=advance)
         show.facts(found, as_json=as_json, title=f"Attributed {days}")
 
 
-@app.command()
+@app.command(rich_help_panel=OF_DAYS)
 def watch(context: typer.Context, days: Days, as_json: Json = False) -> None:
     """Check the days for drift, lost calibration and bad attribution, and put them on the dashboards."""
     from monitoring import watch as look
     from serving.daily.batch import collect_online
 
     with spoken(), show.progress("Watching", quiet=as_json) as advance:
+        _say_if_empty(context.obj, days)
         collect_online(context.obj, _window(days))
         found = look(context.obj, _window(days), now=datetime.now(UTC), progress=advance)
         show.rows(found.findings, as_json=as_json, title=f"Findings of {days}")
 
 
-@app.command()
+@app.command(rich_help_panel=OF_PLATFORM)
 def serve(context: typer.Context) -> None:
     """Run the scoring service here, in the foreground. `whence up` runs it supervised."""
     with spoken():
         os.execv(sys.executable, [sys.executable, "-m", "serving"])
 
 
-@app.command()
+@app.command(rich_help_panel=OF_PLATFORM)
 def doctor(context: typer.Context, as_json: Json = False) -> None:
     """Look for what commonly goes wrong, and say what to do about it."""
     from infra.doctor import examine
@@ -332,6 +336,16 @@ def doctor(context: typer.Context, as_json: Json = False) -> None:
         show.rows(found, as_json=as_json)
         if not all(each.is_well for each in found):
             raise typer.Exit(1)
+
+
+def _say_if_empty(settings: Settings, days: str) -> None:
+    """Say, beside the answer, that it is one about nothing: no event of the days was brought in."""
+    from whence.contracts.events import EVENTS
+    from whence.lake import Lake
+
+    lake = Lake.of(settings)
+    if not any({*lake.days(table)} & {*_window(days).days} for table in EVENTS):
+        print(f"No event of {days} is in the tables. `whence ingest {days}` brings them in.", file=sys.stderr)
 
 
 def _preview(change: Changes, days: str, *, as_json: bool) -> None:

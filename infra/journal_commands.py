@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from infra import show
-from whence.cli import spoken
+from whence.cli import OF_MODELS, spoken
 from whence.contracts.models import LABELLED, MODELS
 from whence.contracts.times import one_day, utc
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 app = typer.Typer()
 book = typer.Typer(help="List the promotions, and verify that nobody has changed one.", invoke_without_command=True)
-app.add_typer(book, name="journal")
+app.add_typer(book, name="journal", rich_help_panel=OF_MODELS)
 
 Json = Annotated[bool, typer.Option("--json", help="Answer in JSON, for programs.")]
 OneModel = Annotated[str, typer.Option("--model", metavar="MODEL", help=f"One of {', '.join(MODELS)}; all of them otherwise.")]
@@ -82,7 +82,7 @@ def at(
         show.rows(served if as_json else [_short(each) for each in served], as_json=as_json, title=title)
 
 
-@app.command()
+@app.command(rich_help_panel=OF_MODELS)
 def rollback(
     context: typer.Context,
     model: Annotated[str, typer.Argument(metavar="MODEL", help=f"One of {', '.join(MODELS)}.")],
@@ -100,7 +100,7 @@ def rollback(
         show.facts(found if as_json else entry(found), as_json=as_json, title="Rolled back")
 
 
-@app.command()
+@app.command(rich_help_panel=OF_MODELS)
 def recalibrate(
     context: typer.Context,
     model: Annotated[str, typer.Argument(metavar="MODEL", help=f"One of {', '.join(LABELLED)}.")],

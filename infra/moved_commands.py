@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from infra import show
-from whence.cli import spoken
+from whence.cli import OF_CREDIT, spoken
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 app = typer.Typer()
 
 
-@app.command()
+@app.command(rich_help_panel=OF_CREDIT)
 def moved(
     context: typer.Context,
     metric: Annotated[

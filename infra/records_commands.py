@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, NamedTuple
 import typer
 
 from infra import show
-from whence.cli import spoken
+from whence.cli import OF_CREDIT, OF_PEOPLE, spoken
 
 if TYPE_CHECKING:
     from whence.contracts.settings import Settings
@@ -87,7 +87,7 @@ def _title(outcome: Outcome) -> str:
     return f"People in {outcome.folder}" if outcome.is_new else f"Nothing has changed in {outcome.folder}"
 
 
-@app.command()
+@app.command(rich_help_panel=OF_PEOPLE)
 def review(
     folder: Folder,
     page: Annotated[bool, typer.Option("--page", help="On a page in the browser, on this machine alone.")] = False,
@@ -111,7 +111,7 @@ def review(
         show.console.print(f"\nKept: {told or 'nothing'}. {waiting:,} pairs wait. `whence resolve` learns from the answers.")
 
 
-@app.command()
+@app.command(rich_help_panel=OF_CREDIT)
 def explain(
     context: typer.Context,
     names: Annotated[
@@ -146,7 +146,7 @@ def explain(
             _explain_person(saved, names[1], as_json=as_json)
 
 
-@app.command()
+@app.command(rich_help_panel=OF_PEOPLE)
 def who(
     context: typer.Context,
     names: Annotated[
@@ -202,7 +202,7 @@ def _ledger(settings: Settings, folders: list[str]) -> Ledger:
     return Saved.open(Kept(Path(folders[0]))).ledger
 
 
-@app.command()
+@app.command(rich_help_panel=OF_PEOPLE)
 def adjudicate(
     folder: Folder,
     url: Annotated[str, typer.Option(help="An OpenAI-compatible endpoint, up to and with /v1.")],

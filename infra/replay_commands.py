@@ -8,14 +8,14 @@ from typing import Annotated
 import typer
 
 from infra import show
-from whence.cli import spoken
+from whence.cli import OF_MODELS, spoken
 from whence.contracts.times import Window
 
 app = typer.Typer()
 Json = Annotated[bool, typer.Option("--json", help="Answer in JSON, for programs.")]
 
 
-@app.command()
+@app.command(rich_help_panel=OF_MODELS)
 def replay(
     context: typer.Context,
     day: Annotated[str, typer.Argument(metavar="DAY", help="The day on which the service answered.")],
@@ -35,6 +35,10 @@ def replay(
         else:
             counts = {name: value for name, value in asdict(found).items() if name in ("rows", "cells", "different")}
             show.facts({**counts, **found.skipped, **found.causes}, as_json=False, title=f"Replayed {day}")
+            if not found.rows:
+                show.console.print(
+                    f"No served row of {day} could be compared: on that day the service answered nothing, or nothing of the kind."
+                )
             if found.differences:
                 show.rows(found.differences, as_json=False, title="The first cells that differ")
         if found.different:

@@ -11,7 +11,7 @@ import typer
 from rich.markup import escape
 
 from infra import show
-from whence.cli import spoken
+from whence.cli import OF_CREDIT, spoken
 from whence.contracts.times import Window
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 app = typer.Typer()
 
 
-@app.command()
+@app.command(rich_help_panel=OF_CREDIT)
 def report(
     context: typer.Context,
     days: Annotated[str, typer.Argument(metavar="DAYS", help="A day, 2026-05-03, or a range, 2026-05-01..2026-05-10.")],

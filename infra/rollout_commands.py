@@ -11,7 +11,7 @@ import typer
 
 from infra import show
 from infra.journal_commands import entry, known_model
-from whence.cli import spoken
+from whence.cli import OF_MODELS, spoken
 from whence.contracts.models import MODELS
 from whence.contracts.times import Window
 
@@ -23,7 +23,7 @@ app = typer.Typer()
 rollout = typer.Typer(
     name="rollout", no_args_is_help=True, help="A challenger's way to all traffic: shadow, canary, champion under watch."
 )
-app.add_typer(rollout)
+app.add_typer(rollout, rich_help_panel=OF_MODELS)
 
 Model = Annotated[str, typer.Argument(metavar="MODEL", help=f"One of {', '.join(MODELS)}.")]
 Json = Annotated[bool, typer.Option("--json", help="Answer in JSON, for programs.")]

@@ -8,11 +8,11 @@ from typing import Annotated
 import typer
 
 from infra import show
-from whence.cli import spoken
+from whence.cli import OF_PLATFORM, spoken
 
 app = typer.Typer()
 token = typer.Typer(help="Who may ask the scoring service, and what.", no_args_is_help=True)
-app.add_typer(token, name="token")
+app.add_typer(token, name="token", rich_help_panel=OF_PLATFORM)
 
 Json = Annotated[bool, typer.Option("--json", help="Answer in JSON, for programs.")]
 
@@ -21,7 +21,10 @@ Json = Annotated[bool, typer.Option("--json", help="Answer in JSON, for programs
 def add(
     context: typer.Context,
     holder: Annotated[
-        str, typer.Argument(help="Who gets it. A holder may have two live keys, so that one can take the other's place.")
+        str,
+        typer.Argument(
+            metavar="HOLDER", help="Who gets it. A holder may have two live keys, so that one can take the other's place."
+        ),
     ],
     scopes: Annotated[str, typer.Option(help="What it allows: score, explain, admin; several with commas.")] = "score",
     days: Annotated[int, typer.Option(help="For how many days.", min=1)] = 90,
@@ -61,7 +64,9 @@ def listed(context: typer.Context, as_json: Json = False) -> None:
 @token.command("revoke")
 def revoke(
     context: typer.Context,
-    which: Annotated[str, typer.Argument(help="A holder, for all of its tokens, or a token's id from `whence token list`.")],
+    which: Annotated[
+        str, typer.Argument(metavar="WHICH", help="A holder, for all of its tokens, or a token's id from `whence token list`.")
+    ],
     as_json: Json = False,
 ) -> None:
     """Take tokens back. A running service lets nobody in with them after a second."""

@@ -14,7 +14,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 console = Console(soft_wrap=False, width=None if sys.stdout.isatty() else 160)
-errors = Console(stderr=True)
+NAMES = ("pid",)
+"""Columns whose numbers are names, in which a comma would be wrong."""
 
 
 def plain(value: Any) -> Any:
@@ -42,7 +43,7 @@ def rows(found: Sequence[Any], *, as_json: bool, title: str = "", empty: str = "
                 str(name).replace("_", " "), overflow="fold", justify="right" if _is_number(flat[0][name]) else "left"
             )
         for each in flat:
-            table.add_row(*(_cell(cell) for cell in each.values()))
+            table.add_row(*(str(cell) if name in NAMES else _cell(cell) for name, cell in each.items()))
         console.print(table)
 
 

@@ -17,8 +17,13 @@ from whence.contracts.settings import FILE_VARIABLE, load
 GROUP = "whence.commands"
 TRACE_VARIABLE = "WHENCE_TRACE"
 
+OF_PLATFORM, OF_DAYS = "The platform", "A day's steps, as Airflow runs them"
+OF_MODELS, OF_CREDIT = "Models, from candidate to traffic", "Credit, and why"
+OF_PEOPLE = "Who is who"
+"""The headings in `whence --help` that a command stands under."""
+
 SettingsFile = Annotated[
-    Path | None, typer.Option("--settings", "-s", metavar="FILE", help="Settings file [default: ./whence.toml, if there is one].")
+    Path | None, typer.Option("--settings", "-s", metavar="FILE", help="Settings file; ./whence.toml otherwise, if there is one.")
 ]
 
 

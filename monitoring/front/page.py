@@ -15,7 +15,8 @@ from whence import page
 
 MARKS = {"calm": "●", "alarm": "■", "success": "●", "running": "◐", "queued": "◌", "failed": "■", "none": "○"}
 """A shape for each state, so that it can be told without colour."""
-FIRST = "no day was watched yet: run the DAG ingest_events with days as its partition key, such as 2026-05-01..2026-05-14"
+FIRST = "no day was watched yet: in Airflow, trigger ingest_events with its days, such as 2026-05-01..2026-05-14"
+UNTRAINED = "No model serves yet: in Airflow, trigger retrain_rankers with the last day as its partition key."
 WORDS = {findings.CALM: "All calm", findings.WARN: "Look at it today", ALARM: "See the alarm", FAILED: "A run failed"}
 MOST_FOUND = 4
 SHOWN_DAYS = 7
@@ -29,7 +30,7 @@ def html(state: State, addresses: Mapping[str, str], dashboards: Mapping[str, st
         _head(state),
         "<div class=grid>",
         _card("What was found", _found_lead(state), _found(state)),
-        _card("Who serves", "Champions follow the promotion journal.", _standings(state, dashboards)),
+        _card("Who serves", _standings_lead(state), _standings(state, dashboards)),
         _card("Who earned what", _credit_lead(state), _channels(state)),
         _card("Who is known", "The share of conversions whose person a log-in names, day by day.", _matched(state)),
         _card("Does it run", f"{_dag_lead(state.dags)} {_answered(state.answers)}", _dags(state.dags)),
@@ -102,6 +103,10 @@ def _facts(found: Found) -> str:
     told += [f"since {escape(found.since)}"] if found.since and found.since != found.day else []
     told += [f"<a href='/runbooks#{escape(found.runbook, quote=True)}'>what to do</a>"] if found.runbook else []
     return f"<small>{' · '.join(told)}</small>" if told else ""
+
+
+def _standings_lead(state: State) -> str:
+    return "Champions follow the promotion journal." if any(each.bundle for each in state.standings) else UNTRAINED
 
 
 def _standings(state: State, dashboards: Mapping[str, str]) -> str:

@@ -109,6 +109,8 @@ def test_a_platform_without_any_table_has_a_front_page_too(tmp_path: Path) -> No
     state = gather(Settings(home=tmp_path), NOW, lambda: ())
     assert (state.day, state.level) == ("", "calm")
     assert "no champion yet" in shown(state)
+    assert "trigger ingest_events with its days" in shown(state)
+    assert "trigger retrain_rankers" in shown(state)
     assert "All calm" not in shown(state)
 
 

@@ -326,7 +326,9 @@ def load(path: Path | None = None) -> Settings:
     chosen = path or (Path(named) if (named := os.environ.get(FILE_VARIABLE)) else Path("whence.toml"))
     if not chosen.exists():
         if path or os.environ.get(FILE_VARIABLE):
-            raise SettingsError(f"There is no settings file {chosen}. Copy infra/whence.toml there, or unset {FILE_VARIABLE}.")
+            raise SettingsError(
+                f"There is no settings file {chosen}. Copy infra/whence.toml there, or name another by --settings or {FILE_VARIABLE}."
+            )
         given: dict[str, Any] = {}
     else:
         try:
