@@ -30,7 +30,13 @@ with DAG(
     doc_md=__doc__,
     tags=["whence", "training"],
     params={
-        "models": Param([], type="array", items={"enum": list(LABELLED)}, description="Which ones; as findings ask by default.")
+        "models": Param(
+            None,
+            type=["null", "array"],
+            items={"enum": list(LABELLED)},
+            examples=list(LABELLED),
+            description="Which ones; as findings ask by default.",
+        )
     },
     max_active_runs=1,
     dagrun_timeout=timedelta(hours=1),

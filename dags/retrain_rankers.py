@@ -27,7 +27,11 @@ with DAG(
     catchup=False,
     doc_md=__doc__,
     tags=["whence", "training"],
-    params={"drill": Param("", type="string", enum=["", "shuffled_labels"], description="Spoil the candidates on purpose.")},
+    params={
+        "drill": Param(
+            None, type=["null", "string"], enum=[None, "shuffled_labels"], description="Spoil the candidates on purpose."
+        )
+    },
     max_active_runs=1,
     dagrun_timeout=timedelta(hours=4),
     default_args={
@@ -49,7 +53,7 @@ with DAG(
         context = get_current_context()
         as_of = Window.parse(context["dag_run"].partition_key).last
         try:
-            return asdict(train(load(), model, as_of, drill=context["params"]["drill"]))
+            return asdict(train(load(), model, as_of, drill=context["params"]["drill"] or ""))
         except TooFewLabels as few:
             raise AirflowSkipException(str(few)) from None
 
