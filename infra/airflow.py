@@ -69,7 +69,13 @@ class Airflow:
         """A DAG's runs, newest first."""
         found = self.call("GET", f"/api/v2/dags/{dag}/dagRuns", params={"limit": 100, "order_by": "-run_after"})
         return tuple(
-            Run(dag, each["dag_run_id"], each["partition_key"] or "", each["state"], each["duration"])
+            Run(
+                dag,
+                each["dag_run_id"],
+                each["partition_key"] or (each["conf"] or {}).get("days") or "",
+                each["state"],
+                each["duration"],
+            )
             for each in found["dag_runs"]
         )
 

@@ -35,7 +35,7 @@ STYLE = """
 @media screen and (prefers-color-scheme:dark){:root{--ink:#e7e9ed;--soft:#a3abb8;--line:#333a44;--paper:#1d2229;--back:#14181d;--same:#2f7d5b;
 --different:#b5483d;--unsure:#966410;--bar:#7ba1d8;--note:#2b2617;--note-line:#54471f;--mark:#6b5413}}
 *{box-sizing:border-box}body{margin:0;background:var(--back);color:var(--ink);font:15px/1.5 system-ui,sans-serif}
-main{max-width:1040px;margin:0 auto;padding:36px 24px 80px}h1{font-size:26px;margin:0 0 20px;letter-spacing:-.01em}
+main{max-width:1040px;margin:0 auto;padding:36px 24px 80px}h1{font-size:26px;margin:0 0 20px;letter-spacing:-.01em;overflow-wrap:anywhere}
 h2{font-size:17px;margin:0 0 4px}h3{font-size:15px;margin:0 0 12px;font-weight:600;overflow-wrap:anywhere}p{margin:0 0 12px;color:var(--soft)}
 a{color:var(--bar);text-underline-offset:3px}
 section,article{background:var(--paper);border:1px solid var(--line);border-radius:10px;padding:20px 22px;margin:0 0 16px}

@@ -94,7 +94,7 @@ def promoted(model: Model) -> str:
 def ground(statement: Statement) -> str:
     """What a statement was made from."""
     model = f"; model {statement.bundle[:12]}" if statement.bundle else ""
-    return f"policy {statement.policy[:12]}{model}; {statement.data}"
+    return f"policy {statement.policy[:12]}{model}; versions of the tables: {statement.data}"
 
 
 def moment(at: datetime) -> str:

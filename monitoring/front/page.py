@@ -16,7 +16,7 @@ from whence import page
 MARKS = {"calm": "●", "alarm": "■", "success": "●", "running": "◐", "queued": "◌", "failed": "■", "none": "○"}
 """A shape for each state, so that it can be told without colour."""
 FIRST = "no day was watched yet: in Airflow, trigger ingest_events with its days, such as 2026-05-01..2026-05-14"
-UNTRAINED = "No model serves yet: in Airflow, trigger retrain_rankers with the last day as its partition key."
+UNTRAINED = "No model serves yet: in Airflow, trigger retrain_rankers with the last day as its partition key; whence judge DAY says why none passed."
 WORDS = {findings.CALM: "All calm", findings.WARN: "Look at it today", ALARM: "See the alarm", FAILED: "A run failed"}
 MOST_FOUND = 4
 SHOWN_DAYS = 7
