@@ -79,16 +79,17 @@ def watch(settings: Settings, window: Window, now: datetime, progress: Progress 
 
     Writes `checks` and `findings` and the Evidently workspace, a day at a time; a rerun replaces its own
     and changes nothing. `now` only dates the report: what a day says depends on the tables and on what
-    the service counted, up to that day. `progress` is told the days done and all.
+    the service counted, up to that day. `progress` is told the days done and all. Raises UnknownDay (a ValueError) at a day
+    of which no event was ever taken in, unless a finding says that it should have been; the days before it are watched.
     """
     from monitoring import holding, watching
 
     days: list[Watched] = []
     for day in window:
         days.append(watching.watch_day(settings, day))
+        holding.settle(settings, Window(day, day))
         if progress:
             progress(len(days), len(window.days))
-    holding.settle(settings, window)
     watching.draw(settings)
     return _report(window, days, utc(now))
 

@@ -43,6 +43,10 @@ SEED = 7
 OF_TRUTH = "event_id IN (SELECT event_id FROM truth_signals)"
 
 
+class UnknownDay(ValueError):
+    """A day of which nothing was ever taken in, and that nothing says should have come: to call it calm would be a guess."""
+
+
 @dataclass(frozen=True)
 class Watched:
     """A day's measures and findings; `changed` is False when the tables held just that already."""
@@ -54,7 +58,10 @@ class Watched:
 
 
 def watch_day(settings: Settings, day: date) -> Watched:
-    """Take the day's measures, judge them against the days before, and write tables and reports."""
+    """Take the day's measures, judge them against the days before, and write tables and reports.
+
+    Raises UnknownDay, with nothing written, for a day without any event that the days before do not miss either.
+    """
     lake, window = Lake.of(settings), Window(day, day)
     bundles = _bundles(lake, Window(day - timedelta(days=2 * MEMORY_DAYS), day))
     past = _past(settings, lake, day, bundles)
@@ -73,11 +80,20 @@ def watch_day(settings: Settings, day: date) -> Watched:
     found += crediting.crediting_checks(settings, lake, day)
     found += serving_log.service_checks(answer_counts.read(settings.answer_counts, day))
     told = findings.judge(Today(day, found, bundles.get(str(day), {}), _ripe(settings, day, bundles)), past)
+    if all(each.level == findings.CALM for each in told):
+        _demand_taken_in(lake, day)
     changed = lake.replace("summaries", pa.concat_tables(kept), window)
     changed |= lake.replace("checks", checks.to_arrow(str(day), found), window)
     changed |= lake.replace("findings", findings.to_arrow(str(day), told), window)
     _publish(settings, str(day), found, told, drifts)
     return Watched(str(day), found, told, changed)
+
+
+def _demand_taken_in(lake: Lake, day: date) -> None:
+    if not any(str(day) in lake.days(table) for table in (*EVENTS, "ingest_counts")):
+        raise UnknownDay(
+            f"{day} is unknown: no event of it was ever taken in. `whence ingest {day}` takes it in, if the source has it; then watch it."
+        )
 
 
 def _past(settings: Settings, lake: Lake, day: date, bundles: Mapping[str, Mapping[str, str]]) -> list[Past]:

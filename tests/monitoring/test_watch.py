@@ -10,6 +10,7 @@ import pyarrow as pa
 import pytest
 
 from monitoring import WatchReport, watch
+from monitoring.watching import UnknownDay
 from tests.builders import a_world
 from whence.contracts.settings import Scenario, Settings
 from whence.contracts.times import Window
@@ -89,7 +90,19 @@ def test_a_day_that_lost_a_table_stops_its_publication_and_the_mended_day_closes
     assert [(row["cause"], row["level"], row["since"]) for row in closed] == [("missing_day", "calm", str(fourth))]
 
 
-def test_a_day_without_any_table_is_watched_too(tmp_path: Path) -> None:
-    found = watch(Settings(home=tmp_path), Window(LAST, LAST), NOW)
-    assert dict(found.days) == {str(LAST): "calm"}
-    assert not found.wants_retrain
+def test_a_day_that_was_never_taken_in_is_unknown_and_not_calm_and_leaves_nothing_behind(
+    world: Settings, report: WatchReport, tmp_path: Path
+) -> None:
+    before = everything(world)
+    for settings, day in ((world, date(2026, 4, 30)), (world, date(2030, 1, 1)), (Settings(home=tmp_path), LAST)):
+        with pytest.raises(UnknownDay, match=rf"{day} is unknown: .* `whence ingest {day}`"):
+            watch(settings, Window(day, day), NOW)
+    assert everything(world) == before
+
+
+def test_the_day_after_the_last_is_missed_as_before(world: Settings, report: WatchReport, tmp_path: Path) -> None:
+    apart = replace(world, home=tmp_path, tables=replace(world.tables, uri=str(tmp_path / "tables")))
+    there, here, known = Lake.of(world), Lake.of(apart), Window(date(2026, 5, 1), date(2026, 5, 5))
+    for name in ("touches", "conversions", "sightings", "ingest_counts", "checks", "findings"):
+        here.replace(name, there.read(name, known), known)
+    assert dict(watch(apart, Window(LAST, LAST), NOW).days) == {str(LAST): "stop"}
