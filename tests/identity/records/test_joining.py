@@ -237,3 +237,27 @@ def test_join_wants_a_folder(tmp_path: Path) -> None:
     found = CliRunner().invoke(app, ["resolve", "--input", "x.csv", "--join"], obj=Settings(home=tmp_path))
     assert found.exit_code == 1
     assert "Give the folder that `whence resolve` wrote with --out FOLDER" in found.stderr
+
+
+@pytest.mark.service
+def test_pairs_left_apart_for_a_word_wait_for_a_person_after_joins_too(tmp_path: Path) -> None:
+    sorts = [f"{a}{b}" for a in ("bal", "fid", "mor", "tev", "hus", "qui") for b in ("ona", "ire", "usk", "ept", "olm", "ady")]
+    rows = [f"{sort}-{size},{sort} bolt m{size},{sort} works,{len(sort)}.99" for sort in sorts for size in (4, 6)]
+    header, out = "id,description,maker,price", tmp_path / "out"
+    run(a_file(tmp_path, rows, header=header), out)
+    left_apart = asked(out)
+    assert left_apart
+    for number in (1, 2):
+        new = [f"new-{number},zzgol bolt m{number},zzgol works,8.99"]
+        outcome = joined(a_file(tmp_path, new, f"new-{number}.csv", header=header), out, hours=number)
+        assert asked(out) == left_apart
+        assert outcome.to_review == len(left_apart)
+    review.append(out / store.LABELS, [Label("balona-4", "balona-6", "different", "Ada", NOON)])
+    joined(a_file(tmp_path, ["new-3,zzkup bolt m3,zzkup works,8.99"], "new-3.csv", header=header), out, hours=3)
+    assert asked(out) == {pair: why for pair, why in left_apart.items() if pair != ("balona-4", "balona-6")}
+
+
+def asked(out: Path) -> dict[tuple[str, str], str]:
+    """Why a person is asked about each pair."""
+    rows = pyarrow.csv.read_csv(out / store.REVIEW).to_pylist()
+    return {(each["left_id"], each["right_id"]): each["why"] for each in rows}

@@ -31,12 +31,12 @@ import pyarrow.compute as pc
 from scipy.special import expit
 
 from whence.identity.clusters import Rules, cluster
-from whence.identity.records import fields, incremental, publish, reading, retrieve, review, store, whole_names
+from whence.identity.records import fields, incremental, publish, reading, retrieve, store, whole_names
 from whence.identity.records.incremental import Joined, State, StateError
 from whence.identity.records.known import SAID, places
 from whence.identity.records.publish import Found, Outcome, Request
-from whence.identity.records.resolve import Resolved, Step
-from whence.identity.records.saved import OWN, SCORERS
+from whence.identity.records.resolve import Apart, Resolved, Step
+from whence.identity.records.saved import APART, OWN, SCORERS
 from whence.identity.records.store import Folder, FolderError
 from whence.identity.records.table import Evidence, Fields, Pairs, Records
 from whence.identity.records.texts import texts
@@ -258,14 +258,27 @@ def _found(run: Run, joined: Joined, request: Request, now: datetime, notes: Seq
     resolved = Resolved(
         records, pairs, nothing, frozen.scorer, log_odds, chances, people, steps, run.told["basis"], refusals, rules=frozen.rules
     )
+    resolved = replace(resolved, apart=_apart(run, resolved))
     labels = publish._labels(request, run.folder)
-    verdicts = decide(pairs, chances, run.told["beta"])
     answered = publish._answered(resolved, labels.settled.verdicts)
-    questions = review.queue(pairs, chances, verdicts, people, answered, publish.QUEUE)
+    verdicts = publish._with_apart(decide(pairs, chances, run.told["beta"]), resolved, answered)
+    questions = publish._asked(resolved, verdicts, answered)
     ledger, changed = publish._renewed(run.folder, resolved, request, now)
     heard = (*notes, *labels.notes, *_said(joined), *_late(records, pairs, log_odds, labels.settled.known))
     found = Found(resolved, verdicts, questions, ledger, changed, heard, {}, answered)
     return replace(found, resolved=replace(resolved, evidence=_evidence(run, found, frozen.wordings)))
+
+
+def _apart(run: Run, resolved: Resolved) -> Apart | None:
+    """The pairs that the founding run left apart for want of evidence, as far as they are compared still: they wait for a word as before."""
+    kept = run.folder.table(store.PAIRS)
+    if APART not in kept.column_names:
+        return None
+    left_apart = kept.filter(kept[APART])
+    ids = pa.array(resolved.records.ids, pa.string())
+    left, right = (pc.index_in(left_apart[side], ids).to_numpy().astype(np.int64) for side in ("left_id", "right_id"))
+    keys = incremental._keys(resolved.pairs, len(ids))
+    return Apart(np.flatnonzero(np.isin(keys, left * len(ids) + right)), run.told["apart"])
 
 
 def _said(joined: Joined) -> list[str]:

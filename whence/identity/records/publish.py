@@ -22,6 +22,7 @@ from whence.identity.records import explain, fields, kinds, lists, reading, repo
 from whence.identity.records.boosted import FEWEST
 from whence.identity.records.known import Known
 from whence.identity.records.resolve import Options, Resolved, resolve
+from whence.identity.records.saved import APART
 from whence.identity.records.store import Folder
 from whence.identity.records.table import Fields
 from whence.identity.records.verdicts import NAMES, UNSURE, Verdicts, decide
@@ -443,6 +444,8 @@ def _write(folder: Folder, found: Found, table: pa.Table, chosen: Fields, reques
     resolved = found.resolved
     run: dict[str, Any] = {"inputs": [path.name for path in request.inputs], "beta": request.beta, "basis": resolved.basis}
     run["compared"] = [each.field.name for each in resolved.records.columns]
+    if resolved.apart is not None:
+        run["apart"] = resolved.apart.why
     run |= {"fields": asdict(chosen), "rules": asdict(resolved.rules), "plan": resolved.plan.to_json() if resolved.plan else None}
     return replaced(folder, found, _records(found, table, chosen), request, run)
 
@@ -504,6 +507,8 @@ def _pairs(found: Found) -> pa.Table:
         "verdict": verdict,
         "is_one_person": resolved.people[resolved.pairs.left[rows]] == resolved.people[resolved.pairs.right[rows]],
     }
+    if resolved.apart is not None:
+        columns[APART] = np.isin(rows, resolved.apart.places)
     columns |= {name: resolved.evidence.values[rows, at] for at, name in enumerate(resolved.evidence.names)}
     return pa.table(columns)
 

@@ -30,7 +30,9 @@ SCORERS: Mapping[str, Callable[[dict[str, Any]], PairScorer]] = {
     "fellegi_sunter": FellegiSunter.from_json,
     "worded": worded.Worded.from_json,
 }
-OWN = ("left_id", "right_id", "probability", "verdict", "is_one_person")
+APART = "left_apart"
+"""The column of the pairs that were left apart for want of evidence, where there are some."""
+OWN = ("left_id", "right_id", "probability", "verdict", "is_one_person", APART)
 """The columns of pairs.parquet that are no evidence."""
 
 
