@@ -6,9 +6,11 @@ import multiprocessing
 import shutil
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from deltalake import write_deltalake
 
@@ -169,3 +171,64 @@ def test_a_day_whose_file_is_broken_is_named_and_written_anew(lake: Lake, breaks
         lake.read("ingest_counts")
     assert lake.replace("ingest_counts", counts("2026-05-01", "a"), FIRST)
     assert lake.read("ingest_counts")["source"].to_pylist() == ["a", "b"]
+
+
+def decisions(route: str, model: str, *names: str) -> pa.Table:
+    table = TABLES["decisions"].schema
+    plain = {"day": "2026-05-01", "made_at": datetime(2026, 5, 1, tzinfo=UTC), "route": route, "model": model, "bundle": "b"}
+    told = [{**dict.fromkeys(table.names), **plain, "decision_id": each, "subject": each, "features": "{}"} for each in names]
+    return pa.Table.from_pylist(told, schema=table)
+
+
+def cut(file: Path) -> None:
+    file.write_bytes(file.read_bytes()[:-20])
+
+
+def flip(file: Path) -> None:
+    """One bit of the first page is another one."""
+    held = bytearray(file.read_bytes())
+    held[4] ^= 0x40
+    file.write_bytes(held)
+
+
+@pytest.mark.parametrize("breaks", [Path.unlink, cut, flip], ids=["gone", "cut off", "flipped"])
+@pytest.mark.parametrize(
+    "write", [Lake.replace, lambda lake, name, rows, *rest: lake.fill(name, [rows], *rest).changed], ids=["replace", "fill"]
+)
+def test_a_part_whose_file_is_broken_is_written_anew_and_what_else_was_lost_is_told(
+    lake: Lake, breaks: Callable[[Path], object], write: Callable[..., bool], caplog: pytest.LogCaptureFixture
+):
+    ranker, online = {"route": "batch", "model": "identity-ranker"}, {"route": "online"}
+    mine, theirs, served = (
+        decisions(*ranker.values(), "a", "b"),
+        decisions("batch", "conversion-value", "c"),
+        decisions("online", "m", "d"),
+    )
+    parts = ((mine, ranker), (theirs, {"route": "batch", "model": "conversion-value"}), (served, online))
+    for rows, part in parts:
+        lake.replace("decisions", rows, FIRST, part)
+    held = {pq.read_table(file)["decision_id"][0].as_py(): Path(file) for file in lake.files("decisions")}
+    assert sorted(held) == ["a", "c", "d"]
+    breaks(held["a"])
+    breaks(held["d"])
+    with pytest.raises(BrokenTable, match=r"decisions has a file that cannot be read.*`whence resolve DAY`"):
+        lake.read("decisions")
+    assert write(lake, "decisions", mine, FIRST, ranker)
+    assert lake.read("decisions")["decision_id"].to_pylist() == ["a", "b", "c"]
+    (lost,) = (each for each in caplog.messages if "online" in each.partition(" cannot be read")[0])
+    assert lost.startswith("decisions of 2026-05-01: 1 row (route online, model m) cannot be read and are left out")
+    assert len(caplog.messages) == 2
+    assert not write(lake, "decisions", mine, FIRST, ranker)
+
+
+def test_a_file_that_is_not_ours_to_read_is_left_where_it_is(lake: Lake, monkeypatch: pytest.MonkeyPatch):
+    lake.replace("ingest_counts", counts("2026-05-01", "a"), FIRST)
+
+    def refuse(*_: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "open", refuse)
+        with pytest.raises(PermissionError):
+            lake.mend("ingest_counts", FIRST)
+    assert lake.read("ingest_counts")["source"].to_pylist() == ["a"]

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 from urllib.parse import unquote
 
 import pyarrow as pa
@@ -31,6 +33,8 @@ MOST_KNOWN = 100
 """Tables that a thread remembers the log of."""
 AT_ONCE = 10_000
 """Rows that are handed to a writer together."""
+T = TypeVar("T")
+log = logging.getLogger(__name__)
 
 
 class LakeError(RuntimeError):
@@ -72,16 +76,21 @@ class Lake:
         With a `part`, as {"route": "online"}, only the days' rows with these values are replaced: several
         steps then own their rows of one table, and a rerun of one loses nothing of another. Rows are cast to the
         table's schema and sorted by its key, so that the same rows give the same files. A writer that meets another on the same days tries again; one of them wins whole.
+        A file of the days that cannot be read is written anew, see `mend`.
         Raises LakeError for a row outside the window, a missing column, or a key that is there twice.
         """
         part = part or {}
         wanted = self._conform(name, rows, window, part)
-        return _tried(lambda: self._is(name, wanted, window, part), lambda: self._commit(name, wanted, window, part))
+        return self.mended(
+            name,
+            window,
+            lambda: _tried(lambda: self._is(name, wanted, window, part), lambda: self._commit(name, wanted, window, part)),
+        )
 
     def fill(self, name: str, parts: Iterable[pa.Table], window: Window, part: Mapping[str, str] | None = None) -> Filled:
         """The same as `replace` for rows that come some at a time and may be more than memory likes: they wait on disk."""
         part, table = part or {}, TABLES[name]
-        with TemporaryDirectory() as folder, self.connect(window, name) as con:
+        with TemporaryDirectory() as folder, self.mended(name, window, lambda: self.connect(window, name)) as con:
             file, key = str(Path(folder, "rows.parquet")), _listed(table.key)
             with pq.ParquetWriter(file, table.schema) as writer:
                 for rows in parts:
@@ -89,9 +98,13 @@ class Lake:
             con.execute(f"CREATE TEMP VIEW waiting AS SELECT * FROM read_parquet('{_escaped(file)}')")
             if con.sql(f"SELECT 1 FROM waiting GROUP BY {key} HAVING count(*) > 1 LIMIT 1").fetchall():
                 raise _repeats(name)
-            changed = _tried(
-                lambda: self._holds(name, window, part, file),
-                lambda: self._commit(name, _streamed(con, f"FROM waiting ORDER BY {key}", table.schema), window, part),
+            changed = self.mended(
+                name,
+                window,
+                lambda: _tried(
+                    lambda: self._holds(name, window, part, file),
+                    lambda: self._commit(name, _streamed(con, f"FROM waiting ORDER BY {key}", table.schema), window, part),
+                ),
             )
             return Filled(changed, con.sql("SELECT count(*) FROM waiting").fetchall()[0][0])
 
@@ -104,7 +117,7 @@ class Lake:
     ) -> pa.Table:
         """The rows of the window's days (all days without one), of a `part` those with its values alone, sorted by the table's key."""
         table = TABLES[name]
-        with self.connect(window, name) as con:
+        with self.connect(window, name) as con, _naming(name):
             chosen = columns or table.schema.names
             order = _listed(c for c in table.key if c in chosen) or "1"
             rows = con.sql(
@@ -139,10 +152,7 @@ class Lake:
     def files(self, name: str, window: Window | None = None) -> list[str]:
         """The table's data files for the window's days; empty when it is not on this machine."""
         table = self._open(name)
-        if table is None or self._is_remote:
-            return []
-        parts = [("day", "in", list(window.days))] if window else None
-        return sorted(unquote(each) for each in table.file_uris(file_pruning_predicate=parts))
+        return [] if table is None or self._is_remote else _files(table, window)
 
     def days(self, name: str) -> tuple[str, ...]:
         """The days that the table has rows for, in order."""
@@ -155,6 +165,42 @@ class Lake:
         """The table's version, which a training run pins; -1 when there is no table yet."""
         table = self._open(name)
         return -1 if table is None else table.version()
+
+    def mended(self, name: str, window: Window, ask: Callable[[], T]) -> T:
+        """What `ask` gives; where it stumbles over broken files of the window's days, once the table is mended."""
+        import duckdb
+
+        try:
+            return ask()
+        except (BrokenTable, duckdb.Error):
+            self.mend(name, window)
+        return ask()
+
+    def mend(self, name: str, window: Window) -> bool:
+        """Leave out of the table the files of the window's days that cannot be read, and say what they held; whether there were any.
+
+        The steps that made their rows can write them anew then. The files themselves stay where they are.
+        """
+        return _tried(lambda: not self._broken(name, window), lambda: self._leave_out(name, window))
+
+    def _broken(self, name: str, window: Window) -> list[str]:
+        return [file for file in self.files(name, window) if not _is_whole(Path(file))]
+
+    def _leave_out(self, name: str, window: Window) -> None:
+        """Write the days anew with the rows of their whole files; of one version, so that a writer meanwhile is a conflict."""
+        table = self._open(name)
+        assert table is not None
+        files = _files(table, window)
+        whole = [file for file in files if _is_whole(Path(file))]
+        rows = TABLES[name].schema.empty_table()
+        if whole:
+            with _database(os.getpid(), self.memory_limit).cursor() as con, _naming(name):
+                _look_into(con, name, whole)
+                rows = con.sql(f'FROM "{name}"').to_arrow_table().cast(rows.schema)
+        told = [_said(name, row, f"{self._address(name)}/{unquote(row['path'])}") for row in _rows_of(table, {*files} - {*whole})]
+        self._overwrite(name, table, rows, window, {})
+        for words in told:
+            log.warning("%s", words)
 
     @property
     def _is_remote(self) -> bool:
@@ -196,7 +242,7 @@ class Lake:
         return wanted.sort_by([(key, "ascending") for key in table.key])
 
     def _is(self, name: str, wanted: pa.Table, window: Window, part: Mapping[str, str]) -> bool:
-        """Whether the part of the table is just this; whole days of which a file is broken are not, so that they are written anew."""
+        """Whether the part of the table is just this; whole days of which a file is broken are not, and are written anew as they are."""
         try:
             return bool(self.read(name, window, part=part).equals(wanted))
         except BrokenTable:
@@ -207,19 +253,28 @@ class Lake:
     def _holds(self, name: str, window: Window, part: Mapping[str, str], file: str) -> bool:
         """Whether the part of the table is just what the file has; no key is there twice."""
         columns, wanted = _listed(TABLES[name].schema.names), f"read_parquet('{_escaped(file)}')"
-        with self.connect(window, name) as con:
+        with self.connect(window, name) as con, _naming(name):
             held = f'SELECT {columns} FROM "{name}" WHERE {_of_part(part)}'
             counts = con.sql(f"SELECT (SELECT count(*) FROM ({held})) = (SELECT count(*) FROM {wanted})").fetchall()
             return counts == [(True,)] and not con.sql(f"(SELECT {columns} FROM {wanted}) EXCEPT ({held}) LIMIT 1").fetchall()
 
     def _commit(self, name: str, rows: pa.Table | pa.RecordBatchReader, window: Window, part: Mapping[str, str]) -> None:
+        self._overwrite(name, self._open(name), rows, window, part)
+
+    def _overwrite(
+        self,
+        name: str,
+        table: DeltaTable | None,
+        rows: pa.Table | pa.RecordBatchReader,
+        window: Window,
+        part: Mapping[str, str],
+    ) -> None:
         from deltalake import write_deltalake
 
         if not self._is_remote:
             Path(self.uri).mkdir(parents=True, exist_ok=True)
         days = ", ".join(f"'{day}'" for day in window.days)
         mine = "".join(f" AND {column} = '{value}'" for column, value in sorted(part.items()))
-        table = self._open(name)
         write_deltalake(
             self._address(name) if table is None else table,
             rows if table is None else _in_words_of(table, rows),
@@ -229,6 +284,11 @@ class Lake:
             predicate=None if table is None else f"day in ({days}){mine}",
             storage_options=dict(self.options) if table is None else None,
         )
+
+
+def _files(table: DeltaTable, window: Window | None) -> list[str]:
+    parts = [("day", "in", list(window.days))] if window else None
+    return sorted(unquote(each) for each in table.file_uris(file_pruning_predicate=parts))
 
 
 def _caught_up(address: str) -> DeltaTable:
@@ -313,16 +373,57 @@ def _look_into(con: duckdb.DuckDBPyConnection, name: str, files: list[str]) -> N
     """A view of the files; a column that none of them has yet, because it came later, is null."""
     import duckdb
 
+    with _naming(name):
+        try:
+            con.execute(_view(name, files))
+        except duckdb.BinderException:
+            con.register(f"no {name}", TABLES[name].schema.empty_table())
+            con.execute(_view(name, files, f'UNION ALL BY NAME SELECT * FROM "no {name}"'))
+
+
+@contextmanager
+def _naming(name: str) -> Iterator[None]:
+    """With what DuckDB says of a table's file as a BrokenTable, which says what to do."""
+    import duckdb
+
     try:
-        con.execute(_view(name, files))
-    except duckdb.BinderException:
-        con.register(f"no {name}", TABLES[name].schema.empty_table())
-        con.execute(_view(name, files, f'UNION ALL BY NAME SELECT * FROM "no {name}"'))
-    except (duckdb.InvalidInputException, duckdb.IOException) as wrong:
-        raise BrokenTable(
-            f"{name} has a file that cannot be read: {str(wrong).splitlines()[0]}. Run the step that makes the day again, as "
-            "`whence ingest DAY` for events: it writes the day anew."
-        ) from wrong
+        yield
+    except duckdb.Error as wrong:  # a broken file may make it say anything
+        if isinstance(wrong, duckdb.OutOfMemoryException | duckdb.InterruptException | duckdb.BinderException):
+            raise
+        raise BrokenTable(f"{name} has a file that cannot be read: {str(wrong).splitlines()[0]}. {TABLES[name].again}") from wrong
+
+
+def _is_whole(file: Path) -> bool:
+    """Whether every value of a data file can be read. Raises PermissionError: nothing is wrong with a file that is not ours to read."""
+    try:
+        with file.open("rb") as opened, pq.ParquetFile(opened) as parquet:
+            for rows in parquet.iter_batches():
+                rows.validate(full=True)
+    except PermissionError:
+        raise
+    except (OSError, EOFError, pa.ArrowException):
+        return False
+    return True
+
+
+def _rows_of(table: DeltaTable, files: Collection[str]) -> list[dict[str, Any]]:
+    """What the table's log knows of some of its files: path, partition.day, num_records, and min. and max. of the columns."""
+    known = pa.table(table.get_add_actions(flatten=True)).to_pylist()
+    return [row for row in known if any(file.endswith(f"/{unquote(row['path'])}") for file in files)]
+
+
+def _said(name: str, held: Mapping[str, Any], file: str) -> str:
+    """What was lost with a file, and how it is made again."""
+    parts = []
+    for column in TABLES[name].parts:
+        low, high = held.get(f"min.{column}"), held.get(f"max.{column}")
+        parts += [f"{column} {low}" if low == high else f"{column} {low} to {high}"] if low else []
+    of = f" ({', '.join(parts)})" if parts else ""
+    return (
+        f"{name} of {held['partition.day']}: {held['num_records']:,} row{'s' if held['num_records'] != 1 else ''}{of} cannot be read and are left out; "
+        f"their file stays at {file}. {TABLES[name].again}"
+    )
 
 
 def _view(name: str, files: list[str], more: str = "") -> str:

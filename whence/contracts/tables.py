@@ -21,10 +21,16 @@ class Table:
     schema: pa.Schema
     key: tuple[str, ...]
     doc: str
+    parts: tuple[str, ...] = ()
+    """Columns that say which step a day's rows are of, where several write to one day."""
+    again: str = "The step that makes the day writes it anew, as `whence ingest DAY` for events."
+    """How rows that were lost are made again."""
 
 
-def _table(name: str, fields: list[pa.Field] | pa.Schema, key: tuple[str, ...], doc: str) -> Table:
-    return Table(name, pa.schema([DAY, *fields], metadata={"doc": doc}), key, doc)
+def _table(
+    name: str, fields: list[pa.Field] | pa.Schema, key: tuple[str, ...], doc: str, parts: tuple[str, ...] = (), again: str = ""
+) -> Table:
+    return Table(name, pa.schema([DAY, *fields], metadata={"doc": doc}), key, doc, parts, again or Table.again)
 
 
 def _as_of(*fields: pa.Field) -> list[pa.Field]:
@@ -268,6 +274,8 @@ TABLES: dict[str, Table] = {
         ],
         ("day", "conversion_id", "algorithm", "stated_on", "version", "touch_id"),
         "Which touch earned which part of a conversion seen on the day. A statement is never changed, a new version supersedes it.",
+        ("stated_on",),
+        "`whence attribute DAY` states anew what was stated on DAY.",
     ),
     "decisions": _table(
         "decisions",
@@ -288,6 +296,9 @@ TABLES: dict[str, Table] = {
         ],
         ("day", "decision_id"),
         "Everything that a model decided, with what it saw.",
+        ("route", "model"),
+        "`whence resolve DAY` and `whence attribute DAY` make the batch rows anew; `whence watch DAY` takes the online ones from the "
+        "service's log, and those that the log has no more are lost.",
     ),
     "summaries": _table(
         "summaries",
@@ -393,6 +404,9 @@ TABLES: dict[str, Table] = {
         ],
         ("day", "kind", "about"),
         "Days whose credit is not final: a day is held while it has a hold without its release.",
+        ("kind",),
+        "`whence watch DAY` holds the day anew where its findings ask for it; a release is a person's word, and is given again by "
+        "`whence release DAY --reason WHY`.",
     ),
     **FEATURES,
 }
