@@ -212,13 +212,13 @@ class Journal:
 
         So a rerun of a finished day gives the same bytes, whoever is champion by then.
         """
-        chosen = (pins.c.step == step) & (pins.c.day == day) & (pins.c.model == model)
+        fixed = _pin(step, day, model)
         with self._reading() as con:
-            found = con.execute(select(pins.c.bundle).where(chosen)).first()
+            found = con.execute(fixed).first()
         if found is not None:
             return _text(found[0])
         with stored.writing(self._engine) as con:
-            found = con.execute(select(pins.c.bundle).where(chosen)).first()
+            found = con.execute(fixed).first()
             if found is not None:
                 return _text(found[0])
             champion = self._first(con, _newest(model, CHAMPION_KINDS))
@@ -226,6 +226,15 @@ class Journal:
             row = {"step": step, "day": day, "model": model, "bundle": bundle, "epoch": epoch, "at": stamp(now)}
             con.execute(insert(pins).values(row))
             return bundle
+
+    def would_pin(self, step: str, day: str, model: str) -> str | None:
+        """Which champion `pin` would give now; fixes nothing."""
+        with self._reading() as con:
+            found = con.execute(_pin(step, day, model)).first()
+            if found is not None:
+                return _text(found[0])
+            champion = self._first(con, _newest(model, CHAMPION_KINDS))
+            return champion.bundle if champion else None
 
     def pinned(self, day: str) -> dict[str, str]:
         """By model the champion that a step fixed for the day; a model that had none is not there."""
@@ -350,6 +359,10 @@ def _newest(model: str, kinds: tuple[str, ...] = (), until: datetime | None = No
     if kinds:
         query = query.where(promotions.c.kind.in_(kinds))
     return query if until is None else query.where(promotions.c.at <= stamp(until))
+
+
+def _pin(step: str, day: str, model: str) -> Any:
+    return select(pins.c.bundle).where(pins.c.step == step, pins.c.day == day, pins.c.model == model)
 
 
 def _current(con: Connection, model: str) -> list[Promotion]:

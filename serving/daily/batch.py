@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, date, datetime
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
+from whence.contracts.events import EVENTS
 from whence.contracts.models import ATTRIBUTION_RANKER, CONVERSION_VALUE, EXPOSURE_RESPONSE, IDENTITY_RANKER
 from whence.contracts.times import Window
 from whence.lake import Lake
@@ -111,7 +112,8 @@ def resolve_identities(
 
     Exact links come first. Where a signal's identifiers lead to a person without any log-in, the champion of
     `identity-ranker` compares it with the known people on its network; every comparison goes to `decisions`. Which
-    champion a day has is pinned by its first run, also when it is none, so that a rerun gives the same rows.
+    champion a day has is pinned by its first run, also when it is none, so that a rerun gives the same rows; a day
+    without events pins none.
     Ranking reads the features of the day before; in a window of several days they are made on the way where a
     day before changed. Every change is told to the ledger, `person_events`. Raises OverMerged, with nothing of the day written to
     `persons`, where it would bring too many people together (settings `identity.fuse`), unless `force` gives a
@@ -123,7 +125,7 @@ def resolve_identities(
     total = ResolveReport(*[0] * 9)
     persons_changed = False
     for done, day in enumerate(window, start=1):
-        scorer = _pinned(settings, "resolve", day, IDENTITY_RANKER, moment)
+        scorer = _ranker(settings, lake, day, moment)
         if scorer is not None and day > window.first:
             _make_features(settings, lake, Window(history.before(day), history.before(day)), persons_changed)
         report, persons_changed = _resolve_day(settings, lake, day, scorer, moment, force)
@@ -133,15 +135,17 @@ def resolve_identities(
     return replace(total, persons=int(history.persons(lake, window.last)["person_id"].nunique()))
 
 
-def preview_identities(settings: Settings, day: date, now: datetime | None = None) -> Changes:
-    """What resolving this day would change in who is who, and what goes with it downstream; writes nothing but the day's pin.
+def preview_identities(settings: Settings, day: date) -> Changes:
+    """What resolving this day would change in who is who, and what goes with it downstream; writes nothing, nor pins a champion.
 
     The weights are the conversions of the fortnight until then and their value, a column a currency.
     """
+    from registry.journal import Journal
     from serving.daily import publishing
 
     lake = Lake.of(settings)
-    found = _resolved(settings, lake, day, _pinned(settings, "resolve", day, IDENTITY_RANKER, now or datetime.now(UTC)))
+    digest = Journal.of(settings).would_pin("resolve", day.isoformat(), IDENTITY_RANKER)
+    found = _resolved(settings, lake, day, _scorer(settings, digest))
     return publishing.changes(found.before, found.after, publishing.weights(lake, day))
 
 
@@ -152,7 +156,7 @@ def attribute_conversions(
 
     Every algorithm of the policy has its rows, the learned ones when their model has a champion; these and
     `conversion-value`, which scores the day's touches, write to `decisions`. The champions of a day are pinned by
-    its first run, also when there are none. An order told twice counts once; a refund takes its value from where
+    its first run, also when there are none, if it has rows for them. An order told twice counts once; a refund takes its value from where
     its conversion's credit went. A day's news states anew what it changes of the days before; nothing stated is
     ever changed. `now` is written beside the pin, and is when a day run again came to be known.
     """
@@ -182,7 +186,8 @@ def collect_online(settings: Settings, window: Window, progress: Progress | None
     for done, day in enumerate(window, start=1):
         today = Window(day, day)
         lines = decision_log.read(settings.decision_log, str(today))
-        rows = decisions.online(today, lines.rows, lake.read("decisions", today, part={"route": "online"}))
+        held = lake.mended("decisions", today, partial(lake.read, "decisions", today, part={"route": "online"}))
+        rows = decisions.online(today, lines.rows, held)
         changed = int(lake.replace("decisions", rows, today, {"route": "online"}))
         if lines.files:  # a log that is gone says nothing of what it was
             changed += lake.replace("decision_files", decisions.files(today, lines.files), today)
@@ -295,7 +300,7 @@ def _attribute_day(settings: Settings, lake: Lake, day: date, policy: Policy, mo
 
     today = Window(day, day)
     models = crediting.Models(lambda at, model: _pinned(settings, "attribute", at, model, moment), _history(settings))
-    found = crediting.of_day(lake, day, policy, models, moment)
+    found = lake.mended("credits", today, lambda: crediting.of_day(lake, day, policy, models, moment))
     parts = crediting.merged(lake, day, found.rows)
     changed = sum(lake.replace("credits", rows, window, {"stated_on": str(day)}) for window, rows in parts)
     made = {}
@@ -322,12 +327,22 @@ def _decided(day: Window, scorer: Scorer, parts: Iterable[Scored]) -> Iterator[p
         yield decisions.batch(day, scorer, each.subjects, each.inputs, each.raw, each.probability)
 
 
+def _ranker(settings: Settings, lake: Lake, day: date, moment: datetime) -> Scorer | None:
+    """The day's champion of `identity-ranker`; a day without events has nothing to compare, and fixes none."""
+    has_events = any(str(day) in lake.days(table) for table in EVENTS)
+    return _pinned(settings, "resolve", day, IDENTITY_RANKER, moment) if has_events else None
+
+
 def _pinned(settings: Settings, step: str, day: date, model: str, now: datetime) -> Scorer | None:
     """The champion that the day's first run of the step had, loaded and checked; None when there was none."""
     from registry.journal import Journal
+
+    return _scorer(settings, Journal.of(settings).pin(step, day.isoformat(), model, now))
+
+
+def _scorer(settings: Settings, digest: str | None) -> Scorer | None:
     from whence import bundle_store
 
-    digest = Journal.of(settings).pin(step, day.isoformat(), model, now)
     if digest is None:
         return None
     bundle_store.bring(settings, digest)

@@ -77,7 +77,8 @@ def of_day(lake: Lake, day: date, policy: Policy, models: Models, moment: dateti
     computed = _stacked(computed, statements.withdrawn(stated[stated["day"] == str(day)], computed))
     rows = statements.news(stated, computed, _occasion(lake, day, policy, stated, moment))
     said: dict[str, tuple[Scorer, Iterable[Scored]]] = {model: (scorer, [one]) for model, (scorer, one) in scored.items()}
-    if (valuer := models.pinned(day, CONVERSION_VALUE)) is not None:
+    has_touches = str(day) in lake.days("touches")
+    if has_touches and (valuer := models.pinned(day, CONVERSION_VALUE)) is not None:
         parts = knowledge.of_day(now)
         said[CONVERSION_VALUE] = valuer, (attributing.score_touches(some, models.history, valuer) for some in parts)
     told = int((now.conversions["day"] == str(day)).sum())

@@ -63,7 +63,7 @@ def weights(lake: Lake, day: date) -> pa.Table:
         conversions["value_micros"] / 1e6, axis=0
     )
     counted = values.assign(identifier=strongest(conversions), conversions=1)
-    summed = counted.groupby("identifier", as_index=False).sum()
+    summed = counted.groupby("identifier", as_index=False).sum().astype({"identifier": "string"})  # text also where there is none
     return pa.Table.from_pandas(summed[["identifier", "conversions", *values.columns]], preserve_index=False)
 
 

@@ -11,13 +11,13 @@ import pytest
 
 from features import materialise
 from registry.journal import Journal
-from serving.daily.batch import attribute_conversions, resolve_identities
+from serving.daily.batch import attribute_conversions, preview_identities, resolve_identities
 from tests.builders import a_click, a_conversion, a_lake, a_sighting, a_touch, some_settings
 from tests.serving.tiny import a_bundle
-from whence.contracts.models import IDENTITY_RANKER
+from whence.contracts.models import CONVERSION_VALUE, IDENTITY_RANKER
 from whence.contracts.settings import Settings
 from whence.contracts.times import Window
-from whence.lake import Lake
+from whence.lake import BrokenTable, Lake
 
 pytestmark = pytest.mark.service
 
@@ -143,3 +143,32 @@ def test_a_finished_day_keeps_its_champion_and_its_rows_when_another_is_promoted
     assert resolve_identities(settings, days(3, 5), now=NOW).changed == 0
     assert content(settings) == before
     assert pd.DataFrame(before["decisions"])["bundle"].nunique() == 1
+
+
+def test_a_day_without_rows_fixes_no_champion_and_neither_does_a_look_ahead(tmp_path: Path) -> None:
+    settings, journal = home(tmp_path), Journal(some_settings(tmp_path).journal_url)
+    valuer = a_bundle(settings.bundles, CONVERSION_VALUE)
+    journal.promote(CONVERSION_VALUE, valuer, "", ("for tests",), "tests", 0, NOW)
+    for step in (resolve_identities, attribute_conversions):
+        step(settings, days(20), now=NOW)
+    preview_identities(settings, days(5).first)
+    assert (journal.pinned("2026-05-20"), journal.pinned("2026-05-05")) == ({}, {})
+    resolve_identities(settings, days(5), now=NOW)
+    assert set(journal.pinned("2026-05-05")) == {IDENTITY_RANKER}
+
+
+@pytest.mark.parametrize("day", [2, 3])
+def test_credit_and_decisions_of_a_day_whose_files_are_broken_are_made_anew(tmp_path: Path, day: int) -> None:
+    settings, lake = shop(tmp_path), Lake.of(some_settings(tmp_path))
+    digest = a_bundle(settings.bundles, CONVERSION_VALUE)
+    Journal(settings.journal_url).promote(CONVERSION_VALUE, digest, "", ("for tests",), "tests", 0, NOW)
+    for step in (resolve_identities, attribute_conversions):
+        step(settings, days(1, 3), now=NOW)
+    before = [lake.read(name).to_pylist() for name in ("credits", "decisions")]
+    for file in (*lake.files("credits", days(day)), *lake.files("decisions", days(day))):
+        Path(file).write_bytes(b"PAR1")
+    with pytest.raises(BrokenTable, match=r"credits has a file that cannot be read: .* `whence attribute DAY` states anew"):
+        lake.read("credits")
+    attribute_conversions(settings, days(day), now=NOW)
+    assert [lake.read(name).to_pylist() for name in ("credits", "decisions")] == before
+    assert attribute_conversions(settings, days(1, 3), now=NOW).changed == 0

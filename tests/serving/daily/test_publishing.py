@@ -100,7 +100,7 @@ def test_a_preview_counts_what_would_move_with_its_money_and_writes_nothing(merg
     resolve_identities(merging, Window(date(2026, 5, 1), date(2026, 5, 2)), now=NOW)
     lake = Lake.of(merging)
     version = lake.version("persons")
-    change = preview_identities(merging, date(2026, 5, 3), now=NOW)
+    change = preview_identities(merging, date(2026, 5, 3))
     assert (change.persons_merged, change.persons_split, change.identifiers_moved) == (1, 0, 1)
     assert change.weights_moved == {"conversions": 1.0, "value_USD": 5.0}
     assert lake.version("persons") == version
