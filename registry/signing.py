@@ -46,8 +46,8 @@ class Keys:
 
     def renew(self) -> None:
         """Sign with another key from now on; copy promoter.pub to the servers before the next promotion."""
-        (self.folder / PRIVATE).unlink(missing_ok=True)
-        _make(self.folder / PRIVATE, secrets.token_hex(32))
+        path = self.folder / PRIVATE
+        os.replace(_draft(path, secrets.token_hex(32)), path)  # a promotion meanwhile finds the old key or the new one
         self._trust(self._private().public_key().public_bytes_raw().hex())
 
     def _private(self) -> Ed25519PrivateKey:
@@ -84,16 +84,22 @@ class Keys:
 
 def _make(path: Path, content: str) -> None:
     """Of two first users one makes the key, and both read it."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}")
-    draft.touch(mode=0o600)
-    draft.write_text(content)
+    draft = _draft(path, content)
     try:
         os.link(draft, path)
     except FileExistsError:
         pass
     finally:
         draft.unlink()
+
+
+def _draft(path: Path, content: str) -> Path:
+    """A file beside the path, whole and for our eyes only."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    draft = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}")
+    draft.touch(mode=0o600)
+    draft.write_text(content)
+    return draft
 
 
 def _is_by(public: str, seal: str, signature: str) -> bool:

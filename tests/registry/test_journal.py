@@ -11,6 +11,7 @@ import shutil
 import signal
 import sqlite3
 import tempfile
+import threading
 import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -22,7 +23,7 @@ from hypothesis import strategies as st
 from sqlalchemy.exc import DBAPIError
 
 from registry.journal import ABORT, CANARY, FINISH, SHADOW, Conflict, Journal, JournalError, Promotion, Tampered
-from registry.signing import SigningError
+from registry.signing import Keys, SigningError
 from whence.contracts.times import NaiveTimeError
 
 NOON = datetime(2026, 5, 3, 12, tzinfo=UTC)
@@ -311,6 +312,17 @@ def test_rows_of_an_older_key_hold_after_it_was_renewed(journal: Journal) -> Non
     a_promotion(journal, "b")
     assert journal.verify() == 2
     assert len((journal._folder / "promoter.pub").read_text().split()) == 2
+
+
+def test_a_promotion_finds_a_key_at_every_moment_of_a_renewal(tmp_path: Path) -> None:
+    keys = Keys(tmp_path)
+    keys.sign("first")
+    renewing = threading.Thread(target=lambda: [keys.renew() for _ in range(40)])
+    renewing.start()
+    while renewing.is_alive():
+        assert keys.has_signed("seal", keys.sign("seal"))
+    renewing.join()
+    assert len((tmp_path / "promoter.pub").read_text().split()) >= 41
 
 
 def test_a_key_that_others_can_read_signs_nothing(journal: Journal) -> None:
