@@ -313,7 +313,6 @@ def watch(context: typer.Context, days: Days, as_json: Json = False) -> None:
     from serving.daily.batch import collect_online
 
     with spoken(), show.progress("Watching", quiet=as_json) as advance:
-        _say_if_empty(context.obj, days)
         collect_online(context.obj, _window(days))
         found = look(context.obj, _window(days), now=datetime.now(UTC), progress=advance)
         show.rows(found.findings, as_json=as_json, title=f"Findings of {days}")
