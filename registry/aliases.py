@@ -68,12 +68,8 @@ def reconcile(settings: Settings, now: datetime) -> list[Change]:
     journal = Journal.of(settings)
     address = f"{settings.mlflow_url}/api/2.0/mlflow/"
     with httpx.Client(base_url=address, timeout=TIMEOUT, trust_env=False, verify=_trusted()) as client:
-        found = [
-            change
-            for model in MODELS
-            if (champion := journal.champion(model))
-            for change in _follow(_Models(client), journal, champion, settings.front_url)
-        ]
+        models = _Models(client)
+        found = [change for model in MODELS for change in _followed(models, journal, model, settings.front_url)]
     told = [Alarm(stamp(now), each.model, each.kind, each.epoch, each.words) for each in found if each.is_alarm]
     Alarms.of(settings).settle(told, (LOST, BEHIND), now)
     return found
@@ -147,7 +143,15 @@ def links(model: str, front: str) -> str:
     return f"[Front page]({front}/) · [dashboards of {model}]({front}/models/{model}) · [findings]({front}/findings)"
 
 
-def _follow(models: _Models, journal: Journal, champion: Promotion, front: str) -> Iterator[Change]:
+def _followed(models: _Models, journal: Journal, model: str, front: str) -> Iterator[Change]:
+    """Follow the newest row; and the one that came meanwhile, which another has followed already, and this one undone."""
+    before: Promotion | None = None
+    while (champion := journal.champion(model)) and champion != before:
+        yield from _follow(models, journal, champion, front, is_again=before is not None)
+        before = champion
+
+
+def _follow(models: _Models, journal: Journal, champion: Promotion, front: str, *, is_again: bool) -> Iterator[Change]:
     """Alias first, then the tags that say of which row it was set: who dies between the two is followed by another try."""
     name, epoch = champion.model, champion.epoch
     kept = models.model(name)
@@ -162,7 +166,7 @@ def _follow(models: _Models, journal: Journal, champion: Promotion, front: str) 
     wanted, stands = str(found[0]["version"]), _alias(kept)
     if stands != wanted:
         models.set_alias(name, wanted)
-        is_by_hand = tags.get(EPOCH) == str(epoch)
+        is_by_hand = tags.get(EPOCH) == str(epoch) and not is_again
         words = f"{name}: alias {ALIAS} set to version {wanted}; it was {stands or 'not set'}"
         yield Change(name, MOVED if is_by_hand else FOLLOWED, words + (", moved by hand." if is_by_hand else "."), epoch)
     for version in found:

@@ -128,6 +128,31 @@ def test_whom_mlflow_refused_since_another_wrote_the_same_asks_again(at: Any, mo
     assert [str(each.version) for each in client.search_model_versions(f"name = '{CONVERSION_VALUE}'")] == [version]
 
 
+def test_who_follows_a_row_while_a_newer_one_is_followed_leaves_the_newer_ones_alias(
+    at: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings, client = at
+    first, second = a_candidate(settings, rounds=6), a_candidate(settings, rounds=7)
+    versions = [registry.register(settings, each) for each in (first, second)]
+    journal, set_alias, overtaken = Journal.of(settings), aliases._Models.set_alias, []
+    journal.promote(CONVERSION_VALUE, first.bundle, "", ("it is better",), "ana", 0, NOW)
+
+    def late(models: Any, name: str, version: str) -> None:
+        if not overtaken:
+            overtaken.append(version)
+            journal.promote(CONVERSION_VALUE, second.bundle, "", ("it is better",), "ben", 1, NOW)
+            aliases.reconcile(settings, NOW)
+        set_alias(models, name, version)
+
+    monkeypatch.setattr(aliases._Models, "set_alias", late)
+    aliases.reconcile(settings, NOW)
+
+    assert overtaken == versions[:1]
+    assert client.get_model_version_by_alias(CONVERSION_VALUE, aliases.ALIAS).version == versions[1]
+    assert client.get_registered_model(CONVERSION_VALUE).tags[aliases.EPOCH] == "2"
+    assert Alarms.of(settings).since(NOW) == []
+
+
 def test_a_run_that_was_killed_half_way_is_finished_not_repeated(at: Any) -> None:
     settings, client = at
     candidate = a_candidate(settings, rounds=4)
