@@ -420,9 +420,10 @@ def _said(name: str, held: Mapping[str, Any], file: str) -> str:
         low, high = held.get(f"min.{column}"), held.get(f"max.{column}")
         parts += [f"{column} {low}" if low == high else f"{column} {low} to {high}"] if low else []
     of = f" ({', '.join(parts)})" if parts else ""
+    rows = f"{held['num_records']:,} row{'s' if held['num_records'] != 1 else ''}"
     return (
-        f"{name} of {held['partition.day']}: {held['num_records']:,} row{'s' if held['num_records'] != 1 else ''}{of} cannot be read and are left out; "
-        f"their file stays at {file}. {TABLES[name].again}"
+        f"{name} of {held['partition.day']} has a file that cannot be read: it is left out with its {rows}{of}, and stays at {file}. "
+        f"{TABLES[name].again}"
     )
 
 
