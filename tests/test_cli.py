@@ -26,12 +26,25 @@ def a_database_that_is_not_there(folder: Path) -> None:
     sqlalchemy.create_engine(f"sqlite:///{folder}/none/journal.db").connect()
 
 
+def a_file_with_other_bytes_in_its_midst(folder: Path) -> None:
+    import duckdb
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    path = folder / "rows.parquet"
+    pq.write_table(pa.table({"name": [f"name {number}" for number in range(500)]}), path)
+    held = path.read_bytes()
+    path.write_bytes(held[:500] + b"\xff" * 500 + held[1000:])
+    duckdb.sql(f"FROM read_parquet('{path}')").fetchall()
+
+
 @pytest.mark.parametrize(
     ("wrong", "advice"),
     [
         (a_missing_folder, "page.html'. Is the name right, and is its folder there?"),
         (a_file_for_a_folder, "home'. A folder is wanted there: name another place."),
         (a_database_that_is_not_there, "unable to open database file. Is the database there"),
+        (a_file_with_other_bytes_in_its_midst, 'rows.parquet": Snappy decompression failure. A file of a table is broken'),
     ],
 )
 def test_what_others_say_comes_in_one_line_with_what_to_do(

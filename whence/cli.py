@@ -49,7 +49,8 @@ def spoken() -> Iterator[None]:
     except (typer.Exit, BrokenPipeError):  # of whoever reads no further, as `head`, typer says nothing
         raise
     except Exception as wrong:
-        is_told = isinstance(wrong, ValueError | RuntimeError | LookupError | OSError) or _is_of_a_database(wrong)
+        is_others = _is_of_a_database(wrong) or _is_of_a_file(wrong)
+        is_told = isinstance(wrong, ValueError | RuntimeError | LookupError | OSError) or is_others
         if os.environ.get(TRACE_VARIABLE) or not is_told:
             raise
         print(f"{type(wrong).__name__}: {_words(wrong)}{_advice(wrong)}", file=sys.stderr)
@@ -61,14 +62,22 @@ def _is_of_a_database(wrong: Exception) -> bool:
     return type(wrong).__module__ == "sqlalchemy.exc"
 
 
+def _is_of_a_file(wrong: Exception) -> bool:
+    """What DuckDB says of a file whose values it cannot read, if it says it while rows are read."""
+    return type(wrong).__module__ == "_duckdb" and type(wrong).__name__ in ("InvalidInputException", "IOException", "Error")
+
+
 def _words(wrong: Exception) -> str:
-    return str(wrong).partition("\n")[0] + "." if _is_of_a_database(wrong) else str(wrong)
+    is_others = _is_of_a_database(wrong) or _is_of_a_file(wrong)
+    return str(wrong).partition("\n")[0] + "." if is_others else str(wrong)
 
 
 def _advice(wrong: Exception) -> str:
     """What to do where others than we spoke."""
     if _is_of_a_database(wrong):
         return " Is the database there, and may you read and write it? The journal's is `journal` in the settings, or a file in `home`."
+    if _is_of_a_file(wrong):
+        return " A file of a table is broken: run the step that makes its day again, as `whence ingest DAY` for events, and this again."
     if isinstance(wrong, FileExistsError) and wrong.errno:
         return ". A folder is wanted there: name another place."
     if isinstance(wrong, FileNotFoundError | NotADirectoryError) and wrong.errno:
