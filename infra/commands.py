@@ -149,6 +149,8 @@ def ingest(
                 as_json=False,
                 title=f"Ingested {days}",
             )
+            if not any(tally.read for tally in found.tables.values()):
+                print(f"The source has no row of {days}. Is it delivered, and are days those of seen_at, in UTC?")
             if any(tally.quarantined for tally in found.tables.values()):
                 show.rows(_why_quarantined(context.obj, _window(days)), as_json=False, title="\nIn quarantine, by field")
             for late in whence.ingest.late_days(context.obj, _window(days)):

@@ -15,11 +15,15 @@ def main() -> int:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     settings = load()
     os.environ.pop(processes.SHARED_METRICS, None)  # of whoever started us: Feast sets it where it is imported
-    if settings.serving.workers > 1:
-        return processes.supervise(settings)
+    try:
+        if settings.serving.workers > 1:
+            return processes.supervise(settings)
+        sockets = processes.listen(settings)
+    except processes.PortTaken as taken:
+        sys.exit(str(taken))
     from serving.web import worker
 
-    return worker.serve(settings, processes.Given(processes.listen(settings), None))
+    return worker.serve(settings, processes.Given(sockets, None))
 
 
 if __name__ == "__main__":

@@ -43,8 +43,12 @@ class Given(NamedTuple):
     """The end of a pipe that reads as closed when the parent is gone; None when there is no parent."""
 
 
+class PortTaken(OSError):
+    """The service cannot listen where it should; the message says what to do."""
+
+
 def listen(settings: Settings) -> tuple[socket.socket, socket.socket]:
-    """The public and the admin's socket, listening; OSError when a port is taken."""
+    """The public and the admin's socket, listening; PortTaken when another listens there."""
     host = settings.serving.host
     return _listening(host, settings.ports.serving), _listening(host, settings.ports.serving_admin)
 
@@ -155,7 +159,9 @@ def _listening(host: str, port: int) -> socket.socket:
         made.bind((host, port))
     except OSError as wrong:
         made.close()
-        raise OSError(f"The scoring service cannot listen on {host}:{port} ({wrong}). Stop what does, or set [ports].") from None
+        raise PortTaken(
+            f"The scoring service cannot listen on {host}:{port} ({wrong}). Stop what does, or set [ports]."
+        ) from None
     made.listen(BACKLOG)
     made.setblocking(False)
     return made

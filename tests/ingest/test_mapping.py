@@ -149,6 +149,22 @@ def test_times_without_a_zone_are_read_in_the_zone_that_the_mapping_gives(tmp_pa
     assert row["happened_at"] == an_instant("08:00")
 
 
+@pytest.mark.parametrize(
+    ("more", "good", "expected"),
+    [
+        ("", "2026-05-01T09:00:00Z", "Expected a time with its zone, as 2026-05-01T10:00:00Z; for times without one add zone"),
+        (', zone = "UTC"', "2026-05-01 09:00:00", "Expected a time, as 2026-05-01 10:00:00; for another form add one"),
+        (', zone = "UTC", form = "%d.%m.%Y"', "01.05.2026", "Expected a time in the form %d.%m.%Y"),
+    ],
+)
+def test_what_is_no_time_is_told_what_its_mapping_lacks(tmp_path: Path, more: str, good: str, expected: str) -> None:
+    mapping = f'[sightings]\nhappened_at = {{ column = "at"{more} }}\nseen_at = "seen"\nkind = {{ value = "login" }}'
+    settings = mapped(tmp_path, mapping, f"at,seen\nyesterday,2026-05-01T10:00:00Z\n{good},2026-05-01T10:00:00Z\n")
+    ingest(settings, Window.parse("2026-05-01"))
+    [found] = Lake.of(settings).read("quarantine").to_pylist()
+    assert expected in found["reason"]
+
+
 def test_a_conversion_before_its_touch_in_the_same_row_is_set_aside(tmp_path: Path) -> None:
     mapping = """
         [conversions]

@@ -359,7 +359,12 @@ class _Maker:
                 f"{self.source}: {cell.columns[0]} holds {raw.type}, not times. If it counts from 1970, add unit = 's', 'ms' or 'us' to {name}."
             )
         zone = ZoneInfo(cell.zone) if cell.zone else None
-        expected = "a time with its zone, as 2026-05-01T10:00:00Z; for times without one add zone = 'UTC' to the mapping"
+        if cell.form:
+            expected = f"a time in the form {cell.form}" + ("" if zone else " and with its zone")
+        elif zone:
+            expected = "a time, as 2026-05-01 10:00:00; for another form add one, as form = '%d.%m.%Y %H:%M', to the mapping"
+        else:
+            expected = "a time with its zone, as 2026-05-01T10:00:00Z; for times without one add zone = 'UTC' to the mapping"
         return self._shifted(self._read(name, raw, lambda word: _instant(word, cell.form, zone), INSTANT, expected))
 
     def _typed(self, name: str, cell: Cell, raw: pa.Array) -> pa.Array:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 import threading
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -140,6 +141,16 @@ def test_what_trying_again_cannot_mend_is_said_at_once(asks: Callable[..., Adjud
     stub[0].replies = [(401, "no such key")]
     with pytest.raises(EndpointError, match="answered 401: no such key"):
         asks().ask([(ANN, BO)])
+
+
+def test_an_address_where_nobody_listens_is_said_after_a_few_attempts_and_costs_nothing(tmp_path: Path) -> None:
+    budget, waited = Budget(9, 9), list[float]()
+    with socket.socket() as taken, httpx.Client() as client:
+        taken.bind(("127.0.0.1", 0))  # and does not listen
+        nobody = Endpoint(f"http://127.0.0.1:{taken.getsockname()[1]}/v1", "m", attempts=2)
+        with pytest.raises(EndpointError, match=r"cannot be reached .* Is the address right"):
+            Adjudicator(nobody, ["name"], tmp_path / "a.sqlite", budget, client, waited.append).ask([(ANN, BO)])
+    assert (waited, budget.spent) == ([1.0], 0.0)
 
 
 @pytest.mark.parametrize("told", ["not json", {"choices": []}, {"choices": [{"message": {"content": "surely!"}}]}, ["odd"]])

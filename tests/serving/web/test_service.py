@@ -5,6 +5,9 @@ from __future__ import annotations
 import os
 import re
 import signal
+import socket
+import subprocess
+import sys
 import time
 from collections import Counter
 from datetime import UTC, datetime, timedelta
@@ -101,3 +104,17 @@ def test_workers_share_a_port_add_up_their_counts_are_restarted_when_they_die_an
         assert process.wait(timeout=PATIENCE) == 0
     with pytest.raises(httpx.ConnectError):
         match(settings)
+
+
+def test_a_port_that_is_taken_is_said_in_one_line(tmp_path: Path) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        file = tmp_path / "whence.toml"
+        file.write_text(f"[ports]\nserving = {port}\n")
+        given = {**os.environ, "WHENCE_SETTINGS": str(file)}
+        done = subprocess.run([sys.executable, "-m", "serving"], capture_output=True, text=True, check=False, env=given)
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1].startswith(f"The scoring service cannot listen on 127.0.0.1:{port} (")
+    assert "Traceback" not in done.stderr

@@ -198,6 +198,14 @@ class Adjudicator:
                     headers=self._headers(),
                     timeout=self.endpoint.timeout,
                 )
+            except httpx.ConnectError as wrong:  # nothing was sent
+                if attempt == self.endpoint.attempts - 1:
+                    raise EndpointError(
+                        f"{self.endpoint.url} cannot be reached ({wrong}). Is the address right, and does it run? "
+                        "Answers that came before are kept."
+                    ) from None
+                self.wait(2.0**attempt)
+                continue
             except httpx.TransportError:
                 self.budget.spent += worst  # it may have been answered and charged
                 self.wait(2.0**attempt)
