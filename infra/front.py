@@ -143,7 +143,7 @@ def tools(settings: Settings) -> dict[str, str]:
     ports, host = settings.ports, platform.LOOPBACK
     return {
         "Airflow": f"http://{host}:{ports.airflow}",
-        "MLflow": f"http://{host}:{ports.mlflow}",
+        "MLflow": f"http://{host}:{ports.mlflow}/#/experiments?workflowType=machine_learning",  # its other half is for prompts and agents
         "Evidently": dashboards(settings)[PLATFORM],
         "Scoring API": f"http://{host}:{ports.serving}/openapi.json",
         "Findings": "/findings",

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import math
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import partial, wraps
 from pathlib import Path
@@ -32,6 +32,7 @@ NOTE = "mlflow.note.content"
 MOST_TEXT = 4900
 """MLflow refuses longer tags."""
 TRIES = 4
+WIDE = "&emsp;"
 PRIVATE = ("test.parquet", "learned.parquet", "retrieved.parquet", "candidate.json", "verdict.json", "timing.json")
 """Held-out rows are about people and stay at home; the rest is written to MLflow in another form."""
 LIMITS = {
@@ -133,16 +134,21 @@ def verdict_words(candidate: Candidate, verdict: Verdict) -> str:
     head = f"## {verdict.decision.replace('_', ' ').capitalize()}\n\nCandidate `{candidate.bundle[:12]}` of {candidate.model}"
     spoiled = f" It was spoiled on purpose: {candidate.drill}." if candidate.drill else ""
     reasons = "\n".join(f"- {reason}" for reason in verdict.reasons)
-    checks = "\n".join(f"| {check.name} | {check.outcome} | {check.words} |" for check in verdict.checks)
-    numbers = "\n".join(
-        f"| {name} | {m.value:.4f} | {m.low:.4f} | {m.high:.4f} | {m.n} |" for name, m in verdict.measures.items()
-    )
+    checks = [(check.name, check.outcome, check.words) for check in verdict.checks]
+    numbers = [(name, f"{m.value:.4f} (95 %: {m.low:.4f} to {m.high:.4f})", f"{m.n:,}") for name, m in verdict.measures.items()]
     parts = [f"{head}, as of {candidate.as_of}, against {against}.{spoiled}", reasons]
     if checks:
-        parts.append(f"| check | outcome | in words |\n|---|---|---|\n{checks}")
+        parts.append(_table(("check", "outcome", "in words"), checks))
     if numbers:
-        parts.append(f"| measure | value | low | high | n |\n|---|---|---|---|---|\n{numbers}")
+        parts.append("### Measures\n\n" + _table(("measure", "value", "rows"), numbers))
     return "\n\n".join(parts) + "\n"
+
+
+def _table(names: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
+    """A table in Markdown, whose columns a wide space keeps apart: MLflow shows tables without any."""
+    lines = [names, *rows]
+    told = [f"| {' | '.join(f'{cell}{WIDE}' for cell in line[:-1])} | {line[-1]} |" for line in lines]
+    return "\n".join([told[0], "|---" * len(names) + "|", *told[1:]])
 
 
 def _client(settings: Settings) -> MlflowClient:

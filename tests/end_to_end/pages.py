@@ -22,6 +22,8 @@ from whence.lake import Lake
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-sync"]
+OF_MODELS = "?workflowType=machine_learning"
+"""MLflow's pages for models: it opens on those for prompts and agents."""
 QUIET = ("favicon", "ResizeObserver")
 """Console errors that say nothing about a page."""
 
@@ -83,8 +85,8 @@ def addresses(settings: Settings) -> dict[str, tuple[str, str]]:
         "airflow-dags": (f"{airflow}/dags", "watch_models"),
         "airflow-run": (f"{airflow}/dags/{run.dag}/runs/{run.run_id}", "register"),
         "mlflow-models": (f"{mlflow}/#/models", "identity-ranker"),
-        "mlflow-model": (f"{mlflow}/#/models/identity-ranker", "champion"),
-        "mlflow-version": (f"{mlflow}/#/models/identity-ranker/versions/1", "Version 1"),
+        "mlflow-model": (f"{mlflow}/#/models/identity-ranker{OF_MODELS}", "champion"),
+        "mlflow-version": (f"{mlflow}/#/models/identity-ranker/versions/1{OF_MODELS}", "Version 1"),
         "evidently": (f"{evidently}{path(PLATFORM)}", "Findings"),
         "evidently-model": (f"{evidently}{path(IDENTITY_RANKER, CALIBRATION)}", "Observed over expected"),
         "attribution-report": (report.as_uri(), "In short"),
