@@ -12,6 +12,7 @@ import pytest
 from infra.bench_gate.poisons import POISONS
 from infra.bench_gate.world import a_case
 from registry.gate import SMALL, Verdict
+from registry.store import verdict_words
 from registry.verdict_page import html
 from whence.contracts.models import CONVERSION_VALUE, Candidate
 
@@ -33,6 +34,15 @@ def test_a_page_says_what_was_decided_and_shows_difference_level_and_slices() ->
         assert f"<h2>{title}</h2>" in page
     assert page.count("class='curve'") + page.count("class=curve") == 1
     assert page.count("<div class=row>") == 2 + sum(each.outcome != SMALL for each in verdict().slices)
+
+
+def test_in_markdown_every_check_and_measure_is_a_row_with_room_between_its_cells() -> None:
+    words = verdict_words(CANDIDATE, verdict())
+    rows = [line for line in words.splitlines() if line.startswith("| ")]
+    assert len(rows) == 2 + len(verdict().checks) + len(verdict().measures)
+    assert all(line.count("&emsp; |") == 2 and line.count("|") == 4 for line in rows)
+    loss = verdict().measures["log_loss"]
+    assert f"| log_loss&emsp; | {loss.value:.4f} (95 %: {loss.low:.4f} to {loss.high:.4f})&emsp; | {loss.n:,} |" in rows
 
 
 def test_a_command_in_a_reason_is_shown_as_one() -> None:
