@@ -9,7 +9,7 @@ from __future__ import annotations
 import ssl
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +19,7 @@ from registry.alarms import BEHIND, LOST, MOVED, Alarm, Alarms
 from registry.journal import Journal, Promotion
 from registry.rows import stamp
 from whence.contracts.models import ATTRIBUTION_RANKER, CONVERSION_VALUE, EXPOSURE_RESPONSE, IDENTITY_RANKER, MODELS
+from whence.contracts.times import utc
 
 if TYPE_CHECKING:
     from whence.contracts.settings import Settings
@@ -28,6 +29,8 @@ BUNDLE = "bundle_sha256"
 EPOCH, SEAL = "champion_epoch", "champion_seal"
 """Tags: of which row the alias was set last. They also remember the row outside of the journal."""
 TIMEOUT = httpx.Timeout(5.0, connect=1.0)
+SETTLING = timedelta(seconds=30)
+"""So long after a row others may still be following the one before it: who finds the alias elsewhere then calls it no work of a hand."""
 MISSING = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE")
 QUESTIONS = {
     IDENTITY_RANKER: "Is this signal by this person?",
@@ -69,7 +72,7 @@ def reconcile(settings: Settings, now: datetime) -> list[Change]:
     address = f"{settings.mlflow_url}/api/2.0/mlflow/"
     with httpx.Client(base_url=address, timeout=TIMEOUT, trust_env=False, verify=_trusted()) as client:
         models = _Models(client)
-        found = [change for model in MODELS for change in _followed(models, journal, model, settings.front_url)]
+        found = [change for model in MODELS for change in _followed(models, journal, model, settings.front_url, now)]
     told = [Alarm(stamp(now), each.model, each.kind, each.epoch, each.words) for each in found if each.is_alarm]
     Alarms.of(settings).settle(told, (LOST, BEHIND), now)
     return found
@@ -143,15 +146,15 @@ def links(model: str, front: str) -> str:
     return f"[Front page]({front}/) · [dashboards of {model}]({front}/models/{model}) · [findings]({front}/findings)"
 
 
-def _followed(models: _Models, journal: Journal, model: str, front: str) -> Iterator[Change]:
+def _followed(models: _Models, journal: Journal, model: str, front: str, now: datetime) -> Iterator[Change]:
     """Follow the newest row; and the one that came meanwhile, which another has followed already, and this one undone."""
     before: Promotion | None = None
     while (champion := journal.champion(model)) and champion != before:
-        yield from _follow(models, journal, champion, front, is_again=before is not None)
+        yield from _follow(models, journal, champion, front, now)
         before = champion
 
 
-def _follow(models: _Models, journal: Journal, champion: Promotion, front: str, *, is_again: bool) -> Iterator[Change]:
+def _follow(models: _Models, journal: Journal, champion: Promotion, front: str, now: datetime) -> Iterator[Change]:
     """Alias first, then the tags that say of which row it was set: who dies between the two is followed by another try."""
     name, epoch = champion.model, champion.epoch
     kept = models.model(name)
@@ -166,7 +169,7 @@ def _follow(models: _Models, journal: Journal, champion: Promotion, front: str, 
     wanted, stands = str(found[0]["version"]), _alias(kept)
     if stands != wanted:
         models.set_alias(name, wanted)
-        is_by_hand = tags.get(EPOCH) == str(epoch) and not is_again
+        is_by_hand = tags.get(EPOCH) == str(epoch) and utc(now) - datetime.fromisoformat(champion.at) > SETTLING
         words = f"{name}: alias {ALIAS} set to version {wanted}; it was {stands or 'not set'}"
         yield Change(name, MOVED if is_by_hand else FOLLOWED, words + (", moved by hand." if is_by_hand else "."), epoch)
     for version in found:

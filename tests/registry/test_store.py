@@ -204,15 +204,29 @@ def test_an_alias_moved_by_hand_is_set_back_from_the_journal(at: Any) -> None:
     first, second = a_candidate(settings, rounds=2), a_candidate(settings, rounds=3)
     versions = [registry.register(settings, each) for each in (first, second)]
     champion(settings, first)
+    later = NOW + 2 * aliases.SETTLING
     client.set_registered_model_alias(CONVERSION_VALUE, "champion", versions[1])
 
-    said = aliases.reconcile(settings, NOW)
+    said = aliases.reconcile(settings, later)
 
     assert [(each.kind, each.words) for each in said] == [
         ("moved", f"{CONVERSION_VALUE}: alias champion set to version {versions[0]}; it was {versions[1]}, moved by hand.")
     ]
-    assert aliases.reconcile(settings, NOW) == []
+    assert aliases.reconcile(settings, later) == []
     assert [each.kind for each in Alarms.of(settings).since(NOW)] == ["moved"]
+
+
+def test_an_alias_that_is_elsewhere_just_after_a_promotion_is_put_right_without_an_alarm(at: Any) -> None:
+    settings, client = at
+    first, second = a_candidate(settings, rounds=2), a_candidate(settings, rounds=3)
+    versions = [registry.register(settings, each) for each in (first, second)]
+    champion(settings, first)
+    client.set_registered_model_alias(CONVERSION_VALUE, "champion", versions[1])  # as one does who follows an older row still
+
+    assert [each.kind for each in aliases.reconcile(settings, NOW + aliases.SETTLING)] == [aliases.FOLLOWED]
+
+    assert client.get_model_version_by_alias(CONVERSION_VALUE, "champion").version == versions[0]
+    assert Alarms.of(settings).since(NOW) == []
 
 
 def test_a_champion_that_mlflow_lost_is_named_and_not_served_otherwise(at: Any) -> None:
