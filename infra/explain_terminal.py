@@ -35,7 +35,9 @@ def explain(settings: Settings, conversion: str, page: Path | None, *, as_json: 
     _part(f"Credit by {algorithm(story.paid_by)}", _touches(story))
     _part("By every algorithm", _algorithms(story))
     _part(
-        "Who it was", [{"identifier": each.identifier, "sure": each.probability, "why": words.link(each)} for each in story.links]
+        "Who it was",
+        [{"identifier": each.identifier, "sure": each.probability, "why": words.link(each)} for each in story.links],
+        empty=words.sure(story),
     )
     if story.scored and story.model:
         _part("What the ranker saw of the surest touch", _inputs(story.scored[0]))
@@ -48,9 +50,9 @@ def explain(settings: Settings, conversion: str, page: Path | None, *, as_json: 
         show.console.print(f"The page is {page}.", highlight=False)
 
 
-def _part(title: str, rows: list[dict[str, Any]]) -> None:
+def _part(title: str, rows: list[dict[str, Any]], empty: str = "Nothing yet.") -> None:
     show.console.print()
-    show.rows(rows, as_json=False, title=title)
+    show.rows(rows, as_json=False, title=title, empty=f"{title}\n{empty}")
 
 
 def _touches(story: Story) -> list[dict[str, Any]]:

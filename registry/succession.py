@@ -157,7 +157,9 @@ def before_last(rows: Sequence[Promotion], model: str, expected_epoch: int | Non
     """The row that made the champion before this one. Raises JournalError when there is none, Conflict on another champion."""
     stand = standing(rows)
     if len(stand) < 2:
-        have = f"{model} has had {len(stand)} champion" if stand else f"{model} has no champion"
+        have = f"{model} has no champion"
+        if stand:  # others may have been there since, and were taken back
+            have += f" before {stand[0].bundle[:12]}, which was promoted as epoch {stand[0].epoch}"
         raise JournalError(f"{have}, so there is none to go back to. Promote another candidate instead.")
     champion = champion_of(rows)
     assert champion is not None
