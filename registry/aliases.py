@@ -31,6 +31,7 @@ EPOCH, SEAL = "champion_epoch", "champion_seal"
 TIMEOUT = httpx.Timeout(5.0, connect=1.0)
 SETTLING = timedelta(seconds=30)
 """So long after a row others may still be following the one before it: who finds the alias elsewhere then calls it no work of a hand."""
+TRIES = 4
 MISSING = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE")
 QUESTIONS = {
     IDENTITY_RANKER: "Is this signal by this person?",
@@ -114,9 +115,13 @@ class _Models:
         self._ask("PATCH", "registered-models/update", json={"name": name, "description": text})
 
     def _ask(self, method: str, path: str, excused: tuple[str, ...] = (), **given: Any) -> dict[str, Any]:
+        """Of several who write the same at once MLflow's database refuses all but one (BAD_REQUEST): they ask again."""
         try:
-            answer = self.client.request(method, path, **given)
-            said = dict(answer.json())
+            for _ in range(TRIES):
+                answer = self.client.request(method, path, **given)
+                said = dict(answer.json())
+                if answer.status_code < 400 or said.get("error_code") != "BAD_REQUEST":
+                    break
         except (httpx.HTTPError, ValueError) as wrong:
             raise AliasError(
                 f"MLflow does not answer at {self.client.base_url} ({type(wrong).__name__}). Is it running?"

@@ -14,6 +14,7 @@ from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
+import httpx
 import psutil
 import pytest
 from mlflow.exceptions import RestException
@@ -214,6 +215,25 @@ def test_an_alias_moved_by_hand_is_set_back_from_the_journal(at: Any) -> None:
     ]
     assert aliases.reconcile(settings, later) == []
     assert [each.kind for each in Alarms.of(settings).since(NOW)] == ["moved"]
+
+
+@pytest.mark.parametrize("refusals", [3, 4])
+def test_who_is_refused_since_another_sets_the_same_alias_asks_again_and_not_for_ever(refusals: int) -> None:
+    asked: list[str] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        asked.append(request.url.path)
+        refused = {"error_code": "BAD_REQUEST", "message": "UNIQUE constraint failed: registered_model_aliases.alias"}
+        return httpx.Response(400, json=refused) if len(asked) <= refusals else httpx.Response(200, json={})
+
+    with httpx.Client(base_url="http://mlflow/", transport=httpx.MockTransport(answer)) as client:
+        models = aliases._Models(client)
+        if refusals < aliases.TRIES:
+            models.set_alias(CONVERSION_VALUE, "1")
+        else:
+            with pytest.raises(aliases.AliasError, match="UNIQUE constraint failed"):
+                models.set_alias(CONVERSION_VALUE, "1")
+    assert len(asked) == 4
 
 
 def test_an_alias_that_is_elsewhere_just_after_a_promotion_is_put_right_without_an_alarm(at: Any) -> None:
