@@ -20,18 +20,18 @@ MAKERS = [
 ]
 
 
-def told(each: str, other: str, name: Field = TITLE, source: list[str] | None = None) -> series.Told | None:
-    """What is told of pairs that are believed to be one, each written in these two ways with a name in it."""
+def told(each: str, other: str, name: Field = TITLE, source: list[str] | None = None, copies: int = 1) -> series.Told | None:
+    """What is told of pairs that are believed to be one, each written in these two ways with a name in it, and again further below."""
     names = [way.format(maker, 1 + at % 3, 5 + at % 4) for at, maker in enumerate(MAKERS) for way in (each, other)]
-    table = pa.table({name.name: names, "shop": source or ["one"] * len(names)})
+    table = pa.table({name.name: names * copies, "shop": source or ["one"] * len(names) * copies})
     records = fields.prepare(table, Fields((name,), source="shop" if source else None))
-    return series.told_apart(records, PAIRS, compare(records, PAIRS), np.full(len(LEFT), 4.0), series.columns(records))
+    return series.told_apart(records, PAIRS, compare(records, PAIRS), np.full(len(LEFT), 4.0))
 
 
 def test_bolts_of_two_sizes_are_two_bolts() -> None:
     found = told("{0} bolt m{1}", "{0} bolt m{2}")
     assert found is not None
-    assert (found.columns, found.apart.tolist()) == (("title",), list(range(len(LEFT))))
+    assert (found.columns, found.apart.tolist()) == ({"title": "word"}, list(range(len(LEFT))))
     assert found.log_odds.tolist() == [series.REFUSED] * len(LEFT)
 
 
@@ -42,6 +42,29 @@ def test_names_that_are_there_twice_are_those_of_one_thing() -> None:
 def test_typing_errors_short_forms_and_words_that_are_left_out_are_no_other_words() -> None:
     assert told("{0} trading limited", "{0} tradnig ltd") is None
     assert told("{0} trading", "the {0} trading of york") is None
+
+
+def test_a_trade_is_no_legal_form_that_begins_alike() -> None:
+    assert told("{0} insurance ltd", "{0} services inc") is not None
+
+
+def test_where_names_are_there_twice_another_number_means_another_thing_and_another_word_does_not() -> None:
+    found = told("{0} bolt m{1}", "m{2} bolt {0}", copies=2)
+    assert found is not None
+    assert found.columns == {"title": "number"}
+    assert told("{0} bolt m{1} blank", "bolt zinc {0} m{1}", copies=2) is None
+
+
+def test_a_wine_of_another_vintage_is_another_wine_and_one_year_more_is_a_slip() -> None:
+    def of_years(later: int) -> series.Told | None:
+        rows = [{"wine": maker, "vintage": str(1990 + at % 9 + more)} for at, maker in enumerate(MAKERS) for more in (0, later)]
+        records = fields.prepare(pa.Table.from_pylist(rows), Fields((Field("wine", "name"), Field("vintage", "year"))))
+        return series.told_apart(records, PAIRS, compare(records, PAIRS), np.full(len(LEFT), 4.0))
+
+    found = of_years(3)
+    assert found is not None
+    assert (found.columns, len(found.apart)) == ({"vintage": "year"}, len(LEFT))
+    assert of_years(1) is None
 
 
 def test_two_shops_may_call_one_thing_otherwise() -> None:

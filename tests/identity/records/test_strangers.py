@@ -42,6 +42,12 @@ def test_what_agrees_in_most_is_left_alone_and_what_agrees_in_little_is_not_beli
     assert left.tolist() == [strangers.REFUSED, strangers.REFUSED, 4.0]
 
 
+def test_what_agrees_in_half_is_believed_in_a_table_of_one_column_alone() -> None:
+    half = np.full(3, 0.5), np.full(3, 3.0)
+    assert strangers.doubted(*half) is not None
+    assert strangers.doubted(*half, mostly=strangers.ALONE) is None
+
+
 def test_who_agrees_in_one_field_of_three_is_there_by_chance() -> None:
     draw = np.random.default_rng(0)
     rows = [{name: f"{name}{draw.integers(10**6)}" for name in ("first", "last", "street")} for _ in range(60)]
@@ -70,6 +76,36 @@ def test_neighbours_share_a_phone_and_nobody_shares_an_account_unless_another_sa
     shares, mailed = strangers.named(records, compare(records, Pairs(np.zeros(5, np.int32), others)))
     assert shares.tolist() == [True, False, False, False, True]
     assert mailed.tolist() == [False, False, False, False, True]
+
+
+def coinciding(shared: str, kind: str, others: int = 0) -> list[bool]:
+    """Whether each of thirty pairs of concerts with this column alone in common is chance, beside `others` that have all in common."""
+    draw = np.random.default_rng(0)
+    kinds = {"act": "text", "hall": "text", "day": "date", shared: kind}
+
+    def concert() -> dict[str, str]:
+        act, hall = ("".join(draw.choice(list("abcdefghijklmnopqrstuvwxyz"), 9)) for _ in range(2))
+        year, month, day = draw.integers(1920, 2020), draw.integers(1, 13), draw.integers(1, 29)
+        return {"act": act, "hall": hall, "day": f"{year}-{month:02}-{day:02}", shared: f"{act[:5]}@{hall[:5]}.org"}
+
+    rows = [each | {shared: first[shared]} for first in [concert() for _ in range(30)] for each in (first, concert())]
+    rows += [each for one in [concert() for _ in range(others)] for each in (one, one)]
+    left = np.arange(0, len(rows), 2, dtype=np.int32)
+    records = fields.prepare(pa.Table.from_pylist(rows), Fields(tuple(Field(name, each) for name, each in kinds.items())))
+    evidence = compare(records, Pairs(left, left + 1))
+    return strangers.coincide(records, evidence, np.full(len(left), 3.0))[:30].tolist()
+
+
+def test_two_concerts_in_one_town_with_other_acts_halls_and_days_are_two() -> None:
+    assert coinciding("town", "place") == [True] * 30
+
+
+def test_who_shares_a_mail_may_differ_in_all_else() -> None:
+    assert coinciding("mail", "email") == [False] * 30
+
+
+def test_few_pairs_of_many_that_agree_in_one_field_are_slips() -> None:
+    assert coinciding("town", "place", others=4000) == [False] * 30
 
 
 @pytest.mark.service

@@ -49,6 +49,16 @@ RARE = 0.7
 """What the values that two records share must tell, as a share of what it takes to name one record, to speak for them alone."""
 ALIKE = 0.4
 """The share of the joined pairs that share less, from which the run says so."""
+LASTING = frozenset({"code", "category", "year", "text", "name", "given_name"})
+"""Kinds of which a person or a thing may have one value: amounts and days come and go."""
+UNLIKE = 0.8
+"""Likeness below which two values are not one misspelt …"""
+MOST = 0.5
+"""… the share of the joined pairs with such values from which the run says so …"""
+FEWEST_JOINED = 30
+"""… how many of them must have two values …"""
+SHOWN = 3
+"""… and how many columns it names."""
 ABSENT = -0.5
 """Log-odds of a pair that retrieval did not find worth a look."""
 NEVER = -20.0
@@ -170,8 +180,10 @@ def _judged(records: Records, pairs: Pairs, options: Options, watch: _Watch) -> 
         people = cluster(len(records), pairs, log_odds, rules, unique, records.source)
         facts |= {"people": len(people), "refused": len(people.refusals)}
     codes = people.codes.astype(np.int64)
-    if not is_taught and not records.unique_sources:
-        notes = (*notes, *_by_likeness_alone(records, evidence, (codes[pairs.left] == codes[pairs.right]) & (log_odds > 0)))
+    if not is_taught:
+        joined = (codes[pairs.left] == codes[pairs.right]) & (log_odds > 0)
+        differing = [] if records.unique_sources else _differing(records, evidence, joined)
+        notes = (*notes, *_by_likeness_alone(records, evidence, joined), *differing)
     return Resolved(
         records,
         pairs,
@@ -349,16 +361,24 @@ def _unlike_strangers(
     """The same scorer, or one that has learned to doubt it where those whom it joins agree in too little to be people."""
     some = _some(evidence, options.seed)
     believed = scorer.log_odds(some)
-    least = strangers.doubted(strangers.agreement(records, some, believed), believed, strangers.are_lone(records, some, believed))
-    if least is None:
-        return scorer, basis
+    agreed, is_alone = strangers.agreement(records, some, believed), len(records.columns) == 1
+    mostly = strangers.ALONE if is_alone else strangers.MOSTLY
+    least = strangers.doubted(agreed, believed, strangers.are_lone(records, some, believed), mostly)
     how = {"seed": options.seed, "threads": options.threads}
-    if len(records.columns) == 1 and some is evidence:
+    chance = strangers.coincide(records, some, believed)
+    if least is None:
+        if not chance.any():
+            return scorer, basis
+        told = "what agrees in one field and differs in three is chance"
+        odds = np.where(chance, np.minimum(believed, strangers.REFUSED), believed)
+        return vouching.student(some, odds, **how), f"{basis.removesuffix(UNCONFIRMED)}{told}; {UNCONFIRMED}"
+    if is_alone and some is evidence:
         contest = np.minimum(believed, rivals.alone(len(records), pairs, believed))
         odds = np.maximum(least, contest - strangers.CAUTION)
         return vouching.student(some, odds, **how), f"No labels: partners against the next best; {UNCONFIRMED}"
     shares, mailed = strangers.named(records, some)
     odds = np.where(mailed, np.maximum(believed, strangers.MAILED), np.where(shares, believed, least))
+    odds = np.where(chance, np.minimum(odds, strangers.REFUSED), odds)
     told = "a pair must agree in nearly all, or share what only one has"
     return vouching.student(
         some, odds, **how
@@ -368,25 +388,23 @@ def _unlike_strangers(
 def _unlike_series(
     records: Records, pairs: Pairs, evidence: Evidence, scorer: PairScorer, basis: str, options: Options
 ) -> tuple[PairScorer, str, tuple[str, ...], Apart | None]:
-    """The same scorer, or one that has learned to keep apart what differs in a word of its name; a note that says so; and which."""
-    may_name = series.columns(records)
-    if not may_name:
-        return scorer, basis, (), None
+    """The same scorer, or one that has learned to keep apart what differs in a word, a number or a year; a note that says so; and which."""
     rows = _sampled(len(evidence.values), options.seed)
     some = Evidence(evidence.names, evidence.values[rows])
-    told = series.told_apart(records, Pairs(pairs.left[rows], pairs.right[rows]), some, scorer.log_odds(some), may_name)
+    told = series.told_apart(records, Pairs(pairs.left[rows], pairs.right[rows]), some, scorer.log_odds(some))
     if told is None:
         return scorer, basis, (), None
     names = " or ".join(told.columns)
+    what = " or ".join(f"a {kind} in {name}" for name, kind in told.columns.items())
     doubting = vouching.student(some, told.log_odds, seed=options.seed, threads=options.threads)
     note = (
         f"{round(len(told.apart) * len(evidence.values) / max(len(rows), 1)):,} pairs that look alike otherwise were left apart: each has "
-        f"a word in {names} that the other has not, as things of one series and members of one family have. Nothing here can "
+        f"{what} that the other has not, as things of one series and members of one family have. Nothing here can "
         "tell which of them are one. They are in the review, up to 1,000 pairs in all: label some there or with --labels, name a "
-        f"column `source` if the rows are of several lists, or take {names} out of fields.toml if another word means nothing."
+        f"column `source` if the rows are of several lists, or take {names} out of fields.toml if it says nothing of what is what."
     )
-    told_so = f"another word in {names} means another one"
-    apart = Apart(rows[told.apart], f"left apart: each has a word in {names} that the other has not")
+    told_so = " or ".join(f"another {kind} in {name}" for name, kind in told.columns.items()) + " means another one"
+    apart = Apart(rows[told.apart], f"left apart: each has {what} that the other has not")
     return doubting, f"{basis.removesuffix(UNCONFIRMED)}{told_so}; {UNCONFIRMED}", (note,), apart
 
 
@@ -400,6 +418,26 @@ def _by_likeness_alone(records: Records, evidence: Evidence, joined: npt.NDArray
     return [
         f"{few:,} of {len(rare):,} joined pairs share no value that few others have: only likeness speaks for them, and things of one "
         "kind are alike, too. Look at some in pairs.parquet before you use them, and label some with `whence review`."
+    ]
+
+
+def _differing(records: Records, evidence: Evidence, joined: npt.NDArray[np.bool_]) -> list[str]:
+    """The columns in which most of the pairs that were joined differ, if any: an edition is a remark to one, and a book to another."""
+    told = []
+    for column in records.columns:
+        likeness = evidence.values[joined, evidence.names.index(f"{column.field.name}:likeness")]
+        known = int((~np.isnan(likeness)).sum())
+        differ = int((likeness < UNLIKE).sum())
+        if column.field.kind in LASTING and known >= FEWEST_JOINED and differ >= MOST * known:
+            told.append((differ / known, column.field.name, differ, known))
+    if not told:
+        return []
+    shown = sorted(told, key=lambda each: (-each[0], each[1]))[:SHOWN]
+    counts = ", ".join(f"{name} ({differ:,} of {known:,})" for _, name, differ, known in shown)
+    unique = ", ".join(f'"{name}"' for _, name, _, _ in shown)
+    return [
+        f"Most joined pairs that have two values differ in {counts}. If one of yours has one value there, as a drug has one strength, "
+        f"write `unique = [{unique}]` above [fields] in fields.toml, with those for which that is so, and run again."
     ]
 
 

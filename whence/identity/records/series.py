@@ -2,13 +2,14 @@
 
 A catalogue has many rows of one maker, shelf and price, which look like one thing: the same bolt in five lengths, the same
 case for thirty clubs. Whoever lists each thing once gives each a name of its own, so that rows that are believed to be
-one thing have names that are alike, and seldom two that are equal. Where most things are there twice, many names are.
-People who book and order together share a mail, a phone and a home, and not their names.
+one thing have names that are alike, and seldom two that are equal. Where most things are there twice, many names are;
+then numbers alone tell things apart, since one thing is called in other words, and hardly with another number. So do years:
+a wine of two vintages is two wines. People who book and order together share a mail, a phone and a home, and not their names.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,6 +20,7 @@ from whence.identity.records import headers, wording
 from whence.identity.records.table import MISSING, Column, Evidence, Floats, Pairs, Records
 
 Bools = npt.NDArray[np.bool_]
+Ints = npt.NDArray[np.int64]
 
 NAMES = frozenset({"text", "name"})
 """Kinds that may name things."""
@@ -34,6 +36,8 @@ MANY = 0.25
 """The share of the pairs that would be joined that differ in a word, from which they are believed no longer."""
 NEAR = 0.75
 """Likeness from which two words may be one misspelt."""
+LONG = 0.25
+"""Likeness up to which two years are two years apart at least: one year is a slip, or another way to count."""
 OPEN = -2.0
 """Log-odds above which a pair is worth a look at its words …"""
 REFUSED = -6.0
@@ -42,37 +46,56 @@ REFUSED = -6.0
 
 @dataclass(frozen=True)
 class Told:
-    """Log-odds of pairs, the columns whose words tell them apart, and the pairs that would have been joined."""
+    """Log-odds of pairs, what tells them apart by column, and the pairs that would have been joined."""
 
     log_odds: Floats
-    columns: tuple[str, ...]
+    columns: dict[str, str]
+    """By column `word`, `number` or `year`: which kind of it the records of a pair differ in."""
     apart: npt.NDArray[np.int64]
     """Their places."""
 
 
-def columns(records: Records) -> list[Column]:
-    """The columns that may name things of a series, or that name people: whose header says so."""
-    return [column for column in records.columns if column.field.kind in NAMES and (_is_a_persons(column) or _is_anew(column))]
-
-
-def told_apart(records: Records, pairs: Pairs, evidence: Evidence, log_odds: Floats, may_name: Sequence[Column]) -> Told | None:
-    """The log-odds without those of pairs that differ in a word of their names; None where few of those who would be joined do.
-
-    `may_name` are those of `columns`.
+def told_apart(records: Records, pairs: Pairs, evidence: Evidence, log_odds: Floats) -> Told | None:
+    """The log-odds without those of pairs that differ in a word or a number of their names, or in a year; None where few of
+    those who would be joined do.
     """
-    naming = [column for column in may_name if _names(column, evidence, log_odds)]
     rows = np.flatnonzero((log_odds > OPEN) & _of_one_hand(records, pairs))
-    if not naming or not len(rows):
-        return None
-    said = _Said(records)
-    both = zip(pairs.left[rows].tolist(), pairs.right[rows].tolist(), strict=True)
-    differs = np.asarray([any(said.differ(column, *pair) for column in naming) for pair in both], dtype=np.bool_)
     would = log_odds[rows] > 0
-    if differs[would].sum() < max(MANY * would.sum(), 1):
+    if not would.any():
+        return None
+    differs, found = np.zeros(len(rows), dtype=np.bool_), dict[str, str]()
+    for named, apart, seen in _looks(records, Pairs(pairs.left[rows], pairs.right[rows]), rows, evidence, log_odds):
+        if seen[would].sum() >= max(MANY * would.sum(), 1):
+            differs |= apart
+            found |= named
+    if not found:
         return None
     odds = log_odds.copy()
     odds[rows[differs]] = np.minimum(odds[rows[differs]], REFUSED)
-    return Told(odds, tuple(column.field.name for column in naming), rows[differs & would])
+    return Told(odds, found, rows[differs & would])
+
+
+def _looks(
+    records: Records, pairs: Pairs, rows: Ints, evidence: Evidence, log_odds: Floats
+) -> Iterator[tuple[dict[str, str], Bools, Bools]]:
+    """Columns that may tell things apart, the pairs that they would, and those by which that is seen."""
+    named = [column for column in records.columns if column.field.kind in NAMES]
+    worded = [each for each in named if (_is_a_persons(each) or _is_anew(each)) and _names(each, evidence, log_odds)]
+    said = _Said(records)
+    both = list(zip(pairs.left.tolist(), pairs.right.tolist(), strict=True))
+    if worded:
+        apart = np.asarray([any(said.differ(column, *pair) for column in worded) for pair in both], dtype=np.bool_)
+        yield {column.field.name: "word" for column in worded}, apart, apart
+    if (log_odds[rows] > 0).sum() < FEWEST:
+        return
+    for column in named:
+        if column not in worded:
+            apart = np.asarray([said.are_numbered(column, *pair) for pair in both], dtype=np.bool_)
+            yield {column.field.name: "number"}, apart, apart
+    for column in records.columns:
+        if column.field.kind == "year" and not headers.is_birth(column.field.name):
+            likeness = evidence.values[rows, evidence.names.index(f"{column.field.name}:likeness")]
+            yield {column.field.name: "year"}, likeness < 1.0, likeness <= LONG
 
 
 def _of_one_hand(records: Records, pairs: Pairs) -> Bools:
@@ -114,7 +137,17 @@ class _Said:
         one, other = self._text(column, left), self._text(column, right)
         ours = [word for word in wording.left_over(one, other) if word not in self._whole(right)]
         theirs = [word for word in wording.left_over(other, one) if word not in self._whole(left)]
-        return bool(ours and theirs) and not any(_may_be_one(a, b) for a in ours for b in theirs)
+        return _are_left(ours, theirs)
+
+    def are_numbered(self, column: Column, left: int, right: int) -> bool:
+        """Whether each name has a number, or a word with one, that the other record has nowhere."""
+        if MISSING in (column.codes[left], column.codes[right]):
+            return False
+        ours, theirs = self._text(column, left).bag, self._text(column, right).bag
+        return all(
+            any(_is_numbered(word) and word not in self._whole(other) for word in own)
+            for own, other in ((ours, right), (theirs, left))
+        )
 
     def _text(self, column: Column, record: int) -> wording.Text:
         key = (column.field.name, int(column.codes[record]))
@@ -130,13 +163,34 @@ class _Said:
         return self._words[record]
 
 
+def _is_numbered(word: str) -> bool:
+    return any(map(str.isdecimal, word))
+
+
+def _are_left(ours: Sequence[str], theirs: Sequence[str]) -> bool:
+    """Whether both have a word left once each has been put beside one of the other that it may be, the likest first.
+
+    >>> _are_left(["insurance", "ltd"], ["services", "inc"]), _are_left(["ltd"], ["limited"])
+    (True, False)
+    """
+    fitting = sorted(
+        ((-Jaro.similarity(a, b), i, j) for i, a in enumerate(ours) for j, b in enumerate(theirs) if _may_be_one(a, b))
+    )
+    taken, given = set[int](), set[int]()
+    for _, i, j in fitting:
+        if i not in taken and j not in given:
+            taken.add(i)
+            given.add(j)
+    return len(taken) < len(ours) and len(given) < len(theirs)
+
+
 def _may_be_one(word: str, other: str) -> bool:
     """Whether two words may be one, misspelt or cut short; numbers are not.
 
     >>> _may_be_one("ethan", "zthan"), _may_be_one("ltd", "limited"), _may_be_one("m5", "m6"), _may_be_one("karli", "jenna")
     (True, True, False, False)
     """
-    if any(map(str.isdecimal, word + other)):
+    if _is_numbered(word + other):
         return False
     short, long = sorted((word, other), key=len)
     return Jaro.similarity(word, other) >= NEAR or wording.shortens(short, long)

@@ -20,8 +20,10 @@ Bools = npt.NDArray[np.bool_]
 
 BLURRED = 0.5
 """Likeness that strangers have of each other anyway; only what is above it counts."""
-MOSTLY = 0.45
-"""Agreement that likely matches have on average at least: those of real duplicates have a half and more, neighbours a quarter."""
+MOSTLY = 0.53
+"""Agreement that likely matches have on average at least: those of real duplicates have more, neighbours a quarter to a half …"""
+ALONE = 0.45
+"""… and where there is one column, which says all or nothing."""
 OWN = 0.65
 """What a single pair must agree in to be believed where the others are strangers."""
 FEW = 20
@@ -40,6 +42,10 @@ LONE = 1.3
 """Fields in which likely matches agree on average, below which one field alone makes them …"""
 SEVERAL = 2.5
 """… where they tell so many."""
+APART = 3
+"""Fields in which two records differ, from which one that agrees is chance …"""
+OFTEN = 0.01
+"""… and the share of those who would be joined, from which such pairs are no rare slips."""
 CAUTION = 1.0
 """What is taken off the log-odds of pairs in a table of one column, where nothing but likeness speaks for them."""
 REFUSED = -6.0
@@ -112,8 +118,28 @@ def are_lone(records: Records, evidence: Evidence, log_odds: Floats) -> bool:
     return agreeing < LONE and told >= SEVERAL
 
 
-def doubted(agreed: Floats, log_odds: Floats, is_lone: bool = False) -> Floats | None:
+def coincide(records: Records, evidence: Evidence, log_odds: Floats) -> Bools:
+    """Pairs that agree in one field at most and differ in APART or more, such as two concerts in one town, unless they are rare
+    among those who would be joined, or share what only one person has.
+
+    Fields that many strangers share do not count, and those that say where somebody lives count as one.
+    """
+    telling = [column for column in records.columns if by_chance(column) <= TOO_COMMON]
+    home = np.asarray([column.field.kind in HOME for column in telling], dtype=np.bool_)
+    likeness = evidence.values[:, [evidence.names.index(f"{column.field.name}:likeness") for column in telling]]
+
+    def count(where: Bools) -> npt.NDArray[np.int64]:
+        return np.asarray(where[:, ~home].sum(axis=1) + where[:, home].any(axis=1))
+
+    found = (count(likeness >= ALIKE) <= 1) & (count(likeness < BLURRED) >= APART) & ~named(records, evidence)[0]
+    would = log_odds > 0
+    return found if (found & would).sum() > OFTEN * would.sum() else np.zeros_like(found)
+
+
+def doubted(agreed: Floats, log_odds: Floats, is_lone: bool = False, mostly: float = MOSTLY) -> Floats | None:
     """The log-odds without those of strangers, where likely matches are mostly that; None where they are people.
+
+    They are people where they agree in `mostly` of what they tell on average.
 
     >>> doubted(np.array([0.2, 0.1, 0.9]), np.array([4.0, 5.0, 3.0])).tolist()
     [-6.0, -6.0, 3.0]
@@ -121,6 +147,6 @@ def doubted(agreed: Floats, log_odds: Floats, is_lone: bool = False) -> Floats |
     True
     """
     chance = expit(log_odds)
-    if chance.sum() < 1 or (float(chance @ agreed / chance.sum()) >= MOSTLY and not is_lone):
+    if chance.sum() < 1 or (float(chance @ agreed / chance.sum()) >= mostly and not is_lone):
         return None
     return np.where(agreed >= OWN, log_odds, np.minimum(log_odds, REFUSED))
