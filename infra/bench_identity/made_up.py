@@ -1,5 +1,6 @@
 """Tables made up to mislead whoever takes relatives for one person: families with twins, firms of one group, fathers and
-sons, songs of one album, doctors of one practice, voters of few towns, tickets bought together, bolts of one catalogue.
+sons, songs of one album, doctors of one practice, voters of few towns, tickets bought together, bolts of one catalogue,
+parts of one series, wines of many years, concerts in one town.
 """
 
 from __future__ import annotations
@@ -259,6 +260,77 @@ def bolts(draw: Draw) -> Iterator[Row]:
             who += 1
 
 
+def parts(draw: Draw, series: int = 190) -> Iterator[Row]:
+    """Parts of a maker's series in several sizes, each there thrice: words in any order, codes often missing, prices that move."""
+    makers = [f"{_word(draw)} {_word(draw)}" for _ in range(40)]
+    who = 0
+    for _ in range(series):
+        maker, kind = str(draw.choice(makers)), str(draw.choice(["Relay", "Valve", "Gasket", "Sensor", "Gear motor", "V-belt"]))
+        code, price = f"{_word(draw, 1).upper()}{draw.integers(100, 1000)}", int(draw.integers(5, 500))
+        for size in draw.choice(range(1, 60), draw.choice([1, 2, 4, 8]), replace=False):
+            words = [kind, maker, code, str(draw.choice(["24V", "230V", "M12", "M16", "IP67"])), f"{size}mm"]
+            for copy in range(3):
+                yield {
+                    "part_number": f"{code}-{size}" if draw.random() < 0.75 else "",
+                    "description": " ".join(draw.permutation(words) if copy and draw.random() < 0.5 else words),
+                    "manufacturer": maker if draw.random() < 0.7 else "",
+                    "price": f"{price * draw.uniform(0.9, 1.1):.2f}",
+                    "category": kind,
+                    "who": who,
+                }
+            who += 1
+
+
+def wines(draw: Draw, number: int = 750) -> Iterator[Row]:
+    """Wines of one to four years each, one in four there twice, with a slip, without its grape, or without its region."""
+    estates = [f"{_word(draw)} {draw.choice(['Estate', 'Winery', 'Cellars'])}" for _ in range(150)]
+    who = 0
+    for _ in range(number):
+        grape = str(draw.choice(["Cabernet Sauvignon", "Chardonnay", "Pinot Noir", "Merlot", "Riesling", "Syrah"]))
+        wine = f"{draw.choice(estates)} {draw.choice(['Reserve', 'Old Vine', 'Barrel Select'])} {grape}"
+        region, year = (
+            str(draw.choice(["Napa Valley", "Sonoma", "Willamette Valley", "Finger Lakes"])),
+            int(draw.integers(2000, 2018)),
+        )
+        for later in range(draw.choice([1, 2, 4])):
+            for copy in range(draw.choice([1, 1, 1, 2])):
+                shown = wine.removesuffix(grape).strip() if copy and draw.random() < 0.4 else wine
+                yield {
+                    "wine": _mistyped(shown, draw) if copy and draw.random() < 0.3 else shown,
+                    "vintage": year + later,
+                    "region": region if not copy or draw.random() < 0.8 else "",
+                    "variety": grape,
+                    "price": f"{draw.integers(10, 90)}.99",
+                    "points": draw.integers(80, 100),
+                    "who": who,
+                }
+            who += 1
+
+
+def concerts(draw: Draw, number: int = 1500) -> Iterator[Row]:
+    """Concerts in many towns, some in one town; one in three there twice, under another title, often without its town."""
+    acts = [f"{_word(draw)} {_word(draw)}" if draw.random() < 0.5 else f"The {_word(draw)}s" for _ in range(200)]
+    halls = [f"{_word(draw)} {draw.choice(['Hall', 'Arena', 'Theatre'])}" for _ in range(40)]
+    towns = [_word(draw) for _ in range(1800)]
+    for who in range(number):
+        act, way = str(draw.choice(acts)), str(draw.choice(["Live", "World Tour", "in Concert", "Unplugged"]))
+        told = {
+            "venue": str(draw.choice(halls)),
+            "date": (date(2025, 1, 1) + timedelta(days=int(draw.integers(700)))).isoformat(),
+        }
+        town, start = str(draw.choice(towns)), str(draw.choice(["19:00", "20:00", "20:30"]))
+        for copy in range(draw.choice([1, 1, 2])):
+            title = f"{act} {way}" if not copy or draw.random() < 0.5 else act
+            yield {
+                "event": _mistyped(title, draw) if copy and draw.random() < 0.2 else title,
+                **told,
+                "city": town if not copy or draw.random() < 0.7 else "",
+                "start": start,
+                "price": draw.integers(15, 120),
+                "who": who,
+            }
+
+
 MADE: Mapping[str, Callable[[Draw], Iterator[Row]]] = {
     "families": families,
     "firms of one group": groups,
@@ -268,6 +340,9 @@ MADE: Mapping[str, Callable[[Draw], Iterator[Row]]] = {
     "voters of few towns": voters,
     "tickets bought together": tickets,
     "bolts of one catalogue": bolts,
+    "parts of one series": parts,
+    "wines of many years": wines,
+    "concerts in one town": concerts,
 }
 
 

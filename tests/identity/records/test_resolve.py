@@ -2,8 +2,8 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from whence.identity.records.resolve import Options, _by_likeness_alone, resolve
-from whence.identity.records.table import Evidence, Field, Fields, Records
+from whence.identity.records.resolve import Options, _by_likeness_alone, _differing, resolve
+from whence.identity.records.table import Column, Evidence, Field, Fields, Records
 
 GIVEN = (
     "ann",
@@ -145,3 +145,15 @@ def test_joins_that_rest_on_likeness_alone_are_told_and_those_by_what_few_have_a
     assert told(rarity=4.0) == []
     assert "10 of 10 joined pairs" in told(rarity=0.0)[0]
     assert _by_likeness_alone(records, Evidence((), np.empty((10, 0))), ~joined) == []
+
+
+def test_the_columns_in_which_most_joined_pairs_differ_are_told_and_amounts_and_slips_are_not():
+    def told(kind, differing, of=100):
+        likeness = np.where(np.arange(of) < differing, 0.2, 0.9).reshape(-1, 1)
+        records = Records(("a", "b"), (Column(Field("strength", kind), np.zeros(2, np.int32), ("10 mg",)),))
+        return _differing(records, Evidence(("strength:likeness",), likeness), np.ones(of, dtype=bool))
+
+    (note,) = told("category", 60)
+    assert "differ in strength (60 of 100)" in note
+    assert 'unique = ["strength"]' in note
+    assert told("category", 40) == told("number", 60) == told("category", 20, of=20) == []
