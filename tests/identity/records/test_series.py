@@ -55,6 +55,20 @@ def test_where_names_are_there_twice_another_number_means_another_thing_and_anot
     assert told("{0} bolt m{1} blank", "bolt zinc {0} m{1}", copies=2) is None
 
 
+def test_a_number_that_is_written_without_a_blank_is_the_same_number() -> None:
+    assert told("{0} 4{1}3 course", "{0}4{1}3 course", copies=2) is None
+
+
+def test_what_names_are_is_seen_in_more_pairs_where_too_few_are_left() -> None:
+    names = [f"{maker} bolt {size}" for maker in MAKERS for size in ("m4", "m5")]
+    records = fields.prepare(pa.table({"title": names}), Fields((TITLE,)))
+    few = np.where(np.arange(len(LEFT)) < 10, 4.0, -4.0)
+    assert series.told_apart(records, PAIRS, compare(records, PAIRS), few) is None
+    found = series.told_apart(records, PAIRS, compare(records, PAIRS), few, np.full(len(LEFT), 4.0))
+    assert found is not None
+    assert len(found.apart) == 10
+
+
 def test_a_wine_of_another_vintage_is_another_wine_and_one_year_more_is_a_slip() -> None:
     def of_years(later: int) -> series.Told | None:
         rows = [{"wine": maker, "vintage": str(1990 + at % 9 + more)} for at, maker in enumerate(MAKERS) for more in (0, later)]

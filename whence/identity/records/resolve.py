@@ -240,8 +240,8 @@ def _in_one(records: Records, pairs: Pairs, options: Options, watch: _Watch) -> 
         seen, scorer, basis = taught or (evidence, *_untaught(records, pairs, evidence, comparer, options))
         notes, apart = tuple[str, ...](), None
         if taught is None and not _is_linked(records, pairs, evidence):
-            scorer, basis = _unlike_strangers(records, pairs, evidence, scorer, basis, options)
-            scorer, basis, notes, apart = _unlike_series(records, pairs, evidence, scorer, basis, options)
+            people, told = _unlike_strangers(records, pairs, evidence, scorer, basis, options)
+            scorer, basis, notes, apart = _unlike_series(records, pairs, evidence, people, scorer, told, options)
         if taught is None and (found := logins.fit(records, pairs, evidence, scorer.log_odds(evidence), **how)):
             scorer, basis = found[0], f"{found[1]:,} pairs by log-ins, of which a person may have several; {UNCONFIRMED}"
         log_odds = scorer.log_odds(seen)
@@ -386,12 +386,13 @@ def _unlike_strangers(
 
 
 def _unlike_series(
-    records: Records, pairs: Pairs, evidence: Evidence, scorer: PairScorer, basis: str, options: Options
+    records: Records, pairs: Pairs, evidence: Evidence, scorer: PairScorer, before: PairScorer, basis: str, options: Options
 ) -> tuple[PairScorer, str, tuple[str, ...], Apart | None]:
     """The same scorer, or one that has learned to keep apart what differs in a word, a number or a year; a note that says so; and which."""
     rows = _sampled(len(evidence.values), options.seed)
     some = Evidence(evidence.names, evidence.values[rows])
-    told = series.told_apart(records, Pairs(pairs.left[rows], pairs.right[rows]), some, scorer.log_odds(some))
+    both = Pairs(pairs.left[rows], pairs.right[rows])
+    told = series.told_apart(records, both, some, scorer.log_odds(some), before.log_odds(some))
     if told is None:
         return scorer, basis, (), None
     names = " or ".join(told.columns)

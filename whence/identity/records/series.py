@@ -55,16 +55,19 @@ class Told:
     """Their places."""
 
 
-def told_apart(records: Records, pairs: Pairs, evidence: Evidence, log_odds: Floats) -> Told | None:
+def told_apart(records: Records, pairs: Pairs, evidence: Evidence, log_odds: Floats, before: Floats | None = None) -> Told | None:
     """The log-odds without those of pairs that differ in a word or a number of their names, or in a year; None where few of
     those who would be joined do.
+
+    `before` are log-odds by which more would be joined: which columns are names is seen there, where too few are left to see it.
     """
     rows = np.flatnonzero((log_odds > OPEN) & _of_one_hand(records, pairs))
     would = log_odds[rows] > 0
     if not would.any():
         return None
     differs, found = np.zeros(len(rows), dtype=np.bool_), dict[str, str]()
-    for named, apart, seen in _looks(records, Pairs(pairs.left[rows], pairs.right[rows]), rows, evidence, log_odds):
+    shown = log_odds if before is None or (log_odds > 0).sum() >= FEWEST else before
+    for named, apart, seen in _looks(records, Pairs(pairs.left[rows], pairs.right[rows]), rows, evidence, shown):
         if seen[would].sum() >= max(MANY * would.sum(), 1):
             differs |= apart
             found |= named
@@ -134,20 +137,20 @@ class _Said:
         """Whether each name has a word or number that the other record has nowhere, and that is none of its words misspelt or cut short."""
         if MISSING in (column.codes[left], column.codes[right]):
             return False
-        one, other = self._text(column, left), self._text(column, right)
-        ours = [word for word in wording.left_over(one, other) if word not in self._whole(right)]
-        theirs = [word for word in wording.left_over(other, one) if word not in self._whole(left)]
-        return _are_left(ours, theirs)
+        return _are_left(*self._own(column, left, right))
 
     def are_numbered(self, column: Column, left: int, right: int) -> bool:
         """Whether each name has a number, or a word with one, that the other record has nowhere."""
         if MISSING in (column.codes[left], column.codes[right]):
             return False
-        ours, theirs = self._text(column, left).bag, self._text(column, right).bag
-        return all(
-            any(_is_numbered(word) and word not in self._whole(other) for word in own)
-            for own, other in ((ours, right), (theirs, left))
-        )
+        return all(any(map(_is_numbered, each)) for each in self._own(column, left, right))
+
+    def _own(self, column: Column, left: int, right: int) -> tuple[list[str], list[str]]:
+        """The words of each name that the other record has nowhere."""
+        one, other = self._text(column, left), self._text(column, right)
+        ours = [word for word in wording.left_over(one, other) if word not in self._whole(right)]
+        theirs = [word for word in wording.left_over(other, one) if word not in self._whole(left)]
+        return ours, theirs
 
     def _text(self, column: Column, record: int) -> wording.Text:
         key = (column.field.name, int(column.codes[record]))

@@ -124,6 +124,8 @@ def coincide(records: Records, evidence: Evidence, log_odds: Floats) -> Bools:
 
     Fields that many strangers share do not count, and those that say where somebody lives count as one.
     """
+    if not (log_odds > 0).any():
+        return np.zeros(len(log_odds), dtype=np.bool_)
     telling = [column for column in records.columns if by_chance(column) <= TOO_COMMON]
     home = np.asarray([column.field.kind in HOME for column in telling], dtype=np.bool_)
     likeness = evidence.values[:, [evidence.names.index(f"{column.field.name}:likeness") for column in telling]]
