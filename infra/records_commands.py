@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
+from rich.markup import escape
 
 from infra import show
 from whence.cli import OF_CREDIT, OF_PEOPLE, spoken
@@ -68,12 +69,12 @@ def _say(outcome: Outcome) -> None:
         "same": outcome.verdicts["same"],
         "unsure": outcome.verdicts["unsure"],
         "changes": ", ".join(f"{count:,} {kind}" for kind, count in outcome.changes.items()) or "none",
-        "probabilities": outcome.basis,
+        "probabilities": escape(outcome.basis),
         "took": f"{outcome.seconds:.1f} s",
     }
     show.facts(facts, as_json=False, title=_title(outcome))
     for note in outcome.notes:
-        show.console.print(f"[yellow]Note[/yellow] {note}", highlight=False)
+        show.console.print(f"[yellow]Note[/yellow] {escape(note)}", highlight=False)
     show.console.print(f"\nLook at {outcome.folder}/report.html; the people are in people.csv.", highlight=False)
     if outcome.to_review:
         show.console.print(

@@ -76,7 +76,7 @@ def _say(made: Made) -> None:
     for day, why in made.report.held.items():
         show.console.print(f"[bold red]Held[/bold red] {day} is not final: {escape(why)}", highlight=False)
     for note in made.report.notes:
-        show.console.print(f"[yellow]Note[/yellow] {note}", highlight=False)
+        show.console.print(f"[yellow]Note[/yellow] {escape(note)}", highlight=False)
     for sentence in in_short(made.report):
         show.console.print(f"· {sentence}", highlight=False, markup=False)
     show.console.print(f"\nLook at {made.folder}/report.html; its tables are beside it.", highlight=False)

@@ -98,6 +98,13 @@ def test_resolve_says_what_came_of_it_and_what_to_do_next(tmp_path: Path) -> Non
     assert (tmp_path / "resolve" / "people" / "people.csv").exists()
 
 
+def test_brackets_in_the_name_of_a_column_are_shown_as_they_are(tmp_path: Path) -> None:
+    path = a_file(tmp_path, ["1,Abel Quint", "2,Zoe Marsh", "3,Ivo Klee"], header="id,[/name]")
+    found = whence(tmp_path, "resolve", "--input", str(path))
+    assert found.exit_code == 0, found.output
+    assert "[/name] (3 different)" in found.output
+
+
 @pytest.mark.service
 def test_resolve_answers_in_json(tmp_path: Path) -> None:
     found = whence(tmp_path, "resolve", "--input", str(a_file(tmp_path, some_people())), "--json", "--dry-run")
