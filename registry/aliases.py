@@ -30,7 +30,7 @@ EPOCH, SEAL = "champion_epoch", "champion_seal"
 """Tags: of which row the alias was set last. They also remember the row outside of the journal."""
 TIMEOUT = httpx.Timeout(5.0, connect=1.0)
 SETTLING = timedelta(seconds=30)
-"""So long after a row others may still be following the one before it: who finds the alias elsewhere then calls it no work of a hand."""
+"""So long after a row others may still be following the one before it: who then finds the alias there calls it no work of a hand."""
 TRIES = 4
 MISSING = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE")
 QUESTIONS = {
@@ -174,7 +174,7 @@ def _follow(models: _Models, journal: Journal, champion: Promotion, front: str, 
     wanted, stands = str(found[0]["version"]), _alias(kept)
     if stands != wanted:
         models.set_alias(name, wanted)
-        is_by_hand = tags.get(EPOCH) == str(epoch) and utc(now) - datetime.fromisoformat(champion.at) > SETTLING
+        is_by_hand = tags.get(EPOCH) == str(epoch) and not _is_overtaken(models, champion, stands, now)
         words = f"{name}: alias {ALIAS} set to version {wanted}; it was {stands or 'not set'}"
         yield Change(name, MOVED if is_by_hand else FOLLOWED, words + (", moved by hand." if is_by_hand else "."), epoch)
     for version in found:
@@ -185,6 +185,13 @@ def _follow(models: _Models, journal: Journal, champion: Promotion, front: str, 
     for key, value in ((SEAL, champion.seal), (EPOCH, str(epoch))):
         if tags.get(key) != value:
             models.tag(name, key, value)
+
+
+def _is_overtaken(models: _Models, champion: Promotion, stands: str, now: datetime) -> bool:
+    """Whether the alias may be the work of one who followed the row before while this one was followed already."""
+    if utc(now) - datetime.fromisoformat(champion.at) > SETTLING:
+        return False
+    return stands in [str(each["version"]) for each in models.versions(champion.model, champion.previous)]
 
 
 def _unknown_row(journal: Journal, tags: Mapping[str, str]) -> str:

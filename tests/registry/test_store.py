@@ -236,17 +236,21 @@ def test_who_is_refused_since_another_sets_the_same_alias_asks_again_and_not_for
     assert len(asked) == 4
 
 
-def test_an_alias_that_is_elsewhere_just_after_a_promotion_is_put_right_without_an_alarm(at: Any) -> None:
+@pytest.mark.parametrize(("stands", "kind"), [(0, aliases.FOLLOWED), (2, aliases.MOVED)], ids=["where it was", "elsewhere"])
+def test_an_alias_that_is_where_it_was_just_after_a_promotion_is_put_right_without_an_alarm(
+    at: Any, stands: int, kind: str
+) -> None:
     settings, client = at
-    first, second = a_candidate(settings, rounds=2), a_candidate(settings, rounds=3)
-    versions = [registry.register(settings, each) for each in (first, second)]
-    champion(settings, first)
-    client.set_registered_model_alias(CONVERSION_VALUE, "champion", versions[1])  # as one does who follows an older row still
+    made = [a_candidate(settings, rounds=rounds) for rounds in (2, 3, 4)]
+    versions = [registry.register(settings, each) for each in made]
+    for each in made[:2]:
+        champion(settings, each)
+    client.set_registered_model_alias(CONVERSION_VALUE, "champion", versions[stands])
 
-    assert [each.kind for each in aliases.reconcile(settings, NOW + aliases.SETTLING)] == [aliases.FOLLOWED]
+    assert [each.kind for each in aliases.reconcile(settings, NOW + aliases.SETTLING)] == [kind]
 
-    assert client.get_model_version_by_alias(CONVERSION_VALUE, "champion").version == versions[0]
-    assert Alarms.of(settings).since(NOW) == []
+    assert client.get_model_version_by_alias(CONVERSION_VALUE, "champion").version == versions[1]
+    assert [each.kind for each in Alarms.of(settings).since(NOW)] == [kind] * (kind == aliases.MOVED)
 
 
 def test_a_champion_that_mlflow_lost_is_named_and_not_served_otherwise(at: Any) -> None:
