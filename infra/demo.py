@@ -23,6 +23,8 @@ DAILY = ("ingest_events", "resolve_identities", "materialise_features", "attribu
 TRAINING = ("retrain_rankers", "judge_and_promote")
 DAYS_ONE_BY_ONE = 3
 WAIT_SECONDS = 420
+FILE = "demo.toml"
+"""In the demo's home: the settings that every process of its platform reads."""
 
 
 class DemoError(RuntimeError):
@@ -34,6 +36,8 @@ class Story:
     """What the demo did, a step at a time, with the seconds that each took."""
 
     settings: Settings
+    stop: str
+    """The command that stops its platform."""
     steps: list[dict[str, Any]] = field(default_factory=list)
 
     @contextmanager
@@ -59,8 +63,9 @@ def run(settings: Settings, *, source: str = "world", kill: bool = False, off_le
     one, and it is waited until it has been recalibrated. What an earlier demo left is removed first; a folder with
     anything else in it is refused with a DemoError.
     """
+    is_elsewhere = FILE_VARIABLE in os.environ
     settings = _prepared(settings, source)
-    story = Story(settings)
+    story = Story(settings, f"whence --settings {settings.home / FILE} down" if is_elsewhere else "make down")
     began = time.monotonic() - float(os.environ.get("WHENCE_INSTALL_SECONDS", "0"))
     if installed := os.environ.get("WHENCE_INSTALL_SECONDS"):
         story.steps.append({"step": "install", "seconds": float(installed), "result": "packages, by make"})
@@ -100,7 +105,7 @@ def _prepared(settings: Settings, source: str) -> Settings:
         settings = replace(settings, source=Source("talkingdata", str(Path(path).resolve())), training=training)
     else:
         raise ValueError(f"The demo knows no source '{kind}'. Write --source world, or --source talkingdata=PATH.")
-    file = settings.home / "demo.toml"
+    file = settings.home / FILE
     if settings.home.exists() and any(settings.home.iterdir()) and not file.exists():
         raise DemoError(
             f"{settings.home} holds something that no demo made, and a demo starts from nothing. Set another home in whence.toml, "
@@ -248,8 +253,9 @@ def _summary(story: Story, began: float) -> dict[str, Any]:
     show.console.print()
     show.facts(platform.addresses(settings), as_json=False, title="Open")
     show.console.print(
-        f"\n{story.steps[-1]['seconds']:.0f} s in all. `make down` stops it. The steps are in {settings.home / 'demo.json'}.",
+        f"\n{story.steps[-1]['seconds']:.0f} s in all. `{story.stop}` stops it. The steps are in {settings.home / 'demo.json'}.",
         highlight=False,
+        soft_wrap=True,  # to be copied
     )
     return {"steps": story.steps, "quality": [show.plain(each) for each in found]}
 

@@ -59,6 +59,7 @@ def test_every_dag_is_green_though_a_task_the_scheduler_and_the_service_were_kil
     states = {(dag, run.key): run.state for dag in demo.airflow.dags() for run in demo.airflow.runs(dag)}
     assert set(states.values()) == {"success"}, states
     assert "killed: task, scheduler, serving" in demo.told
+    assert f"`whence --settings {demo.settings.home / 'demo.toml'} down` stops it" in demo.told
 
 
 def test_each_model_has_a_champion_and_mlflows_alias_is_the_journals(demo: Demo):
