@@ -5,9 +5,11 @@ from __future__ import annotations
 import random
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pyarrow.csv
 import pytest
+from threadpoolctl import threadpool_info, threadpool_limits
 
 from whence.identity.records import review, store
 from whence.identity.records.publish import FuseError, Labels, Outcome, Request, _nothing_compared, _of_nobody, publish
@@ -72,6 +74,20 @@ def test_a_file_becomes_people_and_a_rerun_changes_nothing(tmp_path: Path) -> No
 
 
 @pytest.mark.service
+def test_people_are_found_by_one_thread_of_linear_algebra(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[int] = []
+
+    def resolved(*given: Any) -> Any:
+        seen.extend(each["num_threads"] for each in threadpool_info() if each["user_api"] == "blas")
+        return resolve(*given)
+
+    monkeypatch.setattr("whence.identity.records.publish.resolve", resolved)
+    with threadpool_limits(limits=2, user_api="blas"):
+        run(a_file(tmp_path, some_people()), tmp_path / "out")
+        assert {each["num_threads"] for each in threadpool_info() if each["user_api"] == "blas"} == {2}, "others keep theirs"
+    assert set(seen) == {1}
+
+
 def test_ids_survive_more_rows_and_another_order(tmp_path: Path) -> None:
     out = tmp_path / "out"
     run(a_file(tmp_path, some_people()), out)

@@ -92,7 +92,7 @@ def join(request: Request, now: datetime) -> Outcome:
     """
     _refuse_told(request)
     folder = Folder(request.out)
-    with folder.locked():
+    with folder.locked(), publish.one_thread():
         started = time.monotonic()
         run = Run.of(folder)
         state = incremental.load(run.state.path) if (run.state / incremental.STATE).exists() else _founded(run, request)

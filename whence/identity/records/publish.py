@@ -15,6 +15,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
+from threadpoolctl import threadpool_limits
 
 from whence.identity.clusters import components
 from whence.identity.ledger import Changes, Ledger, Limits, changes, fuse
@@ -127,7 +128,7 @@ def publish(request: Request, now: datetime) -> Outcome:
     Raises FuseError when people would change more than a run may change them, unless `force` says why they should.
     """
     folder = Folder(request.out)
-    with folder.locked():
+    with folder.locked(), one_thread():
         started = time.monotonic()
         told = _told_fields(request, folder)
         given = reading.read(request.inputs, told.same if told else None)
@@ -153,6 +154,11 @@ def publish(request: Request, now: datetime) -> Outcome:
         found = Found(resolved, verdicts, questions, ledger, changed, notes, why, answered)
         is_new = not request.is_dry and _write(folder, found, given.table, chosen, request)
         return _outcome(found, request, is_new, time.monotonic() - started)
+
+
+def one_thread() -> threadpool_limits:
+    """Linear algebra in one thread: sums of two end in other digits, and a close call may hang on these."""
+    return threadpool_limits(limits=1, user_api="blas")
 
 
 def _with_apart(verdicts: Verdicts, resolved: Resolved, answered: npt.NDArray[np.bool_]) -> Verdicts:
