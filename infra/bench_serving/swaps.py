@@ -104,8 +104,8 @@ def _wait(found: Lineup, field: str, wanted: str | None) -> None:
 
 def _swap_row(swapped: Sequence[Heard], calm: Sequence[Heard], rate: float) -> Row:
     """What is asked during swaps against what is asked while nobody swaps, and not against the other questions of the same window."""
-    found = ratio([each.p99_near or float("nan") for each in swapped], [each.p99 for each in calm])
-    near, steady = (median_range(each) for each in ([one.p99_near or float("nan") for one in swapped], [one.p99 for one in calm]))
+    during, without = [each.p99_near or float("nan") for each in swapped], [each.p99 for each in calm]
+    found, near, steady = ratio(during, without), median_range(during), median_range(without)
     between, count = median_range([each.p99_steady for each in swapped]), sum(each.swaps for each in swapped)
     note = (
         f"{near.value:.1f} ms {near.show(1)} against {steady.value:.1f} ms {steady.show(1)} while nobody swaps, in windows that take turns, "
