@@ -57,6 +57,11 @@ class RolloutPolicy:
         """A plain dict, for the journal."""
         return {**asdict(self), "shares": list(self.shares)}
 
+    @classmethod
+    def of(cls, content: Mapping[str, Any]) -> RolloutPolicy:
+        """The policy that a dict was made of."""
+        return cls(**{**content, "shares": tuple(content["shares"])})
+
 
 @dataclass(frozen=True)
 class Rollout:
@@ -85,6 +90,16 @@ class Rollout:
     def is_over(self, now: datetime) -> bool:
         """True when it is a watch that has ended."""
         return self.stage == WATCH and now >= self.since + timedelta(hours=self.policy.watch_hours)
+
+    def as_dict(self) -> dict[str, Any]:
+        """A plain dict, for another process."""
+        return {**vars(self), "since": self.since.isoformat(), "policy": self.policy.as_dict(), "versions": dict(self.versions)}
+
+    @classmethod
+    def of(cls, content: Mapping[str, Any]) -> Rollout:
+        """The rollout that a dict was made of."""
+        policy, since = RolloutPolicy.of(content["policy"]), datetime.fromisoformat(content["since"])
+        return cls(**{**content, "since": since, "policy": policy})
 
 
 @dataclass(frozen=True)
@@ -121,7 +136,7 @@ def stage_of(row: Promotion) -> Rollout:
         share=float(row.details.get("share", 0.0)),
         epoch=row.epoch,
         since=datetime.fromisoformat(row.at),
-        policy=RolloutPolicy(**{**row.details["policy"], "shares": tuple(row.details["policy"]["shares"])}),
+        policy=RolloutPolicy.of(row.details["policy"]),
         verdict=str(row.details.get("verdict", "")),
         versions=row.versions,
     )

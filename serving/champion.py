@@ -7,6 +7,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import NamedTuple
@@ -79,6 +80,8 @@ class Follower:
     """Over `trials`, `refused` and `_loaded`, which several threads change."""
     _loaded: dict[str, dict[str, Scorer]] = field(default_factory=dict)
     """By model and digest, the bundles asked for last, the newest at the end."""
+    _champion_news: asyncio.Event = field(default_factory=asyncio.Event)
+    _trial_news: asyncio.Event = field(default_factory=asyncio.Event)
 
     def poll(self) -> None:
         """Look at the journal once, and swap what changed. Blocks while a bundle is loaded and checked."""
@@ -123,17 +126,27 @@ class Follower:
         Champions and what stands beside them are followed each by itself: a rollback does not wait while a challenger is checked.
         They take turns, since answers wait for both.
         """
-        await asyncio.gather(self._every(seconds, self.poll_champions), self._every(seconds, self.poll_trials, seconds / 2))
+        await asyncio.gather(
+            self._every(seconds, self.poll_champions, self._champion_news),
+            self._every(seconds, self.poll_trials, self._trial_news, seconds / 2),
+        )
 
-    async def _every(self, seconds: float, poll: Callable[[], None], after: float = 0.0) -> None:
-        await asyncio.sleep(after)
+    def wake(self) -> None:
+        """Let the loop look now, and not when its time has come; for the event loop's thread alone."""
+        self._champion_news.set()
+        self._trial_news.set()
+
+    async def _every(self, seconds: float, poll: Callable[[], None], news: asyncio.Event, after: float = 0.0) -> None:
         while True:
+            await asyncio.sleep(after)
+            news.clear()
             try:
                 await asyncio.to_thread(poll)
             except Exception:
                 log.exception("The journal cannot be read; who answers stays as it is.")
                 self.count("", "poll_failed")
-            await asyncio.sleep(seconds)
+            with suppress(TimeoutError):
+                await asyncio.wait_for(news.wait(), seconds - after)
 
     def _is_news(self, model: str, head: Promoted) -> bool:
         now = self.lineup.get(model)

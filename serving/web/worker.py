@@ -8,14 +8,14 @@ import gc
 import logging
 import sys
 import threading
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime
 
 import uvicorn
 
 from features import open_online
-from registry.following import Following
+from registry.following import Following, Standings
 from registry.journal import Journal
 from serving.champion import Follower
 from serving.decision_log import DecisionLog
@@ -28,6 +28,7 @@ from serving.web import connections
 from serving.web.app import application
 from serving.web.doors import Doors, Life
 from serving.web.lastgood import LastGood, record
+from serving.web.lookout import Lookout
 from serving.web.metrics import Metrics
 from serving.web.processes import Given
 from serving.web.service import Service
@@ -50,14 +51,22 @@ log = logging.getLogger("serving")
 
 def serve(settings: Settings, given: Given) -> int:
     """Serve on the sockets until SIGTERM, or until the parent is gone; the exit status."""
-    service, steering, mirror = assemble(settings)
+    journal = Journal.of(settings)
+    lookout = Lookout(Following(journal, lambda: datetime.now(UTC)))
+    lookout.start(given.sockets)
+    service, steering, mirror = assemble(settings, journal, lookout)
+    lookout.news = service.follower.wake
     app = application(service, open_book(settings))
     app.life = _with_counts(_with_rollouts(app.life, steering, mirror), Keeper(settings.answer_counts, service.metrics.totals))
+    app.life = _with_news(app.life, lookout)
     _keep_memory()
     sys.setswitchinterval(SWITCH_SECONDS)
     gc.collect()
     gc.freeze()  # what was imported stays, and need not be looked through in the middle of an answer
-    server_of(app, settings, given.parent).run(sockets=list(given.sockets))
+    try:
+        server_of(app, settings, given.parent).run(sockets=list(given.sockets))
+    finally:
+        lookout.close()
     return 0
 
 
@@ -102,11 +111,10 @@ def server_of(
     return server
 
 
-def assemble(settings: Settings) -> tuple[Service, Steering, Mirror]:
-    """The service with the real journal, bundles, features and log; and what moves its rollouts on, and mirrors for them."""
+def assemble(settings: Settings, journal: Journal, look: Callable[[], Standings]) -> tuple[Service, Steering, Mirror]:
+    """The service with the real bundles, features and log; and what moves its rollouts on, and mirrors for them."""
     metrics = Metrics.new()
-    journal = Journal.of(settings)
-    last_good = LastGood(record(settings), Following(journal, lambda: datetime.now(UTC)), metrics.poll_failed.inc)
+    last_good = LastGood(record(settings), look, metrics.poll_failed.inc)
 
     def swapped(model: str, outcome: str) -> None:
         metrics.swapped(model, outcome)
@@ -128,6 +136,18 @@ def assemble(settings: Settings) -> tuple[Service, Steering, Mirror]:
     decisions = DecisionLog(settings.decision_log, metrics.logged)
     service = Service(settings, follower, picker, open_online(settings), decisions, metrics)
     return service, Steering(settings.home, journal, follower, tally), mirror
+
+
+def _with_news(life: Life, lookout: Lookout) -> Life:
+    """The application's life, in which is heard what the lookout sees."""
+
+    @asynccontextmanager
+    async def hearing() -> AsyncIterator[None]:
+        lookout.listen()
+        async with life():
+            yield
+
+    return hearing
 
 
 def _with_rollouts(life: Life, steering: Steering, mirror: Mirror) -> Life:
