@@ -5,7 +5,7 @@
 then the day's `checks` and `findings` about these tables, before anything learns from them. A day with a finding at `stop` is left
 out of training, and the gate reads the findings.
 
-Days before it that were taken in, and of whose rows some came since in files, are taken in again, and go through the
+Days before it that were taken in, and of whose rows some came or changed since in files, are taken in again, and go through the
 DAGs behind this one under keys of their own; the first task's answer names them as `late`.
 
 **Owner** data platform. **Partition key** a day (`2026-05-03`) or a range of days (`2026-05-01..2026-05-10`). Airflow's *Trigger* asks

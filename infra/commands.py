@@ -154,7 +154,7 @@ def ingest(
             if any(tally.quarantined for tally in found.tables.values()):
                 show.rows(_why_quarantined(context.obj, _window(days)), as_json=False, title="\nIn quarantine, by field")
             for late in whence.ingest.late_days(context.obj, _window(days)):
-                print(f"Rows of {late} came since it was taken in. `whence ingest {late}` takes them in, too.")
+                print(f"Rows of {late} came or changed since it was taken in. `whence ingest {late}` takes them in, too.")
 
 
 def _why_quarantined(settings: Settings, window: Window) -> list[dict[str, object]]:

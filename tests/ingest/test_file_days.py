@@ -132,3 +132,46 @@ def test_a_day_that_would_lose_rows_since_its_file_is_gone_is_left_and_said(
     (first.parent / "under-another-name.csv").write_text(kept)
     ingest(logs, next_day)
     assert late_days(logs, next_day) == [Window.parse("2026-05-01")]
+
+
+PAID = """
+[conversions]
+happened_at = "at"
+kind = { value = "purchase" }
+order_id = "order"
+value_micros = { column = "paid", scale = 1_000_000 }
+currency = { value = "EUR" }
+source = { value = "server" }
+"""
+
+
+def paid(settings: Settings, day: date, *amounts: str) -> None:
+    lines = [f"{day}T10:00:00Z,{day}-{at},{amount}" for at, amount in enumerate(amounts)]
+    Path(settings.source.path, f"{day}.csv").write_text("\n".join(["at,order,paid", *lines]) + "\n")
+
+
+def test_a_file_that_is_delivered_again_with_other_amounts_is_noticed_until_they_are_taken_in(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "logs").mkdir()
+    (tmp_path / "map.toml").write_text(PAID)
+    shop = some_settings(tmp_path, source=Source(kind="mapping", path=str(tmp_path / "logs"), mapping=str(tmp_path / "map.toml")))
+    for day in DAYS[:2]:
+        paid(shop, day, "10.00", "20.00")
+    ingest(shop, Window(DAYS[0], DAYS[1]))
+    Path(shop.source.path, f"{DAYS[1]}.csv").touch()
+    paid(shop, DAYS[0], "10.00", "25.00")
+    paid(shop, DAYS[2], "30.00")
+    today = Window(DAYS[2], DAYS[2])
+    ingest(shop, today)
+    assert late_days(shop, today) == [Window(DAYS[0], DAYS[0])], "as many rows as before, and another amount"
+    told = CliRunner().invoke(app, ["ingest", str(today)], obj=shop).output
+    assert f"Rows of {DAYS[0]} came or changed since it was taken in." in told
+    assert ingest(shop, Window(DAYS[0], DAYS[0])).changed == ("conversions",)
+    assert late_days(shop, today) == []
+    amounts = [row["value_micros"] for row in Lake.of(shop).read("conversions").to_pylist()]
+    assert sorted(amounts) == [10_000_000, 10_000_000, 20_000_000, 25_000_000, 30_000_000]
+    paid(shop, DAYS[0], "10.00")
+    ingest(shop, today)
+    assert late_days(shop, today) == []
+    assert "its files hold 1 now and 2 were taken in: one is gone, or is shorter" in caplog.text

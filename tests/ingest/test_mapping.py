@@ -121,6 +121,131 @@ def test_of_several_columns_the_first_that_is_filled_counts_or_all_together(tmp_
     assert found["g2"]["event_id"] == f"{at}||g2"
 
 
+PAID = """
+[conversions]
+happened_at = {{ column = "at"{how} }}
+seen_at = "seen"
+kind = {{ value = "purchase" }}
+value_micros = {{ column = "paid", {amount} }}
+currency = {{ value = "EUR" }}
+source = {{ value = "server" }}
+"""
+IN_UNITS, AT = "scale = 1_000_000", "2026-05-01T10:00:00Z"
+
+
+def refused(folder: Path, cell: str, how: str = "", amount: str = IN_UNITS, at: str = AT, fine: str = AT) -> list[str]:
+    """Why a row with this amount and time was set aside, beside one that is as it should be."""
+    lines = ["at;paid;seen", f"{at};{cell};{AT}", f"{fine};7;{AT}"]
+    settings = mapped(folder, f'[source]\ndelimiter = ";"\n{PAID.format(how=how, amount=amount)}', "\n".join(lines))
+    ingest(settings, Window.parse("2026-05-01"))
+    return [str(row["reason"]) for row in Lake.of(settings).read("quarantine").to_pylist()]
+
+
+@pytest.mark.parametrize("cell", ["12.50", "1.23,4", "1234.567", "1,234.56"])
+def test_an_amount_whose_points_cannot_stand_between_thousands_is_not_a_hundred_times_more(tmp_path: Path, cell: str) -> None:
+    [reason] = refused(tmp_path, cell, amount=f'{IN_UNITS}, decimal = ","')
+    assert f"value_micros is '{cell}'. Expected a number as 1.234,56" in reason
+
+
+def test_whole_units_without_a_scale_are_not_taken_for_millionths(tmp_path: Path) -> None:
+    [reason] = refused(tmp_path, "49.99", amount="scale = 1")
+    assert (
+        "value_micros is '49.99'. Expected a whole number of micros; for units of the currency add scale = 1_000_000." in reason
+    )
+
+
+@pytest.mark.parametrize(
+    ("at", "fine", "how"),
+    [
+        ("0", "1777629600000", 'unit = "ms"'),
+        ("1777629600", "1777629600000", 'unit = "ms"'),
+        ("1777629600000", "1777629600", 'unit = "s"'),
+        ("1970-01-01T00:00:00Z", AT, 'zone = "UTC"'),
+        ("0001-01-01 00:00:00", "2026-05-01 12:00:00", 'zone = "Asia/Tokyo"'),
+    ],
+)
+def test_a_time_that_no_day_would_ever_ask_for_is_set_aside_and_counted(tmp_path: Path, at: str, fine: str, how: str) -> None:
+    [reason] = refused(tmp_path, "7", f", {how}", at=at, fine=fine)
+    assert f"happened_at is '{at}'. Expected a time" in reason
+    assert "1990 to 2199" in reason or at.startswith("0001")
+
+
+@pytest.mark.parametrize("kind", ["csv", "parquet"])
+def test_of_the_hour_that_comes_twice_the_first_is_meant_and_none_of_that_which_is_left_out(tmp_path: Path, kind: str) -> None:
+    mapping = """
+        [sightings]
+        happened_at = { column = "at", zone = "Europe/Berlin" }
+        seen_at = { column = "seen", zone = "UTC" }
+        kind = { value = "login" }"""
+    clocks = ["2026-10-25 01:59:00", "2026-10-25 02:30:00", "2026-10-25 03:00:00", "2026-03-29 02:30:00"]
+    content: str | pa.Table = "at,seen\n" + "\n".join(f"{each},2026-10-25 12:00:00" for each in clocks)
+    if kind == "parquet":
+        times = pa.array([datetime.fromisoformat(each) for each in clocks], pa.timestamp("us"))
+        content = pa.table({"at": times, "seen": pa.array(["2026-10-25 12:00:00"] * len(clocks))})
+    settings = mapped(tmp_path, mapping, content, f"events.{kind}")
+    ingest(settings, Window.parse("2026-10-25"))
+    told = sorted(row["happened_at"] for row in Lake.of(settings).read("sightings").to_pylist())
+    assert [at.strftime("%d %H:%M") for at in told] == ["24 23:59", "25 00:30", "25 02:00"]
+    [left] = Lake.of(settings).read("quarantine").to_pylist()
+    assert (left["row"], left["field"]) == (4, "happened_at")
+    assert "which clocks in Europe/Berlin show" in left["reason"]
+
+
+def test_rows_with_a_minus_are_refunds_and_tests_are_nobodys_money(tmp_path: Path) -> None:
+    section = """
+        [[conversions]]
+        only = [{{ column = "test", not = ["true"] }}, {{ column = "paid", negative = {is_refund} }}]
+        conversion_id = "id"
+        happened_at = "at"
+        kind = {{ value = "{kind}" }}
+        value_micros = {{ column = "paid", scale = 1_000_000 }}
+        currency = {{ value = "USD" }}
+        source = {{ value = "sdk" }}"""
+    mapping = section.format(is_refund="false", kind="purchase") + section.format(is_refund="true", kind="refund")
+    rows = ["1,9.99,false", "2,-9.99,false", "3,5,true", "4,-5,true", "5,0,false", "6,\u22121,false"]
+    lines = [f"2026-05-01T10:00:00Z,{row}" for row in rows]
+    settings = mapped(tmp_path, mapping, "\n".join(["at,id,paid,test", *lines]))
+    found = {row["conversion_id"]: (row["kind"], row["value_micros"]) for row in taken(settings, "conversions")}
+    assert found == {"1": ("purchase", 9_990_000), "2": ("refund", -9_990_000), "5": ("purchase", 0)}
+    [left] = Lake.of(settings).read("quarantine").to_pylist()
+    assert left["row"] == 6, "a minus that no number has is a refund, and cannot be read"
+
+
+TOLD = """
+[conversions]
+event_id = "id"
+happened_at = "at"
+seen_at = "seen"
+kind = { value = "purchase" }
+order_id = "id"
+value_micros = { column = "paid", scale = 1_000_000 }
+currency = "money"
+source = { value = "server" }
+"""
+
+
+def test_an_event_that_comes_again_with_another_amount_is_told_and_not_let_fall_as_a_repetition(tmp_path: Path) -> None:
+    rows = [
+        *("a,1,10.00,EUR", "a,1,10.00,EUR", "b,1,10.00,EUR", "b,1,12.00,EUR", "b,1,10.00,GBP", "c,1,10.00,EUR"),
+        *("c,2,11.00,EUR", "a,2,10.00,EUR"),
+    ]
+    lines = [
+        f"{name},2026-05-01T10:00:00Z,2026-05-0{day}T11:00:00Z,{paid}" for name, day, paid in (row.split(",", 2) for row in rows)
+    ]
+    settings = mapped(tmp_path, TOLD, "\n".join(["id,at,seen,paid,money", *lines]))
+    told = [ingest(settings, Window.parse(f"2026-05-0{day}")).tables["conversions"] for day in (1, 2)]
+    assert [(each.read, each.accepted, each.duplicates, each.quarantined) for each in told] == [(6, 3, 1, 2), (2, 0, 1, 1)]
+    assert {row["value_micros"] for row in Lake.of(settings).read("conversions").to_pylist()} == {10_000_000}
+    left = sorted(Lake.of(settings).read("quarantine").to_pylist(), key=lambda row: row["row"])
+    assert [(row["row"], row["event_id"], row["field"]) for row in left] == [
+        (4, "b", "value_micros"),
+        (5, "b", "currency"),
+        (7, "c", "value_micros"),
+    ]
+    assert "Event c was told before with another value_micros, 10000000 and now 11000000. The first counts." in left[2]["reason"]
+    assert ingest(settings, Window.parse("2026-05-01..2026-05-02")).changed == ()
+
+
 BAD = [
     (CLICK.replace("+02:00", ""), "happened_at", "Expected a time with its zone"),
     (CLICK.replace("2026-05-01T10:00:00+02:00", "1st of May"), "happened_at", "happened_at is '1st of May'"),

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 LESS = (
-    "Rows of %s came since it was taken in, but its files hold %d now and %d were taken in: one is gone. "
-    "Taken in again, the day would lose rows. Bring the file back, then `whence ingest %s`."
+    "Rows of %s came or changed since it was taken in, but its files hold %d now and %d were taken in: one is gone, or is shorter. "
+    "Taken in again, the day would lose rows. Bring the file back, or let the rows go, then `whence ingest %s`."
 )
 __all__ = ["IngestError", "ingest", "late_days", "peek", "source_days", "suggest"]
 
@@ -36,9 +36,14 @@ def ingest(settings: Settings, window: Window, progress: Callable[[int, int], No
     rows so far and 0, since nobody knows how many will come.
     Raises IngestError, with nothing written, for a source that cannot be read.
     """
+    from whence.ingest.files import FileSource
     from whence.ingest.load import load
 
-    return load(settings, _source(settings), window, progress)
+    source = _source(settings)
+    found = load(settings, source, window, progress)
+    if isinstance(source, FileSource):
+        source.note_taken(window)
+    return found
 
 
 def source_days(settings: Settings) -> Window:
@@ -47,7 +52,7 @@ def source_days(settings: Settings) -> Window:
 
 
 def late_days(settings: Settings, window: Window) -> list[Window]:
-    """Days before the window that were taken in, and of whose rows some came since; each run of days as one.
+    """Days before the window that were taken in, and of whose rows some came, or were changed in their files, since; each run of days as one.
 
     It goes by what `ingest` last saw of the source's files, and back as far as an event that comes again is known for a duplicate.
     A day of which the files hold fewer rows than were taken in, since one is gone, would lose rows: it is left, with a warning.

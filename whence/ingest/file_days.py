@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import secrets
+import zlib
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
@@ -17,7 +18,7 @@ from whence.contracts.times import Window
 from whence.ingest.batch import Batch
 from whence.ingest.places import File
 
-FORM = 1
+FORM = 2
 """Raised when files are read in another way, so that what was remembered is forgotten."""
 
 
@@ -27,6 +28,8 @@ class Days:
 
     rows: Mapping[str, int] = field(default_factory=dict)
     """How many rows have a time on a day, by day, as 2026-05-01."""
+    sums: Mapping[str, int] = field(default_factory=dict)
+    """A checksum of these rows, as they are read, by day: a file that is delivered again with other amounts has as many of them."""
     has_strays: bool = False
     """Whether some are filed under another day than their own, since they may have no usable one."""
 
@@ -34,11 +37,27 @@ class Days:
         """With the rows of a batch."""
         told = pc.value_counts(batch.rows["seen_at"].drop_null().cast(pa.timestamp("us")).cast(pa.date32())).to_pylist()
         rows = dict(Counter(self.rows) + Counter({each["values"].isoformat(): each["counts"] for each in told}))
-        return Days(rows, self.has_strays or needs_day(batch))
+        return Days(rows, {**self.sums, **_summed(batch, self.sums)}, self.has_strays or needs_day(batch))
 
     def meet(self, window: Window) -> bool:
         """Whether rows may lie in the window by their own time."""
         return not self.rows.keys().isdisjoint(window.days)
+
+
+def _summed(batch: Batch, before: Mapping[str, int]) -> dict[str, int]:
+    """The checksums of the batch's days, each going on from what it was before."""
+    days = batch.rows["seen_at"].cast(pa.timestamp("us")).cast(pa.date32())
+    cells = [_plain(column).cast(pa.string()) for column in batch.rows.columns]
+    whole = pc.binary_join_element_wise(*cells, "\x1f", null_handling="replace", null_replacement="")
+    found = {}
+    for day in pc.unique(days.drop_null()):
+        held = whole.filter(pc.equal(days, day)).to_pylist()
+        found[str(day)] = zlib.crc32("\x1e".join(held).encode(), before.get(str(day), 0))
+    return found
+
+
+def _plain(column: pa.Array) -> pa.Array:
+    return column.cast(pa.int64()) if pa.types.is_timestamp(column.type) else column
 
 
 def needs_day(batch: Batch) -> bool:
@@ -62,6 +81,10 @@ class FileDays:
         """The days of a file that is as it was; `kind` rows for all of them, good for those that keep the contract."""
         mark, days = self._all.get((kind, file.name), ("", None))
         return days if mark == file.mark else None
+
+    def last(self, file: File, kind: str) -> Days:
+        """What was remembered of it last, whatever it was like then."""
+        return self._all.get((kind, file.name), ("", Days()))[1]
 
     def note(self, file: File, days: Days, kind: str = "rows") -> None:
         """Remember them, on the disk at the end of a `with`."""

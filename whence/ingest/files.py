@@ -19,6 +19,9 @@ from whence.ingest.file_days import Days, FileDays, needs_day
 from whence.ingest.places import File, Place, files
 from whence.ingest.read import Chunk, Needed, chunks, file_chunks, headers
 
+TAKEN = "taken"
+"""The kind of what is remembered of a file when its rows were taken in."""
+
 
 @dataclass(frozen=True)
 class FileSource:
@@ -44,8 +47,19 @@ class FileSource:
         for batch in self._read(lambda file: self._may_hold(file, window), window):
             yield replace(batch, day=self._days.first.isoformat()) if needs_day(batch) else batch
 
+    def note_taken(self, window: Window) -> None:
+        """Remember that the tables hold what the files have of these days now."""
+        if self.place.is_sql:
+            return
+        with files(self.place) as found, self.known:
+            for file in found:
+                days = self.known.of(file)
+                if days is not None and days.meet(window):
+                    sums = {day: each for day, each in days.sums.items() if day in window.days}
+                    self.known.note(file, Days(sums={**self.known.last(file, TAKEN).sums, **sums}), TAKEN)
+
     def late(self, taken: Mapping[tuple[str, str], int]) -> dict[str, int]:
-        """The days of which a file that was read holds more rows than were taken in, by (file, day), and how many all files hold.
+        """The days of which a file that was read holds more rows than were taken in, by (file, day), or other ones; and how many all files hold.
 
         Of a database nobody knows.
         """
@@ -53,7 +67,9 @@ class FileSource:
             return {}
         with files(self.place) as found:
             known = {file.name: days for file in found if (days := self.known.of(file))}
+            held = {file.name: self.known.last(file, TAKEN).sums for file in found}
         late = {day for name, days in known.items() for day, rows in days.rows.items() if rows > taken.get((name, day), 0)}
+        late |= {day for name, days in known.items() for day, was in held[name].items() if days.sums.get(day, 0) != was}
         return {day: sum(days.rows.get(day, 0) for days in known.values()) for day in late}
 
     def _may_hold(self, file: File, window: Window) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -25,8 +25,14 @@ from whence.lake import Lake
 
 REPEATS_FOR = timedelta(days=30)
 """How long after its first delivery an event may come again and still be known as a duplicate."""
+SAID = {"touches": ("kind", "campaign_id", "price_micros", "currency"), "conversions": ("kind", "value_micros", "currency")}
+"""What money hangs on: an event that comes again and says another is no mere repetition."""
 ROWS_AT_ONCE = 250_000
 """Days are written together up to so many rows; a day is always written whole."""
+OTHER = (
+    "Event {} was told before with another {}, {} and now {}. The first counts. If this corrects it, deliver the file anew in place "
+    "of the first one; if it is another event, give it an event_id of its own."
+)
 TRUTH = ("truth_signals", "truth_conversions")
 PLACE = [pa.field("_source", pa.string()), pa.field("_row", pa.int64())]
 FAULTS = TABLES["quarantine"].schema
@@ -163,7 +169,8 @@ def _write(lake: Lake, staging: _Staging, window: Window) -> IngestReport:
     refused = pq.read_table(staging.files("quarantine")[0]) if staging.files("quarantine") else FAULTS.empty_table()
     with duckdb.connect(config={"memory_limit": lake.memory_limit, "temp_directory": str(staging.folder)}) as base:
         opened = partial(_open, lake, staging, window, base)
-        tallies = [_write_events(lake, opened, name, window, changed) for name in EVENTS]
+        told = [_write_events(lake, opened, name, window, changed) for name in EVENTS]
+        tallies, refused = [counted for counted, _ in told], pa.concat_tables([refused, *(others for _, others in told)])
         for name in TRUTH:
             if staging.files(name) or lake.days(name):
                 _write_truth(lake, opened, name, window, changed)
@@ -174,22 +181,46 @@ def _write(lake: Lake, staging: _Staging, window: Window) -> IngestReport:
     return IngestReport(window, _tallies(counts), tuple(sorted(changed)))
 
 
-def _write_events(lake: Lake, opened: _Opened, name: str, window: Window, changed: set[str]) -> pa.Table:
-    """Write the table's days without repeats; return how many rows of each day and source were fresh and repeated."""
+def _write_events(lake: Lake, opened: _Opened, name: str, window: Window, changed: set[str]) -> tuple[pa.Table, pa.Table]:
+    """Write the table's days without repeats; return how many rows of each day and source were fresh and repeated, and rows for
+    the quarantine: repeats that contradict what counts."""
     with opened(name) as con:
-        con.execute(f"""
-            CREATE TEMP TABLE marked AS
-            SELECT *, row_number() OVER (PARTITION BY event_id ORDER BY seen_at, click_id IS NULL, _source, _row) > 1
-                OR event_id IN (SELECT event_id FROM {name}) AS is_repeat
-            FROM staged""")
+        con.execute(f"CREATE TEMP TABLE marked AS {_marked(name)}")
         for part in _parts(con, window):
             rows = con.sql(f"SELECT {_columns(name)} FROM marked WHERE NOT is_repeat AND {_within(part)}").to_arrow_table()
             if lake.replace(name, rows, part):
                 changed.add(name)
-        return con.sql(f"""
+        counted = con.sql(f"""
             SELECT day, '{name}' AS "table", _source AS source,
-                count(*) FILTER (NOT is_repeat) AS accepted, count(*) FILTER (is_repeat) AS duplicates
+                count(*) FILTER (NOT is_repeat) AS accepted, count(*) FILTER (is_repeat AND field IS NULL) AS duplicates
             FROM marked GROUP BY day, _source""").to_arrow_table()
+        others = con.sql(f"""
+            SELECT day, '{name}' AS "table", _source AS source, _row AS row, event_id, field,
+                format({_quoted(OTHER)}, event_id, field, was, now) AS reason
+            FROM marked WHERE is_repeat AND field IS NOT NULL ORDER BY ALL""").to_arrow_table()
+        return counted, others.select(FAULTS.names).cast(FAULTS)
+
+
+def _marked(name: str) -> str:
+    """The staged rows, and of each whether its event is told already and, where that says another `field` of SAID, which: `was`, `now`."""
+    fields = SAID.get(name, ())
+    firsts = "".join(f", first_value({each}) OVER of_event AS first_{each}" for each in fields)
+    was = {each: f"CASE WHEN e.event_id IS NULL THEN s.first_{each} ELSE e.{each} END" for each in fields}
+    other = {each: f"s.{each} <> {was[each]}" for each in fields}
+
+    def chosen(said: Mapping[str, str]) -> str:
+        return f"CASE {' '.join(f'WHEN {other[each]} THEN {said[each]}' for each in fields)} END" if fields else "NULL::VARCHAR"
+
+    return f"""
+        SELECT s.*, s.place > 1 OR e.event_id IS NOT NULL AS is_repeat, {chosen({each: _quoted(each) for each in fields})} AS field,
+            {chosen({each: f"({was[each]})::VARCHAR" for each in fields})} AS was,
+            {chosen({each: f"s.{each}::VARCHAR" for each in fields})} AS now
+        FROM (
+            SELECT *, row_number() OVER of_event AS place{firsts} FROM staged
+            WINDOW of_event AS (PARTITION BY event_id ORDER BY seen_at, click_id IS NULL, _source, _row)
+        ) s LEFT JOIN (
+            SELECT DISTINCT ON (event_id) event_id{"".join(f", {each}" for each in fields)} FROM {name} SEMI JOIN staged USING (event_id)
+        ) e ON e.event_id = s.event_id"""
 
 
 def _write_truth(lake: Lake, opened: _Opened, name: str, window: Window, changed: set[str]) -> None:
@@ -226,6 +257,10 @@ def _parts(con: duckdb.DuckDBPyConnection, window: Window, table: str = "marked"
             first, held = day, 0
         held += size
     yield Window(first, window.last)
+
+
+def _quoted(text: str) -> str:
+    return "'" + text.replace("'", "''") + "'"
 
 
 def _columns(name: str) -> str:

@@ -17,6 +17,8 @@ of an address, as `page?utm_campaign`; a list names several, of which the first 
     only        = { column = "type", is = ["imp", "clk"] }   # which rows are the table's
     only        = { column = "utm_campaign", filled = true } # or those whose cell is not empty
     only        = { column = "utm_campaign", not = ["(direct)"] }  # nor one of these words
+    only        = { column = "amount", negative = true }     # or those with a minus, as of a refund; false for the others
+    only        = [{ column = "type", is = ["clk"] }, { column = "test", not = ["true"] }]  # all of these
     files       = "clicks-*.csv"                             # of several files, those that hold the section's rows
     touched_at  = "click_time"                               # of a conversion's own touch, to be checked
 
@@ -46,6 +48,7 @@ from whence.ingest import hashing, shape
 from whence.ingest.batch import Batch, Fault
 from whence.ingest.errors import IngestError
 from whence.ingest.files import FileSource, remembered
+from whence.ingest.guessing import COMMAS
 from whence.ingest.places import Place
 from whence.ingest.read import Chunk
 from whence.normalise import networks, phones
@@ -53,9 +56,12 @@ from whence.normalise.placeholders import is_placeholder
 
 UNITS = {"s": 1_000_000, "ms": 1_000, "us": 1}
 HASHES = ("email", "phone", "ip", "keyed")
-THOUSANDS = {".": "", ",": ".' \u00a0\u202f"}
-"""By the mark before the parts of one, what may stand between thousands."""
+THOUSANDS = ".' \u00a0\u202f"
+"""What may stand between thousands where a comma stands before the parts of one."""
 DERIVED = {"touch_id": "event_id", "conversion_id": "event_id", "seen_at": "happened_at"}
+EARLIEST, LATEST = (pa.scalar(datetime(year, 1, 1, tzinfo=UTC), INSTANT) for year in (1990, 2200))
+"""Of what comes in; a time outside is a clock that was never set, or counts in another unit, and no day would ever ask for it."""
+MINUS = "^\\s*[-\u2212]"
 WORDS = {"true": True, "1": True, "t": True, "yes": True, "false": False, "0": False, "f": False, "no": False}
 
 
@@ -91,6 +97,18 @@ class Only:
     words: tuple[str, ...] = ()
     others: tuple[str, ...] = ()
     """Words that it may not hold."""
+    negative: bool | None = None
+    """Whether its number has a minus, where that is asked instead; an empty cell has none."""
+
+    def chosen(self, rows: pa.RecordBatch) -> pa.Array:
+        """For each row whether it is."""
+        told = rows[self.column].cast(pa.string())
+        if self.words:
+            return pc.is_in(told, pa.array(self.words, pa.string()))
+        if self.negative is not None:
+            return pc.equal(pc.fill_null(pc.match_substring_regex(told, MINUS), False), self.negative)
+        is_filled = pc.fill_null(pc.not_equal(pc.utf8_trim_whitespace(told), ""), False)
+        return pc.and_not(is_filled, pc.is_in(told, pa.array(self.others, pa.string()))) if self.others else is_filled
 
 
 @dataclass(frozen=True)
@@ -99,7 +117,8 @@ class TableMap:
 
     table: str
     cells: Mapping[str, Cell]
-    only: Only | None = None
+    only: tuple[Only, ...] = ()
+    """All of them have to hold."""
     touched_at: Cell | None = None
     files: tuple[str, ...] = ()
     """Patterns of the names of the files that it reads; all of them when empty."""
@@ -114,7 +133,7 @@ class TableMap:
         """The source's columns that it needs."""
         cells = [*self.cells.values(), *([self.touched_at] if self.touched_at else [])]
         named = [name for cell in cells for name in cell.columns]
-        return tuple(dict.fromkeys([*named, *([self.only.column] if self.only else [])]))
+        return tuple(dict.fromkeys([*named, *(each.column for each in self.only)]))
 
 
 @dataclass(frozen=True)
@@ -186,7 +205,7 @@ def _queries(source: Mapping[str, Any], where: str) -> dict[str, str]:
 
 
 def _table_map(table: str, section: dict[str, Any], where: str) -> TableMap:
-    only = section.pop("only", None)
+    only = section.pop("only", [])
     touched = section.pop("touched_at", None)
     files = section.pop("files", [])
     named = files if isinstance(files, list) else [files]
@@ -200,7 +219,8 @@ def _table_map(table: str, section: dict[str, Any], where: str) -> TableMap:
         raise IngestError(f"{where} does not say where {missing[0]} comes from. Name a column, or a constant as {{ value = … }}.")
     cells = {name: _cell(given, f"{where} {name}") for name, given in section.items()}
     touched_at = _cell(touched, f"{where} touched_at") if touched else None
-    return TableMap(table, cells, _only(only, where), touched_at, tuple(named))
+    conditions = tuple(_only(each, where) for each in (only if isinstance(only, list) else [only]))
+    return TableMap(table, cells, conditions, touched_at, tuple(named))
 
 
 def _cell(given: Any, where: str) -> Cell:
@@ -214,7 +234,9 @@ def _cell(given: Any, where: str) -> Cell:
         raise IngestError(f"{where} needs either a column or a value.")
     if cell.unit and cell.unit not in UNITS:
         raise IngestError(f"{where}: unit is '{cell.unit}'. Expected {', '.join(UNITS)}.")
-    if cell.decimal not in THOUSANDS:
+    if not isinstance(cell.scale, int) or isinstance(cell.scale, bool) or not cell.scale:
+        raise IngestError(f"{where}: scale is {cell.scale!r}. Expected a whole number, as 1_000_000.")
+    if cell.decimal not in (".", ","):
         raise IngestError(f"{where}: decimal is '{cell.decimal}'. Expected a point or a comma.")
     if cell.hash and cell.hash not in HASHES:
         raise IngestError(f"{where}: hash is '{cell.hash}'. Expected {', '.join(HASHES)}.")
@@ -241,16 +263,16 @@ def _zone(name: str, where: str) -> ZoneInfo:
         raise IngestError(f"{where}: there is no time zone '{name}'. Write one as Europe/Paris, or UTC.") from None
 
 
-def _only(given: Any, where: str) -> Only | None:
-    if given is None:
-        return None
+def _only(given: Any, where: str) -> Only:
     said = set(given) - {"column"} if isinstance(given, dict) and isinstance(given.get("column"), str) else set()
     if said == {"filled"} and given["filled"] is True:
         return Only(given["column"])
+    if said == {"negative"} and isinstance(given["negative"], bool):
+        return Only(given["column"], negative=given["negative"])
     if said not in ({"is"}, {"not"}) or given[min(said)] == []:
         raise IngestError(
             f'{where} only is {given!r}. Write {{ column = "type", is = ["click"] }}, {{ column = "utm_campaign", filled = true }}, '
-            'or { column = "utm_campaign", not = ["(direct)"] }.'
+            '{ column = "utm_campaign", not = ["(direct)"] }, { column = "amount", negative = true }, or a list of some.'
         )
     told = given[min(said)]
     words = tuple(str(word) for word in (told if isinstance(told, list) else [told]))
@@ -277,17 +299,11 @@ def batches(chunk: Chunk, plan: Plan, keyed: Callable[[str], str], shift: timede
 
 
 def _chosen(chunk: Chunk, table: TableMap) -> tuple[pa.RecordBatch, pa.Array]:
-    rows = chunk.rows
-    if not table.only:
-        return rows, chunk.numbers
-    told = rows[table.only.column].cast(pa.string())
-    if table.only.words:
-        mine = pc.is_in(told, pa.array(table.only.words, pa.string()))
-    else:
-        mine = pc.fill_null(pc.not_equal(pc.utf8_trim_whitespace(told), ""), False)
-        if table.only.others:
-            mine = pc.and_not(mine, pc.is_in(told, pa.array(table.only.others, pa.string())))
-    return rows.filter(mine), chunk.numbers.filter(mine)
+    rows, numbers = chunk.rows, chunk.numbers
+    for each in table.only:
+        mine = each.chosen(rows)
+        rows, numbers = rows.filter(mine), numbers.filter(mine)
+    return rows, numbers
 
 
 @dataclass
@@ -312,7 +328,7 @@ class _Maker:
         if pa.types.is_timestamp(kind):
             return self._times(name, cell, raw)
         if pa.types.is_int64(kind):
-            return self._read(name, raw, lambda word: _whole(_plain(word, cell.decimal), cell.scale), pa.int64(), "a number")
+            return self._read(name, raw, lambda word: _micros(word, cell), pa.int64(), _number_like(cell))
         if pa.types.is_boolean(kind):
             return self._read(name, raw, lambda word: WORDS.get(word.strip().lower()), pa.bool_(), "true or false")
         return hashing.each(raw, self._change(cell)) if cell.hash else raw.cast(pa.string())
@@ -348,12 +364,15 @@ class _Maker:
         return None if network is None or is_placeholder("ip", network) else self.keyed(network)
 
     def _times(self, name: str, cell: Cell, raw: pa.Array) -> pa.Array:
+        return self._within_reach(name, cell, raw, self._shifted(self._instants(name, cell, raw)))
+
+    def _instants(self, name: str, cell: Cell, raw: pa.Array) -> pa.Array:
         if pa.types.is_timestamp(raw.type) or pa.types.is_date(raw.type):
-            return self._shifted(self._typed(name, cell, raw))
+            return self._typed(name, cell, raw)
         if cell.unit:
             scale = UNITS[cell.unit]
             read = self._read(name, raw, lambda word: _whole(word, scale), pa.int64(), f"a number of {cell.unit} since 1970")
-            return self._shifted(read.cast(INSTANT))
+            return read.cast(INSTANT)
         if not pa.types.is_string(raw.type) and not pa.types.is_large_string(raw.type):
             raise IngestError(
                 f"{self.source}: {cell.columns[0]} holds {raw.type}, not times. If it counts from 1970, add unit = 's', 'ms' or 'us' to {name}."
@@ -365,7 +384,7 @@ class _Maker:
             expected = "a time, as 2026-05-01 10:00:00; for another form add one, as form = '%d.%m.%Y %H:%M', to the mapping"
         else:
             expected = "a time with its zone, as 2026-05-01T10:00:00Z; for times without one add zone = 'UTC' to the mapping"
-        return self._shifted(self._read(name, raw, lambda word: _instant(word, cell.form, zone), INSTANT, expected))
+        return self._read(name, raw, lambda word: _instant(word, cell.form, zone), INSTANT, expected + _shown(cell))
 
     def _typed(self, name: str, cell: Cell, raw: pa.Array) -> pa.Array:
         if pa.types.is_timestamp(raw.type) and raw.type.tz:
@@ -376,10 +395,24 @@ class _Maker:
                 f'Add one to the mapping: {name} = {{ column = "{cell.columns[0]}", zone = "UTC" }}.'
             )
         plain = raw.cast(pa.timestamp("us"))
-        return pc.assume_timezone(plain, cell.zone, ambiguous="earliest", nonexistent="earliest").cast(INSTANT)
+        first, last = (
+            pc.assume_timezone(plain, cell.zone, ambiguous="earliest", nonexistent=said).cast(INSTANT)
+            for said in ("earliest", "latest")
+        )
+        read = pc.if_else(pc.equal(first, last), first, pa.scalar(None, INSTANT))
+        self.faults.extend(shape.unread(self.numbers, raw, read, name, f"a time{_shown(cell)}"))
+        return read
 
     def _shifted(self, values: pa.Array) -> pa.Array:
         return pc.add(values, pa.scalar(self.shift, pa.duration("us"))).cast(INSTANT)
+
+    def _within_reach(self, name: str, cell: Cell, raw: pa.Array, values: pa.Array) -> pa.Array:
+        is_within = pc.and_(pc.greater_equal(values, EARLIEST), pc.less(values, LATEST))
+        kept = pc.if_else(is_within, values, pa.scalar(None, INSTANT))
+        told = pc.if_else(pc.is_valid(values), raw, pa.scalar(None, raw.type))
+        unit = f"; counted in {cell.unit} it is none" if cell.unit else ""
+        self.faults.extend(shape.unread(self.numbers, told, kept, name, f"a time of the years 1990 to 2199{unit}"))
+        return kept
 
     def _read(self, name: str, raw: pa.Array, change: Callable[[str], Any], kind: pa.DataType, expected: str) -> pa.Array:
         coded = raw.cast(pa.string()).dictionary_encode()
@@ -388,15 +421,41 @@ class _Maker:
         return read
 
 
-def _plain(word: str, decimal: str) -> str:
-    """A number as it is written here.
+def _micros(word: str, cell: Cell) -> int | None:
+    """An amount in micros; nothing for parts of a micro, which are units whose scale nobody gave."""
+    plain = _plain(word, cell.decimal)
+    if abs(cell.scale) == 1 and not _is_whole(plain):
+        return None
+    return _whole(plain, cell.scale)
 
-    >>> _plain("1.234,56", ","), _plain("1234.56", ".")
-    ('1234.56', '1234.56')
+
+def _number_like(cell: Cell) -> str:
+    if cell.decimal == ",":
+        return (
+            "a number as 1.234,56, with three digits between points; without decimal = ',' a point stands before the parts of one"
+        )
+    return "a whole number of micros; for units of the currency add scale = 1_000_000" if abs(cell.scale) == 1 else "a number"
+
+
+def _plain(word: str, decimal: str) -> str:
+    """A number as it is written here; nothing for one whose marks cannot stand between thousands: 12.50 is no 1250.
+
+    >>> _plain("1.234,56", ","), _plain("1234.56", "."), _plain("12.50", ",")
+    ('1234.56', '1234.56', '')
     """
-    for mark in THOUSANDS[decimal]:
-        word = word.replace(mark, "")
-    return word.replace(decimal, ".")
+    if decimal == ".":
+        return word
+    if COMMAS.fullmatch(word.strip()) is None:
+        return ""
+    return word.translate(dict.fromkeys(map(ord, THOUSANDS))).replace(",", ".")
+
+
+def _is_whole(word: str) -> bool:
+    try:
+        told = Decimal(word.strip())
+        return not told.is_finite() or told == told.to_integral_value()
+    except InvalidOperation:
+        return False
 
 
 def _whole(word: str, scale: int) -> int | None:
@@ -408,13 +467,20 @@ def _whole(word: str, scale: int) -> int | None:
         return None
 
 
+def _shown(cell: Cell) -> str:
+    """What is asked of a time by the clocks of a zone that change: in spring they leave out an hour."""
+    return f", which clocks in {cell.zone} show" if cell.zone not in ("", "UTC") else ""
+
+
 def _instant(word: str, form: str, zone: ZoneInfo | None) -> datetime | None:
+    """An instant; of an hour that clocks show twice, in its first run, and none of one that they leave out."""
     try:
         at = datetime.strptime(word, form) if form else datetime.fromisoformat(word.strip())  # noqa: DTZ007 - a zone follows, or it is refused
-    except ValueError:
-        return None
-    if at.tzinfo is None:
+        if at.tzinfo is not None:
+            return at.astimezone(UTC)
         if zone is None:
             return None
-        at = at.replace(tzinfo=zone)
-    return at.astimezone(UTC)
+        told = at.replace(tzinfo=zone).astimezone(UTC)
+        return told if told.astimezone(zone).replace(tzinfo=None) == at else None
+    except (ValueError, OverflowError):  # 0001-01-01, a time that nobody set, lies before all times in some zones
+        return None
