@@ -341,3 +341,65 @@ def test_several_tables_of_a_database_are_drafted_and_read_together(tmp_path: Pa
     found = ingest(settings, source_days(settings))
     assert (found.tables["touches"].accepted, found.tables["conversions"].accepted, found.total.quarantined) == (1, 1, 0)
     assert {row["click_id"] for row in Lake.of(settings).read("conversions").to_pylist()} == {"C1"}
+
+
+def test_an_ad_servers_log_has_its_price_of_a_thousand_its_own_currency_and_a_word_on_what_names_a_row(tmp_path: Path) -> None:
+    path = tmp_path / "adlog.tsv"
+    row = "{ms}\t{kind}\trq{ms}\tc1\tdisplay\tck1\t{cpm}\tEUR\t{paid}\t{money}\t{order}"
+    path.write_text(
+        "event_time\tevent_type\trequest_id\tcampaign_id\tmedium\tcookie_id\tprice_cpm\tprice_currency\trevenue\trevenue_currency\torder_id\n"
+        + row.format(ms=1777629600000, kind="IMP", cpm="2.50", paid="", money="", order="")
+        + "\n"
+        + row.format(ms=1777629660000, kind="CONV", cpm="", paid="19.90", money="GBP", order="o1")
+        + "\n"
+    )
+    text, rows = drafted(path, tmp_path)
+    assert [(each["price_micros"], each["currency"]) for each in rows["touches"]] == [(2_500, "EUR")]
+    assert [(each["value_micros"], each["currency"]) for each in rows["conversions"]] == [(19_900_000, "GBP")]
+    assert 'request_id differs from row to row: if it names the event, write event_id = "request_id".' in text
+
+
+def test_an_apps_tests_are_left_out_its_negative_rows_are_refunds_and_a_cost_has_its_own_currency(tmp_path: Path) -> None:
+    path = tmp_path / "app.csv"
+    at = "2026-05-01 1{}:00:00"
+    touch = f"click,{at.format(0)},c1,social,0.80,USD,aaaaaaaa-0000-4000-8000-000000000001"
+    events = [
+        ("af_purchase", "9.99", "A1", "false"),
+        ("af_purchase", "-9.99", "A1", "false"),
+        ("af_purchase", "50", "A2", "true"),
+    ]
+    lines = [
+        f"{touch},{at.format(1 + i)},{name},{paid},EUR,{order},{is_test}" for i, (name, paid, order, is_test) in enumerate(events)
+    ]
+    path.write_text(
+        "Attributed Touch Type,Attributed Touch Time,Campaign ID,Channel,Cost Value,Cost Currency,IDFA,"
+        "Event Time,Event Name,Event Revenue,Event Revenue Currency,Order ID,Is Test\n" + "\n".join(lines) + "\n"
+    )
+    text, rows = drafted(path, tmp_path)
+    told = [(each["kind"], each["value_micros"], each["currency"], each["order_id"]) for each in rows["conversions"]]
+    assert told == [("purchase", 9_990_000, "EUR", "A1"), ("refund", -9_990_000, "EUR", "A1")]
+    assert [(each["price_micros"], each["currency"]) for each in rows["touches"]] == [(800_000, "USD")]
+    assert "Is Test" not in next(line for line in text.splitlines() if line.startswith("# Columns that were not used"))
+
+
+def test_an_order_in_two_systems_goes_by_the_name_that_both_know(tmp_path: Path) -> None:
+    folder = tmp_path / "exports"
+    folder.mkdir()
+    shop = [
+        {"id": 7_000 + i, "name": f"#{i}", "created_at": f"2026-05-01T1{i}:00:00Z", "total_price": "9.90", "currency": "EUR"}
+        for i in range(4)
+    ]
+    books = [{"Bestellnummer": f"#{i}", "Datum": f"01.05.2026 1{i}:00:00", "Betrag": "9,90", "Währung": "EUR"} for i in range(3)]
+    visit = {"event": "page_view", "ts": "2026-05-01T09:00:00Z", "message_id": "m1", "anonymous_id": "ck1"}
+    visits = [
+        visit | {"url": "https://shop.example/?utm_campaign=brand&utm_medium=cpc"},
+        visit | {"message_id": "m2", "url": "https://shop.example/"},
+    ]
+    for name, told in (("shop", shop), ("books", books), ("visits", visits)):
+        (folder / f"{name}.jsonl").write_text("\n".join(map(json.dumps, told)))
+    _, rows = drafted(folder, tmp_path)
+    assert sorted(each["order_id"] for each in rows["conversions"]) == ["#0", "#0", "#1", "#1", "#2", "#2", "#3"]
+    assert [(each["event_id"], each["kind"], each["campaign_id"], each["channel"]) for each in rows["touches"]] == [
+        ("m1", "click", "brand", "cpc")
+    ], "who comes by a campaign has clicked its ad"
+    assert sorted(each["event_id"] for each in rows["sightings"]) == ["m1", "m2"]

@@ -16,11 +16,11 @@ from typing import NamedTuple
 import pyarrow as pa
 
 from whence.contracts.events import EVENTS
-from whence.ingest import urls
+from whence.ingest import guessing, urls
 from whence.ingest.check import check
 from whence.ingest.errors import IngestError
 from whence.ingest.fields import listed, quoted, written
-from whence.ingest.guessing import CONVERSIONS, TOUCHES
+from whence.ingest.guessing import CONVERSIONS, SIGHTINGS, TOUCHES, Column
 from whence.ingest.mapping import batches, parse
 from whence.ingest.places import Place
 from whence.ingest.read import chunks, header_line, headers, is_json, sql_tables
@@ -64,19 +64,64 @@ def draft(path: str, table: str = "") -> str:
         lines += [f"table = {listed(list(place.queries))}"]
     groups = _groups(place)
     found: list[Section] = []
-    unused: list[str] = []
+    unused, nameless = list[str](), list[str]()
     for group in groups:
-        mine = found_in(_read(group))
-        found += [part._replace(files=group.line) for part in mine]
+        rows = _read(group)
+        mine = [part._replace(files=group.line) for part in found_in(rows)]
+        found, nameless = [*found, *mine], [*nameless, *_nameless(mine, rows)]
         taken = {urls.column(name) for part in mine for column in part.found.values() for name in (column.name, *column.others)}
-        unused += [name for name in group.names if name not in taken]
+        asked = " ".join(each for part in mine for each in part.only)
+        unused += [name for name in group.names if name not in taken and quoted(name) not in asked]
+    found = _one_order_each(found)
     often = Counter(part.table for part in found)
     for part in sorted(found, key=lambda part: list(EVENTS).index(part.table)):
         lines += ["", f"[[{part.table}]]" if often[part.table] > 1 else f"[{part.table}]", *written(part)]
     lines += ["", f"# Columns that were not used: {', '.join(unused) or 'none'}."]
+    lines += nameless
     lines += [f"# No {table} were found; {WITHOUT[table]}" for table in WITHOUT if not often[table]]
     text = "\n".join(lines) + "\n"
     return text + _tried(text, groups)
+
+
+def _one_order_each(found: Sequence[Section]) -> list[Section]:
+    """Sections whose orders go by the same name as those of the sections before: in two systems an order has several."""
+    told: set[str] = set()
+    agreed = []
+    for part in found:
+        own = part.found.get("order_id")
+        if part.table == CONVERSIONS and own is not None:
+            others = [name for name in part.rows.column_names if name != own.name]
+            named = {name: {*map(str, part.rows[name].to_pylist())} - {"None"} for name in (own.name, *others)}
+            best = max(named, key=lambda name: len(named[name] & told))
+            if not named[own.name] & told and 2 * len(named[best] & told) > min(len(named[best]), len(told)):
+                part = part._replace(found={**part.found, "order_id": Column(best, sorted(named[best]))})
+                own = part.found["order_id"]
+            told |= named[own.name]
+        agreed.append(part)
+    return agreed
+
+
+def _nameless(parts: Sequence[Section], rows: pa.Table) -> list[str]:
+    """What to look at where no column is taken for the id of a touch or a conversion."""
+    lacking = [each.table for each in parts if each.table != SIGHTINGS and "event_id" not in each.found]
+    if not lacking:
+        return []
+    named = {column.name for each in parts for column in each.found.values()}
+    columns = [(name, rows[name]) for name in rows.column_names if name not in named]
+    whole = max(rows.num_rows, 1)
+    better = guessing.event_ids(
+        [Column(name, told.drop_null().to_pylist(), 1 - told.null_count / whole) for name, told in columns]
+    )
+    where = f" ({parts[0].files})" if parts[0].files else ""
+    return [
+        f"# {' and '.join(dict.fromkeys(lacking))}{where}: no column is called as an event's id usually is. A row that comes again is known "
+        "as the same if all of it that is read is the same."
+        + (
+            f" {better.name} differs from row to row: if it names the event, write event_id = {quoted(better.name)}."
+            if better
+            else ""
+        )
+    ]
 
 
 def _place(path: str, table: str) -> Place:

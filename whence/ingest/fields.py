@@ -30,7 +30,14 @@ def written(section: Section) -> list[str]:
     if table == TOUCHES:
         is_paid = bool(set(MONEY[1:]) & set(found))
         fields = [name for name in EVENTS[table].names if (is_paid if name == "currency" else name in fields)]
-    return [*filter(None, (section.files, section.only)), *(_line(name, found.get(name), section) for name in fields)]
+    return [*filter(None, (section.files, _only(section))), *(_line(name, found.get(name), section) for name in fields)]
+
+
+def _only(section: Section) -> str:
+    if not section.only:
+        return ""
+    told = section.only[0] if len(section.only) == 1 else f"[{', '.join(section.only)}]"
+    return f"only = {told}{f'  # {section.why}' if section.why else ''}"
 
 
 def _is_needed(table: str, field: str) -> bool:
@@ -38,6 +45,8 @@ def _is_needed(table: str, field: str) -> bool:
 
 
 def _line(field: str, column: Column | None, section: Section) -> str:
+    if field == "kind" and section.is_negative:
+        return 'kind = { value = "refund" }'
     if field == "kind" and (column is None or not section.kinds):
         return f'kind = {{ value = "{OF_KIND[section.table]}" }}{"" if section.only else "  # no column says it: is it right?"}'
     if column is None:
@@ -91,6 +100,8 @@ def how(
 def _money(column: Column, sign: int) -> tuple[dict[str, str], str]:
     note = "a refund takes back" if sign < 0 else ""
     comma = {"decimal": '","'} if column.has_commas else {}
+    if column.tokens & {"cpm", "ecpm"}:
+        return {"scale": f"{sign * 1_000:_}", **comma}, "the price of a thousand, a thousandth of it each: is it in whole units?"
     if "micros" in column.tokens:
         return ({"scale": "-1"}, note) if sign < 0 else ({}, "")
     if column.tokens & {"cents", "cent", "minor", "pence"}:

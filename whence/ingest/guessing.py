@@ -117,7 +117,7 @@ TOKENS: Mapping[str, tuple[frozenset[str], ...]] = {
     "user_agent": (frozenset({"user", "agent"}),),
     "click_id": (frozenset({"gclid"}), frozenset({"click", "id"})),
     "consent": (frozenset({"consent"}), frozenset({"accepts", "marketing"})),
-    "price_micros": (frozenset({"cost"}), frozenset({"spend"})),
+    "price_micros": (frozenset({"cost"}), frozenset({"spend"}), frozenset({"cpm"}), frozenset({"ecpm"})),
 }
 """Words within a name that tell a field where no name is a usual one."""
 
@@ -151,6 +151,7 @@ EARNS: Mapping[str, str] = {
     ),
     **dict.fromkeys(("install", "installed", "first_open", "app_install"), "install"),
     **dict.fromkeys(("subscribe", "subscribed", "subscription", "trial", "start_trial"), "subscribe"),
+    "conv": "conversion",
     **dict.fromkeys(("lead", "generate_lead", "booking", "booked", "donate", "conversion"), ""),
     **dict.fromkeys(("refund", "refunded", "chargeback"), "refund"),
 }
@@ -159,6 +160,8 @@ BEFORE = frozenset(
     {"begin", "start", "started", "initiate", "initiated", "view", "viewed", "add", "added", "cancel", "cancelled", "failed"}
 )
 """With these words an order is not made."""
+TESTS = frozenset({"test", "sandbox"})
+"""In the name of a column that says, with true or false, what is nobody's money."""
 LOGINS = frozenset({"login", "log_in", "logged_in", "signin", "sign_in", "signed_in", "identify"})
 NO_CAMPAIGN = frozenset({"(direct)", "(organic)", "(referral)", "(none)", "(not set)", "(not provided)"})
 """What analytics write where no campaign brought a visit."""
@@ -272,6 +275,27 @@ def alike(field: str, columns: Sequence[Column]) -> list[Column]:
     named = [each for name in NAMES[field] for each in usual if each.key == name]
     named += [each for name in NAMES[field] for each in usual if name in each.ends]
     return list({each.name: each for each in named}.values())
+
+
+def currency_of(money: Column, columns: Sequence[Column]) -> Column | None:
+    """The column of an amount's currency: of several the one whose name has most in common with the amount's."""
+    named = [each for each in columns if each.values and "currency" in each.tokens and _may_be("currency", each)]
+    return max(named, key=lambda each: len(each.tokens & money.tokens), default=None)
+
+
+def tests(columns: Sequence[Column]) -> tuple[Column, list[str]] | None:
+    """The column that tells tests from what is real, and its words for tests."""
+    for column in columns:
+        words = sorted({str(value) for value in column.values})
+        if column.tokens & TESTS and words and {word.lower() for word in words} <= {"true", "false"}:
+            return column, [word for word in words if word.lower() == "true"] or ["true"]
+    return None
+
+
+def event_ids(columns: Sequence[Column]) -> Column | None:
+    """The first column that could tell one event from another, whatever it is called."""
+    named = [each for each in columns if each.tokens & {"id", "uuid", "guid"} and each.filled >= MOST]
+    return next((each for each in named if len({*map(str, each.values)}) >= MOST * len(each.values) > 0), None)
 
 
 def visit(columns: Sequence[Column]) -> Column | None:

@@ -26,10 +26,12 @@ MOST = 64 << 20
 def flat(row: Mapping[str, Any], wanted: Collection[str] | None = None) -> Row:
     """A row's values by name; with `wanted`, only those whose name is there with all of its beginnings, see `beginnings`.
 
-    A list of keys with their values, as Google Analytics has its parameters, is taken for an object; any other is JSON text.
+    A list of keys, or names, with their values, as Google Analytics has its parameters, is taken for an object; any other is JSON text.
 
     >>> flat({"user": {"id": "7", "age": None}, "params": [{"key": "gclid", "value": {"string_value": "C9"}}], "tags": ["a"]})
     {'user.id': '7', 'params.gclid': 'C9', 'tags': '["a"]'}
+    >>> flat({"note_attributes": [{"name": "cookie", "value": "ck1"}]})
+    {'note_attributes.cookie': 'ck1'}
     """
     found: Row = {}
     for name, value in row.items():
@@ -141,9 +143,10 @@ def _spread(name: str, value: Any, found: Row, wanted: Collection[str] | None) -
 
 def _by_key(listed: list[Any]) -> dict[str, Any] | None:
     """A list of keys with their values as an object; of a value in one of several types, the one that is there."""
-    if not all(isinstance(each, Mapping) and "value" in each and isinstance(each.get("key"), str) for each in listed):
-        return None
-    return {each["key"]: _only(each["value"]) for each in listed}
+    for named in ("key", "name"):
+        if all(isinstance(each, Mapping) and "value" in each and isinstance(each.get(named), str) for each in listed):
+            return {each[named]: _only(each["value"]) for each in listed}
+    return None
 
 
 def _only(value: Any) -> Any:

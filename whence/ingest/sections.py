@@ -28,11 +28,15 @@ class Section(NamedTuple):
     found: Mapping[str, Column]
     """Fields and their columns."""
     rows: pa.Table
-    only: str = ""
+    only: tuple[str, ...] = ()
+    """The conditions under which a row is one of them, and why."""
+    why: str = ""
     kinds: Mapping[str, str] = {}
     """Our kinds for the source's words; empty where no column says them."""
     files: str = ""
     is_refund: bool = False
+    is_negative: bool = False
+    """Its amounts are refunds, since they carry a minus."""
 
 
 def found_in(rows: pa.Table) -> list[Section]:
@@ -42,14 +46,14 @@ def found_in(rows: pa.Table) -> list[Section]:
     found, touch = guessing.fields(columns), guessing.own_touch(columns)
     kinds = [each for each in guessing.alike("kind", columns) if each is not touch.get("kind")]
     if not any(_is_telling(each, rows) for each in kinds):
-        return [_filled(_without_kinds(found, rows))]
+        return [_filled(part) for each in _without_words(columns, found, rows) for part in _without_tests(each)]
     parts = _by_kinds(found, rows, sorted(kinds, key=lambda each: (not _is_telling(each, rows), each.filled)))
     tables = {each.table for each in parts}
     if TOUCHES not in tables and CONVERSIONS in tables:
         parts += _by_campaign(columns, found, rows)
     if len(parts) == 1:
-        parts = [parts[0]._replace(only="")]
-    return [_filled(part) for each in parts for part in _without_refunds(each)]
+        parts = [parts[0]._replace(only=())]
+    return [_filled(part) for each in parts for one in _without_refunds(each) for part in _without_tests(one)]
 
 
 def _with_inner(rows: pa.Table) -> pa.Table:
@@ -79,6 +83,15 @@ def _is_telling(kind: Column, rows: pa.Table) -> bool:
     return any(map(guessing.meaning, _words(kind, rows)))
 
 
+def _without_words(columns: list[Column], found: Mapping[str, Column], rows: pa.Table) -> list[Section]:
+    """Sections where no word says ad or conversion: one for all rows; of visits, those that a campaign brought are clicks, too."""
+    section = _without_kinds(found, rows)
+    if section.table != TOUCHES or not section.kinds or set(MONEY[1:]) & set(found) or "campaign_id" not in found:
+        return [section]
+    kinds = {word: guessing.sighting(word) for word in section.kinds}
+    return [*_by_campaign(columns, found, rows), Section(SIGHTINGS, found, rows, kinds=kinds)]
+
+
 def _without_kinds(found: Mapping[str, Column], rows: pa.Table) -> Section:
     """All rows as one table; a row without an amount is no order, as the further lines of one in a shop's export."""
     words = _words(found["kind"], rows) if "kind" in found else []
@@ -91,8 +104,9 @@ def _without_kinds(found: Mapping[str, Column], rows: pa.Table) -> Section:
     value = found.get("value_micros")
     if value is None or value.filled == 1:
         return Section(table, found, rows, kinds=kinds)
-    only = f"only = {{ column = {quoted(value.name)}, filled = true }}  # a row without an amount is no order: is it so?"
-    return Section(table, found, rows.filter(pc.is_valid(rows[value.name])), only, kinds)
+    only = f"{{ column = {quoted(value.name)}, filled = true }}"
+    why = "a row without an amount is no order: is it so?"
+    return Section(table, found, rows.filter(pc.is_valid(rows[value.name])), (only,), why, kinds)
 
 
 def _by_kinds(found: Mapping[str, Column], rows: pa.Table, kinds: Sequence[Column]) -> list[Section]:
@@ -123,6 +137,10 @@ def _filled(section: Section) -> Section:
         others = _standing_in(section.rows, first.name, free)
         found[field] = replace(first, others=others)
         taken.update(others)
+    amounts = ("value_micros",) if section.table == CONVERSIONS else MONEY[1:]
+    money = next((found[field] for field in amounts if field in found), None)
+    if money is not None and (currency := guessing.currency_of(money, columns)) is not None:
+        found["currency"] = currency
     return section._replace(found=found)
 
 
@@ -140,7 +158,8 @@ def _standing_in(rows: pa.Table, first: str, others: Sequence[Column]) -> tuple[
 def _chosen(table: str, found: Mapping[str, Column], rows: pa.Table, kinds: Mapping[str, str]) -> Section:
     name = found["kind"].name
     mine = rows.filter(pc.is_in(rows[name].cast(pa.string()), pa.array(list(kinds), pa.string())))
-    return Section(table, found, mine, f"only = {{ column = {quoted(name)}, is = {listed(list(kinds), always=True)} }}", kinds)
+    only = f"{{ column = {quoted(name)}, is = {listed(list(kinds), always=True)} }}"
+    return Section(table, found, mine, (only,), kinds=kinds)
 
 
 def _by_campaign(columns: list[Column], found: Mapping[str, Column], rows: pa.Table) -> list[Section]:
@@ -156,13 +175,15 @@ def _by_campaign(columns: list[Column], found: Mapping[str, Column], rows: pa.Ta
         of_touch["event_id"] = _joined(touch["happened_at"], ("click_id", "device_id", "cookie_id"), of_touch, columns)
     elif (visit := guessing.visit(columns)) and {"device_id", "cookie_id"} & set(of_touch):
         of_touch["event_id"] = _joined(visit, ("device_id", "cookie_id"), of_touch, columns)
+    elif "event_id" in found:
+        of_touch["event_id"] = found["event_id"]
     words = _words(of_touch["kind"], rows) if "kind" in of_touch else []
     kinds = {word: said[1] for word in words if (said := guessing.meaning(word)) and said[0] == TOUCHES}
     told = rows[sure.name].cast(pa.string())
     no_campaign = sorted(guessing.NO_CAMPAIGN & {*pc.unique(told).to_pylist()})
     which = f"not = {listed(no_campaign, always=True)}" if no_campaign else "filled = true"
     mine = rows.filter(pc.and_not(pc.is_valid(told), pc.is_in(told, pa.array(no_campaign, pa.string()))))
-    return [Section(TOUCHES, of_touch, mine, f"only = {{ column = {quoted(sure.name)}, {which} }}  # {why}", kinds)]
+    return [Section(TOUCHES, of_touch, mine, (f"{{ column = {quoted(sure.name)}, {which} }}",), why, kinds)]
 
 
 def _joined(once: Column, whose: Sequence[str], of_touch: Mapping[str, Column], columns: list[Column]) -> Column:
@@ -183,6 +204,28 @@ def _without_refunds(section: Section) -> list[Section]:
     return (
         [section] if values.mostly(lambda text: text.strip().startswith("-")) else [parts[0], parts[1]._replace(is_refund=True)]
     )
+
+
+def _without_tests(section: Section) -> list[Section]:
+    """Conversions without those that are tests, where a column says so; those with a minus in a part of their own, as refunds."""
+    if section.table != CONVERSIONS:
+        return [section]
+    if told := guessing.tests(_columns(section.rows)):
+        column, words = told
+        is_real = pc.invert(pc.is_in(section.rows[column.name].cast(pa.string()), pa.array(words, pa.string())))
+        only = (*section.only, f"{{ column = {quoted(column.name)}, not = {listed(words, always=True)} }}")
+        section = section._replace(rows=section.rows.filter(is_real), only=only)
+    value = section.found.get("value_micros")
+    if value is None or section.is_refund or set(section.kinds.values()) == {"refund"}:
+        return [section]
+    has_minus = pc.fill_null(pc.starts_with(pc.utf8_trim_whitespace(section.rows[value.name].cast(pa.string())), "-"), False)
+    if not pc.any(has_minus).as_py() or pc.all(has_minus).as_py():
+        return [section]
+    sold, back = (f"{{ column = {quoted(value.name)}, negative = {said} }}" for said in ("false", "true"))
+    return [
+        section._replace(rows=section.rows.filter(pc.invert(has_minus)), only=(*section.only, sold)),
+        section._replace(rows=section.rows.filter(has_minus), only=(*section.only, back), is_negative=True),
+    ]
 
 
 def _words(kind: Column, rows: pa.Table) -> list[str]:
