@@ -362,7 +362,7 @@ def test_an_ad_servers_log_has_its_price_of_a_thousand_its_own_currency_and_a_wo
 def test_an_apps_tests_are_left_out_its_negative_rows_are_refunds_and_a_cost_has_its_own_currency(tmp_path: Path) -> None:
     path = tmp_path / "app.csv"
     at = "2026-05-01 1{}:00:00"
-    touch = f"click,{at.format(0)},c1,social,0.80,USD,aaaaaaaa-0000-4000-8000-000000000001"
+    touch = f"click,{at.format(0)},c1,social,0.80,USD,00000000-0000-0000-0000-000000000000,1777-42"
     events = [
         ("af_purchase", "9.99", "A1", "false"),
         ("af_purchase", "-9.99", "A1", "false"),
@@ -372,13 +372,14 @@ def test_an_apps_tests_are_left_out_its_negative_rows_are_refunds_and_a_cost_has
         f"{touch},{at.format(1 + i)},{name},{paid},EUR,{order},{is_test}" for i, (name, paid, order, is_test) in enumerate(events)
     ]
     path.write_text(
-        "Attributed Touch Type,Attributed Touch Time,Campaign ID,Channel,Cost Value,Cost Currency,IDFA,"
+        "Attributed Touch Type,Attributed Touch Time,Campaign ID,Channel,Cost Value,Cost Currency,IDFA,AppsFlyer ID,"
         "Event Time,Event Name,Event Revenue,Event Revenue Currency,Order ID,Is Test\n" + "\n".join(lines) + "\n"
     )
     text, rows = drafted(path, tmp_path)
     told = [(each["kind"], each["value_micros"], each["currency"], each["order_id"]) for each in rows["conversions"]]
     assert told == [("purchase", 9_990_000, "EUR", "A1"), ("refund", -9_990_000, "EUR", "A1")]
     assert [(each["price_micros"], each["currency"]) for each in rows["touches"]] == [(800_000, "USD")]
+    assert {each["device_id"] for table in ("touches", "conversions") for each in rows[table]} == {"1777-42"}, "no zeroed id"
     assert "Is Test" not in next(line for line in text.splitlines() if line.startswith("# Columns that were not used"))
 
 

@@ -246,6 +246,21 @@ def test_an_event_that_comes_again_with_another_amount_is_told_and_not_let_fall_
     assert ingest(settings, Window.parse("2026-05-01..2026-05-02")).changed == ()
 
 
+def test_where_one_id_is_zeroed_the_next_one_counts(tmp_path: Path) -> None:
+    mapping = """
+        [sightings]
+        happened_at = "at"
+        kind = { value = "login" }
+        device_id = ["idfa", "install"]
+        email_hash = { column = ["mail", "login"], hash = "email" }"""
+    nobody = "00000000-0000-0000-0000-000000000000"
+    rows = (f"{nobody},i1,test@test.com,jane@doe.example", f"{nobody},,test@test.com,", "d3,i3,,jane@doe.example")
+    lines = [f"2026-05-01T1{at}:00:00Z,{row}" for at, row in enumerate(rows)]
+    found = taken(mapped(tmp_path, mapping, "\n".join(["at,idfa,install,mail,login", *lines])), "sightings")
+    jane = hashlib.sha256(b"jane@doe.example").hexdigest()
+    assert [(row["device_id"], row["email_hash"]) for row in found] == [("i1", jane), (None, None), ("d3", jane)]
+
+
 BAD = [
     (CLICK.replace("+02:00", ""), "happened_at", "Expected a time with its zone"),
     (CLICK.replace("2026-05-01T10:00:00+02:00", "1st of May"), "happened_at", "happened_at is '1st of May'"),

@@ -71,7 +71,7 @@ NAMES: Mapping[str, tuple[str, ...]] = {
     ),
     "device_id": (
         *("device_id", "idfa", "gaid", "aaid", "gps_adid", "advertising_id", "google_advertising_id", "maid", "rdid", "idfv"),
-        *("android_id", "appsflyer_id", "adid"),
+        *("android_id", "appsflyer_id", "apps_flyer_id", "adid"),
     ),
     "email_hash": (
         *("email_hash", "email", "mail", "e_mail", "email_address", "hashed_email", "email_sha256", "sha256_email"),

@@ -46,6 +46,7 @@ from whence.contracts.events import EVENTS, INSTANT
 from whence.contracts.settings import Settings
 from whence.ingest import hashing, shape
 from whence.ingest.batch import Batch, Fault
+from whence.ingest.check import PERSONAL
 from whence.ingest.errors import IngestError
 from whence.ingest.files import FileSource, remembered
 from whence.ingest.guessing import COMMAS
@@ -70,7 +71,7 @@ class Cell:
     """How one field is made."""
 
     columns: tuple[str, ...] = ()
-    """Of several, the first whose cell is not empty counts."""
+    """Of several, the first whose cell is not empty counts; nor, of identifiers, names nobody."""
     joined: bool = False
     """Of several, all together count instead."""
     value: Any = None
@@ -320,7 +321,7 @@ class _Maker:
     def column(self, name: str, cell: Cell, kind: pa.DataType) -> pa.Array:
         if not cell.columns:
             return self._constant(name, cell, kind)
-        raw = self._told(cell)
+        raw = self._told(name, cell)
         if cell.empty is not None and raw.null_count:
             raw = pc.fill_null(raw.cast(pa.string()), str(cell.empty))
         if cell.map:
@@ -333,13 +334,16 @@ class _Maker:
             return self._read(name, raw, lambda word: WORDS.get(word.strip().lower()), pa.bool_(), "true or false")
         return hashing.each(raw, self._change(cell)) if cell.hash else raw.cast(pa.string())
 
-    def _told(self, cell: Cell) -> pa.Array:
-        """A column; of several, as texts, the first that is filled in each row, or all together."""
+    def _told(self, name: str, cell: Cell) -> pa.Array:
+        """A column; of several, as texts, the first that is filled in each row, or all together. A zeroed id fills nothing."""
         if len(cell.columns) == 1:
             return self.rows[cell.columns[0]]
         texts = [self.rows[each].cast(pa.string()) for each in cell.columns]
         if cell.joined:
             return pc.binary_join_element_wise(*texts, "|", null_handling="replace", null_replacement="")
+        if name in PERSONAL:
+            kind = cell.hash if cell.hash in ("email", "phone") else "identifier"
+            texts = [hashing.each(each, lambda word: None if is_placeholder(kind, word) else word) for each in texts]
         return pc.coalesce(*texts)
 
     def _constant(self, name: str, cell: Cell, kind: pa.DataType) -> pa.Array:

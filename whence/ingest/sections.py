@@ -10,9 +10,10 @@ from typing import NamedTuple
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from whence.ingest import guessing, nested, urls
+from whence.ingest import guessing, hashing, nested, urls
 from whence.ingest.fields import MONEY, how, listed, quoted
 from whence.ingest.guessing import CONVERSIONS, SIGHTINGS, TOUCHES, Column
+from whence.normalise.placeholders import is_placeholder
 
 LOOKED_AT = 1000
 """Values of a column that are looked at."""
@@ -145,14 +146,19 @@ def _filled(section: Section) -> Section:
 
 
 def _standing_in(rows: pa.Table, first: str, others: Sequence[Column]) -> tuple[str, ...]:
-    """Those that are filled in rows where all before them are empty."""
-    is_empty, found = pc.is_null(rows[first]), list[str]()
+    """Those that are filled in rows where all before them are empty, or name nobody."""
+    is_empty, found = pc.invert(_names_somebody(rows[first])), list[str]()
     for each in others:
-        is_there = pc.is_valid(rows[each.name])
+        is_there = _names_somebody(rows[each.name])
         if pc.any(pc.and_(is_empty, is_there)).as_py():
             found.append(each.name)
             is_empty = pc.and_not(is_empty, is_there)
     return tuple(found)
+
+
+def _names_somebody(values: pa.ChunkedArray) -> pa.Array:
+    told = hashing.each(values.combine_chunks(), lambda word: None if is_placeholder("identifier", word) else word)
+    return pc.is_valid(told)
 
 
 def _chosen(table: str, found: Mapping[str, Column], rows: pa.Table, kinds: Mapping[str, str]) -> Section:
