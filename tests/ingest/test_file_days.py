@@ -134,6 +134,22 @@ def test_a_day_that_would_lose_rows_since_its_file_is_gone_is_left_and_said(
     assert late_days(logs, next_day) == [Window.parse("2026-05-01")]
 
 
+def test_a_day_that_was_empty_when_it_was_asked_for_is_late_when_its_file_comes(
+    logs: Settings, caplog: pytest.LogCaptureFixture
+) -> None:
+    empty, today = date(2026, 5, 4), Window.parse("2026-05-06")
+    ingest(logs, Window(empty, empty))
+    write(Path(logs.source.path), empty)
+    write(Path(logs.source.path), date(2026, 5, 5))
+    write(Path(logs.source.path), today.first)
+    ingest(logs, today)
+    assert late_days(logs, today) == [Window(empty, empty)]
+    assert "Nobody has asked for 2026-05-05 yet, of which the source has 1 rows." in caplog.text
+    ingest(logs, Window(empty, empty))
+    assert late_days(logs, today) == []
+    assert rows(logs) == 5
+
+
 PAID = """
 [conversions]
 happened_at = "at"

@@ -24,6 +24,7 @@ LESS = (
     "Rows of %s came or changed since it was taken in, but its files hold %d now and %d were taken in: one is gone, or is shorter. "
     "Taken in again, the day would lose rows. Bring the file back, or let the rows go, then `whence ingest %s`."
 )
+NEVER = "Nobody has asked for %s yet, of which the source has %d rows. `whence ingest %s` takes them in."
 __all__ = ["IngestError", "ingest", "late_days", "peek", "source_days", "suggest"]
 
 
@@ -70,7 +71,12 @@ def late_days(settings: Settings, window: Window) -> list[Window]:
     taken: Counter[str] = Counter()
     for (_, day), rows in by_file.items():
         taken[day] += rows
-    late = {day: rows for day, rows in sorted(source.late(by_file).items()) if day in taken}
+    came = dict(sorted(source.late(by_file).items()))
+    asked = {*taken, *(source.asked & {*before.days})}
+    for day in came:
+        if asked and min(asked) < day < str(window.first) and day not in asked:
+            log.warning(NEVER, day, came[day], day)
+    late = {day: rows for day, rows in came.items() if day in asked}
     for day, rows in late.items():
         if rows < taken[day]:
             log.warning(LESS, day, rows, taken[day], day)

@@ -5,9 +5,11 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from datetime import date
 from functools import cached_property
+from pathlib import Path
 
 from whence.contracts.settings import Settings
 from whence.contracts.times import Window
@@ -19,8 +21,9 @@ from whence.ingest.file_days import Days, FileDays, needs_day
 from whence.ingest.places import File, Place, files
 from whence.ingest.read import Chunk, Needed, chunks, file_chunks, headers
 
-TAKEN = "taken"
-"""The kind of what is remembered of a file when its rows were taken in."""
+TAKEN, ASKED = "taken", "asked"
+"""The kinds of what is remembered of a file when its rows were taken in, and of all files together: the days that were asked for."""
+ALL_FILES = File("", "", lambda: nullcontext(Path()))
 
 
 @dataclass(frozen=True)
@@ -48,15 +51,22 @@ class FileSource:
             yield replace(batch, day=self._days.first.isoformat()) if needs_day(batch) else batch
 
     def note_taken(self, window: Window) -> None:
-        """Remember that the tables hold what the files have of these days now."""
+        """Remember that the tables hold what the files have of these days now, be it nothing."""
         if self.place.is_sql:
             return
         with files(self.place) as found, self.known:
+            asked = Days(dict.fromkeys([*self.known.last(ALL_FILES, ASKED).rows, *window.days], 0))
+            self.known.note(ALL_FILES, asked, ASKED)
             for file in found:
                 days = self.known.of(file)
                 if days is not None and days.meet(window):
                     sums = {day: each for day, each in days.sums.items() if day in window.days}
                     self.known.note(file, Days(sums={**self.known.last(file, TAKEN).sums, **sums}), TAKEN)
+
+    @property
+    def asked(self) -> frozenset[str]:
+        """The days that were taken in, those among them of which there was no row."""
+        return frozenset(self.known.last(ALL_FILES, ASKED).rows)
 
     def late(self, taken: Mapping[tuple[str, str], int]) -> dict[str, int]:
         """The days of which a file that was read holds more rows than were taken in, by (file, day), or other ones; and how many all files hold.
