@@ -387,7 +387,14 @@ def test_an_order_in_two_systems_goes_by_the_name_that_both_know(tmp_path: Path)
     folder = tmp_path / "exports"
     folder.mkdir()
     shop = [
-        {"id": 7_000 + i, "name": f"#{i}", "created_at": f"2026-05-01T1{i}:00:00Z", "total_price": "9.90", "currency": "EUR"}
+        {
+            "id": 7_000 + i,
+            "name": f"#{i}",
+            "created_at": f"2026-05-01T1{i}:00:00Z",
+            "total_price": "9.90",
+            "currency": "EUR",
+            "refunds": [{"amount": "9.90"}],
+        }
         for i in range(4)
     ]
     books = [{"Bestellnummer": f"#{i}", "Datum": f"01.05.2026 1{i}:00:00", "Betrag": "9,90", "Währung": "EUR"} for i in range(3)]
@@ -398,7 +405,8 @@ def test_an_order_in_two_systems_goes_by_the_name_that_both_know(tmp_path: Path)
     ]
     for name, told in (("shop", shop), ("books", books), ("visits", visits)):
         (folder / f"{name}.jsonl").write_text("\n".join(map(json.dumps, told)))
-    _, rows = drafted(folder, tmp_path)
+    text, rows = drafted(folder, tmp_path)
+    assert "# refunds holds lists of objects, which are not taken apart" in text
     assert sorted(each["order_id"] for each in rows["conversions"]) == ["#0", "#0", "#1", "#1", "#2", "#2", "#3"]
     assert [(each["event_id"], each["kind"], each["campaign_id"], each["channel"]) for each in rows["touches"]] == [
         ("m1", "click", "brand", "cpc")

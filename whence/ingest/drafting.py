@@ -68,7 +68,7 @@ def draft(path: str, table: str = "") -> str:
     for group in groups:
         rows = _read(group)
         mine = [part._replace(files=group.line) for part in found_in(rows)]
-        found, nameless = [*found, *mine], [*nameless, *_nameless(mine, rows)]
+        found, nameless = [*found, *mine], [*nameless, *_nameless(mine, rows), *_rows_within(rows)]
         taken = {urls.column(name) for part in mine for column in part.found.values() for name in (column.name, *column.others)}
         asked = " ".join(each for part in mine for each in part.only)
         unused += [name for name in group.names if name not in taken and quoted(name) not in asked]
@@ -121,6 +121,15 @@ def _nameless(parts: Sequence[Section], rows: pa.Table) -> list[str]:
             if better
             else ""
         )
+    ]
+
+
+def _rows_within(rows: pa.Table) -> list[str]:
+    """What to do about columns that hold lists of objects: rows of their own, as the refunds of an order, which nobody reads there."""
+    names = [name for name in rows.column_names if any(str(cell).startswith("[{") for cell in rows[name].to_pylist())]
+    return [
+        f"# {name} holds lists of objects, which are not taken apart: what in them is money, as refunds are, has to come as rows of its own."
+        for name in names
     ]
 
 
