@@ -261,6 +261,24 @@ def test_where_one_id_is_zeroed_the_next_one_counts(tmp_path: Path) -> None:
     assert [(row["device_id"], row["email_hash"]) for row in found] == [("i1", jane), (None, None), ("d3", jane)]
 
 
+def test_a_constant_amount_has_a_scale_as_a_column_has(tmp_path: Path) -> None:
+    mapping = TOLD.replace('column = "paid"', "value = 49.99")
+    rows = "id,at,seen,money\na,2026-05-01T10:00:00Z,2026-05-01T10:00:00Z,EUR\n"
+    [found] = taken(mapped(tmp_path, mapping, rows), "conversions")
+    assert found["value_micros"] == 49_990_000
+    plain = mapping.replace(", scale = 1_000_000", "")
+    with pytest.raises(IngestError, match=r"constant for value_micros is 49\.99\. Expected a whole number of micros"):
+        taken(mapped(tmp_path, plain, rows), "conversions")
+
+
+def test_a_cell_of_several_lines_is_one_cell_wherever_the_file_is_cut_for_reading(tmp_path: Path) -> None:
+    text = "one line\nand, another " + "x" * 1000
+    lines = [f'"{text}",c{at},2026-05-01T10:00:00Z,2026-05-01T10:00:00Z,1.00,EUR' for at in range(10_000)]
+    settings = mapped(tmp_path, TOLD, "\n".join(["note,id,at,seen,paid,money", *lines]))
+    told = ingest(settings, Window.parse("2026-05-01")).tables["conversions"]
+    assert (told.read, told.accepted) == (10_000, 10_000)
+
+
 BAD = [
     (CLICK.replace("+02:00", ""), "happened_at", "Expected a time with its zone"),
     (CLICK.replace("2026-05-01T10:00:00+02:00", "1st of May"), "happened_at", "happened_at is '1st of May'"),

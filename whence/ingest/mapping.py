@@ -347,11 +347,15 @@ class _Maker:
         return pc.coalesce(*texts)
 
     def _constant(self, name: str, cell: Cell, kind: pa.DataType) -> pa.Array:
+        given = _micros(str(cell.value), cell) if pa.types.is_int64(kind) else cell.value
+        expected = _number_like(cell) if pa.types.is_int64(kind) else kind
         try:
-            return shape.same(cell.value, self.rows.num_rows, kind)
+            if given is None:
+                raise pa.ArrowInvalid  # an amount that cannot be one
+            return shape.same(given, self.rows.num_rows, kind)
         except (pa.ArrowInvalid, pa.ArrowTypeError):
             raise IngestError(
-                f'The mapping\'s constant for {name} is {cell.value!r}. Expected {kind}. Name the column that has it, as {name} = "…".'
+                f'The mapping\'s constant for {name} is {cell.value!r}. Expected {expected}. Name the column that has it, as {name} = "…".'
             ) from None
 
     def _change(self, cell: Cell) -> Callable[[str], str | None]:

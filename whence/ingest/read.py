@@ -151,7 +151,9 @@ def _csv_chunks(name: str, path: Path, needed: tuple[str, ...], delimiter: str) 
             reader = pacsv.open_csv(
                 raw,
                 read_options=pacsv.ReadOptions(use_threads=False, block_size=BLOCK),
-                parse_options=pacsv.ParseOptions(delimiter=delimiter or _delimiter(path), invalid_row_handler=note),
+                parse_options=pacsv.ParseOptions(
+                    delimiter=delimiter or _delimiter(path), newlines_in_values=True, invalid_row_handler=note
+                ),
                 convert_options=pacsv.ConvertOptions(
                     include_columns=columns,
                     column_types=dict.fromkeys(columns, pa.string()),
