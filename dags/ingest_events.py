@@ -5,8 +5,9 @@
 then the day's `checks` and `findings` about these tables, before anything learns from them. A day with a finding at `stop` is left
 out of training, and the gate reads the findings.
 
-Days before it that were taken in, and of whose rows some came or changed since in files, are taken in again, and go through the
-DAGs behind this one under keys of their own; the first task's answer names them as `late`.
+Days before it that were taken in, and of whose rows some came or changed since in files, are taken in again; the first task's answer
+names them as `late`. They, and the days between them and this one, whose credit may rest on them, go through the DAGs behind
+this one again under keys of their own, named as `again`.
 
 **Owner** data platform. **Partition key** a day (`2026-05-03`) or a range of days (`2026-05-01..2026-05-10`). Airflow's *Trigger* asks
 for no key where no cron gives one (`ingest_cron`): write the same under *days* there. The DAGs behind this one start by themselves.
@@ -71,14 +72,15 @@ with DAG(
     @task
     def ingest(days: str) -> dict[str, Any]:
         from whence.contracts.times import Window
-        from whence.ingest import ingest, late_days
+        from whence.ingest import days_to_repeat, ingest, late_days
 
         window = Window.parse(days)
         report = ingest(load(), window)
         late = late_days(load(), window)
         for each in late:
             ingest(load(), each)
-        return {**asdict(report), "late": [str(each) for each in late]}
+        again = days_to_repeat(load(), late, window)
+        return {**asdict(report), "late": [str(each) for each in late], "again": [str(each) for each in again]}
 
     @task(outlets=[EVENTS])
     def check_data(ingested: dict[str, Any], days: str) -> dict[str, Any]:
@@ -87,7 +89,7 @@ with DAG(
         from monitoring import check_data
         from whence.contracts.times import Window
 
-        keys = [*ingested["late"], str(Window.parse(days))]
+        keys = [*ingested["again"], str(Window.parse(days))]
         found = [check_data(load(), Window.parse(key), now=datetime.now(UTC)) for key in keys]
         get_current_context()["outlet_events"][
             EVENTS

@@ -153,8 +153,14 @@ def ingest(
                 print(f"The source has no row of {days}. Is it delivered, and are days those of seen_at, in UTC?")
             if any(tally.quarantined for tally in found.tables.values()):
                 show.rows(_why_quarantined(context.obj, _window(days)), as_json=False, title="\nIn quarantine, by field")
-            for late in whence.ingest.late_days(context.obj, _window(days)):
-                print(f"Rows of {late} came or changed since it was taken in. `whence ingest {late}` takes them in, too.")
+            late = whence.ingest.late_days(context.obj, _window(days))
+            for each in late:
+                print(f"Rows of {each} came or changed since it was taken in. `whence ingest {each}` takes them in, too.")
+            if late:
+                again = ", ".join(map(str, whence.ingest.days_to_repeat(context.obj, late, _window(days))))
+                print(
+                    f"Then run resolve, materialise, attribute and watch for {again} once more: what was said there rests on them."
+                )
 
 
 def _why_quarantined(settings: Settings, window: Window) -> list[dict[str, object]]:

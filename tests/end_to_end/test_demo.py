@@ -267,9 +267,12 @@ def test_the_pages_that_people_open_are_there_without_errors(demo: Demo, tmp_pat
             assert (tmp_path / f"{name}.png").stat().st_size > 10_000
 
 
-def test_rows_that_a_file_brings_days_later_go_through_the_dags_as_their_own_day_and_before_the_files(demo: Demo, tmp_path: Path):
+def test_rows_that_a_file_brings_days_later_go_through_the_dags_with_the_days_since_and_before_the_files(
+    demo: Demo, tmp_path: Path
+):
     last, logs = days(demo)[-1].last, tmp_path / "logs"
     day, later = (Window(at, at) for at in (last + timedelta(days=1), last + timedelta(days=3)))
+    again = f"{day}..{later.first - timedelta(days=1)}"  # what was said of the days since may rest on the rows
     mapping = tmp_path / "mapping.toml"
     mapping.write_text('[sightings]\nhappened_at = "at"\ncookie_id = "cookie"\nkind = { value = "login" }\n')
     logs.mkdir()
@@ -281,8 +284,8 @@ def test_rows_that_a_file_brings_days_later_go_through_the_dags_as_their_own_day
     (logs / "second.csv").write_text(f"at,cookie\n{later}T10:00:00Z,next\n{day}T11:00:00Z,late\n")
     demo.airflow.call("PATCH", "/api/v2/dags/materialise_features", json={"is_paused": True})  # or it would go on to train
     demo.airflow.wait("ingest_events", run_id=demo.airflow.trigger("ingest_events", later), seconds=120)
-    demo.airflow.wait("resolve_identities", key=str(day), seconds=120)
-    assert [run.key for run in demo.airflow.runs("resolve_identities")][:2] == [str(later), str(day)]
+    demo.airflow.wait("resolve_identities", key=again, seconds=120)
+    assert [run.key for run in demo.airflow.runs("resolve_identities")][:2] == [str(later), again]
     assert {"cookie_id:in-time", "cookie_id:late"} <= set(Lake.of(settings).read("persons", day)["identifier"].to_pylist())
 
 

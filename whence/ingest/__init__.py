@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import date, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -25,7 +25,7 @@ LESS = (
     "Taken in again, the day would lose rows. Bring the file back, or let the rows go, then `whence ingest %s`."
 )
 NEVER = "Nobody has asked for %s yet, of which the source has %d rows. `whence ingest %s` takes them in."
-__all__ = ["IngestError", "ingest", "late_days", "peek", "source_days", "suggest"]
+__all__ = ["IngestError", "days_to_repeat", "ingest", "late_days", "peek", "source_days", "suggest"]
 
 
 def ingest(settings: Settings, window: Window, progress: Callable[[int, int], None] | None = None) -> IngestReport:
@@ -81,6 +81,22 @@ def late_days(settings: Settings, window: Window) -> list[Window]:
         if rows < taken[day]:
             log.warning(LESS, day, rows, taken[day], day)
     return Window.runs(date.fromisoformat(day) for day, rows in late.items() if rows >= taken[day])
+
+
+def days_to_repeat(settings: Settings, late: Iterable[Window], window: Window) -> list[Window]:
+    """Days before the window whose steps have to run again when late ones were taken in; each run of days as one.
+
+    Those themselves, and the days after them: who somebody was and what earned a conversion was said there without their
+    rows. Of these days no more than the policy lets late events restate.
+    """
+    from whence.attribution import policy
+
+    days = sorted(day for each in late for day in each)
+    if not days:
+        return []
+    first = max(days[0], window.first - timedelta(days=policy.of(settings).restate_days))
+    between = Window(first, window.first - timedelta(days=1))
+    return list(Window.runs({*days, *between}))
 
 
 def peek(settings: Settings, window: Window, table: str) -> pa.Table:

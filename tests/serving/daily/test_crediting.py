@@ -12,8 +12,9 @@ import pytest
 from serving.daily.batch import attribute_conversions, resolve_identities
 from tests.builders import a_click, a_conversion, a_lake, a_sighting, a_touch, rows, some_settings
 from whence.attribution import statements
-from whence.contracts.settings import Settings
+from whence.contracts.settings import Settings, Source
 from whence.contracts.times import Window
+from whence.ingest import days_to_repeat, ingest, late_days
 from whence.lake import Lake
 
 pytestmark = pytest.mark.service
@@ -134,3 +135,56 @@ def test_what_lies_further_back_than_the_policy_restates_stays(tmp_path: Path, r
     settings = Settings(home=settings.home, attribution=type(settings.attribution)(policy=str(policy)))
     run(settings, days(1, 5))
     assert held(settings) == {("ann-buys", "t2"): 100, ("bob-buys", "t9"): 7}
+
+
+LOG = """
+[touches]
+only = { column = "what", is = ["click"] }
+event_id = "id"
+happened_at = "at"
+kind = "what"
+campaign_id = "id"
+channel = { value = "search" }
+cookie_id = "cookie"
+
+[conversions]
+only = { column = "what", is = ["purchase"] }
+conversion_id = "id"
+happened_at = "at"
+kind = "what"
+value_micros = { value = 100 }
+currency = { value = "EUR" }
+source = { value = "server" }
+cookie_id = "cookie"
+"""
+
+
+def test_a_day_that_comes_late_earns_credit_for_the_days_that_were_stated_without_it(tmp_path: Path) -> None:
+    def delivered(day: int, *rows: str) -> None:
+        lines = [f"2026-05-{day:02d}T10:00:00Z,{row}" for row in rows]
+        (tmp_path / "logs" / f"{day}.csv").write_text("\n".join(["at,what,id,cookie", *lines]) + "\n")
+
+    def night(day: int) -> list[Window]:
+        ingest(settings, days(day))
+        late = late_days(settings, days(day))
+        for each in late:
+            ingest(settings, each)
+        again = days_to_repeat(settings, late, days(day))
+        for each in [*again, days(day)]:
+            run(settings, each)
+        return again
+
+    (tmp_path / "logs").mkdir()
+    (tmp_path / "map.toml").write_text(LOG)
+    settings = some_settings(tmp_path, source=Source("mapping", str(tmp_path / "logs"), str(tmp_path / "map.toml")))
+    delivered(1, "click,first,c1")
+    delivered(3, "purchase,sold,c1")
+    assert [night(day) for day in (1, 2, 3)] == [[], [], []]
+    assert held(settings) == {("sold", "first"): 100}
+    delivered(2, "click,late,c1")
+    delivered(4, "click,after,c1")
+    assert night(4) == [days(2, 3)], "the late day, and the one that was stated without it"
+    assert held(settings) == {("sold", "first"): 50, ("sold", "late"): 50}
+    assert night(5) == []
+    delivered(1, "click,first,c1", "click,second,c1")
+    assert night(12) == [days(1), days(5, 11)], "of the days between, as many as late events may restate"
