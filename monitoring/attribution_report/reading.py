@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from whence.attribution.policy import Policy
     from whence.lake import Lake
 
-TABLES = ("touches", "conversions", "persons", "person_events", "credits")
+TABLES = ("touches", "conversions", "quarantine", "persons", "person_events", "credits")
 """Those whose version a report names."""
 
 
@@ -44,6 +44,8 @@ class Read:
     """By the bundle of identity-ranker how many identifiers it gave to somebody, until the period's end."""
     held: Mapping[str, str] = field(default_factory=dict)
     """Days of the period whose credit is not final, and why."""
+    quarantined: int = 0
+    """Rows of conversions of the period that broke the contract: no sum has them."""
 
 
 def read(lake: Lake, window: Window, policy: Policy, *, by_touch: bool) -> Read:
@@ -63,6 +65,8 @@ def read(lake: Lake, window: Window, policy: Policy, *, by_touch: bool) -> Read:
     with lake.connect(late, "touches") as con:
         query = "SELECT touch_id, happened_at, seen_at, kind, holdout, campaign_id, channel, price_micros, currency FROM touches"
         touches = _rows(con, f"{query} ORDER BY seen_at, event_id")
+    with lake.connect(window, "quarantine") as con:
+        quarantined = int(con.execute("SELECT count(*) FROM quarantine WHERE \"table\" = 'conversions'").fetchall()[0][0])
     with lake.connect(None, "person_events") as con:
         until, events = con.execute("SELECT max(known_at), count(*) FROM person_events").fetchall()[0]
     with lake.connect(None, "persons") as con:
@@ -82,6 +86,7 @@ def read(lake: Lake, window: Window, policy: Policy, *, by_touch: bool) -> Read:
         ledger_events=int(events),
         linked_by=links,
         held={each.day: each.reason for each in holding.held(lake, window)},
+        quarantined=quarantined,
     )
 
 

@@ -154,6 +154,10 @@ def notes(read: Read, policy_digest: str, basis: Basis, tables: Tables, algorith
         )
     if read.without_events:
         found.append(f"No data of {_days(read.without_events)}: no touch and no conversion was ingested.")
+    if read.quarantined:
+        found.append(
+            f"In quarantine, and in no sum, are {read.quarantined:,} rows of conversions. What whence ingest says of these days tells why."
+        )
     others = {digest: count for digest, count in basis.policies.items() if digest != policy_digest}
     if others:
         told = ", ".join(f"{count:,} by {digest[:12]}" for digest, count in sorted(others.items()))

@@ -320,6 +320,16 @@ def test_days_that_are_not_attributed_yet_are_named(tmp_path: Path) -> None:
     assert "No data of 2026-05-03..2026-05-04:" in notes
 
 
+def test_conversions_that_wait_in_quarantine_are_said_to_be_in_no_sum(tmp_path: Path) -> None:
+    settings = a_home(tmp_path, some_credits())
+    assert not any("quarantine" in note for note in monitoring.report(settings, BOTH, NOON).report.notes)
+    bad = {"source": "shop.csv", "row": 1, "event_id": None, "field": "value_micros", "reason": "It is 'ten'. Expected a number."}
+    rows = [bad | {"day": DAY, "table": name, "row": at} for at, name in enumerate(("conversions", "conversions", "touches"))]
+    a_lake(settings.home, quarantine=rows)
+    notes = monitoring.report(settings, BOTH, NOON).report.notes
+    assert "In quarantine, and in no sum, are 2 rows of conversions. What whence ingest says of these days tells why." in notes
+
+
 def test_spend_without_any_credit_still_has_a_report(tmp_path: Path) -> None:
     made = a_report(a_read([]), tmp_path)
     assert in_short(made.report)[0] == "Ads cost 0.01 USD."
