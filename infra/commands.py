@@ -153,6 +153,8 @@ def ingest(
                 print(f"The source has no row of {days}. Is it delivered, and are days those of seen_at, in UTC?")
             if any(tally.quarantined for tally in found.tables.values()):
                 show.rows(_why_quarantined(context.obj, _window(days)), as_json=False, title="\nIn quarantine, by field")
+            for name, field, columns in whence.ingest.unfilled(context.obj, _window(days)):
+                print(f"No row of {name} has a {field}, which the mapping reads from {columns}. Is that its name in the source?")
             late = whence.ingest.late_days(context.obj, _window(days))
             for each in late:
                 print(f"Rows of {each} came or changed since it was taken in. `whence ingest {each}` takes them in, too.")

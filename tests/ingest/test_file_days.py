@@ -150,6 +150,17 @@ def test_a_day_that_was_empty_when_it_was_asked_for_is_late_when_its_file_comes(
     assert rows(logs) == 5
 
 
+def test_the_command_names_what_a_mapping_reads_and_no_row_has(logs: Settings) -> None:
+    Path(logs.source.mapping).write_text(MAPPING + 'cookie_id = "user.cokie"\nexternal_id = ["user.id", "user.login"]\n')
+    rows = ('{"at": "2026-05-04T10:00:00Z", "user": {"cookie": "c1", "login": "ann"}}', '{"at": "2026-05-04T11:00:00Z"}')
+    Path(logs.source.path, "2026-05-04.jsonl").write_text("\n".join(rows))
+    for old in Path(logs.source.path).glob("*.csv"):
+        old.unlink()
+    told = " ".join(CliRunner().invoke(app, ["ingest", "2026-05-04"], obj=logs).output.split())
+    assert "No row of sightings has a cookie_id, which the mapping reads from user.cokie. Is that its name in the source?" in told
+    assert "external_id" not in told
+
+
 PAID = """
 [conversions]
 happened_at = "at"

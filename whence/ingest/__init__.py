@@ -25,7 +25,7 @@ LESS = (
     "Taken in again, the day would lose rows. Bring the file back, or let the rows go, then `whence ingest %s`."
 )
 NEVER = "Nobody has asked for %s yet, of which the source has %d rows. `whence ingest %s` takes them in."
-__all__ = ["IngestError", "days_to_repeat", "ingest", "late_days", "peek", "source_days", "suggest"]
+__all__ = ["IngestError", "days_to_repeat", "ingest", "late_days", "peek", "source_days", "suggest", "unfilled"]
 
 
 def ingest(settings: Settings, window: Window, progress: Callable[[int, int], None] | None = None) -> IngestReport:
@@ -97,6 +97,28 @@ def days_to_repeat(settings: Settings, late: Iterable[Window], window: Window) -
     first = max(days[0], window.first - timedelta(days=policy.of(settings).restate_days))
     between = Window(first, window.first - timedelta(days=1))
     return list(Window.runs({*days, *between}))
+
+
+def unfilled(settings: Settings, window: Window) -> list[tuple[str, str, str]]:
+    """Of a mapping, what it reads and no row of the window's days has: table, field, and the columns that it names for it.
+
+    In JSON a name that nothing goes by is an empty cell, so that nobody else says so.
+    """
+    if settings.source.kind != "mapping":
+        return []
+    from whence.ingest.mapping import parse
+    from whence.lake import Lake
+
+    lake, found = Lake.of(settings), []
+    tables = parse(Path(settings.source.mapping).read_text(), settings.source.mapping).tables
+    for name in dict.fromkeys(each.table for each in tables):
+        rows = lake.read(name, window)
+        columns: dict[str, list[str]] = {}
+        for field, cell in [pair for each in tables if each.table == name for pair in each.cells.items()]:
+            columns.setdefault(field, []).extend(cell.columns)
+        empty = [field for field, named in columns.items() if named and len(rows) and rows[field].null_count == len(rows)]
+        found += [(name, field, ", ".join(dict.fromkeys(columns[field]))) for field in empty]
+    return found
 
 
 def peek(settings: Settings, window: Window, table: str) -> pa.Table:
