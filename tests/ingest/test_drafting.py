@@ -355,7 +355,9 @@ def test_an_ad_servers_log_has_its_price_of_a_thousand_its_own_currency_and_a_wo
     )
     text, rows = drafted(path, tmp_path)
     assert [(each["price_micros"], each["currency"]) for each in rows["touches"]] == [(2_500, "EUR")]
-    assert [(each["value_micros"], each["currency"]) for each in rows["conversions"]] == [(19_900_000, "GBP")]
+    assert [(each["kind"], each["value_micros"], each["currency"]) for each in rows["conversions"]] == [
+        ("purchase", 19_900_000, "GBP")
+    ]
     assert 'request_id differs from row to row: if it names the event, write event_id = "request_id".' in text
 
 

@@ -9,8 +9,11 @@ import zlib
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
+from itertools import groupby
+from operator import itemgetter
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -18,6 +21,7 @@ from whence.contracts.times import Window
 from whence.ingest.batch import Batch
 from whence.ingest.places import File
 
+NO_DAY = -1_000_000  # sorts before all days
 FORM = 2
 """Raised when files are read in another way, so that what was remembered is forgotten."""
 
@@ -49,10 +53,13 @@ def _summed(batch: Batch, before: Mapping[str, int]) -> dict[str, int]:
     days = batch.rows["seen_at"].cast(pa.timestamp("us")).cast(pa.date32())
     cells = [_plain(column).cast(pa.string()) for column in batch.rows.columns]
     whole = pc.binary_join_element_wise(*cells, "\x1f", null_handling="replace", null_replacement="")
+    order = np.argsort(days.cast(pa.int32()).fill_null(NO_DAY), kind="stable")
+    told, place = whole.take(pa.array(order)).to_pylist(), days.take(pa.array(order)).to_pylist()
     found = {}
-    for day in pc.unique(days.drop_null()):
-        held = whole.filter(pc.equal(days, day)).to_pylist()
-        found[str(day)] = zlib.crc32("\x1e".join(held).encode(), before.get(str(day), 0))
+    for day, rows in groupby(zip(place, told, strict=True), key=itemgetter(0)):
+        if day is not None:
+            text = "\x1e".join(map(itemgetter(1), rows))
+            found[str(day)] = zlib.crc32(text.encode(), before.get(str(day), 0))
     return found
 
 

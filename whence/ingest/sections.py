@@ -117,7 +117,8 @@ def _by_kinds(found: Mapping[str, Column], rows: pa.Table, kinds: Sequence[Colum
         parted: dict[str, dict[str, str]] = {TOUCHES: {}, CONVERSIONS: {}, SIGHTINGS: {}}
         for word in _words(kind, rows):
             table, ours = guessing.meaning(word) or (SIGHTINGS, guessing.sighting(word))
-            parted[table][word] = ours
+            # one with an order is what new customers and cool-downs of a policy go by
+            parted[table][word] = "purchase" if ours == "conversion" and "order_id" in found else ours
         sections += [_chosen(table, {**found, "kind": kind}, rows, said) for table, said in parted.items() if said]
         rows = rows.filter(pc.is_null(rows[kind.name]))
     return sections
