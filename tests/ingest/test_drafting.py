@@ -408,7 +408,7 @@ def test_an_order_in_two_systems_goes_by_the_name_that_both_know(tmp_path: Path)
     for name, told in (("shop", shop), ("books", books), ("visits", visits)):
         (folder / f"{name}.jsonl").write_text("\n".join(map(json.dumps, told)))
     text, rows = drafted(folder, tmp_path)
-    assert "# refunds holds lists of objects, which are not taken apart" in text
+    assert "# refunds holds lists of objects, which this draft leaves alone" in text
     assert sorted(each["order_id"] for each in rows["conversions"]) == ["#0", "#0", "#1", "#1", "#2", "#2", "#3"]
     assert [(each["event_id"], each["kind"], each["campaign_id"], each["channel"]) for each in rows["touches"]] == [
         ("m1", "click", "brand", "cpc")

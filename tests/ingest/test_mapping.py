@@ -279,6 +279,17 @@ def test_a_cell_of_several_lines_is_one_cell_wherever_the_file_is_cut_for_readin
     assert (told.read, told.accepted) == (16_000, 16_000)
 
 
+def test_a_row_that_two_sections_refuse_counts_for_both_and_has_one_reason(tmp_path: Path) -> None:
+    sold = TOLD.replace("[conversions]", "[[conversions]]").replace('event_id = "id"\n', "")
+    rows = ["a,2026-05-01T10:00:00Z,2026-05-01T10:00:00Z,ten,EUR", "b,2026-05-01T10:00:00Z,2026-05-01T10:00:00Z,1.00,EUR"]
+    both = sold + sold.replace('"purchase"', '"refund"').replace("1_000_000", "-1_000_000")
+    settings = mapped(tmp_path, both, "\n".join(["id,at,seen,paid,money", *rows]))
+    told = ingest(settings, Window.parse("2026-05-01")).tables["conversions"]
+    assert (told.read, told.accepted, told.quarantined) == (4, 2, 2), "an order and its refund may stand in one row"
+    [left] = Lake.of(settings).read("quarantine").to_pylist()
+    assert (left["row"], left["field"]) == (1, "value_micros")
+
+
 BAD = [
     (CLICK.replace("+02:00", ""), "happened_at", "Expected a time with its zone"),
     (CLICK.replace("2026-05-01T10:00:00+02:00", "1st of May"), "happened_at", "happened_at is '1st of May'"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import json
 from pathlib import Path
 from typing import Any
 
@@ -101,3 +102,54 @@ def test_a_cell_of_a_csv_may_hold_json(tmp_path: Path) -> None:
     assert (found["order_id"], found["value_micros"], found["click_id"]) == ("A1", 4_350_000, "C9")
     assert Lake.of(settings).read("quarantine")["field"].to_pylist() == ["value_micros"]
     assert "order.id" in suggest(tmp_path / "orders.csv")
+
+
+REFUNDS = """
+[[conversions]]
+conversion_id = "id"
+order_id = "id"
+happened_at = "at"
+kind = { value = "purchase" }
+value_micros = { column = "paid", scale = 1_000_000 }
+currency = "money"
+source = { value = "server" }
+
+[[conversions]]
+each = "refunds.parts"
+only = { column = "refunds.parts.kind", is = ["refund"] }
+order_id = "id"
+happened_at = "refunds.at"
+kind = { value = "refund" }
+value_micros = { column = "refunds.parts.amount", scale = -1_000_000 }
+currency = "money"
+source = { value = "server" }
+"""
+
+
+def test_each_refund_in_the_list_of_an_order_is_a_row_and_a_bad_one_keeps_its_row_back(tmp_path: Path) -> None:
+    def part(amount: str, kind: str = "refund") -> dict[str, str]:
+        return {"amount": amount, "kind": kind}
+
+    orders = {
+        "whole": [{"at": "2026-05-02T10:00:00Z", "parts": [part("10.00")]}],
+        "in parts": [
+            {"at": "2026-05-02T10:00:00Z", "parts": [part("3.00"), part("3.00"), part("9", "void")]},
+            {"at": "2026-05-02T11:00:00Z", "parts": [part("4.00")]},
+        ],
+        "kept": [],
+        "odd": [{"at": "2026-05-02T10:00:00Z", "parts": [part("1.00"), part("one")]}],
+    }
+    lines = [
+        {"id": name, "at": "2026-05-02T09:00:00Z", "paid": "10.00", "money": "EUR", "refunds": told}
+        for name, told in orders.items()
+    ]
+    (tmp_path / "orders.jsonl").write_text("\n".join(map(json.dumps, [*lines, lines[1]])))
+    (tmp_path / "map.toml").write_text(REFUNDS)
+    source = Source(kind="mapping", path=str(tmp_path / "orders.jsonl"), mapping=str(tmp_path / "map.toml"))
+    settings = some_settings(tmp_path, source=source)
+    tally = ingest(settings, source_days(settings)).tables["conversions"]
+    assert (tally.read, tally.accepted, tally.duplicates, tally.quarantined) == (14, 8, 4, 2), "the order that came twice is one"
+    told = [(row["order_id"], row["value_micros"]) for row in taken(settings) if row["kind"] == "refund"]
+    parts = [("in parts", -4_000_000), ("in parts", -3_000_000), ("in parts", -3_000_000)]
+    assert sorted(told) == [*parts, ("whole", -10_000_000)]
+    assert {row["row"] for row in Lake.of(settings).read("quarantine").to_pylist()} == {4}

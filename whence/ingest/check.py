@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -36,7 +37,10 @@ class Checked:
 
 
 def check(batch: Batch) -> Checked:
-    """Hold a batch against its table's contract; each refused row has one fault, its first."""
+    """Hold a batch against its table's contract; each refused row has one fault, its first.
+
+    Rows of one number, which were one row of the source, are refused together.
+    """
     rows = _clean(batch.rows.select(EVENTS[batch.table].names))
     faults: dict[int, Fault] = {fault.row: fault for fault in reversed(batch.faults)}
     numbers = batch.numbers.to_pylist()
@@ -46,7 +50,8 @@ def check(batch: Batch) -> Checked:
                 faults[numbers[at]] = Fault(numbers[at], name, _say(reason, rows, at, name))
     keep = pc.invert(pc.is_in(batch.numbers, pa.array(list(faults), pa.int64())))
     good = rows.filter(keep)
-    return Checked(good, batch.numbers.filter(keep), tuple(faults[row] for row in sorted(faults)))
+    times = Counter(numbers)
+    return Checked(good, batch.numbers.filter(keep), tuple(faults[row] for row in sorted(faults) for _ in range(times[row] or 1)))
 
 
 def _clean(rows: pa.RecordBatch) -> pa.RecordBatch:

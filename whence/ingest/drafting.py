@@ -125,10 +125,11 @@ def _nameless(parts: Sequence[Section], rows: pa.Table) -> list[str]:
 
 
 def _rows_within(rows: pa.Table) -> list[str]:
-    """What to do about columns that hold lists of objects: rows of their own, as the refunds of an order, which nobody reads there."""
+    """What to do about columns that hold lists of objects: rows of their own, as the refunds of an order."""
     names = [name for name in rows.column_names if any(str(cell).startswith("[{") for cell in rows[name].to_pylist())]
     return [
-        f"# {name} holds lists of objects, which are not taken apart: what in them is money, as refunds are, has to come as rows of its own."
+        f"# {name} holds lists of objects, which this draft leaves alone. Are refunds in them, or orders? "
+        f"A section with each = {quoted(name)} makes a row of each."
         for name in names
     ]
 

@@ -175,6 +175,7 @@ def _write(lake: Lake, staging: _Staging, window: Window) -> IngestReport:
             if staging.files(name) or lake.days(name):
                 _write_truth(lake, opened, name, window, changed)
         counts = _counts(base, pa.concat_tables(tallies), refused)
+        refused = _once(base, refused)
     for name, rows in (("quarantine", refused), ("ingest_counts", counts)):
         if lake.replace(name, rows, window):
             changed.add(name)
@@ -269,6 +270,15 @@ def _columns(name: str) -> str:
 
 def _within(window: Window) -> str:
     return f"day BETWEEN '{window.first}' AND '{window.last}'"
+
+
+def _once(base: duckdb.DuckDBPyConnection, refused: pa.Table) -> pa.Table:
+    """Of a row of the source that two sections of a table refused, or that holds several rows, one reason."""
+    with base.cursor() as con:
+        con.register("refused", refused)
+        key = 'day, "table", source, row'
+        once = con.sql(f"SELECT DISTINCT ON ({key}) * FROM refused ORDER BY {key}, field, reason").to_arrow_table()
+        return once.select(FAULTS.names).cast(FAULTS)
 
 
 def _counts(base: duckdb.DuckDBPyConnection, told: pa.Table, refused: pa.Table) -> pa.Table:

@@ -19,10 +19,11 @@ of an address, as `page?utm_campaign`; a list names several, of which the first 
     only        = { column = "utm_campaign", not = ["(direct)"] }  # nor one of these words
     only        = { column = "amount", negative = true }     # or those with a minus, as of a refund; false for the others
     only        = [{ column = "type", is = ["clk"] }, { column = "test", not = ["true"] }]  # all of these
+    each        = "refunds"                                  # a row for each object of a list in a row: then refunds.amount
     files       = "clicks-*.csv"                             # of several files, those that hold the section's rows
     touched_at  = "click_time"                               # of a conversion's own touch, to be checked
 
-Left out, `event_id` follows from the whole row, `touch_id` and `conversion_id` from the event id,
+Left out, `event_id` follows from the whole row and its kind, `touch_id` and `conversion_id` from the event id,
 `seen_at` from `happened_at`, and `consent` is unknown. `[source]` may name a delimiter; for SQL a table, a list of some, a query,
 or several by names of their own, which `files` then chooses among as among files.
 """
@@ -44,7 +45,7 @@ import pyarrow.compute as pc
 
 from whence.contracts.events import EVENTS, INSTANT
 from whence.contracts.settings import Settings
-from whence.ingest import hashing, shape
+from whence.ingest import hashing, nested, shape
 from whence.ingest.batch import Batch, Fault
 from whence.ingest.check import PERSONAL
 from whence.ingest.errors import IngestError
@@ -62,6 +63,7 @@ THOUSANDS = ".' \u00a0\u202f"
 DERIVED = {"touch_id": "event_id", "conversion_id": "event_id", "seen_at": "happened_at"}
 EARLIEST, LATEST = (pa.scalar(datetime(year, 1, 1, tzinfo=UTC), INSTANT) for year in (1990, 2200))
 """Of what comes in; a time outside is a clock that was never set, or counts in another unit, and no day would ever ask for it."""
+PLACE = "\0place"
 MINUS = "^\\s*[-\u2212]"
 WORDS = {"true": True, "1": True, "t": True, "yes": True, "false": False, "0": False, "f": False, "no": False}
 
@@ -123,6 +125,8 @@ class TableMap:
     touched_at: Cell | None = None
     files: tuple[str, ...] = ()
     """Patterns of the names of the files that it reads; all of them when empty."""
+    each: str = ""
+    """What leads to a list in a row, of whose objects each is a row of its own."""
 
     def reads(self, file: str) -> bool:
         """Whether a file holds its rows."""
@@ -134,7 +138,28 @@ class TableMap:
         """The source's columns that it needs."""
         cells = [*self.cells.values(), *([self.touched_at] if self.touched_at else [])]
         named = [name for cell in cells for name in cell.columns]
-        return tuple(dict.fromkeys([*named, *(each.column for each in self.only)]))
+        return tuple(
+            dict.fromkeys(map(self._read_as, [*named, *(each.column for each in self.only), *filter(None, [self.each])]))
+        )
+
+    def _read_as(self, name: str) -> str:
+        """The column that holds the lists, for what lies in them."""
+        outer = self.each.split(".")[0]
+        return outer if self.each and name.split(".")[0] == outer else name
+
+    def apart(self, rows: pa.RecordBatch, numbers: pa.Array) -> tuple[pa.RecordBatch, pa.Array]:
+        """A row for each object of the lists, where the section asks for that; all that it says beside stands in each."""
+        if not self.each:
+            return rows, numbers
+        outer, *inner = self.each.split(".")
+        told = [list(nested.apart(nested.value(cell), inner)) for cell in rows[outer].to_pylist()]
+        of = pa.array([at for at, objects in enumerate(told) for _ in objects], pa.int64())
+        flat = [nested.flat({outer: each}) for objects in told for each in objects]
+        names = [name for cell in self.cells.values() for name in cell.columns] + [each.column for each in self.only]
+        own = {name: pa.array([each.get(name) for each in flat], pa.string()) for name in names if name.split(".")[0] == outer}
+        place = pa.array([at for objects in told for at, _ in enumerate(objects)], pa.int64())  # two that are alike are two
+        kept = {name: rows[name].take(of) for name in rows.schema.names if name != outer}
+        return pa.record_batch({**kept, **own, PLACE: place}), numbers.take(of)
 
 
 @dataclass(frozen=True)
@@ -209,6 +234,9 @@ def _table_map(table: str, section: dict[str, Any], where: str) -> TableMap:
     only = section.pop("only", [])
     touched = section.pop("touched_at", None)
     files = section.pop("files", [])
+    each = section.pop("each", "")
+    if not isinstance(each, str):
+        raise IngestError(f'{where} each is {each!r}. Write what leads to one list, as "refunds" or "refunds.transactions".')
     named = files if isinstance(files, list) else [files]
     if not all(isinstance(each, str) for each in named):
         raise IngestError(f'{where} files is {files!r}. Write a pattern, as "clicks-*.csv", or a list of some.')
@@ -221,7 +249,7 @@ def _table_map(table: str, section: dict[str, Any], where: str) -> TableMap:
     cells = {name: _cell(given, f"{where} {name}") for name, given in section.items()}
     touched_at = _cell(touched, f"{where} touched_at") if touched else None
     conditions = tuple(_only(each, where) for each in (only if isinstance(only, list) else [only]))
-    return TableMap(table, cells, conditions, touched_at, tuple(named))
+    return TableMap(table, cells, conditions, touched_at, tuple(named), each)
 
 
 def _cell(given: Any, where: str) -> Cell:
@@ -289,7 +317,7 @@ def batches(chunk: Chunk, plan: Plan, keyed: Callable[[str], str], shift: timede
         rows, numbers = _chosen(chunk, table)
         made = _Maker(rows, numbers, keyed, shift, chunk.source)
         given = {name: made.column(name, cell, EVENTS[table.table].field(name).type) for name, cell in table.cells.items()}
-        given.setdefault("event_id", shape.row_ids(table.table, rows))
+        given.setdefault("event_id", shape.row_ids(table.table, rows, given["kind"]))
         for name, other in DERIVED.items():
             if name in EVENTS[table.table].names:
                 given.setdefault(name, given[other])
@@ -300,7 +328,7 @@ def batches(chunk: Chunk, plan: Plan, keyed: Callable[[str], str], shift: timede
 
 
 def _chosen(chunk: Chunk, table: TableMap) -> tuple[pa.RecordBatch, pa.Array]:
-    rows, numbers = chunk.rows, chunk.numbers
+    rows, numbers = table.apart(chunk.rows, chunk.numbers)
     for each in table.only:
         mine = each.chosen(rows)
         rows, numbers = rows.filter(mine), numbers.filter(mine)

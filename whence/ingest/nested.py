@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import json
 import re
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any, BinaryIO
 
 from whence.ingest.batch import Fault
@@ -48,6 +48,22 @@ def beginnings(names: Collection[str]) -> frozenset[str]:
     """
     parts = [name.split(".") for name in names]
     return frozenset(".".join(each[:count]) for each in parts for count in range(1, len(each) + 1))
+
+
+def apart(told: Any, path: Sequence[str]) -> Iterator[dict[str, Any]]:
+    """The objects of a list; with a path, of the lists that it leads to, each within all that it lies in.
+
+    >>> list(apart([{"at": 1, "paid": [{"sum": 2}, {"sum": 3}]}, {"at": 4, "paid": []}], ["paid"]))
+    [{'at': 1, 'paid': {'sum': 2}}, {'at': 1, 'paid': {'sum': 3}}]
+    """
+    if isinstance(told, list):
+        for each in told:
+            yield from apart(each, path)
+    elif isinstance(told, dict) and path:
+        for inner in apart(told.get(path[0]), path[1:]):
+            yield {**told, path[0]: inner}
+    elif isinstance(told, dict):
+        yield told
 
 
 def value(cell: Any) -> Any:

@@ -32,10 +32,14 @@ def unread(numbers: pa.Array, raw: pa.Array, read: pa.Array, field: str, expecte
         yield Fault(numbers[at].as_py(), field, f"{field} is '{str(raw[at].as_py())[:60]}'. Expected {expected}.")
 
 
-def row_ids(table: str, rows: pa.RecordBatch) -> pa.Array:
-    """An id that follows from a row's whole content: the same row twice is the same event delivered twice."""
-    cells = [pc.fill_null(rows[name].cast(pa.string()), "") for name in rows.column_names]
-    whole = pc.binary_join_element_wise(*cells, "\x1f") if cells else pa.array([], pa.string())
+def row_ids(table: str, rows: pa.RecordBatch, kinds: pa.Array | None = None) -> pa.Array:
+    """An id that follows from a row's whole content: the same row twice is the same event delivered twice.
+
+    Where a row may hold several events of a table, as an order and what was paid back of it, their kinds tell them apart.
+    """
+    columns = [*([] if kinds is None else [kinds]), *(rows[name] for name in rows.column_names)]
+    cells = [pc.fill_null(each.cast(pa.string()), "") for each in columns]
+    whole = pc.binary_join_element_wise(*cells, "\x1f")
     return pa.array([hashing.sha256(f"{table}\x1f{each}")[:24] for each in whole.to_pylist()], pa.string())
 
 
