@@ -1,4 +1,4 @@
-"""Connections as the server holds them: HTTP/1.1 with one answer at a time, and nobody may send half a request for ever.
+"""Connections as the server holds them: HTTP/1.1 with one answer at a time, and nobody may send half a request, or leave an answer, for ever.
 
 It takes the place of uvicorn's own protocol, which takes as long for a request as finding its candidates does: an answer here
 goes out in one piece, the server's timers are one for all connections, and headers of ours are not looked through again.
@@ -23,14 +23,18 @@ from uvicorn.protocols.utils import get_local_addr
 from uvicorn.server import ServerState
 
 from serving.web import answers
-from serving.web.doors import ARRIVED, FAILED, Doors, Scope
+from serving.web.doors import ARRIVED, FAILED, MAX_BODY, Doors, Scope
 
 PATIENCE = 10.0
 """Seconds for a request to come whole, from its first byte, or from the connection's first moment."""
 KEEP_ALIVE = 30.0
 """Seconds for which a connection may ask nothing between two requests."""
+UNREAD = 30.0
+"""Seconds for which a caller may take nothing of what was sent to it."""
 MAX_HEAD = 64 * 1024
 """Bytes of a request's line and headers."""
+MAX_WHOLE = 8 * MAX_BODY
+"""Bytes of a request in all: of a body in the smallest chunks, and of what follows them."""
 LOOK_SECONDS = 1.0
 LINES = {each.value: f"HTTP/1.1 {each.value} {each.phrase}\r\n".encode() for each in HTTPStatus}
 log = logging.getLogger("serving.web.connections")
@@ -62,8 +66,14 @@ class Connection(asyncio.Protocol):
         """By `time.perf_counter`; None between requests."""
         self.idle_since: float | None = None
         """The same of the last answer; None while a request is under way."""
-        self._head: int | None = 0
-        """Bytes of headers that came so far; None behind them."""
+        self._came = 0
+        """Bytes of the request that came so far, while it is not whole."""
+        self._most = MAX_HEAD
+        """How many it may have: first of its headers, then in all."""
+        self._unread = 0
+        """Bytes that waited to be sent when they were looked at last."""
+        self._taken_at = 0.0
+        """When some of them were taken, or none waited."""
 
     # what the event loop tells
 
@@ -71,8 +81,12 @@ class Connection(asyncio.Protocol):
         """A new connection waits for its first request."""
         self.transport = cast("asyncio.Transport", transport)
         self._flow, self._server = FlowControl(self.transport), get_local_addr(self.transport)
+        if len(self._state.connections) >= self._app.most_connections:
+            self._app.metrics.refused.labels("connections").inc()
+            self.transport.abort()
+            return
         self._state.connections.add(self)  # type: ignore[arg-type]
-        self.waits_since = time.perf_counter()
+        self.waits_since = self._taken_at = time.perf_counter()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Nobody is there any more: whoever waits for them goes on."""
@@ -93,10 +107,12 @@ class Connection(asyncio.Protocol):
             return
         except httptools.HttpParserUpgrade:  # the request is answered as it is; what would follow the upgrade is not read
             return
-        if self._head is not None and self.waits_since is not None:
-            self._head += len(data)
-            if self._head > MAX_HEAD:
+        if self.waits_since is not None:
+            self._came += len(data)
+            if self._came > self._most and self._is_in_head:
                 self._refuse(431, "headers", f"The headers have more than {MAX_HEAD} bytes. Send less.")
+            elif self._came > self._most:
+                self._refuse(413, "body", f"The request has more than {MAX_WHOLE} bytes. Send less at once.")
 
     def pause_writing(self) -> None:
         """The caller does not read as fast as answers come."""
@@ -112,19 +128,20 @@ class Connection(asyncio.Protocol):
         """The first bytes of a request."""
         self.waits_since = self._arrived = time.perf_counter()
         self.idle_since = None
-        self._url, self._headers, self._head = b"", [], 0
+        self._url, self._headers, self._came, self._most = b"", [], 0, MAX_HEAD
 
     def on_url(self, url: bytes) -> None:
         """A part of the address."""
         self._url += url
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """A header."""
-        self._headers.append((name.lower(), value))
+        """A header; what stands behind the body is none of ours."""
+        if self._is_in_head:
+            self._headers.append((name.lower(), value))
 
     def on_headers_complete(self) -> None:
         """The headers are there, and the answer begins, unless another one is under way."""
-        self._head = None
+        self._most = MAX_WHOLE
         ahead, self._exchange = self._exchange, Exchange(self, self._scope(), self._parser)
         if ahead is None or ahead.is_over:
             self._begin(self._exchange)
@@ -180,11 +197,22 @@ class Connection(asyncio.Protocol):
             self._exchange.is_kept = False
 
     def look(self, now: float, patience: float) -> None:
-        """Give up on half a request that waits too long, and hang up where nothing is asked."""
-        if self.waits_since is not None and now - self.waits_since > patience:
+        """Give up on half a request that waits too long, and on who takes no answers; hang up where nothing is asked."""
+        unread = self.transport.get_write_buffer_size()
+        if not unread or unread < self._unread:
+            self._taken_at = now
+        self._unread = unread
+        if now - self._taken_at > UNREAD:
+            self.transport.abort()  # to close it would be to wait for them
+        elif self.waits_since is not None and now - self.waits_since > patience:
             self._refuse(408, "body", f"The request did not come whole in {patience:g} s. Send it at once.")
         elif self.idle_since is not None and now - self.idle_since > KEEP_ALIVE:
             self.transport.close()
+
+    @property
+    def _is_in_head(self) -> bool:
+        """Whether the headers are not whole, or no request has begun."""
+        return self._most == MAX_HEAD
 
     def _scope(self) -> Scope:
         path = httptools.parse_url(self._url).path.decode("ascii")
@@ -210,8 +238,9 @@ class Connection(asyncio.Protocol):
             self._refuse(500, "", FAILED)
 
     def _refuse(self, status: int, field: str, message: str) -> None:
-        """Say why, where nothing is being said, and hang up."""
-        if self._exchange is None or self._exchange.is_over or not self._exchange.has_begun:
+        """Say why, unless something is being said, or was said of this very request; and hang up."""
+        last, is_in_body = self._exchange, self.waits_since is not None and not self._is_in_head
+        if last is None or not last.has_begun or (last.is_over and not is_in_body):
             body = orjson.dumps(answers.error(field, message))
             head = LINES[status] + b"content-type: application/json\r\nconnection: close\r\n"
             self.transport.write(b"%bcontent-length: %d\r\n\r\n%b" % (head, len(body), body))

@@ -126,6 +126,8 @@ class Doors:
     queue: Callable[[], int] = lambda: 0
     """How many requests wait or are being answered."""
     most_waiting: int = 256
+    most_connections: int = 10_000
+    """More are let go at once: files and the journal need room, too."""
     deadline: float = 2.0
     """Seconds after which a request that still waits is not begun, nor, of a batch that was, the next question."""
     clock: Callable[[], datetime] = lambda: datetime.now(UTC)

@@ -27,6 +27,8 @@ from whence.contracts.settings import Settings
 SHARED_METRICS = "PROMETHEUS_MULTIPROC_DIR"
 """The folder in which several workers count together; the Prometheus client reads it when it is imported."""
 BACKLOG = 2048
+SEND_BYTES = 2**18
+"""Of an answer that its caller does not take, the system keeps so much; by itself it would keep megabytes a connection."""
 LOOK_SECONDS = 0.2
 LEAST_LIFE = 2.0
 """A worker that dies sooner is started again no sooner than this after its start."""
@@ -155,6 +157,7 @@ class Parent:
 def _listening(host: str, port: int) -> socket.socket:
     made = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM)
     made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    made.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BYTES)
     try:
         made.bind((host, port))
     except OSError as wrong:

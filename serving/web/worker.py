@@ -6,6 +6,7 @@ import asyncio
 import ctypes
 import gc
 import logging
+import resource
 import sys
 import threading
 from collections.abc import AsyncIterator, Callable
@@ -42,6 +43,8 @@ M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
 """Of malloc.h."""
 KEPT_BYTES, LARGE_BYTES = 256 * 2**20, 32 * 2**20
 GRACE = 10
+SPARE_FILES = 256
+"""Of the files that a process may have open, those that no connection takes."""
 COUNT_SECONDS = 10.0
 """How often the counts of answers are written: a kill loses no more of them."""
 SWITCH_SECONDS = 0.0005
@@ -59,6 +62,7 @@ def serve(settings: Settings, given: Given) -> int:
     app = application(service, open_book(settings))
     app.life = _with_counts(_with_rollouts(app.life, steering, mirror), Keeper(settings.answer_counts, service.metrics.totals))
     app.life = _with_news(app.life, lookout)
+    app.most_connections = _room()
     _keep_memory()
     sys.setswitchinterval(SWITCH_SECONDS)
     gc.collect()
@@ -68,6 +72,13 @@ def serve(settings: Settings, given: Given) -> int:
     finally:
         lookout.close()
     return 0
+
+
+def _room() -> int:
+    """How many connections there may be, with as many open files as the system allows us."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+    return max(most - SPARE_FILES, 1)
 
 
 def _keep_memory() -> None:

@@ -25,6 +25,7 @@ from registry.following import Following
 from registry.journal import Journal
 from serving.champion import Follower
 from serving.decision_log import DecisionLog
+from serving.web import connections
 from serving.web.app import application
 from serving.web.doors import Doors
 from serving.web.metrics import Metrics
@@ -156,6 +157,49 @@ def test_a_connection_answers_in_order_and_closes_when_it_is_asked_to(tmp_path: 
             assert connection.recv(1024) == b"HTTP/1.1 100 Continue\r\n\r\n"
             connection.sendall(b'{"signal": {}}')
             assert connection.recv(4096).startswith(b"HTTP/1.1 200 ")
+
+
+def test_who_takes_no_answers_is_let_go_and_who_takes_them_slowly_is_not(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connections, "UNREAD", 1.5)
+    with assembled(tmp_path) as parts, served(parts.app, parts.settings) as address:
+        place = ("localhost", parts.settings.ports.serving)
+        with socket.create_connection(place) as stuck, socket.create_connection(place) as slow:
+            for each in (stuck, slow):
+                each.sendall(b"GET /openapi.json HTTP/1.1\r\n\r\n" * 1000)
+            until = time.monotonic() + 6
+            while time.monotonic() < until:
+                assert slow.recv(16_384)
+                time.sleep(0.01)
+            assert parts.app.queue() == 1
+            assert httpx.get(f"{address}/livez").status_code == 200
+            stuck.settimeout(10)
+            assert b"".join(iter(lambda: stuck.recv(65_536), b"")).count(b"HTTP/1.1 200") < 1000
+
+
+def test_what_follows_a_body_without_end_is_not_waited_for(tmp_path: Path) -> None:
+    with assembled(tmp_path) as parts, served(parts.app, parts.settings, patience=600) as address:
+        key = parts.key["Authorization"].encode()
+        head = b"POST /v1/match HTTP/1.1\r\nauthorization: %b\r\ncontent-type: application/json\r\n" % key
+        for begun in (head, b"POST /nowhere HTTP/1.1\r\n"):
+            with socket.create_connection(("localhost", parts.settings.ports.serving)) as connection:
+                connection.sendall(begun + b"transfer-encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n")
+                with pytest.raises((ConnectionResetError, BrokenPipeError)):
+                    connection.sendall(b"x: y\r\n" * 10_000_000)
+        assert httpx.get(f"{address}/livez").status_code == 200
+
+
+def test_more_connections_than_there_is_room_for_are_let_go_at_once(tmp_path: Path) -> None:
+    with assembled(tmp_path) as parts, served(parts.app, parts.settings):
+        parts.app.most_connections = 3
+        place = ("localhost", parts.settings.ports.serving)
+        held = [socket.create_connection(place) for _ in range(3)]
+        with socket.create_connection(place, timeout=5) as another:
+            assert another.recv(1) == b""
+        for each in held:
+            each.sendall(b"GET /livez HTTP/1.1\r\nconnection: close\r\n\r\n")
+            assert each.recv(1024).startswith(b"HTTP/1.1 200 ")
+            each.close()
+        assert parts.app.metrics.refused.labels("connections")._value.get() == 1
 
 
 def said(parts: Parts, asked: bytes) -> list[bytes]:
