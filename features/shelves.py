@@ -178,8 +178,9 @@ class SqliteShelf:
         self._con = _connected(path, BUSY_SECONDS)
         self._con.execute("PRAGMA journal_mode = WAL")
         self._con.execute("PRAGMA synchronous = NORMAL")
-        with self._transaction() as con:
-            _prepare(con)
+        if not _is_prepared(self._con):
+            with self._transaction() as con:
+                _prepare(con)
         self._reader = _connected(path, READ_BUSY_SECONDS)
         self._reader.execute("PRAGMA query_only = ON")
         self._reader.execute(f"PRAGMA mmap_size = {2**30}")
@@ -218,7 +219,7 @@ class SqliteShelf:
                     self._refresh()
                 question.has_begun = True
                 return [self._block(view, keys, is_whole) for view, keys in asked]
-            except sqlite3.OperationalError as wrong:
+            except sqlite3.DatabaseError as wrong:  # busy, or damaged
                 raise StoreDown(f"the online store's file cannot be read ({wrong})") from None
 
     async def blocks_awaited(self, asked: Asked, question: Question, *, is_whole: bool = False) -> list[Block]:
@@ -278,6 +279,15 @@ def _connected(path: Path, timeout: float) -> sqlite3.Connection:
     return sqlite3.connect(path, timeout=timeout, check_same_thread=False, isolation_level=None)
 
 
+def _is_prepared(con: sqlite3.Connection) -> bool:
+    """Whether there is nothing to make: then nothing is written, and a service starts on a full disk."""
+    return bool(con.execute("PRAGMA user_version").fetchone() == (FILE,) and _tables(con) >= set(LAYOUTS))
+
+
+def _tables(con: sqlite3.Connection) -> set[str]:
+    return {name for (name,) in con.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+
+
 def _prepare(con: sqlite3.Connection) -> None:
     """Make the tables; rows of an older format are dropped, for what could be used of them is made again by materialising.
 
@@ -285,8 +295,7 @@ def _prepare(con: sqlite3.Connection) -> None:
     from one tree of whole rows.
     """
     (version,) = con.execute("PRAGMA user_version").fetchone()
-    tables = [name for (name,) in con.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
-    older = [name for name in tables if name in {"online", *LAYOUTS}] if version < FILE else []
+    older = sorted(_tables(con) & {"online", *LAYOUTS}) if version < FILE else []
     for name in older:
         con.execute(f"DROP TABLE {name}")
     if older:

@@ -6,6 +6,7 @@ a worker that takes a dead one's place is there at once.
 
 from __future__ import annotations
 
+import fcntl
 import gc
 import logging
 import multiprocessing
@@ -14,8 +15,10 @@ import shutil
 import signal
 import socket
 import sys
+import tempfile
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from multiprocessing.context import ForkProcess
 from pathlib import Path
@@ -29,6 +32,11 @@ SHARED_METRICS = "PROMETHEUS_MULTIPROC_DIR"
 BACKLOG = 2048
 SEND_BYTES = 2**18
 """Of an answer that its caller does not take, the system keeps so much; by itself it would keep megabytes a connection."""
+COUNTS = "whence-serving-metrics-"
+MEMORY = Path("/dev/shm")
+"""Where Linux keeps files in memory. The client maps its files, and on a full disk to write there is the end of the process (SIGBUS)."""
+LEAST_AGE = 60.0
+"""A folder that is younger may be of somebody who is about to lock it."""
 LOOK_SECONDS = 0.2
 LEAST_LIFE = 2.0
 """A worker that dies sooner is started again no sooner than this after its start."""
@@ -58,9 +66,7 @@ def listen(settings: Settings) -> tuple[socket.socket, socket.socket]:
 def supervise(settings: Settings) -> int:
     """Keep as many workers as the settings say until SIGTERM or SIGINT; then stop them, and give the exit status."""
     sockets = listen(settings)
-    counts = settings.home / "run" / f"serving-metrics-{os.getpid()}"
-    shutil.rmtree(counts, ignore_errors=True)
-    counts.mkdir(parents=True)
+    counts, alive = _made_counts(MEMORY if MEMORY.is_dir() else settings.home / "run")
     os.environ[SHARED_METRICS] = str(counts)
     from serving.web import worker
 
@@ -73,6 +79,32 @@ def supervise(settings: Settings) -> int:
         return parent.run()
     finally:
         shutil.rmtree(counts, ignore_errors=True)
+        os.close(alive)
+
+
+def _made_counts(place: Path) -> tuple[Path, int]:
+    """A folder for the workers' counts, and a handle whose lock says that somebody counts there; what a killed parent left is removed."""
+    place.mkdir(parents=True, exist_ok=True)
+    made = Path(tempfile.mkdtemp(prefix=COUNTS, dir=place))
+    alive = _locked(made)
+    assert alive is not None
+    for left in place.glob(f"{COUNTS}*"):
+        with suppress(OSError):  # another's, or gone by now
+            if time.time() - left.stat().st_mtime > LEAST_AGE and (lock := _locked(left)) is not None:
+                shutil.rmtree(left, ignore_errors=True)
+                os.close(lock)
+    return made, alive
+
+
+def _locked(folder: Path) -> int | None:
+    """A handle that holds the folder's lock until it is closed, also by our end and that of whom we forked; None where another holds it."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(handle)
+        return None
+    return handle
 
 
 @dataclass
@@ -116,14 +148,16 @@ class Parent:
         """Start every worker that is not there, unless it was started a moment ago."""
         for place in range(self.wanted):
             worker = self.workers.get(place)
-            if worker is not None and not worker.process.is_alive():
+            if worker is not None and not worker.process.is_alive() and time.monotonic() - worker.started >= LEAST_LIFE:
                 log.error("Worker %d (process %s) ended with %s.", place, worker.process.pid, worker.process.exitcode)
                 _forget_gauges(self.counts, worker.process.pid)
-                if time.monotonic() - worker.started < LEAST_LIFE:
-                    continue
                 worker = None
+                del self.workers[place]
             if worker is None:
-                self.workers[place] = self._started()
+                try:
+                    self.workers[place] = self._started()
+                except OSError as wrong:  # no memory, or no process more
+                    log.error("Worker %d cannot be started, and is tried again: %s", place, wrong)
 
     def _started(self) -> Worker:
         process = multiprocessing.get_context("fork").Process(target=self._serve)

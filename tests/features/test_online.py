@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+import os
 import signal
 import sqlite3
 import subprocess
@@ -371,6 +372,33 @@ def test_rows_of_the_first_format_are_dropped_and_can_be_made_again(tmp_path: Pa
         shelf.put("network_features", [("n1", held(HOUR))])
     with closing(SqliteShelf(path)) as again:
         assert again.get("network_features", ["n1"]) == [held(HOUR)]
+
+
+def test_the_file_is_opened_without_a_write_where_there_is_nothing_to_make(tmp_path: Path) -> None:
+    """On a full disk a write would fail; here another's write would be waited for, half a minute long."""
+    path = tmp_path / "online.db"
+    with closing(SqliteShelf(path)) as first:
+        first.put("network_features", [("n1", held(HOUR))])
+        with closing(sqlite3.connect(path, isolation_level=None)) as writer:
+            writer.execute("BEGIN IMMEDIATE")
+            started = time.monotonic()
+            with closing(SqliteShelf(path)) as second:
+                assert second.get("network_features", ["n1"]) == [held(HOUR)]
+            assert time.monotonic() - started < 5
+
+
+def test_a_damaged_file_is_a_store_that_is_down(tmp_path: Path) -> None:
+    path = tmp_path / "online.db"
+    with closing(SqliteShelf(path)) as shelf:
+        shelf.put("network_features", [(f"n{n}", pack("network_features", {"people": "p" * 500}, 7)) for n in range(200)])
+    with path.open("r+b") as file:
+        size = file.seek(0, os.SEEK_END)
+        file.seek(3 * 4096)
+        file.write(b"\xff" * (size - 3 * 4096))
+    with closing(OnlineStore(SqliteShelf(path), 48.0)) as store:
+        (columns,) = store.columns([("network_features", [f"n{n}" for n in range(200)])], 7)
+        assert columns.lacking == 200
+        assert "cannot be read" in columns.down
 
 
 def test_what_another_process_writes_is_seen_by_the_next_read(tmp_path: Path) -> None:

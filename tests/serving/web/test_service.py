@@ -18,6 +18,7 @@ import pytest
 
 from registry.journal import Journal
 from serving import decision_log
+from serving.web import processes
 from serving.web.lastgood import record
 from tests.serving.live import PATIENCE, a_platform, client, match, promote, running, wait_for_bundle
 from whence import answer_counts
@@ -100,6 +101,9 @@ def test_workers_share_a_port_add_up_their_counts_are_restarted_when_they_die_an
         os.kill(killed, signal.SIGKILL)
         asked += match_until(settings, 3)
         assert answered(settings) == asked
+        assert (settings.home / "serving.log").read_text().count(f"(process {killed}) ended with -9") == 1
+        if processes.MEMORY.is_dir():  # in the home, a full disk would end a worker that counts
+            assert not list((settings.home / "run").glob(f"{processes.COUNTS}*"))
         process.send_signal(signal.SIGTERM)
         assert process.wait(timeout=PATIENCE) == 0
     with pytest.raises(httpx.ConnectError):
