@@ -14,7 +14,7 @@ from datetime import date
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from serving import decision_frames
+from serving import appending, decision_frames
 from serving.decision_frames import Decision
 
 MOST_WAITING = 64 * 2**20
@@ -54,6 +54,7 @@ class DecisionLog:
     _offered: int = 0
     _settled: int = 0
     _is_closing: bool = False
+    _is_failing: bool = False
     _thread: threading.Thread | None = None
     _files: dict[tuple[str, str], _File] = field(default_factory=dict)
     _numbers: int = 0
@@ -118,9 +119,14 @@ class DecisionLog:
         try:
             self._file(hour).append(part)
         except Exception:  # whatever it is, the thread must live on
-            log.exception("%d decisions of %s cannot be logged.", len(part), " ".join(hour))
-            self._files.pop(hour, None)  # it may end in half a frame; the next one is a new file
+            if not self._is_failing:  # said once, and counted each time: a full disk lasts, and may be the one of our own log
+                log.exception("Decisions cannot be logged, as %d of %s.", len(part), " ".join(hour))
+            self._is_failing = True
+            self._files.pop(hour, None)  # whatever state it is in; the next one is a new file
             return False
+        if self._is_failing:
+            log.warning("Decisions can be logged again.")
+        self._is_failing = False
         return True
 
     def _file(self, hour: tuple[str, str]) -> _File:
@@ -161,7 +167,9 @@ class _File:
                 self.introduced.add(decision.bundle)
                 frames.append(decision_frames.introduction(decision))
             frames.append(frame)
-        self.size += append(self.path, b"".join(frames))
+        data = b"".join(frames)
+        appending.add(self.path, data, is_synced=True)
+        self.size += len(data)
 
 
 @dataclass(frozen=True)
@@ -185,22 +193,6 @@ class Found:
     files: tuple[Read, ...] = ()
 
 
-def append(path: Path, data: bytes) -> int:
-    """Add bytes to a file, and do not return before the disk has them, and the file's name; the number of bytes."""
-    is_new = not path.exists()
-    if is_new:
-        path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("ab", buffering=0) as file:
-        rest = memoryview(data)
-        while rest:
-            rest = rest[os.write(file.fileno(), rest) :]
-        os.fsync(file.fileno())
-        _forget(file.fileno())
-    if is_new:
-        _keep_name(path.parent)
-    return len(data)
-
-
 def read(folder: Path, day: str) -> Found:
     """Every scored option of the day, from all processes, in the order of file names."""
     suffixes = (decision_frames.SUFFIX, decision_frames.OLD_SUFFIX)
@@ -213,26 +205,6 @@ def read(folder: Path, day: str) -> Found:
         rows += whole
         files.append(Read(path.name, len(whole), len(found) - len(whole), decision_frames.is_torn(path)))
     return Found(tuple(rows), sum(file.unreadable for file in files), tuple(files))
-
-
-def _forget(handle: int) -> None:
-    """Let the system use the memory of what the disk has for what is written next: nobody here reads it again.
-
-    Memory that was not used before is far dearer where a virtual machine gets it from its host page by page: ten times the
-    time of a write, for which answers wait.
-    """
-    if hasattr(os, "posix_fadvise"):
-        os.posix_fadvise(handle, 0, 0, os.POSIX_FADV_DONTNEED)
-
-
-def _keep_name(folder: Path) -> None:
-    """A new file's name is on the disk when its folder is; and a new folder's when the one above it is."""
-    for each in (folder, folder.parent):
-        handle = os.open(each, os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)
 
 
 def _tell(done: asyncio.Future[bool], is_written: bool) -> None:

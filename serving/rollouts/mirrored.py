@@ -10,10 +10,10 @@ from dataclasses import dataclass, field
 from datetime import date, datetime
 from pathlib import Path
 
-import orjson
 import pandas as pd
 
 from registry.rollouts import WATCH, Rollout
+from serving.rollouts import lines
 from serving.rollouts.tally import folder_of
 from serving.scored import Scored
 
@@ -36,9 +36,7 @@ class MirrorLog:
         pairs = [(option, old, theirs[option]) for option, old in ours if option in theirs]
         line = {"watch": rollout.stage == WATCH, "subject": subject, "pairs": pairs}
         path = _folder(self.home, rollout) / f"day={made_at:%Y-%m-%d}" / f"{self.process}.jsonl"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with path.open("ab") as file:
-            file.write(orjson.dumps(line) + b"\n")
+        lines.add(path, line)
 
 
 def days(home: Path, rollout: Rollout) -> list[date]:
@@ -76,8 +74,7 @@ def _newest(folder: Path) -> float:
 def _rows(folder: Path, day: str, *, is_watch: bool) -> list[tuple[str, str, str, float, float]]:
     rows = []
     for path in sorted(folder.glob("*.jsonl")):
-        *whole, _torn = path.read_bytes().split(b"\n")
-        for line in (orjson.loads(text) for text in whole):
+        for line in lines.read(path)[0]:
             if line["watch"] == is_watch:
                 rows += [(day, line["subject"], option, old, new) for option, old, new in line["pairs"]]
     return rows

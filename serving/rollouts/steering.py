@@ -6,7 +6,6 @@ The journal lets one row follow another once: of several processes that decide t
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
 import math
 import time
@@ -20,6 +19,7 @@ from registry.journal import Conflict, Journal
 from registry.rollouts import WATCH, Rollout, Step, proceed
 from registry.succession import ABORT
 from serving.champion import Follower
+from serving.rollouts import lines
 from serving.rollouts.rollout import OF_LABELS, Evidence, next_step
 from serving.rollouts.tally import Book, Tally, folder_of
 from whence.measures.sequential import Look
@@ -97,10 +97,7 @@ def decide(home: Path, rollout: Rollout, book: Book, now: float) -> Step | None:
 
 def keep_labels(home: Path, rollout: Rollout, day: date, seen: dict[str, Any]) -> None:
     """Keep a look at labels, `seen` of people and of standard errors by check; a day's first look stays."""
-    path = _labels(home, rollout)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("ab") as file:
-        file.write(json.dumps({"day": day.isoformat(), **seen}).encode() + b"\n")
+    lines.add(_labels(home, rollout), {"day": day.isoformat(), **seen})
 
 
 def labels_seen(home: Path, rollout: Rollout) -> tuple[dict[str, list[Look]], dict[str, Any]]:
@@ -120,9 +117,8 @@ def _days(path: Path) -> list[dict[str, Any]]:
     """The kept looks, the first of each day, in the order of days."""
     if not path.exists():
         return []
-    *whole, _torn = path.read_bytes().split(b"\n")
     by_day: dict[str, dict[str, Any]] = {}
-    for line in map(json.loads, whole):
+    for line in lines.read(path)[0]:
         by_day.setdefault(line["day"], line)
     return [by_day[day] for day in sorted(by_day)]
 

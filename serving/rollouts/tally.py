@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import bisect
-import json
 import os
 import secrets
 import threading
@@ -16,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from registry.rollouts import Rollout, RolloutPolicy
+from serving.rollouts import lines
 from serving.rollouts.rollout import FAILURES, SCORES, SLOWNESS
 from whence.measures import arms
 from whence.measures.arms import CHALLENGER, CHAMPION, GROUPS
@@ -96,7 +96,9 @@ class Tally:
         """Write what no answer is added to any more, a line for each second. What cannot be written is tried again."""
         for key in [key for key in list(self._open) if key.second + key.length <= now]:
             with self._lock:
-                counts = self._open.pop(key)
+                counts = self._open.pop(key, None)
+            if counts is None:  # another thread writes it, as at the end
+                continue
             try:
                 self._append(key, counts)
             except OSError:
@@ -107,11 +109,8 @@ class Tally:
 
     def _append(self, key: _Key, counts: Counts) -> None:
         cells = [[arm, group, *counts[arm, group].tolist()] for arm, group in np.argwhere(counts[..., ASKED]).tolist()]
-        line = json.dumps({"epoch": key.epoch, "second": key.second, "cells": cells}, separators=(",", ":"))
-        folder = _folder(self.home, key.model, key.number)
-        folder.mkdir(parents=True, exist_ok=True)
-        with (folder / f"answers-{self.process}.jsonl").open("ab") as file:
-            file.write(line.encode() + b"\n")
+        path = _folder(self.home, key.model, key.number) / f"answers-{self.process}.jsonl"
+        lines.add(path, {"epoch": key.epoch, "second": key.second, "cells": cells})
 
 
 @dataclass
@@ -182,16 +181,8 @@ class Book:
 
     def _news(self) -> Iterator[tuple[int, Counts]]:
         for path in sorted(self.folder.glob("answers-*.jsonl")):
-            with path.open("rb") as file:
-                file.seek(self._offsets.get(path, 0))
-                whole, _, _torn = file.read().rpartition(b"\n")
-            if not whole:
-                continue
-            self._offsets[path] = self._offsets.get(path, 0) + len(whole) + 1
-            for text in whole.split(b"\n"):
-                line = json.loads(text)
-                if line["epoch"] == self.epoch:
-                    yield line["second"], _counts(line["cells"])
+            found, self._offsets[path] = lines.read(path, self._offsets.get(path, 0))
+            yield from ((line["second"], _counts(line["cells"])) for line in found if line["epoch"] == self.epoch)
 
 
 def _folder(home: Path, model: str, number: int) -> Path:

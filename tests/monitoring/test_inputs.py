@@ -12,7 +12,7 @@ import pytest
 from monitoring import inputs
 from monitoring.checks import Check
 from monitoring.findings import Today, judge
-from serving import decision_frames, decision_log, decisions
+from serving import appending, decision_frames, decision_log, decisions
 from tests.builders import a_conversion, rows
 from tests.serving.test_decision_log import a_decision, an_old_line, frames_of, write_old
 from whence.contracts.times import Window
@@ -48,9 +48,9 @@ def test_damage_in_the_midst_of_a_log_is_a_finding_and_half_a_line_of_an_old_one
     path = tmp_path / f"day={DAY}" / "10-1.jsonl"
     write_old(path, an_old_line("a"))
     assert causes(*of_log(tmp_path)) == []
-    decision_log.append(path, b"no decision\n")
+    appending.add(path, b"no decision\n")
     assert causes(*of_log(tmp_path)) == ["torn_log"]
-    decision_log.append(path, b'{"decision_id": "b"')
+    appending.add(path, b'{"decision_id": "b"')
     assert [check.value for check in of_log(tmp_path)] == [1.0, 1.0]
 
 

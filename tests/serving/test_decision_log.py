@@ -7,9 +7,12 @@ import json
 import math
 import multiprocessing
 import os
+import resource
 import signal
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -17,8 +20,9 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pytest
 
-from serving import decision_frames, decision_log
+from serving import appending, decision_frames, decision_log
 from serving.daily.batch import collect_online
 from serving.decision_frames import Decision
 from serving.decision_log import DecisionLog
@@ -54,7 +58,7 @@ def an_old_line(name: str, **changes: Any) -> dict[str, Any]:
 
 
 def write_old(path: Path, *lines: dict[str, Any]) -> None:
-    decision_log.append(path, "".join(json.dumps(line) + "\n" for line in lines).encode())
+    appending.add(path, "".join(json.dumps(line) + "\n" for line in lines).encode())
 
 
 def names(folder: Path, day: str = "2026-05-01") -> list[str]:
@@ -66,7 +70,7 @@ def frames_of(*decisions: Decision) -> bytes:
 
 
 def test_a_frame_holds_all_options_and_comes_back_bit_by_bit(tmp_path: Path) -> None:
-    decision_log.append(tmp_path / "day=2026-05-01" / "10-1.frames", frames_of(a_decision("a")))
+    appending.add(tmp_path / "day=2026-05-01" / "10-1.frames", frames_of(a_decision("a")))
     first, second = decision_log.read(tmp_path, "2026-05-01").rows
     assert (first["decision_id"], second["decision_id"], first["made_at"]) == ("a-0", "a-1", TEN)
     assert first["features"] == {"x": 1.5, "y": None, "channel": "search"}
@@ -149,10 +153,8 @@ def test_a_damaged_decision_is_counted_and_those_around_it_are_read(tmp_path: Pa
 
 def test_an_old_line_that_is_no_decision_and_a_bundle_that_nobody_introduced_are_counted(tmp_path: Path) -> None:
     folder = tmp_path / "day=2026-05-01"
-    decision_log.append(folder / "10-1.jsonl", b"\x00\x00\n[]\n")
-    decision_log.append(
-        folder / "10-1.frames", frames_of(a_decision("a")) + decision_frames.frame(a_decision("b", bundle="other"))
-    )
+    appending.add(folder / "10-1.jsonl", b"\x00\x00\n[]\n")
+    appending.add(folder / "10-1.frames", frames_of(a_decision("a")) + decision_frames.frame(a_decision("b", bundle="other")))
     found = decision_log.read(tmp_path, "2026-05-01")
     assert (len(found.rows), found.unreadable) == (2, 3)
 
@@ -171,6 +173,38 @@ def test_a_full_disk_is_told_to_whoever_waits_and_what_comes_later_goes_to_a_new
 
     assert asyncio.run(write()) == [False, False, True]
     assert names(tmp_path) == ["c-0", "c-1"]
+
+
+@contextmanager
+def a_disk_with_room_for(size: int) -> Iterator[None]:
+    """Files of this process may have so many bytes: a longer write is cut short, and the next one fails."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+def test_a_full_disk_leaves_nothing_half_and_no_file_for_each_try(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    async def write(log: DecisionLog, *names: str) -> list[bool]:
+        return [await log.durably(a_decision(name)) for name in names]
+
+    async def live() -> None:
+        log = DecisionLog(tmp_path)
+        assert await write(log, "a") == [True]
+        size = len(frames_of(a_decision("a")))
+        for room, names in ((size + 20, "b"), (size - 20, "cdef")):  # of the open file, and of each new one
+            with a_disk_with_room_for(room):
+                assert await write(log, *names) == [False] * len(names)
+        assert await write(log, "g") == [True]
+        log.close()
+
+    asyncio.run(live())
+    found = decision_log.read(tmp_path, "2026-05-01")
+    assert sorted(row["decision_id"] for row in found.rows) == ["a-0", "a-1", "g-0", "g-1"]
+    assert [(file.unreadable, file.is_torn) for file in found.files] == [(0, False)] * 2
+    assert [each.levelname for each in caplog.records] == ["ERROR", "WARNING"]
 
 
 def _write_for_ever(folder: Path, acknowledged: Any) -> None:
@@ -219,7 +253,7 @@ def test_a_step_replaces_its_own_decisions_and_leaves_those_of_the_others(tmp_pa
     lake, batch = Lake.of(settings), {"route": "batch", "model": "identity-ranker"}
     row = {**an_old_line("of-batch"), "made_at": TEN, "features": "{}", "route": "batch", "day": "2026-05-01"}
     lake.replace("decisions", pa.Table.from_pylist([row], schema=TABLES["decisions"].schema), DAY, batch)
-    decision_log.append(settings.decision_log / "day=2026-05-01" / "10-1.frames", frames_of(a_decision("of-service")))
+    appending.add(settings.decision_log / "day=2026-05-01" / "10-1.frames", frames_of(a_decision("of-service")))
     collect_online(settings, DAY)
     assert lake.read("decisions", DAY)["decision_id"].to_pylist() == ["of-batch", "of-service-0", "of-service-1"]
     lake.replace("decisions", TABLES["decisions"].schema.empty_table(), DAY, batch)

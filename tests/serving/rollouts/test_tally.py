@@ -5,13 +5,16 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from registry.rollouts import Rollout, load_policy
 from registry.succession import CANARY
+from serving.rollouts import lines
 from serving.rollouts.rollout import FAILURES, OF_ANSWERS
 from serving.rollouts.tally import ASKED, BINS, Book, Seen, Tally, folder_of
+from tests.serving.test_decision_log import a_disk_with_room_for
 from whence.contracts.models import IDENTITY_RANKER
 from whence.measures.arms import CHALLENGER, CHAMPION, GROUPS
 
@@ -114,3 +117,35 @@ def test_what_a_full_disk_kept_from_being_written_is_written_later(tmp_path: Pat
     tally.flush(1002)
     book.read(1002)
     assert book.total[..., ASKED].sum() == 1
+
+
+def test_counts_that_another_thread_writes_meanwhile_are_written_once(tmp_path: Path) -> None:
+    """As at the end, when the last look may still be under way."""
+
+    class Interrupted(Tally):
+        def _append(self, *what: Any) -> None:
+            self.flush(1100)
+            super()._append(*what)
+
+    tally, book = Interrupted(tmp_path), a_book(tmp_path)
+    for second in range(5):
+        tally.note(CANARY_ROW, an_answer(second), 1000 + second)
+    tally.flush(1100)
+    book.read(1100)
+    assert book.total[..., ASKED].sum() == 5
+
+
+def test_half_a_line_on_a_full_disk_is_taken_back_and_spoils_nothing_that_follows(tmp_path: Path) -> None:
+    path = tmp_path / "day=2026-05-02" / "mine.jsonl"
+    lines.add(path, {"subject": "e1"})
+    with a_disk_with_room_for(path.stat().st_size + 5), pytest.raises(OSError, match="too large"):
+        lines.add(path, {"subject": "e2"})
+    lines.add(path, {"subject": "e3"})
+    with path.open("ab") as file:  # as another process left it that was killed
+        file.write(b'{"subje\n{"subject":"e4"}\n{"sub')
+    found, end = lines.read(path)
+    assert found == [{"subject": "e1"}, {"subject": "e3"}, {"subject": "e4"}]
+    assert lines.read(path, end) == ([], end)
+    with a_disk_with_room_for(5), pytest.raises(OSError, match="too large"):
+        lines.add(tmp_path / "new.jsonl", {"subject": "e5"})
+    assert not (tmp_path / "new.jsonl").exists()
