@@ -8,6 +8,7 @@ message a look: how the journal stands, in JSON, or why that cannot be read.
 from __future__ import annotations
 
 import asyncio
+import ctypes
 import json
 import logging
 import multiprocessing
@@ -18,6 +19,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from multiprocessing.context import ForkProcess
 from typing import Any, NamedTuple
@@ -31,6 +33,8 @@ SILENT_SECONDS = 10.0
 NICENESS = 10
 """Answers go first; on a machine that is busy with them the look still gets its tenth of a core."""
 MOST_BYTES = 1 << 20
+PR_SET_PDEATHSIG = 1
+"""Of Linux's sys/prctl.h."""
 log = logging.getLogger("serving.web.lookout")
 
 
@@ -85,7 +89,7 @@ class Lookout:
         if self._ear is not None:
             self._ear.close()
         if self._process is not None:
-            self._process.terminate()
+            self._process.kill()  # it has nothing to finish; and one that is stopped would not hear of its end otherwise
             self._process.join()
 
     def __call__(self) -> Standings:
@@ -120,6 +124,7 @@ def _look_on(look: Callable[[], Standings], mouth: socket.socket, others: Sequen
     """Say how the journal stands once a second, until nobody listens."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # of the terminal; the worker's end is ours
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    _end_with_parent()
     for each in others:
         each.close()
     os.nice(NICENESS)
@@ -129,8 +134,14 @@ def _look_on(look: Callable[[], Standings], mouth: socket.socket, others: Sequen
         while not over.poll(0):
             mouth.send(_said(look))
             over.poll(EVERY_SECONDS * 1000)
-    except BrokenPipeError:
+    except ConnectionError:
         pass
+
+
+def _end_with_parent() -> None:
+    """Where the system can: end with the worker also in the middle of a look, which a database that hangs may never let end."""
+    with suppress(OSError, AttributeError):
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 def _said(look: Callable[[], Standings]) -> bytes:

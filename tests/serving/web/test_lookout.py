@@ -5,6 +5,9 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import subprocess
+import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -113,11 +116,15 @@ def test_of_a_process_that_hangs_the_silence_is_told(monkeypatch: pytest.MonkeyP
     with started(lambda: Standings({}, {}, {})) as made:
         asyncio.run(until(made, lambda: True))
         assert made() == ({}, {}, {})
-        process_of(made).suspend()
+        stopped = process_of(made)
+        stopped.suspend()
+        while stopped.status() != psutil.STATUS_STOPPED:
+            time.sleep(0.01)
         heard_at = made._at
         made.clock = lambda: heard_at + lookout.SILENT_SECONDS + 1
         with pytest.raises(JournalSilent, match="nothing was heard of it for 11 s"):
             made()
+    assert not stopped.is_running()
 
 
 def test_the_process_ends_with_its_worker() -> None:
@@ -129,3 +136,30 @@ def test_the_process_ends_with_its_worker() -> None:
         made._process.join(PATIENCE)
         assert made._process.exitcode == 0
         assert not process.is_running()
+
+
+HANGING = """
+import os, time
+from serving.web.lookout import Lookout
+
+def look():
+    print(os.getpid(), flush=True)
+    time.sleep(600)
+
+made = Lookout(look)
+made.start()
+time.sleep(600)
+"""
+
+
+@pytest.mark.service
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere a look that hangs ends when the database lets it")
+def test_the_process_ends_with_a_worker_that_is_killed_also_in_a_look_that_hangs() -> None:
+    with subprocess.Popen([sys.executable, "-c", HANGING], stdout=subprocess.PIPE, text=True) as worker:
+        assert worker.stdout is not None
+        looking = psutil.Process(int(worker.stdout.readline()))
+        worker.kill()
+    _, alive = psutil.wait_procs([looking], PATIENCE)
+    for each in alive:
+        each.kill()
+    assert not alive
