@@ -67,6 +67,8 @@ class Follower:
     count: Callable[[str, str], None] = lambda model, outcome: None
     """Told of each swap: (model, "done" or "failed"); and of ("", "poll_failed")."""
     clock: Callable[[], float] = time.monotonic
+    last_good: Callable[[], Mapping[str, Promoted]] = lambda: {}
+    """By model what served here last, also before a restart."""
     lineup: Lineup = field(default_factory=lambda: MappingProxyType({}))
     trials: Mapping[str, Trial] = field(default_factory=lambda: MappingProxyType({}))
     """The rollouts whose challenger can be asked, by model."""
@@ -162,11 +164,27 @@ class Follower:
             log.error("Champion %s of %s cannot serve: %s", head.bundle[:12], model, bad)
             self._failed[model] = (head.epoch, self.clock())
             self.count(model, "failed")
+            if model not in self.lineup:
+                self._fall_back(model)
             return
         self._failed.pop(model, None)
-        self.lineup = MappingProxyType({**self.lineup, model: Champion(scorer, head.epoch)})
+        self._serve(model, scorer, head)
+
+    def _fall_back(self, model: str) -> None:
+        """Where nothing serves, as after a start, let that serve which did last."""
+        if (last := self.last_good().get(model)) is None:
+            return
+        try:
+            scorer = self._scorer(model, last.bundle)
+        except (BundleError, OSError) as bad:
+            log.error("%s, which served %s last, cannot serve either: %s", last.bundle[:12], model, bad)
+        else:
+            self._serve(model, scorer, last)
+
+    def _serve(self, model: str, scorer: Scorer, row: Promoted) -> None:
+        self.lineup = MappingProxyType({**self.lineup, model: Champion(scorer, row.epoch)})
         self.count(model, "done")
-        log.info("Champion of %s is now %s (epoch %s)", model, head.bundle[:12], head.epoch)
+        log.info("Champion of %s is now %s (epoch %s)", model, row.bundle[:12], row.epoch)
 
     def _stand_by(self, model: str, digest: str) -> None:
         try:

@@ -7,7 +7,7 @@ import logging
 import os
 import secrets
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
@@ -33,7 +33,6 @@ class LastGood:
     look: Callable[[], Standings]
     failed: Callable[[], None] = lambda: None
     """Told of each look at the journal that failed."""
-    _noted: dict[str, Remembered] = field(default_factory=dict)
     _is_down: bool = False
 
     def __call__(self) -> Standings:
@@ -50,9 +49,10 @@ class LastGood:
         return found
 
     def note(self, lineup: Lineup) -> None:
-        """Keep what serves now, unless the record says so already; a disk that is full costs the record alone."""
-        now = {model: Remembered(champion.scorer.digest, champion.epoch) for model, champion in lineup.items()}
-        if now == self._noted:
+        """Keep what serves now, beside what served last of models that are not there yet; a full disk costs the record alone."""
+        was = self.read()
+        now = was | {model: Remembered(champion.scorer.digest, champion.epoch) for model, champion in lineup.items()}
+        if now == was:
             return
         draft = self.path.with_name(f".{self.path.name}.{os.getpid()}.{secrets.token_hex(4)}")
         try:
@@ -62,7 +62,6 @@ class LastGood:
                 file.flush()
                 os.fsync(file.fileno())
             draft.replace(self.path)
-            self._noted = now
         except OSError as wrong:
             log.error("What serves cannot be kept in %s: %s", self.path, wrong)
             draft.unlink(missing_ok=True)

@@ -137,6 +137,7 @@ def assemble(settings: Settings, journal: Journal, look: Callable[[], Standings]
         last_good,
         lambda digest: bundle_store.load(settings, digest),
         swapped,
+        last_good=last_good.read,
     )
     tally, mirror, key = Tally(settings.home), Mirror(), signing_key(settings.bundles)
 

@@ -11,7 +11,8 @@ import pytest
 from registry.following import Standings
 from registry.rollouts import Rollout, load_policy
 from registry.succession import SHADOW
-from serving.champion import RETRY_SECONDS, Follower
+from serving.champion import RETRY_SECONDS, Champion, Follower
+from serving.web.lastgood import Remembered
 from tests.serving.tiny import a_bundle, a_scorer
 from whence.bundle import BundleBroken, Scorer, load_bundle
 from whence.contracts.models import CONVERSION_VALUE, IDENTITY_RANKER
@@ -90,6 +91,27 @@ def test_a_champion_that_cannot_be_loaded_leaves_the_last_good_one_and_is_tried_
     shop.scorers["b2"] = one
     follower.poll()
     assert follower.lineup[IDENTITY_RANKER].epoch == 2
+
+
+def test_after_a_restart_a_champion_that_cannot_be_loaded_leaves_the_one_that_served_last(one: Scorer) -> None:
+    shop = Shop(scorers={"b1": one})
+    follower = shop.follower()
+    follower.last_good = lambda: {IDENTITY_RANKER: Remembered("b1", 1)}
+    shop.promote(IDENTITY_RANKER, "b2", 2)
+    follower.poll()
+    assert follower.lineup[IDENTITY_RANKER] == Champion(one, 1)
+    shop.now += RETRY_SECONDS
+    follower.poll()
+    assert shop.counted == [(IDENTITY_RANKER, outcome) for outcome in ("failed", "done", "failed")]
+    shop.now += RETRY_SECONDS
+    shop.scorers["b2"] = one
+    follower.poll()
+    assert follower.lineup[IDENTITY_RANKER].epoch == 2
+    lost = shop.follower()
+    shop.scorers.clear()
+    lost.last_good = follower.last_good
+    lost.poll()
+    assert (dict(lost.lineup), lost.has_polled) == ({}, True)
 
 
 def test_a_lineup_that_a_request_holds_does_not_change_under_it(one: Scorer) -> None:

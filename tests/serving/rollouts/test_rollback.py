@@ -99,3 +99,5 @@ def test_bad_bundles_that_were_promoted_leave_the_process_and_the_last_good_one(
             assert answer["bundle"] == first.bundle
         assert process.poll() is None
         assert "killed the process that tried it" in (settings.home / "serving.log").read_text()
+    with running(settings):  # the champion is a bad one still
+        wait_for_bundle(settings, first.bundle)
