@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from datetime import date
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pytest
 from typer.testing import CliRunner
 
 from infra.commands import app
 from tests.builders import some_settings
+from whence.contracts.events import INSTANT
 from whence.contracts.settings import Settings, Source
 from whence.contracts.times import Window
 from whence.ingest import ingest, late_days, source_days
+from whence.ingest.batch import Batch
+from whence.ingest.file_days import Days
 from whence.ingest.places import File
 from whence.ingest.read import Chunk, file_chunks
 from whence.lake import Lake
@@ -202,3 +206,24 @@ def test_a_file_that_is_delivered_again_with_other_amounts_is_noticed_until_they
     ingest(shop, today)
     assert late_days(shop, today) == []
     assert "its files hold 1 now and 2 were taken in: one is gone, or is shorter" in caplog.text
+
+
+def test_the_checksum_of_a_day_is_of_its_rows_however_a_file_is_cut_for_reading() -> None:
+    times = [datetime(2026, 5, 2, tzinfo=UTC), datetime(2026, 5, 1, tzinfo=UTC), None]
+
+    def read(*parts: list[int]) -> Days:
+        days = Days()
+        for amounts in parts:
+            seen_at = pa.array((times * len(amounts))[: len(amounts)], INSTANT)
+            rows = pa.RecordBatch.from_pydict({"seen_at": seen_at, "value_micros": pa.array(amounts, pa.int64())})
+            days = days.joined(Batch("conversions", "log.csv", rows, pa.array(range(len(amounts))), "2026-05-01"))
+        return days
+
+    whole = read([1, 2, 3, 4, 5, 6])
+    assert whole.sums.keys() == whole.rows.keys() == {"2026-05-01", "2026-05-02"}
+    assert read([1, 2, 3], [], [4, 5, 6]) == whole
+    other = read([1, 2, 3, 4, 50, 6])
+    assert (other.sums["2026-05-01"] == whole.sums["2026-05-01"], other.sums["2026-05-02"] == whole.sums["2026-05-02"]) == (
+        False,
+        True,
+    )

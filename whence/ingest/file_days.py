@@ -9,8 +9,6 @@ import zlib
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from itertools import groupby
-from operator import itemgetter
 from pathlib import Path
 
 import numpy as np
@@ -52,14 +50,15 @@ def _summed(batch: Batch, before: Mapping[str, int]) -> dict[str, int]:
     """The checksums of the batch's days, each going on from what it was before."""
     days = batch.rows["seen_at"].cast(pa.timestamp("us")).cast(pa.date32())
     cells = [_plain(column).cast(pa.string()) for column in batch.rows.columns]
-    whole = pc.binary_join_element_wise(*cells, "\x1f", null_handling="replace", null_replacement="")
-    order = np.argsort(days.cast(pa.int32()).fill_null(NO_DAY), kind="stable")
-    told, place = whole.take(pa.array(order)).to_pylist(), days.take(pa.array(order)).to_pylist()
-    found = {}
-    for day, rows in groupby(zip(place, told, strict=True), key=itemgetter(0)):
-        if day is not None:
-            text = "\x1e".join(map(itemgetter(1), rows))
-            found[str(day)] = zlib.crc32(text.encode(), before.get(str(day), 0))
+    lines = pc.binary_join_element_wise(*cells, "\x1e", "\x1f", null_handling="replace", null_replacement="")
+    place = days.cast(pa.int32()).fill_null(NO_DAY).to_numpy(zero_copy_only=False)
+    order = np.argsort(place, kind="stable")
+    _, offsets, text = lines.take(pa.array(order)).buffers()
+    at, found = np.frombuffer(offsets, np.int32), {}
+    for number, first, count in zip(*np.unique(place[order], return_index=True, return_counts=True), strict=True):
+        if number != NO_DAY:
+            day = str(np.datetime64(int(number), "D"))
+            found[day] = zlib.crc32(memoryview(text)[at[first] : at[first + count]], before.get(day, 0))
     return found
 
 
