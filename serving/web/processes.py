@@ -53,12 +53,12 @@ class Given(NamedTuple):
     """The end of a pipe that reads as closed when the parent is gone; None when there is no parent."""
 
 
-class PortTaken(OSError):
-    """The service cannot listen where it should; the message says what to do."""
+class CannotStart(RuntimeError):
+    """The service cannot listen where it should, or not read what it starts from; the message says what to do."""
 
 
 def listen(settings: Settings) -> tuple[socket.socket, socket.socket]:
-    """The public and the admin's socket, listening; PortTaken when another listens there."""
+    """The public and the admin's socket, listening; raises CannotStart when another listens there."""
     host = settings.serving.host
     return _listening(host, settings.ports.serving), _listening(host, settings.ports.serving_admin)
 
@@ -68,14 +68,15 @@ def supervise(settings: Settings) -> int:
     sockets = listen(settings)
     counts, alive = _made_counts(MEMORY if MEMORY.is_dir() else settings.home / "run")
     os.environ[SHARED_METRICS] = str(counts)
-    from serving.web import worker
-
-    gc.collect()
-    gc.freeze()  # a collection would write to every object, and so give each worker its own
-    parent = Parent(sockets, settings.serving.workers, counts, lambda given: worker.serve(settings, given))
-    for each in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(each, parent.stop)
     try:
+        from serving.web import worker
+
+        worker.demand(settings)
+        gc.collect()
+        gc.freeze()  # a collection would write to every object, and so give each worker its own
+        parent = Parent(sockets, settings.serving.workers, counts, lambda given: worker.serve(settings, given))
+        for each in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(each, parent.stop)
         return parent.run()
     finally:
         shutil.rmtree(counts, ignore_errors=True)
@@ -196,7 +197,7 @@ def _listening(host: str, port: int) -> socket.socket:
         made.bind((host, port))
     except OSError as wrong:
         made.close()
-        raise PortTaken(
+        raise CannotStart(
             f"The scoring service cannot listen on {host}:{port} ({wrong}). Stop what does, or set [ports]."
         ) from None
     made.listen(BACKLOG)

@@ -7,6 +7,7 @@ import ctypes
 import gc
 import logging
 import resource
+import sqlite3
 import sys
 import threading
 from collections.abc import AsyncIterator, Callable
@@ -16,6 +17,7 @@ from datetime import UTC, datetime
 import uvicorn
 
 from features import open_online
+from features.online import OnlineError
 from registry.following import Following, Standings
 from registry.journal import Journal
 from serving.champion import Follower
@@ -31,12 +33,13 @@ from serving.web.doors import Doors, Life
 from serving.web.lastgood import LastGood, record
 from serving.web.lookout import Lookout
 from serving.web.metrics import Metrics
-from serving.web.processes import Given
+from serving.web.processes import CannotStart, Given
 from serving.web.service import Service
-from serving.web.tokens import open_book
+from serving.web.tokens import TokensError, open_book
 from whence import bundle_store
 from whence.answer_counts import Keeper
-from whence.bundle import signing_key
+from whence.attribution import policy as policies
+from whence.bundle import BundleError, signing_key
 from whence.contracts.settings import Settings
 
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
@@ -50,6 +53,17 @@ COUNT_SECONDS = 10.0
 SWITCH_SECONDS = 0.0005
 """For so long an answer waits at most until a thread lets go of the interpreter; Python's own 5 ms are a late answer."""
 log = logging.getLogger("serving")
+
+
+def demand(settings: Settings) -> None:
+    """Read all that a worker reads at its start, so that what is wrong is said once, and before anybody waits. Raises CannotStart."""
+    try:
+        open_book(settings)
+        policies.of(settings)
+        signing_key(settings.bundles)
+        open_online(settings).close()
+    except (TokensError, policies.PolicyError, BundleError, OnlineError, OSError, sqlite3.Error) as wrong:
+        raise CannotStart(f"The scoring service cannot start: {wrong}") from None
 
 
 def serve(settings: Settings, given: Given) -> int:
@@ -76,9 +90,11 @@ def serve(settings: Settings, given: Given) -> int:
 
 def _room() -> int:
     """How many connections there may be, with as many open files as the system allows us."""
-    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
-    return max(most - SPARE_FILES, 1)
+    files, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with suppress(OSError, ValueError):  # macOS allows less than it says
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+        files = most
+    return sys.maxsize if files == resource.RLIM_INFINITY else max(files - SPARE_FILES, files // 2)
 
 
 def _keep_memory() -> None:

@@ -20,10 +20,11 @@ from registry.journal import Journal
 from serving import decision_log
 from serving.web import processes
 from serving.web.lastgood import record
+from serving.web.tokens import tokens_file
 from tests.serving.live import PATIENCE, a_platform, client, match, promote, running, wait_for_bundle
 from whence import answer_counts
 from whence.contracts.models import IDENTITY_RANKER
-from whence.contracts.settings import Settings
+from whence.contracts.settings import HOME_VARIABLE, Settings
 
 pytestmark = pytest.mark.service
 
@@ -108,6 +109,21 @@ def test_workers_share_a_port_add_up_their_counts_are_restarted_when_they_die_an
         assert process.wait(timeout=PATIENCE) == 0
     with pytest.raises(httpx.ConnectError):
         match(settings)
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_what_it_cannot_start_from_is_said_in_one_line_whatever_the_workers(tmp_path: Path, count: int) -> None:
+    settings = a_platform(tmp_path, f"[serving]\nworkers = {count}")
+    tokens_file(settings).write_text("no JSON")
+    given = {**os.environ, "WHENCE_SETTINGS": str(tmp_path / "whence.toml"), HOME_VARIABLE: str(settings.home)}
+    done = subprocess.run(
+        [sys.executable, "-m", "serving"], capture_output=True, text=True, check=False, env=given, timeout=PATIENCE
+    )
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1].startswith(
+        f"The scoring service cannot start: {tokens_file(settings)} is no file of tokens"
+    )
+    assert "Traceback" not in done.stderr
 
 
 def test_a_port_that_is_taken_is_said_in_one_line(tmp_path: Path) -> None:
