@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from functools import cached_property
@@ -62,6 +63,7 @@ __all__ = [
     "Tampered",
 ]
 GENESIS = "0" * 64
+log = logging.getLogger("registry.journal")
 Row = Mapping[str, Any]
 """A row as it is stored, its JSON still text."""
 _IN_ORDER = select(promotions).order_by(promotions.c.epoch)
@@ -259,7 +261,10 @@ class Journal:
             if isinstance(decided, Promotion):
                 return decided
             row = self._append(con, decided, now)
-        self._anchor.note(row.epoch, row.seal)
+        try:
+            self._anchor.note(row.epoch, row.seal)
+        except OSError as wrong:  # the row counts all the same: who is told that it failed asks again, and goes back two
+            log.error("Row %d of the journal is written, and its line in %s is not: %s", row.epoch, self._folder, wrong)
         return row
 
     def _append(self, con: Connection, decision: Decision, now: datetime) -> Promotion:

@@ -38,6 +38,14 @@ UNSIGNED, SIGNED = 1, 2
 """A row's form: what its seal covers, and whether somebody signed it."""
 WAIT_SECONDS = 30
 ATTEMPTS = 8
+LIBPQ = {
+    "connect_timeout": "5",
+    "keepalives_idle": "10",
+    "keepalives_interval": "5",
+    "keepalives_count": "3",
+    "tcp_user_timeout": "25000",  # milliseconds
+}
+"""When Postgres' client gives up a server that says nothing any more; by itself it would wait for hours."""
 
 _metadata = MetaData()
 
@@ -117,6 +125,8 @@ def open_engine(url: str) -> Engine:
     is_sqlite = where.get_backend_name() == "sqlite"
     if is_sqlite and where.database:
         Path(where.database).parent.mkdir(parents=True, exist_ok=True)
+    if where.get_driver_name() in ("psycopg", "psycopg2"):
+        where = where.set(query={**LIBPQ, **where.query})
     engine = create_engine(where, poolclass=NullPool, **({"connect_args": {"timeout": WAIT_SECONDS}} if is_sqlite else {}))
     if is_sqlite:
         event.listen(engine, "connect", _prepare_sqlite)
@@ -165,8 +175,9 @@ def _make_tables(engine: Engine) -> None:
             with engine.execution_options(writes=True).begin() as con:
                 _metadata.create_all(con)
             return
-        except DBAPIError:
-            if attempt == ATTEMPTS - 1:
+        except DBAPIError as wrong:
+            is_unreachable = wrong.statement is None and engine.dialect.name != "sqlite"
+            if is_unreachable or attempt == ATTEMPTS - 1:
                 raise
             time.sleep(0.05 * 2**attempt)
 

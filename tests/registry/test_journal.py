@@ -9,6 +9,7 @@ import multiprocessing
 import os
 import shutil
 import signal
+import socket
 import sqlite3
 import tempfile
 import threading
@@ -22,6 +23,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy.exc import DBAPIError
 
+from registry.anchor import NAME
 from registry.journal import ABORT, CANARY, FINISH, SHADOW, Conflict, Journal, JournalError, Promotion, Tampered
 from registry.signing import Keys, SigningError
 from whence.contracts.times import NaiveTimeError
@@ -122,6 +124,34 @@ def test_a_rollback_asked_for_twice_is_done_once(journal: Journal) -> None:
     journal.rollback(MODEL, "bo", "credit fell", NOON, expected_epoch=3)
     with pytest.raises(Conflict, match="epoch 4 already"):
         journal.rollback(MODEL, "bo", "credit fell", NOON, expected_epoch=3)
+
+
+def test_a_rollback_whose_line_cannot_be_kept_is_told_as_done(
+    journal: Journal, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    for bundle in "abc":
+        a_promotion(journal, bundle)
+    folder = journal._anchor.folder
+    (folder / NAME).rename(folder / "kept")
+    (folder / NAME).mkdir()
+    row = journal.rollback(MODEL, "bo", "credit fell", NOON)
+    assert (row.bundle, journal.champion(MODEL)) == ("b", row)
+    assert "Row 4 of the journal is written, and its line in" in caplog.text
+    (folder / NAME).rmdir()
+    (folder / "kept").rename(folder / NAME)
+    assert journal.verify() == 4
+
+
+@pytest.mark.service
+def test_a_postgres_that_says_nothing_is_given_up_soon(tmp_path: Path) -> None:
+    with socket.socket() as silent:
+        silent.bind(("127.0.0.1", 0))
+        silent.listen()
+        journal = Journal(f"postgresql+psycopg://ana@127.0.0.1:{silent.getsockname()[1]}/whence", tmp_path)
+        started = time.monotonic()
+        with pytest.raises(DBAPIError, match="timeout"):
+            journal.epoch()
+        assert time.monotonic() - started < 20
 
 
 def test_a_challenger_is_tried_beside_the_champion_and_then_takes_its_place(journal: Journal) -> None:
