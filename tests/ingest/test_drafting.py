@@ -414,3 +414,18 @@ def test_an_order_in_two_systems_goes_by_the_name_that_both_know(tmp_path: Path)
         ("m1", "click", "brand", "cpc")
     ], "who comes by a campaign has clicked its ad"
     assert sorted(each["event_id"] for each in rows["sightings"]) == ["m1", "m2"]
+
+
+def test_a_shops_orders_are_worth_their_total_voided_ones_nothing_and_what_was_paid_back_is_told(tmp_path: Path) -> None:
+    path = tmp_path / "orders.csv"
+    path.write_text(
+        "Id,Email,Financial Status,Currency,Taxes,Discount Amount,Refunded Amount,Total,Created at\n"
+        "1,jane@doe.example,paid,EUR,1.00,0.00,0.00,49.90,2026-05-01 10:00:00 +0200\n"
+        '2,,,EUR,1.00,0.00,20.00,"1,070.00",2026-05-01 11:00:00 +0200\n'
+        "3,,voided,EUR,1.00,0.00,0.00,70.00,2026-05-01 12:00:00 +0200\n"
+        "4,,refunded,EUR,1.00,0.00,0.00,5.00,2026-05-01 13:00:00 +0200\n"
+    )
+    text, rows = drafted(path, tmp_path)
+    told = {each["order_id"]: each["value_micros"] for each in rows["conversions"]}
+    assert told == {"1": 49_900_000, "2": 1_070_000_000, "4": 5_000_000}
+    assert "# Refunded Amount may hold what was paid back. A further section of conversions takes it" in text

@@ -194,7 +194,7 @@ def test_of_the_hour_that_comes_twice_the_first_is_meant_and_none_of_that_which_
 def test_rows_with_a_minus_are_refunds_and_tests_are_nobodys_money(tmp_path: Path) -> None:
     section = """
         [[conversions]]
-        only = [{{ column = "test", not = ["true"] }}, {{ column = "paid", negative = {is_refund} }}]
+        only = [{{ column = "test", not = ["true"], empty = true }}, {{ column = "paid", negative = {is_refund} }}]
         conversion_id = "id"
         happened_at = "at"
         kind = {{ value = "{kind}" }}
@@ -202,7 +202,7 @@ def test_rows_with_a_minus_are_refunds_and_tests_are_nobodys_money(tmp_path: Pat
         currency = {{ value = "USD" }}
         source = {{ value = "sdk" }}"""
     mapping = section.format(is_refund="false", kind="purchase") + section.format(is_refund="true", kind="refund")
-    rows = ["1,9.99,false", "2,-9.99,false", "3,5,true", "4,-5,true", "5,0,false", "6,\u22121,false"]
+    rows = ["1,9.99,false", "2,-9.99,false", "3,5,true", "4,-5,true", "5,0,", "6,\u22121,false"]
     lines = [f"2026-05-01T10:00:00Z,{row}" for row in rows]
     settings = mapped(tmp_path, mapping, "\n".join(["at,id,paid,test", *lines]))
     found = {row["conversion_id"]: (row["kind"], row["value_micros"]) for row in taken(settings, "conversions")}

@@ -68,7 +68,7 @@ def draft(path: str, table: str = "") -> str:
     for group in groups:
         rows = _read(group)
         mine = [part._replace(files=group.line) for part in found_in(rows)]
-        found, nameless = [*found, *mine], [*nameless, *_nameless(mine, rows), *_rows_within(rows)]
+        found, nameless = [*found, *mine], [*nameless, *_nameless(mine, rows), *_rows_within(rows), *_paid_back(mine, rows)]
         taken = {urls.column(name) for part in mine for column in part.found.values() for name in (column.name, *column.others)}
         asked = " ".join(each for part in mine for each in part.only)
         unused += [name for name in group.names if name not in taken and quoted(name) not in asked]
@@ -131,6 +131,20 @@ def _rows_within(rows: pa.Table) -> list[str]:
         f"# {name} holds lists of objects, which this draft leaves alone. Are refunds in them, or orders? "
         f"A section with each = {quoted(name)} makes a row of each."
         for name in names
+    ]
+
+
+def _paid_back(parts: Sequence[Section], rows: pa.Table) -> list[str]:
+    """What to do about amounts that were paid back, which stand beside those of the orders."""
+    if not any(each.table == CONVERSIONS for each in parts):
+        return []
+    columns = guessing.paid_back([Column(name, rows[name].drop_null().to_pylist()) for name in rows.column_names])
+    taken = {each.found["value_micros"].name for each in parts if "value_micros" in each.found}
+    return [
+        f'# {each.name} may hold what was paid back. A further section of conversions takes it, with kind = {{ value = "refund" }}, '
+        f'only = {{ column = {quoted(each.name)}, not = ["0", "0.00"] }} and scale = -1_000_000.'
+        for each in columns
+        if each.name not in taken
     ]
 
 

@@ -128,6 +128,8 @@ COUNTED = re.compile(r"\d{9,16}(\.\d+)?")
 COMMAS = re.compile(r"[+-]?(\d+|\d{1,3}([.' \u00a0\u202f]\d{3})+)(,\d+)?")
 """A number with a comma before the parts of one, and another mark between thousands, if any."""
 THOUSANDS = re.compile(r"[+-]?\d{1,3}(,\d{3})*")
+GROUPED = re.compile(r"[+-]?\d{1,3}(,\d{3})+\.\d*|[+-]?\d{1,3}(,\d{3}){2,}")
+"""A number whose commas can only stand between thousands; of 1,070 alone nobody knows."""
 FORMS = (
     *("%Y-%m-%d %H:%M:%S UTC", "%Y/%m/%d %H:%M:%S", "%Y/%m/%d %H:%M", "%d.%m.%Y %H:%M:%S", "%d.%m.%Y %H:%M", "%d.%m.%Y"),
     *("%d/%m/%Y %H:%M:%S", "%m/%d/%Y %H:%M:%S", "%d/%m/%Y %H:%M", "%m/%d/%Y %H:%M", "%d/%m/%Y", "%m/%d/%Y"),
@@ -160,6 +162,13 @@ BEFORE = frozenset(
     {"begin", "start", "started", "initiate", "initiated", "view", "viewed", "add", "added", "cancel", "cancelled", "failed"}
 )
 """With these words an order is not made."""
+PAID_BACK = frozenset({"refund", "refunded", "refunds", "returned"})
+NO_VALUE = PAID_BACK | {"discount", "discounts", "tax", "taxes", "shipping", "fee", "fees", "tip", "vat"}
+"""In the names of amounts that are not what an order was worth."""
+UNPAID = frozenset(
+    {"voided", "void", "cancelled", "canceled", "failed", "declined", "expired", "abandoned", "unpaid", "rejected", "storniert"}
+)
+"""What a status says of an order that brought nothing."""
 TESTS = frozenset({"test", "sandbox"})
 """In the name of a column that says, with true or false, what is nobody's money."""
 LOGINS = frozenset({"login", "log_in", "logged_in", "signin", "sign_in", "signed_in", "identify"})
@@ -292,6 +301,20 @@ def tests(columns: Sequence[Column]) -> tuple[Column, list[str]] | None:
     return None
 
 
+def unpaid(columns: Sequence[Column]) -> tuple[Column, list[str]] | None:
+    """The column of a status, and its words for orders that brought nothing."""
+    for column in columns:
+        words = sorted({str(value) for value in column.values})
+        if "status" in column.tokens and (none := [word for word in words if key(word) in UNPAID]) and len(words) <= MOST_KINDS:
+            return column, none
+    return None
+
+
+def paid_back(columns: Sequence[Column]) -> list[Column]:
+    """The columns of amounts that were paid back, beside what was paid."""
+    return [each for each in columns if each.tokens & PAID_BACK and each.mostly(_is_number)]
+
+
 def event_ids(columns: Sequence[Column]) -> Column | None:
     """The first column that could tell one event from another, whatever it is called."""
     named = [each for each in columns if each.tokens & {"id", "uuid", "guid"} and each.filled >= MOST]
@@ -379,6 +402,8 @@ def _may_be(field: str, column: Column) -> bool:
         return True
     if field in ("happened_at", "seen_at"):
         return column.is_of_times
+    if field == "value_micros" and column.tokens & NO_VALUE:
+        return False
     if field in ("value_micros", "price_micros", "bid_micros"):
         return column.mostly(_is_number) or column.has_commas
     if field == "currency":
@@ -393,6 +418,8 @@ def _may_be(field: str, column: Column) -> bool:
 
 
 def _is_number(text: str) -> bool:
+    if GROUPED.fullmatch(text.strip()):
+        return True
     try:
         return Decimal(text.strip()).is_finite()
     except InvalidOperation:

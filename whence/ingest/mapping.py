@@ -18,7 +18,7 @@ of an address, as `page?utm_campaign`; a list names several, of which the first 
     only        = { column = "utm_campaign", filled = true } # or those whose cell is not empty
     only        = { column = "utm_campaign", not = ["(direct)"] }  # nor one of these words
     only        = { column = "amount", negative = true }     # or those with a minus, as of a refund; false for the others
-    only        = [{ column = "type", is = ["clk"] }, { column = "test", not = ["true"] }]  # all of these
+    only        = [{ column = "type", is = ["clk"] }, { column = "test", not = ["true"], empty = true }]  # all of these; an empty cell, too
     each        = "refunds"                                  # a row for each object of a list in a row: then refunds.amount
     files       = "clicks-*.csv"                             # of several files, those that hold the section's rows
     touched_at  = "click_time"                               # of a conversion's own touch, to be checked
@@ -50,7 +50,7 @@ from whence.ingest.batch import Batch, Fault
 from whence.ingest.check import PERSONAL
 from whence.ingest.errors import IngestError
 from whence.ingest.files import FileSource, remembered
-from whence.ingest.guessing import COMMAS
+from whence.ingest.guessing import COMMAS, GROUPED
 from whence.ingest.places import Place
 from whence.ingest.read import Chunk
 from whence.normalise import networks, phones
@@ -100,6 +100,8 @@ class Only:
     words: tuple[str, ...] = ()
     others: tuple[str, ...] = ()
     """Words that it may not hold."""
+    empty: bool = False
+    """Whether an empty cell will do, where some words will not."""
     negative: bool | None = None
     """Whether its number has a minus, where that is asked instead; an empty cell has none."""
 
@@ -111,7 +113,9 @@ class Only:
         if self.negative is not None:
             return pc.equal(pc.fill_null(pc.match_substring_regex(told, MINUS), False), self.negative)
         is_filled = pc.fill_null(pc.not_equal(pc.utf8_trim_whitespace(told), ""), False)
-        return pc.and_not(is_filled, pc.is_in(told, pa.array(self.others, pa.string()))) if self.others else is_filled
+        if not self.others:
+            return is_filled
+        return pc.and_not(pc.or_(is_filled, self.empty), pc.is_in(told, pa.array(self.others, pa.string())))
 
 
 @dataclass(frozen=True)
@@ -298,6 +302,8 @@ def _only(given: Any, where: str) -> Only:
         return Only(given["column"])
     if said == {"negative"} and isinstance(given["negative"], bool):
         return Only(given["column"], negative=given["negative"])
+    empty = given.get("empty", False) if "not" in said else False
+    said -= {"empty"} if isinstance(empty, bool) and "not" in said else set()
     if said not in ({"is"}, {"not"}) or given[min(said)] == []:
         raise IngestError(
             f'{where} only is {given!r}. Write {{ column = "type", is = ["click"] }}, {{ column = "utm_campaign", filled = true }}, '
@@ -305,7 +311,7 @@ def _only(given: Any, where: str) -> Only:
         )
     told = given[min(said)]
     words = tuple(str(word) for word in (told if isinstance(told, list) else [told]))
-    return Only(given["column"], words) if "is" in said else Only(given["column"], others=words)
+    return Only(given["column"], words) if "is" in said else Only(given["column"], others=words, empty=empty)
 
 
 def batches(chunk: Chunk, plan: Plan, keyed: Callable[[str], str], shift: timedelta) -> Iterator[Batch]:
@@ -476,11 +482,11 @@ def _number_like(cell: Cell) -> str:
 def _plain(word: str, decimal: str) -> str:
     """A number as it is written here; nothing for one whose marks cannot stand between thousands: 12.50 is no 1250.
 
-    >>> _plain("1.234,56", ","), _plain("1234.56", "."), _plain("12.50", ",")
+    >>> _plain("1.234,56", ","), _plain("1,234.56", "."), _plain("12.50", ",")
     ('1234.56', '1234.56', '')
     """
     if decimal == ".":
-        return word
+        return word.replace(",", "") if GROUPED.fullmatch(word.strip()) else word
     if COMMAS.fullmatch(word.strip()) is None:
         return ""
     return word.translate(dict.fromkeys(map(ord, THOUSANDS))).replace(",", ".")

@@ -214,13 +214,13 @@ def _without_refunds(section: Section) -> list[Section]:
 
 
 def _without_tests(section: Section) -> list[Section]:
-    """Conversions without those that are tests, where a column says so; those with a minus in a part of their own, as refunds."""
+    """Conversions without those that are tests, or were never paid, where a column says so; those with a minus in a part of their own, as refunds."""
     if section.table != CONVERSIONS:
         return [section]
-    if told := guessing.tests(_columns(section.rows)):
-        column, words = told
+    columns = _columns(section.rows)
+    for column, words in filter(None, (guessing.tests(columns), guessing.unpaid(columns))):
         is_real = pc.invert(pc.is_in(section.rows[column.name].cast(pa.string()), pa.array(words, pa.string())))
-        only = (*section.only, f"{{ column = {quoted(column.name)}, not = {listed(words, always=True)} }}")
+        only = (*section.only, f"{{ column = {quoted(column.name)}, not = {listed(words, always=True)}, empty = true }}")
         section = section._replace(rows=section.rows.filter(is_real), only=only)
     value = section.found.get("value_micros")
     if value is None or section.is_refund or set(section.kinds.values()) == {"refund"}:
