@@ -34,6 +34,20 @@ class Watch:
     _seen: int = -1
     _looked: float = float("-inf")
     _is_down: bool = False
+    _is_lost: bool = False
+
+    def look(self, now: datetime) -> None:
+        """Glance; what keeps the journal from being followed is said once, until it can be again."""
+        try:
+            self.glance(now)
+        except Exception:
+            if not self._is_lost:
+                log.exception("The journal cannot be followed; it is asked again each second.")
+            self._is_lost = True
+        else:
+            if self._is_lost:
+                log.info("The journal can be followed again.")
+            self._is_lost = False
 
     def glance(self, now: datetime) -> list[Change]:
         """Put the aliases right when it is time to; while MLflow is down, that is said once."""
@@ -67,10 +81,7 @@ def main() -> None:
     for each in (signal.SIGTERM, signal.SIGINT):
         signal.signal(each, lambda *_: stop.set())
     while not stop.wait(GLANCE_SECONDS):
-        try:
-            watch.glance(datetime.now(UTC))
-        except Exception:
-            log.exception("The journal cannot be followed; it is asked again.")
+        watch.look(datetime.now(UTC))
 
 
 if __name__ == "__main__":

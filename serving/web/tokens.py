@@ -216,6 +216,10 @@ def _keep(path: Path, text: str) -> str:
             pass
         finally:
             draft.unlink()
+    if path.stat().st_mode & 0o077:
+        raise TokensError(
+            f"Others can read {path}, which lets in to everything. Run chmod 600 on it, or delete it for a new one."
+        )
     return path.read_text().strip()
 
 

@@ -156,11 +156,7 @@ def assemble(settings: Settings, journal: Journal, look: Callable[[], Standings]
         last_good=last_good.read,
     )
     tally, mirror, key = Tally(settings.home), Mirror(), signing_key(settings.bundles)
-
-    def mirrored(model: str, outcome: str) -> None:
-        metrics.shadow.labels(model, outcome).inc()
-
-    picker = Trying(follower, tally, mirror, MirrorLog(settings.home), key, mirrored)
+    picker = Trying(follower, tally, mirror, MirrorLog(settings.home), key, metrics.mirrored)
     decisions = DecisionLog(settings.decision_log, metrics.logged)
     service = Service(settings, follower, picker, open_online(settings), decisions, metrics)
     return service, Steering(settings.home, journal, follower, tally), mirror

@@ -8,7 +8,10 @@ from pathlib import Path
 import pytest
 
 from registry.alarms import BEHIND, LOST, MOVED, TAMPERED, Alarm, Alarms
+from registry.aliases import Change
+from registry.follow import Watch
 from registry.rows import stamp
+from whence.contracts.settings import Settings
 
 NOON = datetime(2026, 5, 3, 12, tzinfo=UTC)
 LATER = NOON + timedelta(days=9)
@@ -56,3 +59,25 @@ def test_a_changed_journal_is_worth_knowing_for_a_while_though_it_was_put_right(
     alarms.settle([], (TAMPERED,), NOON)
     assert len(alarms.since(NOON)) == 1
     assert alarms.since(LATER) == []
+
+
+class Cut(Watch):
+    """A watch whose journal is out of reach when a test says so."""
+
+    is_cut = True
+
+    def glance(self, now: datetime) -> list[Change]:
+        if self.is_cut:
+            raise OSError("the disk is gone")
+        return []
+
+
+def test_a_journal_that_cannot_be_followed_is_said_once_until_it_can_be_again(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    watch = Cut(Settings(home=tmp_path))
+    for is_cut in (True, False, True):
+        watch.is_cut = is_cut
+        for _ in range(3):
+            watch.look(NOON)
+    assert [each.levelname for each in caplog.records] == ["ERROR", "ERROR"]

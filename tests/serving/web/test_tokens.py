@@ -89,6 +89,17 @@ def test_the_machines_own_token_is_made_once_stays_beside_others_and_is_made_ane
     assert (book.find(bearer(own), NOW), book.find(bearer(again), NOW) is None) == (None, False)
 
 
+def test_a_token_that_others_can_read_is_refused_as_keys_are(tmp_path: Path) -> None:
+    settings = some_settings(tmp_path)
+    own = tokens.own_token(settings)
+    file = settings.home / "run" / "serving_token"
+    file.chmod(0o644)  # as of a home that was copied
+    with pytest.raises(TokensError, match="Run chmod 600 on it"):
+        tokens.own_token(settings)
+    file.unlink()
+    assert tokens.own_token(settings) != own
+
+
 @pytest.mark.parametrize(
     ("entry", "words"),
     [
