@@ -23,7 +23,8 @@ PAUSE_SECONDS = 0.05
 """How long decisions gather before they share one fsync, unless somebody waits for it."""
 MOST_BYTES = 64 * 2**20
 """A file that has grown to this is followed by another."""
-MOST_OPEN = 64
+MOST_HOURS = 10_000
+"""Hours whose file is known: who asks about the events of weeks begins no file for each."""
 log = logging.getLogger("serving.decision_log")
 
 
@@ -132,7 +133,7 @@ class DecisionLog:
     def _file(self, hour: tuple[str, str]) -> _File:
         file = self._files.get(hour)
         if file is None or file.size >= self.most_bytes:
-            if len(self._files) >= MOST_OPEN:
+            if len(self._files) >= MOST_HOURS:
                 self._files.clear()
             self._numbers += 1
             name = f"{hour[1]}-{self._process}-{self._numbers}{decision_frames.SUFFIX}"

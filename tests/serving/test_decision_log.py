@@ -14,7 +14,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -125,6 +125,18 @@ def test_a_file_that_has_grown_is_followed_by_another_that_names_its_columns_ane
     asyncio.run(write())
     assert len(list((tmp_path / "day=2026-05-01").iterdir())) == 3
     assert names(tmp_path) == ["a-0", "a-1", "b-0", "b-1", "c-0", "c-1"]
+
+
+def test_who_asks_about_the_events_of_weeks_begins_one_file_an_hour(tmp_path: Path) -> None:
+    async def write() -> None:
+        log = DecisionLog(tmp_path)
+        for turn in range(2):
+            decisions = [a_decision(f"{turn}-{hour}", TEN + timedelta(hours=hour)) for hour in range(70)]
+            assert all(await asyncio.gather(*map(log.durably, decisions)))
+        log.close()
+
+    asyncio.run(write())
+    assert len(list(tmp_path.rglob("*.frames"))) == 70
 
 
 def test_the_torn_last_frame_of_a_killed_process_is_no_decision(tmp_path: Path) -> None:
