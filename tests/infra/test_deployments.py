@@ -54,6 +54,16 @@ def test_no_file_holds_a_password(name: str) -> None:
     assert not [line for line in (INFRA / name).read_text().splitlines() if re.search(r"://[^/\s:@]+:[^@\s]+@", line)]
 
 
+def test_all_pods_are_one_user_whose_keys_no_mount_opens_to_others() -> None:
+    template = (INFRA / "helm" / "whence" / "templates" / "_helpers.tpl").read_text()
+    ours = yaml.safe_load(re.findall(r"  securityContext:\n    ({.*runAsUser.*})\n", template)[0])
+    airflows = yaml.safe_load((INFRA / "helm" / "airflow.yaml").read_text())["securityContexts"]["pod"]
+    (user,) = re.findall(r"useradd --uid (\d+)", (INFRA / "compose" / "Dockerfile").read_text())
+    assert ours.items() >= airflows.items()
+    assert {airflows[each] for each in ("runAsUser", "runAsGroup", "fsGroup")} == {int(user)}
+    assert airflows["fsGroupChangePolicy"] == "OnRootMismatch"
+
+
 def test_every_variable_of_the_compose_file_is_in_its_example() -> None:
     asked = set(re.findall(r"\$\{(\w+):\?\}", (INFRA / "compose" / "compose.yaml").read_text()))
     offered = set(re.findall(r"^(\w+)=", (INFRA / "compose" / "env.example").read_text(), re.MULTILINE))

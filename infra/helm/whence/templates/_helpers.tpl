@@ -14,7 +14,8 @@ metadata:
   annotations:
     checksum/settings: {{ .root.Values.settings | sha256sum }}
 spec:
-  securityContext: { runAsNonRoot: true, runAsUser: 10001, fsGroup: 10001, seccompProfile: { type: RuntimeDefault } }
+  securityContext:
+    { runAsNonRoot: true, runAsUser: 10001, runAsGroup: 10001, fsGroup: 10001, fsGroupChangePolicy: OnRootMismatch, seccompProfile: { type: RuntimeDefault } }
   terminationGracePeriodSeconds: 30
   containers:
     - name: {{ .component }}
