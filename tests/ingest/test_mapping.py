@@ -290,6 +290,30 @@ def test_a_row_that_two_sections_refuse_counts_for_both_and_has_one_reason(tmp_p
     assert (left["row"], left["field"]) == (1, "value_micros")
 
 
+@pytest.mark.parametrize("order", ["", 'order_id = "id"'])
+def test_a_refund_by_the_name_of_its_sale_would_take_its_place_and_is_set_aside(tmp_path: Path, order: str) -> None:
+    mapping = f"""
+        [conversions]
+        conversion_id = "id"
+        {order}
+        happened_at = "at"
+        kind = "kind"
+        value_micros = {{ column = "paid", scale = 1_000_000 }}
+        currency = {{ value = "EUR" }}
+        source = {{ value = "server" }}"""
+    rows = ["a,1,10,purchase", "a,2,-10,refund", "b,2,10,purchase", "b,2,-4,refund", "c,1,-4,refund"]
+    lines = [f"{name},2026-05-0{day}T10:00:00Z,{rest}" for name, day, rest in (row.split(",", 2) for row in rows)]
+    settings = mapped(tmp_path, mapping, "\n".join(["id,at,paid,kind", *lines]))
+    for day in (1, 2):
+        ingest(settings, Window.parse(f"2026-05-0{day}"))
+    told = sorted((row["conversion_id"], row["kind"]) for row in Lake.of(settings).read("conversions").to_pylist())
+    assert told == [("a", "purchase"), ("b", "purchase"), *([] if order else [("c", "refund")])]
+    left = Lake.of(settings).read("quarantine").to_pylist()
+    assert {row["field"] for row in left} == {"conversion_id"}
+    assert all("A refund is a conversion of its own" in str(row["reason"]) for row in left)
+    assert ingest(settings, Window.parse("2026-05-01..2026-05-02")).changed == ()
+
+
 BAD = [
     (CLICK.replace("+02:00", ""), "happened_at", "Expected a time with its zone"),
     (CLICK.replace("2026-05-01T10:00:00+02:00", "1st of May"), "happened_at", "happened_at is '1st of May'"),

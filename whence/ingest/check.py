@@ -133,6 +133,13 @@ def _conversions(rows: pa.RecordBatch) -> Iterator[Found]:
     )
     yield "currency", _no_currency(rows), _CURRENCY
     is_refund = pc.or_(pc.fill_null(pc.equal(rows["kind"], "refund"), False), pc.is_valid(rows["refund_of"]))
+    is_own = [pc.fill_null(pc.equal(rows["conversion_id"], rows[name]), False) for name in ("order_id", "refund_of")]
+    yield (
+        "conversion_id",
+        pc.and_(is_refund, pc.or_(*is_own)),
+        "conversion_id is {value}, as is the order. A refund is a conversion of its own, and would take the place of what it takes back: "
+        "leave conversion_id out of its section of the mapping; order_id or refund_of says what it is of.",
+    )
     below, above = pc.less(rows["value_micros"], 0), pc.greater(rows["value_micros"], 0)
     yield (
         "value_micros",

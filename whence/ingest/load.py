@@ -33,6 +33,11 @@ OTHER = (
     "Event {} was told before with another {}, {} and now {}. The first counts. If this corrects it, deliver the file anew in place "
     "of the first one; if it is another event, give it an event_id of its own."
 )
+IS_REFUND = "coalesce(kind = 'refund' OR refund_of IS NOT NULL OR value_micros < 0, FALSE)"
+CLASH = (
+    "conversion_id is {}, and a sale has it. A refund is a conversion of its own, and would take the place of what it takes back: leave "
+    "conversion_id out of its section of the mapping; order_id or refund_of says what it is of."
+)
 TRUTH = ("truth_signals", "truth_conversions")
 PLACE = [pa.field("_source", pa.string()), pa.field("_row", pa.int64())]
 FAULTS = TABLES["quarantine"].schema
@@ -188,22 +193,25 @@ def _write_events(lake: Lake, opened: _Opened, name: str, window: Window, change
     with opened(name) as con:
         con.execute(f"CREATE TEMP TABLE marked AS {_marked(name)}")
         for part in _parts(con, window):
-            rows = con.sql(f"SELECT {_columns(name)} FROM marked WHERE NOT is_repeat AND {_within(part)}").to_arrow_table()
+            rows = con.sql(f"SELECT {_columns(name)} FROM marked WHERE is_good AND {_within(part)}").to_arrow_table()
             if lake.replace(name, rows, part):
                 changed.add(name)
         counted = con.sql(f"""
             SELECT day, '{name}' AS "table", _source AS source,
-                count(*) FILTER (NOT is_repeat) AS accepted, count(*) FILTER (is_repeat AND field IS NULL) AS duplicates
+                count(*) FILTER (is_good) AS accepted, count(*) FILTER (is_repeat AND field IS NULL) AS duplicates
             FROM marked GROUP BY day, _source""").to_arrow_table()
         others = con.sql(f"""
-            SELECT day, '{name}' AS "table", _source AS source, _row AS row, event_id, field,
-                format({_quoted(OTHER)}, event_id, field, was, now) AS reason
-            FROM marked WHERE is_repeat AND field IS NOT NULL ORDER BY ALL""").to_arrow_table()
+            SELECT day, '{name}' AS "table", _source AS source, _row AS row, event_id, coalesce(field, 'conversion_id') AS field,
+                CASE WHEN is_repeat THEN format({_quoted(OTHER)}, event_id, field, was, now) ELSE format({_quoted(CLASH)}, now) END AS reason
+            FROM marked WHERE NOT is_good AND (NOT is_repeat OR field IS NOT NULL) ORDER BY ALL""").to_arrow_table()
         return counted, others.select(FAULTS.names).cast(FAULTS)
 
 
 def _marked(name: str) -> str:
-    """The staged rows, and of each whether its event is told already and, where that says another `field` of SAID, which: `was`, `now`."""
+    """The staged rows, and of each whether its event is told already and, where that says another `field` of SAID, which: `was`, `now`.
+
+    What `is_good` is neither that, nor a refund by the name of a sale.
+    """
     fields = SAID.get(name, ())
     firsts = "".join(f", first_value({each}) OVER of_event AS first_{each}" for each in fields)
     was = {each: f"CASE WHEN e.event_id IS NULL THEN s.first_{each} ELSE e.{each} END" for each in fields}
@@ -212,7 +220,7 @@ def _marked(name: str) -> str:
     def chosen(said: Mapping[str, str]) -> str:
         return f"CASE {' '.join(f'WHEN {other[each]} THEN {said[each]}' for each in fields)} END" if fields else "NULL::VARCHAR"
 
-    return f"""
+    told = f"""
         SELECT s.*, s.place > 1 OR e.event_id IS NOT NULL AS is_repeat, {chosen({each: _quoted(each) for each in fields})} AS field,
             {chosen({each: f"({was[each]})::VARCHAR" for each in fields})} AS was,
             {chosen({each: f"s.{each}::VARCHAR" for each in fields})} AS now
@@ -222,6 +230,16 @@ def _marked(name: str) -> str:
         ) s LEFT JOIN (
             SELECT DISTINCT ON (event_id) event_id{"".join(f", {each}" for each in fields)} FROM {name} SEMI JOIN staged USING (event_id)
         ) e ON e.event_id = s.event_id"""
+    if name != "conversions":
+        return f"SELECT *, NOT is_repeat AS is_good FROM ({told})"
+    sold = f"""(
+        bool_or(NOT {IS_REFUND}) OVER (PARTITION BY conversion_id ORDER BY seen_at)
+        OR conversion_id IN (SELECT conversion_id FROM conversions WHERE NOT {IS_REFUND})
+    )"""
+    return f"""
+        SELECT * EXCLUDE (now), CASE WHEN is_repeat THEN now ELSE conversion_id END AS now,
+            NOT is_repeat AND NOT ({IS_REFUND} AND {sold}) AS is_good
+        FROM ({told})"""
 
 
 def _write_truth(lake: Lake, opened: _Opened, name: str, window: Window, changed: set[str]) -> None:
