@@ -320,6 +320,11 @@ def test_days_that_are_not_attributed_yet_are_named(tmp_path: Path) -> None:
     assert "No data of 2026-05-03..2026-05-04:" in notes
 
 
+def test_conversions_without_any_credit_or_touch_are_a_report_that_says_what_to_run(tmp_path: Path) -> None:
+    report = monitoring.report(a_home(tmp_path, [], touches=[]), BOTH, NOON).report
+    assert any(f"No credit yet for the conversions of {DAY}..{NEXT}. Run whence attribute" in note for note in report.notes)
+
+
 def test_conversions_that_wait_in_quarantine_are_said_to_be_in_no_sum(tmp_path: Path) -> None:
     settings = a_home(tmp_path, some_credits())
     assert not any("quarantine" in note for note in monitoring.report(settings, BOTH, NOON).report.notes)

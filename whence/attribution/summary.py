@@ -269,6 +269,8 @@ def _with_ratios(both: pd.DataFrame, keys: list[str]) -> pd.DataFrame:
 
 def _notes(both: pd.DataFrame, keys: list[str]) -> list[str]:
     """What to look at twice in each row."""
+    if both.empty:  # pandas joins the words of no rows to a frame
+        return []
     name = both[keys].astype(str).agg("\0".join, axis=1)
     paid = both[both["spend_micros"] > 0].groupby(name)["currency"].agg(list).to_dict()
     earned = both[both["credit_micros"] != 0].groupby(name)["currency"].agg(list).to_dict()
