@@ -66,7 +66,7 @@ def listen(settings: Settings) -> tuple[socket.socket, socket.socket]:
 def supervise(settings: Settings) -> int:
     """Keep as many workers as the settings say until SIGTERM or SIGINT; then stop them, and give the exit status."""
     sockets = listen(settings)
-    counts, alive = _made_counts(MEMORY if MEMORY.is_dir() else settings.home / "run")
+    counts, alive = _made_counts(MEMORY if os.access(MEMORY, os.W_OK) else settings.home / "run")
     os.environ[SHARED_METRICS] = str(counts)
     try:
         from serving.web import worker
