@@ -1,6 +1,6 @@
 """Tables made up to mislead whoever takes relatives for one person: families with twins, firms of one group, fathers and
 sons, songs of one album, doctors of one practice, voters of few towns, tickets bought together, bolts of one catalogue,
-parts of one series, wines of many years, concerts in one town.
+parts of one series, wines of many years, concerts in one town, drugs in several strengths, rooms of one hotel, flats of one size.
 """
 
 from __future__ import annotations
@@ -331,6 +331,81 @@ def concerts(draw: Draw, number: int = 1500) -> Iterator[Row]:
             }
 
 
+def drugs(draw: Draw, number: int = 700) -> Iterator[Row]:
+    """A pharmacy's stock in up to three strengths and two packs each, one in a hundred of them there twice, for another price."""
+    who = 0
+    for _ in range(number):
+        drug = {"drug": _word(draw), "substance": _word(draw, 4).lower(), "maker": f"{_word(draw, 1)} Pharma"}
+        strengths = draw.choice(["5 mg", "10 mg", "20 mg", "50 mg"], draw.integers(1, 4), replace=False)
+        packs = draw.choice([10, 20, 50, 100], draw.integers(1, 3), replace=False)
+        for strength, pack in product(strengths, packs):
+            number_of = f"{draw.integers(10**7, 10**8)}" if draw.random() < 0.6 else ""
+            for copy in range(1 + (draw.random() < 0.01)):
+                yield {
+                    **drug,
+                    "drug": _mistyped(drug["drug"], draw) if copy and draw.random() < 0.3 else drug["drug"],
+                    "maker": drug["maker"] if not copy or draw.random() < 0.8 else "",
+                    "strength": strength,
+                    "pack": pack,
+                    "pzn": number_of if not copy or draw.random() < 0.7 else "",
+                    "price": f"{draw.integers(2, 90)}.{draw.integers(100):02}",
+                    "who": who,
+                }
+            who += 1
+
+
+def rooms(draw: Draw, number: int = 350) -> Iterator[Row]:
+    """Rooms of hotels, which differ in kind and view; one in five is there twice, with slips and for another rate."""
+    who = 0
+    for _ in range(number):
+        hotel = {
+            "hotel": f"Hotel {_word(draw)}",
+            "city": _word(draw, 2),
+            "address": f"{draw.integers(1, 150)} {_word(draw)} Street",
+        }
+        kinds = draw.choice(["Single", "Double", "Twin", "Family", "Suite"], draw.integers(1, 6), replace=False)
+        views = draw.choice(["sea view", "garden view", "city view"], draw.integers(1, 3), replace=False)
+        for kind, view in product(kinds, views):
+            beds, guests, rate = int(draw.integers(1, 5)), int(draw.integers(1, 6)), int(draw.integers(50, 400))
+            for copy in range(1 + (draw.random() < 0.2)):
+                shown = {name: _mistyped(each, draw) if copy and draw.random() < 0.2 else each for name, each in hotel.items()}
+                yield {
+                    **shown,
+                    "room_type": kind,
+                    "view": view if not copy or draw.random() < 0.9 else "",
+                    "beds": beds,
+                    "max_guests": guests,
+                    "rate": round(rate * draw.uniform(0.85, 1.15)) if copy else rate,
+                    "who": who,
+                }
+            who += 1
+
+
+def flats(draw: Draw, number: int = 600) -> Iterator[Row]:
+    """Flats that three agents offer each, of which many are of one size; some are in one house."""
+    towns = [_word(draw, 2) for _ in range(30)]
+    who = 0
+    while who < number:
+        home = {"address": f"{_word(draw)} Street {draw.integers(1, 120)}", "city": str(draw.choice(towns))}
+        postcode = f"{draw.integers(20000, 20300)}"
+        for _ in range(draw.choice([1, 1, 1, 2, 3])):
+            area, floor = int(draw.integers(30, 180)), int(draw.integers(6))
+            price = area * int(draw.integers(2500, 5000))
+            for copy in range(3):
+                yield {
+                    "address": _mistyped(home["address"], draw) if copy and draw.random() < 0.15 else home["address"],
+                    "city": home["city"],
+                    "postcode": postcode if not copy or draw.random() < 0.85 else "",
+                    "bedrooms": max(1, area // 30),
+                    "area_m2": area + int(draw.integers(-2, 3)) if copy and draw.random() < 0.2 else area,
+                    "floor": floor if not copy or draw.random() < 0.7 else "",
+                    "price": round(price * draw.uniform(0.92, 1.03)),
+                    "agent": draw.choice(["Engel", "Remax", "Aigner", "Dahler", "private"]),
+                    "who": who,
+                }
+            who += 1
+
+
 MADE: Mapping[str, Callable[[Draw], Iterator[Row]]] = {
     "families": families,
     "firms of one group": groups,
@@ -343,6 +418,9 @@ MADE: Mapping[str, Callable[[Draw], Iterator[Row]]] = {
     "parts of one series": parts,
     "wines of many years": wines,
     "concerts in one town": concerts,
+    "drugs in several strengths": drugs,
+    "rooms of one hotel": rooms,
+    "flats of one size": flats,
 }
 
 

@@ -89,3 +89,16 @@ def test_who_books_together_is_not_one_guest() -> None:
     found = told("Karli {0}", "Jenna {0}", GUEST)
     assert found is not None
     assert len(found.apart) == len(LEFT)
+
+
+def test_titles_that_are_not_alike_are_two_titles_and_remarks_say_nothing_of_who_is_who() -> None:
+    def of(header: str) -> series.Told | None:
+        name = Field(header, "text")
+        table = pa.table({header: [title for each in MAKERS for title in (f"{each} of the", f"a quizz {each[::-1]}")]})
+        records = fields.prepare(table, Fields((name,)))
+        return series.told_apart(records, PAIRS, compare(records, PAIRS), np.full(len(LEFT), 4.0))
+
+    found = of("title")
+    assert found is not None
+    assert (found.columns, len(found.apart)) == ({"title": "word"}, len(LEFT))
+    assert of("remarks") is None

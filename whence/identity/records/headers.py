@@ -241,3 +241,48 @@ def is_person(name: str) -> bool:
     (True, True, False)
     """
     return not ROLES.whole.isdisjoint(split(name))
+
+
+TITLES = _words(
+    "title titel titre titulo titolo titul otsikko rubrik tytul baslik cim naslov titlu product produkt produit producto prodotto "
+    "produto produs termek tuote song track album book film movie",
+    "productname produktname produkttitel producttitle",
+)
+ABOUT = _words(
+    "description note notes comment remark abstract text summary beschreibung kommentar bemerkung code number no id nr type kind "
+    "category group line job",
+    "descri beschreib",
+)
+
+
+def is_title(name: str) -> bool:
+    """Whether a header says that the column holds what a thing is called, and nothing that is said of it.
+
+    >>> is_title("title"), is_title("Produkttitel"), is_title("product_description"), is_title("event")
+    (True, True, False, False)
+    """
+    parts = split(name)
+    joined = "".join(parts)
+    return _found(TITLES, parts, joined) is not None and _found(ABOUT, parts, joined) is None
+
+
+LISTERS = _words(
+    "retailer seller merchant shop store vendor supplier dealer reseller marketplace portal platform channel outlet branch agent agency "
+    "broker provider distributor wholesaler pharmacy library archive registry register system database catalog catalogue list feed "
+    "website site publisher origin "
+    "handler verkaufer anbieter laden filiale makler lieferant marktplatz plattform kanal apotheke bibliothek katalog liste "
+    "vendeur magasin boutique marchand fournisseur agence plateforme bibliotheque pharmacie "
+    "tienda vendedor proveedor comercio agencia plataforma farmacia negozio venditore fornitore agenzia piattaforma loja fornecedor "
+    "winkel verkoper leverancier butik saljare leverantor sklep sprzedawca dostawca satici magaza",
+    "retailer merchant marketplace handler verkaufer lieferant",
+)
+
+
+def is_lister(name: str) -> bool:
+    """Whether a header says who lists a thing, or where it is listed: one thing is often listed by several.
+
+    >>> is_lister("retailer"), is_lister("shop_name"), is_lister("size"), is_lister("room_type")
+    (True, True, False, False)
+    """
+    parts = split(name)
+    return _found(LISTERS, parts, "".join(parts)) is not None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
@@ -20,10 +20,12 @@ from whence.identity.records import (
     context,
     fellegi_sunter,
     logins,
+    nulls,
     relatives,
     rivals,
     series,
     strangers,
+    variants,
     vouching,
     worded,
 )
@@ -51,6 +53,8 @@ ALIKE = 0.4
 """The share of the joined pairs that share less, from which the run says so."""
 LASTING = frozenset({"code", "category", "year", "text", "name", "given_name"})
 """Kinds of which a person or a thing may have one value: amounts and days come and go."""
+DATED = frozenset({"date", "day"})
+"""Kinds that come and go with what happens to people, and may be a thing's own."""
 UNLIKE = 0.8
 """Likeness below which two values are not one misspelt …"""
 MOST = 0.5
@@ -237,11 +241,14 @@ def _in_one(records: Records, pairs: Pairs, options: Options, watch: _Watch) -> 
     how: Any = {"seed": options.seed, "threads": options.threads}
     with watch("score") as facts:
         taught = _by_words(records, pairs, evidence, options) or _learned(records, pairs, evidence, options)
-        seen, scorer, basis = taught or (evidence, *_untaught(records, pairs, evidence, comparer, options))
+        chance = Evidence((), np.empty((0, 0), dtype=np.float32)) if taught else comparer(chance_pairs(records, options.seed))
+        seen, scorer, basis = taught or (evidence, *_untaught(records, pairs, evidence, chance, options))
         notes, apart = tuple[str, ...](), None
         if taught is None and not _is_linked(records, pairs, evidence):
             people, told = _unlike_strangers(records, pairs, evidence, scorer, basis, options)
+            people, told, doubts = _unlike_chance(records, evidence, people, chance, told, options)
             scorer, basis, notes, apart = _unlike_series(records, pairs, evidence, people, scorer, told, options)
+            notes = (*doubts, *notes)
         if taught is None and (found := logins.fit(records, pairs, evidence, scorer.log_odds(evidence), **how)):
             scorer, basis = found[0], f"{found[1]:,} pairs by log-ins, of which a person may have several; {UNCONFIRMED}"
         log_odds = scorer.log_odds(seen)
@@ -291,13 +298,12 @@ def _learned(records: Records, pairs: Pairs, evidence: Evidence, options: Option
     return evidence, scorer, f"{len(same)} labelled pairs; calibrated on people that were not learned from."
 
 
-def _untaught(records: Records, pairs: Pairs, evidence: Evidence, comparer: Comparer, options: Options) -> tuple[PairScorer, str]:
-    """What can be found out without labels."""
+def _untaught(records: Records, pairs: Pairs, evidence: Evidence, chance: Evidence, options: Options) -> tuple[PairScorer, str]:
+    """What can be found out without labels; `chance` are pairs drawn at random."""
     is_linked = _is_linked(records, pairs, evidence)
     rows = _asked(records, pairs, is_linked)
     asked = Evidence(evidence.names, evidence.values[rows]) if is_linked else evidence
     some = _some(asked, options.seed)
-    chance = comparer(chance_pairs(records, options.seed))
     share = len(some.values) / max(len(asked.values), 1)
     others = share * max(_possible(records) - len(asked.values), 0.0)
     implied = vouching.implied(records)
@@ -385,28 +391,72 @@ def _unlike_strangers(
     ), f"No labels: hardly anybody seems to be there twice, so that {told}; {UNCONFIRMED}"
 
 
+def _unlike_chance(
+    records: Records, evidence: Evidence, scorer: PairScorer, chance: Evidence, basis: str, options: Options
+) -> tuple[PairScorer, str, tuple[str, ...]]:
+    """The same scorer, or one that believes pairs only as far as they outnumber what chance alone would bring, and a note that says so."""
+    some = _some(evidence, options.seed)
+    believed, share = scorer.log_odds(some), len(some.values) / max(len(evidence.values), 1)
+    odds = nulls.outnumbering(scorer, believed, chance, _possible(records), share, vouching.implied(records), options.seed)
+    if odds is None:
+        return scorer, basis, ()
+    doubting = vouching.student(some, odds, seed=options.seed, threads=options.threads)
+    note = (
+        f"{round(((believed > 0) & (odds <= 0)).sum() / share):,} pairs that look alike were not joined: if the columns said nothing of each "
+        "other, chance would bring about as many. If some of them are one, label a few with `whence review`, or name a column that few share."
+    )
+    return doubting, f"{basis.removesuffix(UNCONFIRMED)}what chance would bring as well is left apart; {UNCONFIRMED}", (note,)
+
+
 def _unlike_series(
     records: Records, pairs: Pairs, evidence: Evidence, scorer: PairScorer, before: PairScorer, basis: str, options: Options
 ) -> tuple[PairScorer, str, tuple[str, ...], Apart | None]:
-    """The same scorer, or one that has learned to keep apart what differs in a word, a number or a year; a note that says so; and which."""
+    """The same scorer, or one that has learned to keep apart what differs in a word, a number, a year or an attribute; notes that
+    say so; and which pairs."""
     rows = _sampled(len(evidence.values), options.seed)
     some = Evidence(evidence.names, evidence.values[rows])
     both = Pairs(pairs.left[rows], pairs.right[rows])
-    told = series.told_apart(records, both, some, scorer.log_odds(some), before.log_odds(some))
-    if told is None:
+    believed = scorer.log_odds(some)
+    told = series.told_apart(records, both, some, believed, before.log_odds(some))
+    odds = believed if told is None else told.log_odds
+    attributes = variants.told_apart(records, both, some, odds)
+    if told is None and attributes is None:
         return scorer, basis, (), None
-    names = " or ".join(told.columns)
-    what = " or ".join(f"a {kind} in {name}" for name, kind in told.columns.items())
-    doubting = vouching.student(some, told.log_odds, seed=options.seed, threads=options.threads)
-    note = (
-        f"{round(len(told.apart) * len(evidence.values) / max(len(rows), 1)):,} pairs that look alike otherwise were left apart: each has "
+    share = len(evidence.values) / max(len(rows), 1)
+    said, notes, why, places = [], [], [], np.empty(0, dtype=np.int64)
+    if told is not None:
+        what = " or ".join(f"a {kind} in {name}" for name, kind in told.columns.items())
+        said += [" or ".join(f"another {kind} in {name}" for name, kind in told.columns.items()) + " means another one"]
+        notes += [_of_series(round(len(told.apart) * share), what, " or ".join(told.columns))]
+        why += [f"each has {what} that the other has not"]
+        places = told.apart
+    if attributes is not None:
+        odds, names = attributes.log_odds, " or ".join(attributes.columns)
+        said += [f"another {names} means another one"]
+        notes += [_of_variants(round(len(attributes.apart) * share), attributes.columns)]
+        why += [f"they differ in {names}"]
+        places = np.union1d(places, attributes.apart)
+    doubting = vouching.student(some, odds, seed=options.seed, threads=options.threads)
+    apart = Apart(rows[places], f"left apart: {', or '.join(why)}")
+    return doubting, f"{basis.removesuffix(UNCONFIRMED)}{'; '.join(said)}; {UNCONFIRMED}", tuple(notes), apart
+
+
+def _of_series(count: int, what: str, names: str) -> str:
+    return (
+        f"{count:,} pairs that look alike otherwise were left apart: each has "
         f"{what} that the other has not, as things of one series and members of one family have. Nothing here can "
         "tell which of them are one. They are in the review, up to 1,000 pairs in all: label some there or with --labels, name a "
         f"column `source` if the rows are of several lists, or take {names} out of fields.toml if it says nothing of what is what."
     )
-    told_so = " or ".join(f"another {kind} in {name}" for name, kind in told.columns.items()) + " means another one"
-    apart = Apart(rows[told.apart], f"left apart: each has {what} that the other has not")
-    return doubting, f"{basis.removesuffix(UNCONFIRMED)}{told_so}; {UNCONFIRMED}", (note,), apart
+
+
+def _of_variants(count: int, columns: Sequence[str]) -> str:
+    names = " or ".join(columns)
+    return (
+        f"{count:,} pairs that look alike otherwise were left apart, since they differ in {names}: those who differ there look like "
+        "variants of one thing, such as a drug of two strengths. They are in the review, up to 1,000 pairs in all. If a column says "
+        "nothing of what is what, take it out of fields.toml; if it says who lists a thing, name it as `source` there."
+    )
 
 
 def _by_likeness_alone(records: Records, evidence: Evidence, joined: npt.NDArray[np.bool_]) -> list[str]:
@@ -424,12 +474,13 @@ def _by_likeness_alone(records: Records, evidence: Evidence, joined: npt.NDArray
 
 def _differing(records: Records, evidence: Evidence, joined: npt.NDArray[np.bool_]) -> list[str]:
     """The columns in which most of the pairs that were joined differ, if any: an edition is a remark to one, and a book to another."""
-    told = []
+    told, is_of_people = [], variants.are_people(records)
     for column in records.columns:
         likeness = evidence.values[joined, evidence.names.index(f"{column.field.name}:likeness")]
         known = int((~np.isnan(likeness)).sum())
         differ = int((likeness < UNLIKE).sum())
-        if column.field.kind in LASTING and known >= FEWEST_JOINED and differ >= MOST * known:
+        may_last = column.field.kind in LASTING or (column.field.kind in DATED and not is_of_people)
+        if may_last and known >= FEWEST_JOINED and differ >= MOST * known:
             told.append((differ / known, column.field.name, differ, known))
     if not told:
         return []

@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 from rapidfuzz.distance import Jaro
 
-from whence.identity.records import headers, wording
+from whence.identity.records import headers, strangers, wording
 from whence.identity.records.table import MISSING, Column, Evidence, Floats, Pairs, Records
 
 Bools = npt.NDArray[np.bool_]
@@ -31,7 +31,7 @@ ANEW = 0.8
 EQUAL = 0.3
 """… and the share of the pairs that would be joined whose names are equal, up to which they are seldom …"""
 ALIKE = 0.35
-"""… and how alike these names are in the middle, from which they are names, and not remarks."""
+"""… and how alike these names are in the middle, from which they are names, and not remarks, unless the header says that they are titles."""
 MANY = 0.25
 """The share of the pairs that would be joined that differ in a word, from which they are believed no longer."""
 NEAR = 0.75
@@ -61,7 +61,7 @@ def told_apart(records: Records, pairs: Pairs, evidence: Evidence, log_odds: Flo
 
     `before` are log-odds by which more would be joined: which columns are names is seen there, where too few are left to see it.
     """
-    rows = np.flatnonzero((log_odds > OPEN) & _of_one_hand(records, pairs))
+    rows = np.flatnonzero((log_odds > OPEN) & of_one_hand(records, pairs))
     would = log_odds[rows] > 0
     if not would.any():
         return None
@@ -88,6 +88,8 @@ def _looks(
     both = list(zip(pairs.left.tolist(), pairs.right.tolist(), strict=True))
     if worded:
         apart = np.asarray([any(said.differ(column, *pair) for column in worded) for pair in both], dtype=np.bool_)
+        if not all(_are_alike(each, evidence, log_odds) for each in worded):
+            apart &= ~strangers.named(records, Evidence(evidence.names, evidence.values[rows]))[0]
         yield {column.field.name: "word" for column in worded}, apart, apart
     if (log_odds[rows] > 0).sum() < FEWEST:
         return
@@ -101,7 +103,7 @@ def _looks(
             yield {column.field.name: "year"}, likeness < 1.0, likeness <= LONG
 
 
-def _of_one_hand(records: Records, pairs: Pairs) -> Bools:
+def of_one_hand(records: Records, pairs: Pairs) -> Bools:
     """Which pairs are of one source: another source may write the same thing in other words."""
     if records.source is None:
         return np.ones(len(pairs.left), dtype=np.bool_)
@@ -117,12 +119,23 @@ def _is_anew(column: Column) -> bool:
 
 
 def _names(column: Column, evidence: Evidence, log_odds: Floats) -> bool:
-    """Whether those who would be joined have names that are alike and seldom equal, or names of people at all."""
-    likeness = evidence.values[:, evidence.names.index(f"{column.field.name}:likeness")]
-    likeness = likeness[(log_odds > 0) & ~np.isnan(likeness)]
+    """Whether those who would be joined have names that are alike and seldom equal, or titles, or names of people at all."""
+    likeness = _believed(column, evidence, log_odds)
     if len(likeness) < FEWEST:
         return False
-    return _is_a_persons(column) or bool((likeness == 1.0).mean() <= EQUAL and np.median(likeness) >= ALIKE)
+    is_called = headers.is_title(column.field.name) or _are_alike(column, evidence, log_odds)
+    return _is_a_persons(column) or bool((likeness == 1.0).mean() <= EQUAL and is_called)
+
+
+def _are_alike(column: Column, evidence: Evidence, log_odds: Floats) -> bool:
+    """Whether names of those who would be joined are alike in the middle."""
+    return bool(np.median(_believed(column, evidence, log_odds)) >= ALIKE)
+
+
+def _believed(column: Column, evidence: Evidence, log_odds: Floats) -> npt.NDArray[np.float32]:
+    """How alike the values are of those who would be joined, where both have one."""
+    likeness = evidence.values[:, evidence.names.index(f"{column.field.name}:likeness")]
+    return np.asarray(likeness[(log_odds > 0) & ~np.isnan(likeness)])
 
 
 class _Said:
