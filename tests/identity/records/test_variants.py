@@ -101,6 +101,7 @@ def test_slips_blanks_and_short_forms_are_no_other_values():
     assert told(rows, KINDS)[0] is None
 
 
+@pytest.mark.service
 def test_rooms_of_a_hotel_are_not_joined_and_a_note_says_which_columns_tell_them_apart():
     draw = np.random.default_rng(1)
     names = [f"hotel {''.join(draw.choice(list('abcdefghiklmnoprstuvw'), 7))}" for _ in range(150)]
