@@ -157,3 +157,13 @@ def test_the_columns_in_which_most_joined_pairs_differ_are_told_and_amounts_and_
     assert "differ in strength (60 of 100)" in note
     assert 'unique = ["strength"]' in note
     assert told("category", 40) == told("number", 60) == told("category", 20, of=20) == []
+
+
+def test_a_note_names_a_date_in_which_most_joined_things_differ_and_none_of_what_happens_to_people():
+    def told(*kinds):
+        columns = tuple(Column(Field(kind, kind), np.zeros(2, np.int32), ("2024-05-01",)) for kind in kinds)
+        evidence = Evidence(tuple(f"{kind}:likeness" for kind in kinds), np.full((100, len(kinds)), 0.9))
+        return _differing(Records(("a", "b"), columns), evidence, np.ones(100, dtype=bool))
+
+    assert "differ in date (100 of 100)" in told("date")[0]
+    assert told("date", "email") == []

@@ -478,7 +478,7 @@ def _differing(records: Records, evidence: Evidence, joined: npt.NDArray[np.bool
     for column in records.columns:
         likeness = evidence.values[joined, evidence.names.index(f"{column.field.name}:likeness")]
         known = int((~np.isnan(likeness)).sum())
-        differ = int((likeness < UNLIKE).sum())
+        differ = int((likeness < (1.0 if column.field.kind in DATED else UNLIKE)).sum())  # the next day is another one
         may_last = column.field.kind in LASTING or (column.field.kind in DATED and not is_of_people)
         if may_last and known >= FEWEST_JOINED and differ >= MOST * known:
             told.append((differ / known, column.field.name, differ, known))
