@@ -24,12 +24,14 @@ MAX_SKEW = timedelta(minutes=5)
 
 IDENTIFIER_NAMES = tuple(column.name for column in IDENTIFIERS)
 
+_SPACES = r"[ \t\n\r\f\v]*"
+"""In the document, patterns are read by others, to whom spaces, digits and the end of a text are not quite what they are to us."""
 _MAIL = (
-    re.compile(r"^[^@\s]+@[^@\s]+\.[^@\s]+$"),
+    re.compile(rf"^{_SPACES}[^@ \t\n\r\f\v]+@[^@ \t\n\r\f\v]+\.[^@ \t\n\r\f\v]+{_SPACES}$"),
     "holds an e-mail address, which may not be sent. Hash it, or send your own id.",
 )
 _ADDRESS = (
-    re.compile(r"^\s*(\d{1,3}(\.\d{1,3}){3}|[0-9a-fA-F]*:[0-9a-fA-F:.]*:[0-9a-fA-F:.]*)\s*$"),
+    re.compile(rf"^{_SPACES}([0-9]{{1,3}}(\.[0-9]{{1,3}}){{3}}|[0-9a-fA-F]*:[0-9a-fA-F:.]*:[0-9a-fA-F:.]*){_SPACES}$"),
     "holds a plain IP address, which may not be sent. Send the keyed hash that ingest makes of it.",
 )
 _NO_MAIL = frozenset(("click_id", "cookie_id", "device_id", "external_id", "person_id", "order_id", "refund_of"))

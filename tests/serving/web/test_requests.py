@@ -94,3 +94,31 @@ def test_a_conversion_that_cannot_be_read_is_refused_by_field(content: bytes, fi
     with pytest.raises(RequestError) as refused:
         attribute_request(content, NOW)
     assert refused.value.field == field
+
+
+MAILS = ["ann@example.org", " ann@example.org\n", "\u00fc@\u00fc.de", "a\u001eb@c.org", "a\u0085@b.org", "a\u00a0b@c.org"]
+ADDRESSES = ["10.0.0.1", "\t10.0.0.1 ", "::1", "2001:db8::1\n"]
+OTHERS = [
+    "c1",
+    "ann at example.org",
+    "@handle",
+    "a b@c.org",
+    "a@b",
+    "1.2.3",
+    "\u0661\u0660.0.0.1",
+    "\ufeff10.0.0.1",
+    "10.0.0.1\u0085",
+    "12:30",
+]
+
+
+@pytest.mark.parametrize("value", [*MAILS, *ADDRESSES, *OTHERS], ids=ascii)
+def test_the_document_and_we_refuse_the_same_text(value: str) -> None:
+    import jsonschema_rs
+
+    shape = requests.TOUCH.fields["touch_id"]
+    try:
+        is_taken = bool(shape.read(value))
+    except RequestError:
+        is_taken = False
+    assert is_taken == jsonschema_rs.validator_for(shape.schema()).is_valid(value) == (value in OTHERS)
