@@ -70,8 +70,8 @@ class Connection(asyncio.Protocol):
         """Bytes of the request that came so far, while it is not whole."""
         self._most = MAX_HEAD
         """How many it may have: first of its headers, then in all."""
-        self._unread = 0
-        """Bytes that waited to be sent when they were looked at last."""
+        self._written = self._taken = 0
+        """Bytes of answers in all, and those of them that were taken when they were looked at last."""
         self._taken_at = 0.0
         """When some of them were taken, or none waited."""
 
@@ -183,6 +183,7 @@ class Connection(asyncio.Protocol):
         """Send, once the caller has read what went before."""
         if self._flow.write_paused:
             await self._flow.drain()
+        self._written += len(data)
         self.transport.write(data)
 
     def fixed(self) -> bytes:
@@ -199,9 +200,9 @@ class Connection(asyncio.Protocol):
     def look(self, now: float, patience: float) -> None:
         """Give up on half a request that waits too long, and on who takes no answers; hang up where nothing is asked."""
         unread = self.transport.get_write_buffer_size()
-        if not unread or unread < self._unread:
+        if not unread or self._written - unread > self._taken:
             self._taken_at = now
-        self._unread = unread
+        self._taken = self._written - unread
         if now - self._taken_at > UNREAD:
             self.transport.abort()  # to close it would be to wait for them
         elif self.waits_since is not None and now - self.waits_since > patience:
